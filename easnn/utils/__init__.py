@@ -1,0 +1,1 @@
+"""Rank and world, seeding, files, errors and logging: what every other room stands on."""

@@ -1,0 +1,29 @@
+"""Folders with numbers to match and real recordings; tests that need them skip where they are missing."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(os.environ.get("EASNN_TEST_DATA", Path(__file__).resolve().parents[2] / "shared"))
+
+
+def _folder(name: str) -> Path:
+    folder = SHARED / name
+    if not folder.is_dir():
+        pytest.skip(f"{folder} is missing; set EASNN_TEST_DATA to the folder that holds `{name}`")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def golden() -> Path:
+    """Reference numbers of the published implementation."""
+    return _folder("golden")
+
+
+@pytest.fixture(scope="session")
+def real() -> Path:
+    """Small recordings made by real event cameras."""
+    return _folder("real")
