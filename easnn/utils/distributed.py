@@ -5,11 +5,17 @@ Every function works without an initialised process group: a single process is a
 
 from __future__ import annotations
 
+import functools
+import re
+from collections import defaultdict
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
+
+from easnn.utils.errors import TrainingError
 
 Item = TypeVar("Item")
 
@@ -34,10 +40,29 @@ def is_main() -> bool:
     return rank() == 0
 
 
-def barrier() -> None:
-    """Wait until every process is here."""
-    if is_distributed():
-        dist.barrier()
+def barrier(before: str, timeout_s: float = 1800.0) -> None:
+    """Wait until every process is here.
+
+    Args:
+        before: What comes next, for the message.
+        timeout_s: How long to wait.
+
+    Raises:
+        TrainingError: naming the processes that did not come in time, on the main process.
+    """
+    if not is_distributed():
+        return
+    try:
+        dist.monitored_barrier(
+            _host_group(dist.group.WORLD), timeout=timedelta(seconds=timeout_s), wait_all_ranks=True
+        )
+    except RuntimeError as error:
+        missing = re.search(r"Ranks? ([\d, ]+) failed", str(error))
+        who = f"Process {missing[1]}" if missing else "A process"
+        raise TrainingError(
+            f"{who} did not come to {before} within {timeout_s:.0f} s, or was lost. Look at what it was doing: its "
+            "last message, its machine, its memory."
+        ) from error
 
 
 def sum_across_ranks(value: torch.Tensor) -> torch.Tensor:
@@ -48,14 +73,28 @@ def sum_across_ranks(value: torch.Tensor) -> torch.Tensor:
     return total
 
 
+def max_across_ranks(value: torch.Tensor) -> torch.Tensor:
+    """Return the largest ``value`` of all processes, elementwise; ``value`` itself is left alone."""
+    largest = value.detach().clone()
+    if is_distributed():
+        dist.all_reduce(largest, op=dist.ReduceOp.MAX)
+    return largest
+
+
 def average_in_place(tensors: Iterable[torch.Tensor]) -> None:
-    """Replace each floating-point tensor by its mean over all processes."""
+    """Replace each floating-point tensor by its mean over all processes, in one operation per type."""
     if not is_distributed():
         return
+    by_type: dict[torch.dtype, list[torch.Tensor]] = defaultdict(list)
     for tensor in tensors:
         if tensor.is_floating_point():
-            dist.all_reduce(tensor)
-            tensor /= world_size()
+            by_type[tensor.dtype].append(tensor)
+    for group in by_type.values():
+        flat = torch.cat([tensor.reshape(-1) for tensor in group])
+        dist.all_reduce(flat)
+        means = torch.split(flat / world_size(), [tensor.numel() for tensor in group])
+        for tensor, mean in zip(group, means, strict=True):
+            tensor.copy_(mean.view_as(tensor))
 
 
 def gather_objects(item: Item) -> list[Item]:
@@ -63,7 +102,7 @@ def gather_objects(item: Item) -> list[Item]:
     if not is_distributed():
         return [item]
     items: list[Any] = [None] * world_size()
-    dist.all_gather_object(items, item)
+    dist.all_gather_object(items, item, group=_host_group(dist.group.WORLD))
     return items
 
 
@@ -72,6 +111,15 @@ def broadcast_object(item: Item) -> Item:
     if not is_distributed():
         return item
     box: list[Any] = [item]
-    dist.broadcast_object_list(box, src=0)
+    dist.broadcast_object_list(box, src=0, group=_host_group(dist.group.WORLD))
     value: Item = box[0]
     return value
+
+
+@functools.lru_cache(maxsize=1)
+def _host_group(world: dist.ProcessGroup) -> dist.ProcessGroup:
+    """Return a group of all processes over gloo: it needs no GPU memory and can tell who is missing."""
+    if dist.get_backend(world) == dist.Backend.GLOO:
+        return world
+    group: dist.ProcessGroup = dist.new_group(backend="gloo")
+    return group

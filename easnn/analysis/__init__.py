@@ -1,0 +1,32 @@
+"""Looking at it: what events, the sampler and the detector look like, and how a run went."""
+
+from easnn.analysis.boxes import draw_boxes, draw_outlines
+from easnn.analysis.canvas import Picture, write_picture
+from easnn.analysis.clip import CLIP_FORMATS, clip_frame, write_clip
+from easnn.analysis.curves import write_curves
+from easnn.analysis.frames import draw_embedding, draw_events
+from easnn.analysis.observer import Observer
+from easnn.analysis.report import RecordingReport, write_recording_pictures, write_run_pictures
+from easnn.analysis.scene import Scene
+from easnn.analysis.sheet import sample_sheet
+from easnn.analysis.view import SampleView
+
+__all__ = [
+    "CLIP_FORMATS",
+    "Observer",
+    "Picture",
+    "RecordingReport",
+    "SampleView",
+    "Scene",
+    "clip_frame",
+    "draw_boxes",
+    "draw_embedding",
+    "draw_events",
+    "draw_outlines",
+    "sample_sheet",
+    "write_clip",
+    "write_curves",
+    "write_picture",
+    "write_recording_pictures",
+    "write_run_pictures",
+]

@@ -1,0 +1,119 @@
+"""Detections over time: a picture per window, and pictures one after another as GIF or MP4."""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import cv2
+from PIL import Image
+
+from easnn.analysis.boxes import draw_boxes, draw_outlines
+from easnn.analysis.canvas import (
+    MARGIN_PX,
+    Picture,
+    blank,
+    enlargement,
+    line_height,
+    paste,
+    resize,
+    shorten,
+    text_width,
+    write_legend,
+    write_text,
+)
+from easnn.analysis.frames import draw_events
+from easnn.analysis.palette import FAINT_INK, GROUND_TRUTH, INK, OFF, ON, PAPER
+from easnn.analysis.view import SampleView
+from easnn.utils.errors import OutputError
+from easnn.utils.files import atomic_write
+
+CLIP_FORMATS = ("gif", "mp4")
+SHORTEST_GIF_FRAME_MS = 20
+"""Viewers replace a shorter display time by a much longer one."""
+
+
+def clip_frame(view: SampleView, class_names: Sequence[str]) -> Picture:
+    """Draw one moment of a clip: its events and detections, and the labelled boxes as white outlines.
+
+    Args:
+        view: the moment.
+        class_names: names by class.
+
+    Returns:
+        A picture [H,W,3] with the recording's name and the time above; its size depends on the sensor alone.
+    """
+    scale = enlargement(view.sensor_hw)
+    panel = resize(draw_events(view.counts), (view.sensor_hw[0] * scale, view.sensor_hw[1] * scale))
+    legend = [("ON", ON), ("OFF", OFF)]
+    if view.ground_truth is not None:
+        panel = draw_outlines(panel, view.ground_truth[:, 1:], GROUND_TRUTH, scale=scale)
+        legend.append(("ground truth", GROUND_TRUTH))
+    boxes = view.detections
+    panel = draw_boxes(panel, boxes[:, 2:], boxes[:, 0], class_names, scores=boxes[:, 1], scale=scale)
+
+    strip = line_height() + MARGIN_PX
+    frame = blank((panel.shape[0] + 2 * strip, panel.shape[1]), PAPER)
+    frame = paste(frame, panel, (strip, 0))
+    time = f"{view.time_us / 1e6:.3f} s"
+    time_left = frame.shape[1] - MARGIN_PX - text_width(time, bold=True)
+    name = shorten(view.sequence, time_left - 2 * MARGIN_PX)
+    frame = write_text(frame, name, (MARGIN_PX // 2, MARGIN_PX), FAINT_INK)
+    frame = write_text(frame, time, (MARGIN_PX // 2, max(time_left, 0)), INK, bold=True)
+    return write_legend(frame, legend, (strip + panel.shape[0] + MARGIN_PX // 2, MARGIN_PX))
+
+
+def write_clip(path: Path, frames: Iterable[Picture], fps: float) -> None:
+    """Write frames as an endless GIF or as an MP4, as the ending of ``path`` says.
+
+    A GIF counts time in hundredths of a second and shows a frame for at least :data:`SHORTEST_GIF_FRAME_MS`.
+    Frames are consumed one by one, so that a long clip needs little memory.
+
+    Args:
+        path: file to write, ``.gif`` or ``.mp4``.
+        frames: at least one picture [H,W,3], all of one size.
+        fps: frames per second.
+
+    Raises:
+        OutputError: if the ending is another one, the file cannot be written, or this build of OpenCV cannot
+            encode MP4.
+    """
+    if path.suffix == ".gif":
+        _write_gif(path, frames, fps)
+    elif path.suffix == ".mp4":
+        _write_mp4(path, frames, fps)
+    else:
+        raise OutputError(f"The name of a clip must end in `.gif` or `.mp4`, but is `{path.name}`.")
+
+
+def _write_gif(path: Path, frames: Iterable[Picture], fps: float) -> None:
+    images = (
+        Image.fromarray(frame).quantize(method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+        for frame in frames
+    )
+    duration_ms = max(10 * round(100 / fps), SHORTEST_GIF_FRAME_MS)
+    with atomic_write(path) as file:
+        next(images).save(
+            file, format="GIF", save_all=True, append_images=images, duration=duration_ms, loop=0
+        )
+
+
+def _write_mp4(path: Path, frames: Iterable[Picture], fps: float) -> None:
+    pictures = iter(frames)
+    first = next(pictures)
+    # OpenCV writes to names only, so the finished film is copied into place.
+    with tempfile.TemporaryDirectory() as directory:
+        film = Path(directory) / "clip.mp4"
+        size = (first.shape[1], first.shape[0])
+        writer = cv2.VideoWriter(str(film), cv2.VideoWriter.fourcc(*"mp4v"), fps, size)
+        if not writer.isOpened():
+            raise OutputError(
+                f"Cannot write {path}: this build of OpenCV has no MP4 encoder. Write a GIF instead."
+            )
+        for picture in itertools.chain([first], pictures):
+            writer.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+        writer.release()
+        with atomic_write(path) as file:
+            file.write(film.read_bytes())

@@ -1,0 +1,78 @@
+"""Events and what the sampler made of them, as colours."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from easnn.analysis.canvas import Picture
+from easnn.analysis.palette import BACKGROUND, OFF, ON, Colour
+
+EVENT_OPACITY = 0.5
+"""Part of the still visible ground that one more event covers: the first is plain, the fifth hardly shows."""
+
+FULL_PERCENTILE = 99.5
+"""Percentile of a sampler frame's values that is drawn at full strength."""
+
+
+def draw_events(counts: npt.NDArray[Any]) -> Picture:
+    """Draw how many events each pixel saw, at sensor resolution.
+
+    Each event covers :data:`EVENT_OPACITY` of the ground that the others of its polarity left visible; where
+    both polarities occur, their light adds up towards white.
+
+    Args:
+        counts: numbers of events [..., 2, H, W], channel 0 OFF and 1 ON; the leading axes, slices, are
+            summed. With one channel [..., 1, H, W], signed: negative OFF, positive ON.
+
+    Returns:
+        The picture [H,W,3].
+    """
+    off, on = _polarities(counts.reshape(-1, *counts.shape[-3:]).sum(axis=0, dtype=np.float64))
+    return _shine(1 - (1 - EVENT_OPACITY) ** off, 1 - (1 - EVENT_OPACITY) ** on)
+
+
+def draw_embedding(frame: npt.NDArray[Any]) -> Picture:
+    """Draw one frame that the sampler wrote for the detector.
+
+    Its values have no unit, and an arbitrary offset where nothing happens. So each channel is taken relative
+    to its median; the strength of its colour is the distance from it, full at :data:`FULL_PERCENTILE` of the
+    distances that are not zero.
+
+    Args:
+        frame: what the sampler wrote [C,H,W]; the two channels have the colours of OFF and ON events. One
+            channel is split by its sign.
+
+    Returns:
+        The picture [H,W,3].
+    """
+    off, on = (np.abs(v) for v in _polarities(frame - np.median(frame, axis=(1, 2), keepdims=True)))
+    distances = np.maximum(off, on)
+    distances = distances[distances > 0]
+    full = np.percentile(distances, FULL_PERCENTILE) if distances.size else 1.0
+    return _shine(np.minimum(off / full, 1), np.minimum(on / full, 1))
+
+
+def _polarities(frame: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Split a frame [2,H,W], or a signed one [1,H,W], into OFF and ON [H,W]."""
+    if len(frame) == 1:
+        return np.maximum(-frame[0], 0), np.maximum(frame[0], 0)
+    return frame[0], frame[1]
+
+
+def _shine(off: npt.NDArray[Any], on: npt.NDArray[Any]) -> Picture:
+    """Add the light of both polarities, given by opacities [H,W] in 0..1, to the ground."""
+    darkness = _darkness(BACKGROUND) * _cover(off, OFF) * _cover(on, ON)
+    picture: Picture = np.rint(255 * (1 - darkness)).astype(np.uint8)
+    return picture
+
+
+def _cover(opacity: npt.NDArray[Any], colour: Colour) -> npt.NDArray[Any]:
+    """Return what a layer of ``colour`` leaves of the ground's distance to white, as a factor [H,W,3]."""
+    return 1 - opacity[..., None] * (1 - _darkness(colour) / _darkness(BACKGROUND))
+
+
+def _darkness(colour: Colour) -> npt.NDArray[np.float64]:
+    return 1 - np.asarray(colour) / 255

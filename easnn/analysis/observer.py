@@ -1,0 +1,84 @@
+"""A detector together with all that lies between event counts and boxes in sensor pixels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from easnn.analysis.view import SampleView
+from easnn.models import EventDetector
+from easnn.ops import (
+    letterbox_placement,
+    place_frames,
+    select_detections,
+    unplace_boxes,
+    xyxy_to_xywh,
+)
+from easnn.ops.resample import Interpolation
+
+MAX_DETECTIONS = 100
+"""More in one picture hide what they surround."""
+
+
+class Observer:
+    """Looks at single frames through a detector.
+
+    Args:
+        model: the detector, on its device; it is put into evaluation mode.
+        input_hw: height and width of the network's input in pixels.
+        confidence: least score of a detection.
+        nms_iou: greatest IoU of two detections of a class.
+        interpolation: how frames are resized to the input.
+    """
+
+    def __init__(
+        self,
+        model: EventDetector,
+        *,
+        input_hw: tuple[int, int],
+        confidence: float,
+        nms_iou: float,
+        interpolation: Interpolation = "linear",
+    ) -> None:
+        self._model = model.eval()
+        self._device = next(model.parameters()).device
+        self._input_hw = input_hw
+        self._confidence = confidence
+        self._nms_iou = nms_iou
+        self._interpolation = interpolation
+
+    @torch.inference_mode()
+    def observe(
+        self, counts: Tensor, sequence: str, time_us: int, ground_truth: npt.NDArray[Any] | None
+    ) -> SampleView:
+        """Run the detector on one frame.
+
+        Args:
+            counts: events per pixel [Tl,Tm,C,H,W] at sensor resolution, oldest slice first.
+            sequence: name of the recording.
+            time_us: time at which the events end.
+            ground_truth: labelled boxes [N,5] (class, x, y, w, h) in sensor pixels, or None.
+        """
+        height, width = counts.shape[-2:]
+        placement = letterbox_placement((height, width), self._input_hw)
+        events = place_frames(counts[None].to(self._device), [placement], self._input_hw, self._interpolation)
+        written = self._model.embedding(events).flatten(0, -4)
+        outputs = self._model(events)
+        [found] = select_detections(outputs, self._confidence, self._nms_iou, max_detections=MAX_DETECTIONS)
+        [boxes] = unplace_boxes(xyxy_to_xywh(found[:, :4])[None], [placement], (height, width))
+        return SampleView(
+            sequence=sequence,
+            time_us=time_us,
+            counts=counts.numpy(),
+            written=_as_array(written[..., : placement.height_px, : placement.width_px]),
+            ground_truth=ground_truth,
+            detections=_as_array(torch.cat((found[:, 5:], found[:, 4:5], boxes), dim=-1)),
+        )
+
+
+def _as_array(tensor: Tensor) -> npt.NDArray[np.float32]:
+    return tensor.float().cpu().numpy()

@@ -1,0 +1,49 @@
+"""The colours of every picture, so that a thing has the same colour wherever it is drawn.
+
+Events are blue (ON) and orange (OFF) on a near-black ground, a pair that colour-blind readers can tell apart;
+classes have colours far from both. All values are RGB, 0 to 255.
+"""
+
+from __future__ import annotations
+
+Colour = tuple[int, int, int]
+
+BACKGROUND: Colour = (16, 20, 28)
+"""What a pixel without events looks like."""
+PAPER: Colour = (28, 33, 43)
+"""The sheet around the panels."""
+INK: Colour = (232, 236, 242)
+"""Titles."""
+FAINT_INK: Colour = (150, 160, 175)
+"""Everything that is read second: captions, legends, time stamps."""
+ON: Colour = (56, 189, 248)
+"""Events of polarity 1, brighter."""
+OFF: Colour = (255, 152, 62)
+"""Events of polarity 0, darker."""
+GROUND_TRUTH: Colour = (255, 255, 255)
+"""Labelled boxes where they share a picture with detections."""
+
+CLASS_COLOURS: tuple[Colour, ...] = (
+    (255, 221, 87),
+    (94, 226, 140),
+    (255, 121, 198),
+    (189, 160, 255),
+    (64, 224, 208),
+    (255, 105, 105),
+    (198, 230, 90),
+    (214, 190, 150),
+)
+
+GRID: Colour = (48, 55, 68)
+"""Grid lines and frames of plots."""
+CURVE_COLOURS: tuple[Colour, ...] = (ON, OFF, *CLASS_COLOURS[1:4])
+
+
+def class_colour(class_id: int) -> Colour:
+    """Return the colour of a class; after the last colour they repeat."""
+    return CLASS_COLOURS[class_id % len(CLASS_COLOURS)]
+
+
+def as_hex(colour: Colour) -> str:
+    """Return ``colour`` as ``#rrggbb``, the notation of plotting libraries."""
+    return "#{:02x}{:02x}{:02x}".format(*colour)

@@ -1,0 +1,213 @@
+"""The pictures of a run and of a recording, as files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from tqdm import tqdm
+
+from easnn.analysis.boxes import class_label
+from easnn.analysis.canvas import Picture, write_picture
+from easnn.analysis.clip import clip_frame, write_clip
+from easnn.analysis.curves import PICTURES, write_curves
+from easnn.analysis.observer import Observer
+from easnn.analysis.scene import Scene
+from easnn.analysis.sheet import sample_sheet
+from easnn.analysis.view import SampleView
+from easnn.data import DetectionDataset, Gen1Dataset
+from easnn.events import open_dat, read_boxes
+from easnn.models import EventDetector
+from easnn.ops.resample import Interpolation
+from easnn.utils.files import make_directory, write_json
+from easnn.utils.logging import on_terminal
+from easnn.utils.meters import Stopwatch
+
+ClipFormat = Literal["gif", "mp4"]
+
+STEP_US = 50_000
+"""Time between two windows of a clip, unless said otherwise: 20 frames per second."""
+RUN_CLIP_US = 5_000_000
+"""Length of the clip of a run."""
+
+
+@dataclass(frozen=True)
+class RecordingReport:
+    """What was found in a recording, and where the files are.
+
+    Attributes:
+        windows: for each window of the clip ``time_us``, its end, and ``detections``, each with ``class``,
+            ``class_id``, ``score``, ``x``, ``y``, ``w``, ``h`` (top-left corner and size in sensor pixels).
+        ms_per_window: mean time for each named part of the work.
+        files: what was written.
+    """
+
+    windows: list[dict[str, Any]]
+    ms_per_window: dict[str, float]
+    files: list[Path]
+
+
+def write_run_pictures(
+    run_dir: Path,
+    model: EventDetector,
+    dataset: DetectionDataset,
+    *,
+    input_hw: tuple[int, int],
+    nms_iou: float,
+    confidence: float = 0.3,
+    interpolation: Interpolation = "linear",
+    sheets: int = 6,
+    clip_format: ClipFormat = "gif",
+) -> list[Path]:
+    """Write the pictures of a run to ``pictures/`` in its directory.
+
+    These are the curves, sheets of labelled frames spread evenly over the dataset, and, if the dataset
+    is one of raw recordings, a clip around the frame in its middle.
+
+    Args:
+        run_dir: directory of the run, with its ``metrics.jsonl``.
+        model: the trained detector, on its device; it is put into evaluation mode.
+        dataset: where the frames come from.
+        input_hw: height and width of the network's input.
+        nms_iou: greatest IoU of two detections of a class.
+        confidence: least score of a detection that is drawn.
+        interpolation: how frames are resized to the input.
+        sheets: number of sheets.
+        clip_format: ``gif`` or ``mp4``.
+
+    Returns:
+        The files.
+
+    Raises:
+        DataError: if a recording or ``metrics.jsonl`` cannot be read.
+        OutputError: if a file cannot be written.
+    """
+    observer = Observer(
+        model, input_hw=input_hw, confidence=confidence, nms_iou=nms_iou, interpolation=interpolation
+    )
+    directory = make_directory(run_dir / PICTURES)
+    files = [write_curves(run_dir)]
+    for index in _spread(len(dataset), sheets):
+        counts, boxes, time_us, sequence = dataset.load(index)
+        view = observer.observe(counts, sequence, time_us, boxes.numpy())
+        files.append(_write_sheet(directory, view, dataset.class_names))
+    if isinstance(dataset, Gen1Dataset):
+        middle = dataset.load(len(dataset) // 2)
+        scene = _scene_of(dataset, middle.sequence)
+        start_us = max(middle.time_us - RUN_CLIP_US // 2, scene.recording.first_us)
+        end_us = min(start_us + RUN_CLIP_US, scene.recording.last_us + 1)
+        clip = directory / f"clip_{_file_name(scene.name)}.{clip_format}"
+        frames = (
+            clip_frame(_view(observer, scene, time_us, STEP_US), dataset.class_names)
+            for time_us in scene.moments(start_us, end_us, STEP_US)
+        )
+        write_clip(clip, frames, fps=1e6 / STEP_US)
+        files.append(clip)
+    return files
+
+
+def write_recording_pictures(
+    directory: Path,
+    observer: Observer,
+    scene: Scene,
+    class_names: Sequence[str],
+    *,
+    start_us: int,
+    end_us: int,
+    step_us: int = STEP_US,
+    sheets: int = 4,
+    clip_format: ClipFormat = "gif",
+) -> RecordingReport:
+    """Detect objects in the sliding windows of a recording; write sheets, a clip and the detections as JSON.
+
+    The sheets show labelled moments if there are any, else moments of the clip, spread evenly.
+
+    Args:
+        directory: where the files go.
+        observer: the detector.
+        scene: the recording.
+        class_names: names by class.
+        start_us: time a step before the end of the first window.
+        end_us: time that the last window reaches, later than ``start_us``.
+        step_us: time between two windows.
+        sheets: number of sheets.
+        clip_format: ``gif`` or ``mp4``.
+
+    Raises:
+        DataError: if the recording cannot be read.
+        OutputError: if a file cannot be written.
+    """
+    make_directory(directory)
+    moments = scene.moments(start_us, end_us, step_us)
+    sheet_times = scene.label_times_us(start_us, end_us) or moments
+    chosen = [sheet_times[n] for n in _spread(len(sheet_times), sheets)]
+    files = [_write_sheet(directory, _view(observer, scene, time_us, 1), class_names) for time_us in chosen]
+
+    stopwatch = Stopwatch()
+    windows: list[dict[str, Any]] = []
+
+    def frames() -> Iterator[Picture]:
+        for time_us in tqdm(moments, desc=scene.name, unit="window", disable=not on_terminal()):
+            with stopwatch.measure("reading"):
+                counts = scene.counts(time_us)
+            with stopwatch.measure("detecting"):
+                view = observer.observe(
+                    counts, scene.name, time_us, scene.ground_truth(time_us, time_us - step_us)
+                )
+            windows.append(_record(view, class_names))
+            yield clip_frame(view, class_names)
+
+    clip = directory / f"clip_{_file_name(scene.name)}.{clip_format}"
+    write_clip(clip, frames(), fps=1e6 / step_us)
+    detections = directory / "detections.json"
+    write_json(detections, {"recording": str(scene.recording.path), "windows": windows})
+    ms_per_window = {part: 1000 * s / len(windows) for part, s in stopwatch.seconds.items()}
+    return RecordingReport(windows, ms_per_window, [*files, clip, detections])
+
+
+def _view(observer: Observer, scene: Scene, time_us: int, step_us: int) -> SampleView:
+    """Look at one moment of a scene, with the labels of the last ``step_us``."""
+    ground_truth = scene.ground_truth(time_us, time_us - step_us)
+    return observer.observe(scene.counts(time_us), scene.name, time_us, ground_truth)
+
+
+def _scene_of(dataset: Gen1Dataset, sequence: str) -> Scene:
+    """Return one recording of a dataset, as its frames see it."""
+    files = next(r for r in dataset.recordings if r.name == sequence)
+    recording = open_dat(files.events_path, sensor_hw=dataset.sensor_hw)
+    return Scene(sequence, recording, dataset.sensor_hw, dataset.frame_spec, read_boxes(files.boxes_path))
+
+
+def _write_sheet(directory: Path, view: SampleView, class_names: Sequence[str]) -> Path:
+    path = directory / f"sheet_{_file_name(view.sequence)}_{view.time_us // 1000}ms.png"
+    write_picture(path, sample_sheet(view, class_names))
+    return path
+
+
+def _record(view: SampleView, class_names: Sequence[str]) -> dict[str, Any]:
+    """Return the detections of a window as plain values."""
+    return {
+        "time_us": view.time_us,
+        "detections": [
+            {
+                "class": class_label(int(class_id), class_names),
+                "class_id": int(class_id),
+                "score": round(score, 4),
+                **{name: round(value, 2) for name, value in zip("xywh", box, strict=True)},
+            }
+            for class_id, score, *box in view.detections.tolist()
+        ],
+    }
+
+
+def _file_name(text: str) -> str:
+    """Return ``text`` without anything that could trouble a file system."""
+    return re.sub(r"[^\w.-]+", "_", text)
+
+
+def _spread(length: int, count: int) -> list[int]:
+    """Return up to ``count`` different positions in ``range(length)``, evenly spread."""
+    return sorted({(2 * k + 1) * length // (2 * count) for k in range(count if length else 0)})

@@ -1,0 +1,64 @@
+"""A recording at any of its moments."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from easnn.data import FrameSpec
+from easnn.events import Recording
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A recording, its labels, and how a moment of it becomes a frame.
+
+    Attributes:
+        name: what to call it.
+        recording: the events.
+        sensor_hw: height and width of the sensor.
+        spec: how the events before a moment become its frame.
+        labels: boxes (BOX_DTYPE) sorted by time, or None if nobody labelled the recording.
+    """
+
+    name: str
+    recording: Recording
+    sensor_hw: tuple[int, int]
+    spec: FrameSpec
+    labels: np.ndarray | None
+
+    def moments(self, start_us: int, end_us: int, step_us: int) -> range:
+        """Return the times at which sliding windows end: every ``step_us`` after ``start_us``.
+
+        The last one is at ``end_us`` or less than a step later, so that all events between the two are seen.
+        Where a frame is the whole recording, its end is the only moment.
+        """
+        if self.spec.window_ms == 0:
+            return range(self.recording.last_us + 1, self.recording.last_us + 2)
+        return range(start_us + step_us, end_us + step_us, step_us)
+
+    def counts(self, time_us: int) -> Tensor:
+        """Return the frame [Tl,Tm,C,H,W] of the events before ``time_us``.
+
+        Raises:
+            DataError: if the recording cannot be read.
+        """
+        return self.spec.frame(self.recording, time_us, self.sensor_hw)
+
+    def label_times_us(self, after_us: int, until_us: int) -> list[int]:
+        """Return the times in ``(after_us, until_us]`` at which there are labels, each once."""
+        if self.labels is None:
+            return []
+        times = np.unique(self.labels["t_us"])
+        return [int(t) for t in times[(times > after_us) & (times <= until_us)]]
+
+    def ground_truth(self, time_us: int, since_us: int) -> npt.NDArray[np.float32] | None:
+        """Return the last boxes [N,5] (class, x, y, w, h) labelled in ``(since_us, time_us]``, or None."""
+        times = self.label_times_us(since_us, time_us)
+        if self.labels is None or not times:
+            return None
+        boxes = self.labels[self.labels["t_us"] == times[-1]]
+        return np.stack([boxes[name] for name in ("class_id", "x", "y", "w", "h")], axis=1).astype(np.float32)

@@ -1,0 +1,87 @@
+"""One sample on one sheet: events, what the sampler wrote, ground truth and detections side by side."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+from easnn.analysis.boxes import class_label, draw_boxes
+from easnn.analysis.canvas import (
+    MARGIN_PX,
+    Picture,
+    blank,
+    enlargement,
+    line_height,
+    paste,
+    resize,
+    shorten,
+    write_legend,
+    write_text,
+)
+from easnn.analysis.frames import draw_embedding, draw_events
+from easnn.analysis.palette import FAINT_INK, INK, OFF, ON, PAPER, Colour, class_colour
+from easnn.analysis.view import SampleView
+
+TITLE_PX = 20
+CAPTION_GAP_PX = 4
+LONGEST_ROW = 3
+
+
+def sample_sheet(view: SampleView, class_names: Sequence[str]) -> Picture:
+    """Draw a sample: its events, each segment of the sampler, the ground truth if any, and the detections.
+
+    A panel is a whole number of times as large as the sensor, so that its pixels stay squares.
+
+    Args:
+        view: the sample.
+        class_names: names by class.
+
+    Returns:
+        The sheet [H,W,3].
+    """
+    panels = list(_panels(view, class_names))
+    height, width = panels[0][1].shape[:2]
+    columns = len(panels) if len(panels) <= LONGEST_ROW else math.ceil(len(panels) / 2)
+    rows = math.ceil(len(panels) / columns)
+    caption_step = line_height() + CAPTION_GAP_PX
+    row_step, column_step = caption_step + height + MARGIN_PX, width + MARGIN_PX
+    first_row = line_height(TITLE_PX) + 2 * MARGIN_PX
+    legend_top = first_row + rows * row_step
+
+    sheet = blank((legend_top + line_height() + MARGIN_PX, columns * column_step + MARGIN_PX), PAPER)
+    title = shorten(
+        f"{view.sequence} · {view.time_us / 1e6:.3f} s", sheet.shape[1] - 2 * MARGIN_PX, TITLE_PX, bold=True
+    )
+    sheet = write_text(sheet, title, (MARGIN_PX, MARGIN_PX), INK, TITLE_PX, bold=True)
+    for n, (caption, panel) in enumerate(panels):
+        y, x = first_row + n // columns * row_step, MARGIN_PX + n % columns * column_step
+        sheet = write_text(sheet, shorten(caption, width), (y, x), FAINT_INK)
+        sheet = paste(sheet, panel, (y + caption_step, x))
+    return write_legend(sheet, _legend(view, class_names), (legend_top, MARGIN_PX))
+
+
+def _panels(view: SampleView, class_names: Sequence[str]) -> Iterator[tuple[str, Picture]]:
+    """Give each panel's caption and picture, all of one size."""
+    scale = enlargement(view.sensor_hw)
+    panel_hw = (view.sensor_hw[0] * scale, view.sensor_hw[1] * scale)
+    events = resize(draw_events(view.counts), panel_hw)
+    yield "Events", events
+    for n, segment in enumerate(view.written, start=1):
+        caption = "Written by the sampler"
+        if len(view.written) > 1:
+            caption += f" · segment {n} of {len(view.written)}"
+        yield caption, resize(draw_embedding(segment), panel_hw)
+    if view.ground_truth is not None:
+        boxes = view.ground_truth
+        drawn = draw_boxes(events, boxes[:, 1:], boxes[:, 0], class_names, scale=scale)
+        yield f"Ground truth · {len(boxes)}", drawn
+    boxes = view.detections
+    drawn = draw_boxes(events, boxes[:, 2:], boxes[:, 0], class_names, scores=boxes[:, 1], scale=scale)
+    yield f"Detections · {len(boxes)}", drawn
+
+
+def _legend(view: SampleView, class_names: Sequence[str]) -> list[tuple[str, Colour]]:
+    """Say what the colours on the sheet mean: both polarities, and the classes that occur."""
+    labelled = [] if view.ground_truth is None else view.ground_truth[:, 0].astype(int).tolist()
+    present = sorted({*labelled, *view.detections[:, 0].astype(int).tolist()})
+    return [("ON", ON), ("OFF", OFF), *((class_label(c, class_names), class_colour(c)) for c in present)]

@@ -1,0 +1,107 @@
+"""What the command lines of training and evaluation have in common."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+DEFAULT_BATCH_SIZE = 64
+
+
+class SetKey(argparse.Action):
+    """An option that is another way to write ``key value``.
+
+    Args:
+        key: the key that it sets.
+        value: text of its value, for an option without an argument.
+    """
+
+    def __init__(
+        self, option_strings: Sequence[str], dest: str, *, key: str, value: str | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(option_strings, argparse.SUPPRESS, nargs=0 if value else None, **kwargs)
+        self.key = key
+        self.value = value
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[Any] | None,
+        option_string: str | None = None,
+    ) -> None:
+        """Add the pair to those given so far."""
+        namespace.pairs += [self.key, self.value or values]
+
+
+def build_parser(description: str) -> argparse.ArgumentParser:
+    """Return a parser with the options that choose an experiment, a checkpoint and the processes of a run."""
+    parser = argparse.ArgumentParser(description=description, allow_abbrev=False)
+    experiment = parser.add_argument_group("experiment")
+    experiment.add_argument("-n", "--name", help="name of an experiment, e.g. e-yolox-s")
+    experiment.add_argument(
+        "-f", "--exp_file", metavar="FILE", help="experiment file that defines `class Exp`"
+    )
+    experiment.add_argument(
+        "-expn",
+        "--experiment-name",
+        action=SetKey,
+        key="exp_name",
+        metavar="NAME",
+        help="name of the run, and of its directory in `output_dir`",
+    )
+    experiment.add_argument("--help-keys", action="store_true", help="print every key and exit")
+    run = parser.add_argument_group("processes")
+    run.add_argument(
+        "-d",
+        "--devices",
+        type=int,
+        metavar="N",
+        help="GPUs, or CPU processes if there is no GPU (default: 1)",
+    )
+    run.add_argument(
+        "-b",
+        "--batch-size",
+        type=int,
+        default=DEFAULT_BATCH_SIZE,
+        metavar="N",
+        help="samples per step of all processes together (default: %(default)s)",
+    )
+    run.add_argument(
+        "--num_machines", type=int, default=1, metavar="N", help="machines of the run (default: 1)"
+    )
+    run.add_argument(
+        "--machine_rank", type=int, default=0, metavar="N", help="number of this machine, from 0"
+    )
+    run.add_argument("--dist-backend", metavar="NAME", help="nccl or gloo (default: by device)")
+    run.add_argument("--dist-url", metavar="URL", help="tcp://HOST:PORT of machine 0")
+    parser.add_argument(
+        "words",
+        nargs=argparse.REMAINDER,
+        metavar="key value",
+        help="keys to set; options may stand before and after them",
+    )
+    return parser
+
+
+def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
+    """Parse options and ``key value`` pairs in any order.
+
+    Everything from the first key on goes to ``words``, as with a plain REMAINDER; where an option stands at the place
+    of a key, parsing starts again there. So values may begin with a dash (``window -200``).
+
+    Returns:
+        The options, and in ``pairs`` all keys and values, those that options stand for included.
+    """
+    options = argparse.Namespace(pairs=[])
+    rest = list(sys.argv[1:] if argv is None else argv)
+    while True:
+        parser.parse_args(rest, options)
+        words = options.words
+        next_option = next((i for i in range(2, len(words), 2) if words[i].startswith("-")), len(words))
+        options.pairs += words[:next_option]
+        rest = words[next_option:]
+        if not rest:
+            return options

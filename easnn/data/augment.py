@@ -1,0 +1,129 @@
+"""Where the network sees each sample, and frames and boxes taken there together.
+
+A policy only decides: it runs in a worker and costs nothing. The work is done by :func:`prepare_batch`,
+once per batch and on the batch's device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from easnn.data.sample import DetectionBatch
+from easnn.ops import (
+    Placement,
+    clip_boxes,
+    letterbox_placement,
+    place_boxes,
+    place_frames,
+    xywh_to_xyxy,
+    xyxy_to_cxcywh,
+)
+from easnn.ops.resample import Interpolation
+
+PlacementPolicy = Callable[[tuple[int, int], np.random.Generator], Placement]
+"""Chooses a placement for a sensor of (height, width) with the sample's own random numbers."""
+
+MIN_SIDE_PX = 1.0
+"""A training box needs sides above this, in network pixels, after clipping."""
+
+
+@dataclass(frozen=True)
+class LetterboxPolicy:
+    """Keep the aspect ratio and fill the input from its top-left corner; for evaluation.
+
+    Attributes:
+        out_hw: height and width of the network's input in pixels.
+    """
+
+    out_hw: tuple[int, int]
+
+    def __call__(self, in_hw: tuple[int, int], rng: np.random.Generator) -> Placement:
+        """Return the letterbox; nothing is drawn from ``rng``."""
+        return letterbox_placement(in_hw, self.out_hw)
+
+
+@dataclass(frozen=True)
+class RandomPlacementPolicy:
+    """Stretch, shrink, move and mirror at random; the published training augmentation.
+
+    The aspect ratio (width to height) is the sensor's times U(1−j, 1+j) / U(1−j, 1+j). The longer side
+    becomes U(scale_range) of the input's side in that direction, and the other follows from the aspect
+    ratio, so it may exceed the input. Along each axis, all positions that keep the image inside the input,
+    or the input inside a larger image, are equally likely.
+
+    Attributes:
+        out_hw: height and width of the network's input in pixels.
+        jitter: j, at least 0 and below 1.
+        scale_range: smallest and largest scale.
+        flip_prob: probability of mirroring left to right.
+    """
+
+    out_hw: tuple[int, int]
+    jitter: float
+    scale_range: tuple[float, float] = (0.4, 1.0)
+    flip_prob: float = 0.5
+
+    def __call__(self, in_hw: tuple[int, int], rng: np.random.Generator) -> Placement:
+        """Return a placement drawn from ``rng``."""
+        (in_height, in_width), (out_height, out_width) = in_hw, self.out_hw
+        stretch, squeeze = rng.uniform(1 - self.jitter, 1 + self.jitter, size=2)
+        aspect = in_width / in_height * stretch / squeeze
+        scale = rng.uniform(*self.scale_range)
+        if aspect < 1:
+            height, width = scale * out_height, scale * out_height * aspect
+        else:
+            height, width = scale * out_width / aspect, scale * out_width
+        height_px, width_px = max(1, int(height)), max(1, int(width))
+        return Placement(
+            height_px=height_px,
+            width_px=width_px,
+            top_px=_random_offset(out_height - height_px, rng),
+            left_px=_random_offset(out_width - width_px, rng),
+            flip=bool(rng.random() < self.flip_prob),
+        )
+
+
+def prepare_batch(
+    batch: DetectionBatch,
+    out_hw: tuple[int, int],
+    interpolation: Interpolation = "linear",
+    *,
+    max_boxes: int = 50,
+    dtype: torch.dtype = torch.float32,
+) -> tuple[Tensor, Tensor]:
+    """Make the network's input and targets from a batch, on the batch's device.
+
+    Boxes follow their frame, are clipped to the network's input, and go if a side is then at most 1 px. Of
+    more than ``max_boxes`` the first in file order stay. The batch is left as it is.
+
+    Args:
+        batch: event counts and boxes in sensor pixels.
+        out_hw: height h and width w of the network's input.
+        interpolation: ``linear`` or ``cubic``.
+        max_boxes: rows of the targets, whatever the batch holds.
+        dtype: floating type of both results.
+
+    Returns:
+        events ``[B,Tl,Tm,C,h,w]``, and targets ``[B,max_boxes,5]``: rows (class, cx, cy, w, h) in network
+        pixels, then zero rows.
+    """
+    events = place_frames(batch.events, batch.placements, out_hw, interpolation, dtype)
+    classes, boxes_xywh = batch.boxes[..., :1], batch.boxes[..., 1:]
+    placed = xywh_to_xyxy(place_boxes(boxes_xywh, batch.placements, batch.sensor_hw))
+    boxes = xyxy_to_cxcywh(clip_boxes(placed, out_hw))
+    kept = (boxes[..., 2:] > MIN_SIDE_PX).all(dim=-1, keepdim=True)
+    rows = torch.where(kept, torch.cat((classes, boxes), dim=-1), 0.0)
+    first_kept = kept.to(torch.uint8).argsort(dim=1, descending=True, stable=True)
+    targets = rows.gather(1, first_kept.expand_as(rows))[:, :max_boxes]
+    return events, functional.pad(targets, (0, 0, 0, max_boxes - targets.shape[1])).to(dtype)
+
+
+def _random_offset(free_px: int, rng: np.random.Generator) -> int:
+    """Return an offset between 0 and ``free_px``, both included; ``free_px`` may be negative."""
+    return int(rng.integers(min(free_px, 0), max(free_px, 0), endpoint=True))

@@ -1,0 +1,56 @@
+"""What every dataset gives: labelled frames by number."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import NamedTuple
+
+from torch import Tensor
+
+
+class Frame(NamedTuple):
+    """The events before a label and its boxes, both in sensor pixels.
+
+    Attributes:
+        events: ``[Tl,Tm,C,H,W]``, oldest slice first: counts in the smallest integer type that holds them.
+        boxes: ``[N,5]`` float32, rows (class, x, y, w, h): top-left corner and size; may leave the frame.
+        time_us: time of the label.
+        sequence: name of the recording.
+    """
+
+    events: Tensor
+    boxes: Tensor
+    time_us: int
+    sequence: str
+
+
+class DetectionDataset(ABC):
+    """Labelled frames of one or several splits; frame i is the same in every process and every epoch.
+
+    A subclass sets the attributes and gives ``__len__`` and :meth:`load`. The loader's workers share its
+    memory, so it keeps labels in arrays: reading a Python list writes reference counts, which copies the
+    list bit by bit into every worker. Recordings are opened when they are asked for.
+
+    Attributes:
+        name: value of the key ``data_name``.
+        split: names of the splits, joined by ``+``.
+        sensor_hw: height and width of every frame in pixels.
+        class_names: name of each class id, in order.
+    """
+
+    name: str
+    split: str
+    sensor_hw: tuple[int, int]
+    class_names: tuple[str, ...]
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Return the number of labelled frames."""
+
+    @abstractmethod
+    def load(self, index: int) -> Frame:
+        """Read frame ``index``.
+
+        Raises:
+            DataError: if its recording cannot be read.
+        """

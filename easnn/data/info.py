@@ -1,0 +1,55 @@
+"""``dataset.json``: what a dataset in the raw layout may say about itself."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from easnn.utils.errors import DataError
+
+FILE_NAME = "dataset.json"
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """Contents of ``dataset.json``; None for what it does not say.
+
+    Attributes:
+        class_names: name of each class id, in order.
+        sensor_hw: height and width of the sensor in pixels.
+    """
+
+    class_names: tuple[str, ...] | None = None
+    sensor_hw: tuple[int, int] | None = None
+
+
+def read_dataset_info(root: Path) -> DatasetInfo:
+    """Read ``root/dataset.json``, which is optional and may hold other entries, too.
+
+    Raises:
+        DataError: if the file is no JSON object, or an entry is not of the expected kind.
+    """
+    path = root / FILE_NAME
+    if not path.is_file():
+        return DatasetInfo()
+    try:
+        entries = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise DataError(f"{path} is not valid JSON: {error}.") from error
+    if not isinstance(entries, dict):
+        raise DataError(f"{path} must hold a JSON object, but holds {type(entries).__name__}.")
+    names, size = entries.get("class_names"), entries.get("sensor_hw")
+    if names is not None and not (_is_list_of(str, names) and names):
+        raise DataError(f'{path}: "class_names" must be a list of names, such as ["car"], but is {names!r}.')
+    if size is not None and not (_is_list_of(int, size) and len(size) == 2 and min(size) > 0):
+        raise DataError(f'{path}: "sensor_hw" must be [height, width] in pixels, but is {size!r}.')
+    return DatasetInfo(
+        class_names=None if names is None else tuple(names),
+        sensor_hw=None if size is None else (size[0], size[1]),
+    )
+
+
+def _is_list_of(kind: type, value: Any) -> bool:
+    return isinstance(value, list) and all(type(item) is kind for item in value)

@@ -1,0 +1,89 @@
+"""The raw layout on disk: a folder for each split, and in it pairs of events and boxes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from easnn.utils.errors import DataError
+
+EVENTS_SUFFIX = "_td.dat"
+BOXES_SUFFIX = "_bbox.npy"
+
+
+@dataclass(frozen=True)
+class LabelledRecording:
+    """The two files of a recording; ``name`` is what their names share."""
+
+    name: str
+    events_path: Path
+    boxes_path: Path
+
+
+def find_recordings(
+    root: Path, splits: Sequence[str], *, ignored: Collection[str] = ()
+) -> list[LabelledRecording]:
+    """List the recordings of some splits, in the order of the splits and then of the names.
+
+    Args:
+        root: folder of the dataset.
+        splits: names of folders in it.
+        ignored: names of recordings to skip.
+
+    Raises:
+        DataError: if a folder is missing or empty, a file has no partner, or two splits share a recording.
+    """
+    recordings = [recording for split in splits for recording in _recordings_of_split(root, split, ignored)]
+    uses = Counter(recording.name for recording in recordings)
+    _reject(
+        [name for name, count in uses.items() if count > 1],
+        f"{root} has {{}} in more than one of {', '.join(splits)}",
+        "Each recording belongs to one split; remove it from the others.",
+    )
+    return recordings
+
+
+def _recordings_of_split(root: Path, split: str, ignored: Collection[str]) -> list[LabelledRecording]:
+    folder = root / split
+    missing = next((path for path in (root, folder) if not path.is_dir()), None)
+    if missing is not None:
+        raise DataError(f"{missing} is not a folder. {_expected_layout(root)}")
+    files = [path.name for path in folder.iterdir()]
+    with_events, with_boxes = (
+        {name.removesuffix(suffix) for name in files if name.endswith(suffix)} - set(ignored)
+        for suffix in (EVENTS_SUFFIX, BOXES_SUFFIX)
+    )
+    if not with_events | with_boxes:
+        raise DataError(f"{folder} holds no recording. {_expected_layout(root)}")
+    _reject(
+        sorted(with_events - with_boxes),
+        f"{folder} has {{}} without boxes",
+        f"Put NAME{BOXES_SUFFIX} beside each NAME{EVENTS_SUFFIX} (with no rows if nothing was labelled).",
+    )
+    _reject(
+        sorted(with_boxes - with_events),
+        f"{folder} has boxes, but no events, of {{}}",
+        f"Put NAME{EVENTS_SUFFIX} beside each NAME{BOXES_SUFFIX}, or remove the boxes.",
+    )
+    return [
+        LabelledRecording(name, folder / f"{name}{EVENTS_SUFFIX}", folder / f"{name}{BOXES_SUFFIX}")
+        for name in sorted(with_events)
+    ]
+
+
+def _reject(names: Sequence[str], found: str, advice: str) -> None:
+    """Raise if there are any ``names``; ``found`` has a place for how many and which."""
+    if names:
+        shown = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
+        count = f"{len(names)} recording{'s' if len(names) > 1 else ''}"
+        raise DataError(f"{found.format(count)}: {shown}. {advice}")
+
+
+def _expected_layout(root: Path) -> str:
+    return (
+        f"Expected are the recordings of each split in {root}/{{train,val,test}}/: their events, "
+        f"NAME{EVENTS_SUFFIX}, with their boxes, NAME{BOXES_SUFFIX}, beside them. To make a small synthetic "
+        "dataset, see `python tools/make_synthetic.py --help`."
+    )

@@ -1,0 +1,170 @@
+"""Batches in the order of a sampler, read by worker processes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Generic, TypeVar
+
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from easnn.data.augment import PlacementPolicy
+from easnn.data.dataset import DetectionDataset
+from easnn.data.sample import DetectionBatch, DetectionSample, collate
+from easnn.data.sampler import EpochSampler, EvaluationSampler, SampleRequest
+from easnn.utils.distributed import rank, world_size
+from easnn.utils.errors import DataError, EasnnError
+from easnn.utils.seeding import generator
+
+BatchSampler = TypeVar("BatchSampler", bound=EpochSampler | EvaluationSampler)
+
+
+class RequestedSamples(Dataset[DetectionSample]):
+    """Samples of a dataset by request: a pure function of (seed, epoch, index).
+
+    Args:
+        dataset: where frames come from.
+        policy: where the network sees them.
+        seed: seed of the policy's random numbers.
+    """
+
+    def __init__(self, dataset: DetectionDataset, policy: PlacementPolicy, seed: int) -> None:
+        self.dataset = dataset
+        self._policy = policy
+        self._seed = seed
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, request: SampleRequest) -> DetectionSample:
+        frame = self.dataset.load(request.index)
+        rng = generator(self._seed, "placement", request.epoch, request.index)
+        placement = self._policy(self.dataset.sensor_hw, rng)
+        return DetectionSample(placement=placement, index=request.index, **frame._asdict())
+
+
+class _Batches(Dataset[DetectionBatch | EasnnError]):
+    """Batches by requests. A data error is returned: torch would wrap a raised one in a traceback."""
+
+    def __init__(self, samples: RequestedSamples) -> None:
+        self._samples = samples
+
+    def __getitem__(self, requests: Sequence[SampleRequest]) -> DetectionBatch | EasnnError:
+        try:
+            return collate([self._samples[request] for request in requests])
+        except EasnnError as error:
+            return error
+
+
+class BatchLoader(Generic[BatchSampler]):
+    """Iterates over the batches that its sampler asks for; the same ones for any number of workers.
+
+    Workers stay alive between iterations. An error about the data arrives as it was raised in the worker.
+
+    Attributes:
+        dataset: where frames come from.
+        sampler: decides which batches the next iteration yields.
+
+    Args:
+        samples: samples of the dataset by request.
+        sampler: see above.
+        num_workers: worker processes; 0 reads in this process.
+        device: where the batches will go; for a GPU they come in page-locked memory.
+    """
+
+    def __init__(
+        self, samples: RequestedSamples, sampler: BatchSampler, *, num_workers: int, device: torch.device
+    ) -> None:
+        self.dataset = samples.dataset
+        self.sampler = sampler
+        self._loader = DataLoader(
+            _Batches(samples),
+            batch_size=None,  # the sampler's items are whole batches
+            sampler=sampler,
+            num_workers=num_workers,
+            persistent_workers=num_workers > 0,
+            pin_memory=device.type == "cuda",
+            generator=torch.Generator(),  # or each iteration would advance the process-wide generator
+        )
+
+    def __len__(self) -> int:
+        """Return the number of batches, for a training loader that of a whole epoch."""
+        return len(self.sampler)
+
+    def __iter__(self) -> Iterator[DetectionBatch]:
+        with named_worker_failures():
+            for batch in self._loader:
+                if isinstance(batch, EasnnError):
+                    raise batch
+                yield batch
+
+
+@contextmanager
+def named_worker_failures() -> Iterator[None]:
+    """Turn the death of a loader's worker into an error that says what to do.
+
+    torch raises it from a signal handler, so it surfaces wherever the main process happens to be: wrap a
+    whole loop over batches in this, not the loader alone.
+
+    Raises:
+        DataError: if a worker of a :class:`BatchLoader` was killed.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not str(error).startswith("DataLoader worker (pid"):
+            raise
+        raise DataError(
+            f"A data worker was killed (out of memory?): {str(error).strip('. ')}. Use fewer workers "
+            "(`data_num_workers`) or a smaller batch (-b)."
+        ) from error
+
+
+def build_train_loader(
+    dataset: DetectionDataset,
+    policy: PlacementPolicy,
+    *,
+    batch_size: int,
+    seed: int,
+    num_workers: int,
+    device: torch.device,
+) -> BatchLoader[EpochSampler]:
+    """Return this rank's loader for training; ``loader.sampler.start_at(epoch, step)`` says what comes next.
+
+    Args:
+        dataset: labelled frames.
+        policy: where the network sees them.
+        batch_size: samples per step over all ranks.
+        seed: seed of order and augmentation.
+        num_workers: worker processes of this rank.
+        device: where the batches will go.
+
+    Raises:
+        ConfigError: if ``batch_size`` is smaller than the number of processes.
+    """
+    sampler = EpochSampler(len(dataset), batch_size, seed=seed, rank=rank(), world_size=world_size())
+    samples = RequestedSamples(dataset, policy, seed)
+    return BatchLoader(samples, sampler, num_workers=num_workers, device=device)
+
+
+def build_eval_loader(
+    dataset: DetectionDataset,
+    policy: PlacementPolicy,
+    *,
+    batch_size: int,
+    num_workers: int,
+    device: torch.device,
+) -> BatchLoader[EvaluationSampler]:
+    """Return this rank's loader for evaluation: over all ranks every frame once, in order.
+
+    Args:
+        dataset: labelled frames.
+        policy: where the network sees them, usually :class:`~easnn.data.augment.LetterboxPolicy`.
+        batch_size: frames per step over all ranks.
+        num_workers: worker processes of this rank.
+        device: where the batches will go.
+    """
+    sampler = EvaluationSampler(len(dataset), batch_size, rank=rank(), world_size=world_size())
+    samples = RequestedSamples(dataset, policy, seed=0)
+    return BatchLoader(samples, sampler, num_workers=num_workers, device=device)

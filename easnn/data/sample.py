@@ -1,0 +1,96 @@
+"""One labelled frame, and a batch of them, as they travel from the loader's workers to the device."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from easnn.ops import Placement
+
+
+@dataclass(frozen=True)
+class DetectionSample:
+    """Event counts at sensor resolution, their boxes, and where the network will see them.
+
+    Attributes:
+        events: ``[Tl,Tm,C,H,W]`` integers, oldest slice first.
+        boxes: ``[N,5]`` float32, rows (class, x, y, w, h): top-left corner and size in sensor pixels.
+        placement: where the sensor's image lies in the network's input.
+        index: position in the dataset, which is also the frame's number in an evaluation.
+        time_us: time of the label; the events end there.
+        sequence: name of the recording.
+    """
+
+    events: Tensor
+    boxes: Tensor
+    placement: Placement
+    index: int
+    time_us: int
+    sequence: str
+
+
+@dataclass(frozen=True)
+class DetectionBatch:
+    """Samples of one dataset, stacked; everything but the two tensors is one entry per sample.
+
+    Attributes:
+        events: ``[B,Tl,Tm,C,H,W]`` integers.
+        boxes: ``[B,N,5]`` float32 as in :class:`DetectionSample`; N is the largest number of boxes in the
+            batch, and a frame with fewer is filled up with zero rows.
+    """
+
+    events: Tensor
+    boxes: Tensor
+    placements: tuple[Placement, ...]
+    indices: tuple[int, ...]
+    times_us: tuple[int, ...]
+    sequences: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    @property
+    def sensor_hw(self) -> tuple[int, int]:
+        """Height and width of the sensor in pixels."""
+        height, width = self.events.shape[-2:]
+        return height, width
+
+    def to(self, device: torch.device | str) -> DetectionBatch:
+        """Return the batch with its tensors on ``device``; from pinned memory the copy does not block."""
+        return replace(
+            self,
+            events=self.events.to(device, non_blocking=True),
+            boxes=self.boxes.to(device, non_blocking=True),
+        )
+
+    def pin_memory(self) -> DetectionBatch:
+        """Return the batch with its tensors in page-locked memory; the loader calls it."""
+        return replace(self, events=self.events.pin_memory(), boxes=self.boxes.pin_memory())
+
+    def ground_truth(self) -> list[np.ndarray]:
+        """Return each frame's boxes without padding: ``[N,5]`` float32 (class, x, y, w, h), sensor pixels."""
+        return [rows[rows[:, 3] > 0] for rows in self.boxes.cpu().numpy()]
+
+
+def collate(samples: Sequence[DetectionSample]) -> DetectionBatch:
+    """Stack samples of the same sensor and slices into a batch.
+
+    The batch's counts have the smallest type that holds those of every sample.
+    """
+    dtype = reduce(torch.promote_types, (s.events.dtype for s in samples))
+    boxes = torch.zeros(len(samples), max(len(s.boxes) for s in samples), 5)
+    for row, sample in zip(boxes, samples, strict=True):
+        row[: len(sample.boxes)] = sample.boxes
+    return DetectionBatch(
+        events=torch.stack([s.events.to(dtype) for s in samples]),
+        boxes=boxes,
+        placements=tuple(s.placement for s in samples),
+        indices=tuple(s.index for s in samples),
+        times_us=tuple(s.time_us for s in samples),
+        sequences=tuple(s.sequence for s in samples),
+    )

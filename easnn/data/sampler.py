@@ -1,0 +1,100 @@
+"""The order of samples: a pure function of (seed, epoch), cut into batches and into parts for the ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from torch.utils.data import Sampler
+
+from easnn.utils.errors import ConfigError
+from easnn.utils.seeding import generator
+
+
+@dataclass(frozen=True)
+class SampleRequest:
+    """What a sample is a function of, beside the dataset and the seed."""
+
+    epoch: int
+    index: int
+
+
+class EpochSampler(Sampler[list[SampleRequest]]):
+    """Shuffled batches for training: iterating yields this rank's part of one epoch's batches.
+
+    Batch k of epoch e is ``permutation(seed, e)[k·B : (k+1)·B]``, whatever the number of processes: rank r
+    of R takes its entries ``[r·B//R, (r+1)·B//R)``, so together the ranks see what one process would with
+    the same global batch size. The last batch is filled up from the epoch's start, so that every step has B
+    samples.
+
+    Args:
+        length: number of samples in the dataset, at least 1.
+        batch_size: global batch size B: samples per step over all ranks.
+        seed: seed of the order.
+        rank: this process.
+        world_size: number of processes R.
+
+    Raises:
+        ConfigError: if a rank would be left without a sample.
+    """
+
+    def __init__(
+        self, length: int, batch_size: int, *, seed: int, rank: int = 0, world_size: int = 1
+    ) -> None:
+        if batch_size < world_size:
+            raise ConfigError(
+                f"The batch size (-b) must be at least the number of processes ({world_size}), but is "
+                f"{batch_size}. It counts the samples of all processes together."
+            )
+        self._length = length
+        self._batch_size = batch_size
+        self._seed = seed
+        self._part = _part_of_rank(batch_size, rank, world_size)
+        self._epoch = 0
+        self._first_step = 0
+
+    def __len__(self) -> int:
+        """Return the number of steps in a whole epoch."""
+        return -(-self._length // self._batch_size)
+
+    def start_at(self, epoch: int, step: int = 0) -> None:
+        """Let the next iteration yield the batches of ``epoch`` from ``step`` to its end."""
+        self._epoch = epoch
+        self._first_step = step
+
+    def __iter__(self) -> Iterator[list[SampleRequest]]:
+        epoch = self._epoch
+        order = generator(self._seed, "order", epoch).permutation(self._length)
+        for step in range(self._first_step, len(self)):
+            positions = step * self._batch_size + np.arange(self._part.start, self._part.stop)
+            yield [SampleRequest(epoch, int(index)) for index in order[positions % self._length]]
+
+
+class EvaluationSampler(Sampler[list[SampleRequest]]):
+    """Every frame exactly once over all ranks, in order: each takes a contiguous part, and none is padded.
+
+    So ranks may have different numbers of batches, or none.
+
+    Args:
+        length: number of frames in the dataset.
+        batch_size: frames per step over all ranks; a rank's own batches hold at least one.
+        rank: this process.
+        world_size: number of processes R.
+    """
+
+    def __init__(self, length: int, batch_size: int, *, rank: int = 0, world_size: int = 1) -> None:
+        self._part = _part_of_rank(length, rank, world_size)
+        self._batch_size = max(1, batch_size // world_size)
+
+    def __len__(self) -> int:
+        return -(-len(self._part) // self._batch_size)
+
+    def __iter__(self) -> Iterator[list[SampleRequest]]:
+        for start in range(0, len(self._part), self._batch_size):
+            yield [SampleRequest(0, index) for index in self._part[start : start + self._batch_size]]
+
+
+def _part_of_rank(count: int, rank: int, world_size: int) -> range:
+    """Return the part of ``range(count)`` that ``rank`` takes: contiguous, sizes differ by at most one."""
+    return range(rank * count // world_size, (rank + 1) * count // world_size)

@@ -1,0 +1,86 @@
+"""The error of a failing process, carried to the process that the user sees."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NoReturn
+
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+
+from easnn.utils import errors
+from easnn.utils.errors import EasnnError
+
+
+class WorkerError(Exception):
+    """A process of a run failed through a fault of the program; the message holds its traceback."""
+
+
+@contextmanager
+def reported(folder: Path) -> Iterator[None]:
+    """Write an exception of the block to ``folder`` and end this process quietly with its exit code."""
+    try:
+        yield
+    except SystemExit as stop:
+        if stop.code:
+            _report(folder, {"exit_code": stop.code})
+        raise
+    except EasnnError as error:
+        _report(folder, {"kind": type(error).__name__, "message": str(error)})
+        raise SystemExit(1) from None
+    except Exception:
+        _report(folder, {"traceback": traceback.format_exc()})
+        raise SystemExit(1) from None
+
+
+def raise_first_failure(folder: Path, failed: ChildFailedError) -> NoReturn:
+    """Raise what the process that failed first raised: the others usually failed because it was gone.
+
+    Args:
+        folder: Where :func:`reported` wrote.
+        failed: What the launcher saw.
+
+    Raises:
+        EasnnError: of the class and with the message that the process raised.
+        WorkerError: with the traceback of another exception.
+        TrainingError: if it was killed.
+        SystemExit: if the process ended on its own, after a signal.
+    """
+    reports = sorted(
+        (json.loads(file.read_text()) for file in folder.glob("*.json")), key=lambda r: r["time_ns"]
+    )
+    if not reports or _was_killed(failed):  # a killed process cannot report, but those that lose it can
+        raise _killed(failed) from None
+    first = reports[0]
+    if "exit_code" in first:
+        raise SystemExit(first["exit_code"]) from None
+    if "kind" in first:
+        raise getattr(errors, first["kind"])(first["message"]) from None
+    raise WorkerError(f"Process {first['rank']} failed:\n{first['traceback']}") from None
+
+
+def _report(folder: Path, what: dict[str, object]) -> None:
+    rank = os.environ["RANK"]
+    (folder / f"{rank}.json").write_text(json.dumps({"time_ns": time.time_ns(), "rank": rank, **what}))
+
+
+def _was_killed(failed: ChildFailedError) -> bool:
+    by_launcher = -signal.SIGTERM  # how the launcher ends the other processes
+    return any(
+        failure.exitcode < 0 and failure.exitcode != by_launcher for failure in failed.failures.values()
+    )
+
+
+def _killed(failed: ChildFailedError) -> EasnnError:
+    rank, failure = failed.get_first_failure()
+    how = signal.Signals(-failure.exitcode).name if failure.exitcode < 0 else f"exit code {failure.exitcode}"
+    return errors.TrainingError(
+        f"Process {rank} was killed ({how}). SIGKILL usually means that the machine ran out of memory: use "
+        "fewer `data_num_workers` or a smaller batch (-b)."
+    )

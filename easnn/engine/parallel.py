@@ -1,0 +1,34 @@
+"""One model trained by several processes."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from easnn.utils.distributed import is_distributed
+
+
+def average_gradients(model: nn.Module, device: torch.device, *, sync_bn: bool) -> nn.Module:
+    """Return ``model`` such that ``backward`` leaves the mean of all processes' gradients on each of them.
+
+    The weights of rank 0 are given to all. Buffers are left to the training step: it averages the statistics
+    of batch norms, which rank 0's would otherwise overwrite.
+
+    Args:
+        model: The model on ``device``; a single process gets it back as it is.
+        device: This process's device.
+        sync_bn: Whether batch norm takes its statistics over the batches of all processes (CUDA only).
+    """
+    if not is_distributed():
+        return model
+    if sync_bn:
+        model = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
+    return DistributedDataParallel(
+        model,
+        device_ids=[device] if device.type == "cuda" else None,
+        broadcast_buffers=False,
+        # The adaptive sampler stops as soon as every pixel has written its segments.
+        find_unused_parameters=True,
+        gradient_as_bucket_view=True,
+    )

@@ -1,0 +1,143 @@
+"""What a training run shows while it goes on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Self, TypeVar
+
+import torch
+from loguru import logger
+from tqdm import tqdm
+
+from easnn.engine.config import Position, TrainConfig
+from easnn.engine.step import StepReport
+from easnn.engine.writers import MetricWriter
+from easnn.utils.device import peak_memory_mb
+from easnn.utils.distributed import gather_objects, is_main, world_size
+from easnn.utils.logging import on_terminal
+from easnn.utils.meters import Stopwatch, format_duration
+
+Item = TypeVar("Item")
+
+
+class Progress:
+    """Shows losses, speed and remaining time: a bar on a terminal, a log line every few steps everywhere.
+
+    The losses are those of the very step, averaged over the processes, not means over many steps: so they are
+    the same whether or not a run was interrupted before.
+
+    Args:
+        config: The plan of the run.
+        steps_per_epoch: Steps in an epoch.
+        device: Whose memory is shown.
+        writers: Where the numbers go as well; they are closed when the ``with`` block of this object ends.
+    """
+
+    def __init__(
+        self, config: TrainConfig, steps_per_epoch: int, device: torch.device, writers: Sequence[MetricWriter]
+    ) -> None:
+        self._config = config
+        self._steps_per_epoch = steps_per_epoch
+        self._device = device
+        self._writers = writers
+        self._stopwatch = Stopwatch()
+        self._samples = 0
+        self._steps = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for writer in self._writers:
+            writer.close()
+
+    def continue_from(self, start: Position) -> None:
+        """Let the writers drop what a lost part of the run wrote after ``start``."""
+        for writer in self._writers:
+            writer.continue_from(self._iteration(start))
+
+    def over(self, batches: Iterable[Item], start: Position) -> Iterator[Item]:
+        """Yield the batches of the rest of an epoch; show a bar on a terminal, time the wait for each."""
+        self._restart_window()
+        bar = tqdm(
+            self._stopwatch.waiting(batches, "data"),
+            desc=f"epoch {start.epoch + 1}/{self._config.max_epoch}",
+            initial=start.step,
+            total=self._steps_per_epoch,
+            unit="step",
+            leave=False,
+            disable=not on_terminal(),
+        )
+        with bar:
+            yield from bar
+
+    def step(self, done: Position, report: StepReport, lr: float, samples: int) -> None:
+        """Take note of a step; say where the run stands if it is time to.
+
+        Args:
+            done: Where the run stands after the step.
+            report: What happened in it.
+            lr: Its learning rate.
+            samples: Number of samples of this process in it.
+        """
+        self._steps += 1
+        self._samples += samples
+        if done.step % self._config.print_interval and done.step != self._steps_per_epoch:
+            return
+        losses = _mean(gather_objects(report.losses))
+        if is_main():
+            self._show(done, losses, report, lr)
+        self._restart_window()
+
+    def write(self, kind: str, done: Position, values: Mapping[str, float]) -> None:
+        """Give numbers to every writer."""
+        for writer in self._writers:
+            writer.write(kind, self._iteration(done), {"epoch": done.epoch + 1, **values})
+
+    def _show(self, done: Position, losses: Mapping[str, float], report: StepReport, lr: float) -> None:
+        seconds = self._stopwatch.elapsed
+        speed = self._samples * world_size() / seconds
+        waiting = self._stopwatch.share("data")
+        remaining = self._config.max_epoch * self._steps_per_epoch - self._iteration(done)
+        memory_mb = peak_memory_mb(self._device)
+        logger.bind(progress=True).info(
+            "epoch {}/{} step {}/{} | {} | lr {:.3g} | {:.1f} samples/s, {:.0%} waiting for data | ETA {} | "
+            "{:.0f} MiB",
+            done.epoch + 1,
+            self._config.max_epoch,
+            done.step,
+            self._steps_per_epoch,
+            ", ".join(f"{name} {value:.4g}" for name, value in losses.items()),
+            lr,
+            speed,
+            waiting,
+            format_duration(remaining * seconds / self._steps),
+            memory_mb,
+        )
+        self.write(
+            "train",
+            done,
+            {
+                "step": done.step,
+                **losses,
+                "grad_norm": report.grad_norm,
+                "lr": lr,
+                "samples_per_s": speed,
+                "data_wait_share": waiting,
+                "memory_mb": memory_mb,
+                "time": time.time(),
+            },
+        )
+
+    def _iteration(self, done: Position) -> int:
+        return done.epoch * self._steps_per_epoch + done.step
+
+    def _restart_window(self) -> None:
+        self._stopwatch.reset()
+        self._samples = 0
+        self._steps = 0
+
+
+def _mean(losses: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    return {name: sum(of_rank[name] for of_rank in losses) / len(losses) for name in losses[0]}

@@ -1,0 +1,72 @@
+"""The files of a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from loguru import logger
+
+from easnn.utils.distributed import barrier, is_main
+from easnn.utils.errors import OutputError
+from easnn.utils.files import make_directory
+
+
+class RunDirectory:
+    """Names every file of a run.
+
+    Args:
+        path: ``<output_dir>/<experiment name>``.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.log = path / "train_log.txt"
+        self.metrics = path / "metrics.jsonl"
+        self.latest = path / "latest_ckpt.pth"
+        self.best = path / "best_ckpt.pth"
+        self.results = path / "results"
+        self.tensorboard = path / "tensorboard"
+
+    def history(self, epoch: int) -> Path:
+        """Return the checkpoint after ``epoch`` epochs."""
+        return self.path / f"epoch_{epoch}_ckpt.pth"
+
+    def result(self, epoch: int) -> Path:
+        """Return the evaluation result after ``epoch`` epochs."""
+        return self.results / f"epoch_{epoch}.json"
+
+    @classmethod
+    def start(cls, path: Path, *, resume: bool) -> RunDirectory:
+        """Make the directory of a run and check that it can be written; every process calls this.
+
+        Unless the run is resumed, what an earlier run of the same name left there moves to ``earlier-1``,
+        ``earlier-2``, … in the same directory: nothing is overwritten.
+
+        Raises:
+            OutputError: if the directory cannot be made, is not writable, or the old files cannot be moved.
+        """
+        run = cls(path)
+        if is_main():
+            make_directory(path)
+            if not resume:
+                run._set_aside()
+            make_directory(run.results)
+        barrier("the start of the run")
+        return run
+
+    def _set_aside(self) -> None:
+        earlier_runs = set(self.path.glob("earlier-*"))
+        files = [file for file in self.path.iterdir() if file not in earlier_runs]
+        if not files:
+            return
+        target = self.path / f"earlier-{len(earlier_runs) + 1}"
+        try:
+            target.mkdir()
+            for file in files:
+                file.rename(target / file.name)
+        except OSError as error:
+            raise OutputError(
+                f"Cannot move the files of an earlier run to {target}: {error.strerror}. Choose another "
+                "experiment name (-expn) or continue that run (--resume)."
+            ) from error
+        logger.info("The files of an earlier run of this name are now in {}", target)

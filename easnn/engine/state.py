@@ -1,0 +1,156 @@
+"""Everything that a run is at a moment: what a checkpoint holds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from easnn.engine.checkpoint import save_checkpoint
+from easnn.engine.config import Position
+from easnn.engine.ema import ModelEma
+from easnn.engine.rng import capture_rng, restore_rng
+from easnn.engine.weights import load_weights
+from easnn.utils.distributed import gather_objects, is_main, rank
+from easnn.utils.errors import CheckpointError
+
+
+class RunState:
+    """The state of a run; the same on every process after every step, but for the random number generators.
+
+    Attributes:
+        position: Steps that are done. After the last step of an epoch it stays in that epoch until the
+            evaluation is done as well.
+        best_ap: Best AP so far, ``None`` before the first.
+        best_epoch: Number of epochs after which it was reached.
+
+    Args:
+        model: The trained model.
+        optimizer: Its optimiser.
+        scaler: The loss scaler of mixed precision.
+        ema: Whether a moving average of the weights is kept.
+        steps_per_epoch: Steps in an epoch.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        scaler: torch.amp.GradScaler,
+        *,
+        ema: bool,
+        steps_per_epoch: int,
+    ) -> None:
+        self.position = Position()
+        self.best_ap: float | None = None
+        self.best_epoch: int | None = None
+        self._model = model
+        self._ema = ModelEma(model) if ema else None
+        self._optimizer = optimizer
+        self._scaler = scaler
+        self._steps_per_epoch = steps_per_epoch
+
+    @property
+    def iteration(self) -> int:
+        """Number of steps done since the start of the run."""
+        return self.position.epoch * self._steps_per_epoch + self.position.step
+
+    @property
+    def evaluated_model(self) -> nn.Module:
+        """The moving average of the model, or the model itself if there is none."""
+        return self._ema.model if self._ema else self._model
+
+    def step_done(self, *, updated: bool) -> None:
+        """Count a step; the moving average follows if the weights were ``updated``."""
+        self.position = Position(self.position.epoch, self.position.step + 1)
+        if updated and self._ema:
+            self._ema.update(self._model)
+
+    def note_result(self, ap: float, epoch: int) -> bool:
+        """Take note of an AP reached after ``epoch`` epochs; tell whether it is the best so far."""
+        if math.isnan(ap) or (self.best_ap is not None and ap <= self.best_ap):
+            return False
+        self.best_ap, self.best_epoch = float(ap), epoch
+        return True
+
+    def save(self, path: Path, experiment: Mapping[str, Any]) -> None:
+        """Write a checkpoint; every process calls this.
+
+        Args:
+            path: File to write.
+            experiment: The keys of the run as plain values.
+
+        Raises:
+            OutputError: if the file cannot be written.
+        """
+        rng = gather_objects(capture_rng())
+        if is_main():
+            save_checkpoint(
+                path,
+                {
+                    "model": self.evaluated_model.state_dict(),
+                    "raw_model": self._model.state_dict(),
+                    "optimizer": self._optimizer.state_dict(),
+                    "scaler": self._scaler.state_dict(),
+                    "ema_updates": self._ema.updates if self._ema else 0,
+                    "epoch": self.position.epoch,
+                    "step": self.position.step,
+                    "steps_per_epoch": self._steps_per_epoch,
+                    "rng": rng,
+                    "best_ap": self.best_ap,
+                    "best_epoch": self.best_epoch,
+                    "experiment": dict(experiment),
+                },
+            )
+
+    def restore(self, checkpoint: Mapping[str, Any], source: Path) -> None:
+        """Take over the state that a checkpoint holds.
+
+        Args:
+            checkpoint: From :func:`~easnn.engine.checkpoint.load_checkpoint`.
+            source: Its file, for messages.
+
+        Raises:
+            CheckpointError: if it is of another model, another optimiser, or another number of steps per
+                epoch.
+        """
+        self._check_position(checkpoint, source)
+        self._check_optimizer(checkpoint["optimizer"], source)
+        load_weights(self._model, checkpoint["raw_model"], strict=True, source=str(source))
+        if self._ema:
+            load_weights(self._ema.model, checkpoint["model"], strict=True, source=str(source))
+            self._ema.updates = checkpoint["ema_updates"]
+        self._optimizer.load_state_dict(checkpoint["optimizer"])
+        if checkpoint["scaler"]:  # empty if the run did not scale its loss so far
+            self._scaler.load_state_dict(checkpoint["scaler"])
+        self.position = Position(checkpoint["epoch"], checkpoint["step"])
+        self.best_ap = checkpoint["best_ap"]
+        self.best_epoch = checkpoint["best_epoch"]
+        if rank() < len(checkpoint["rng"]):
+            restore_rng(checkpoint["rng"][rank()])
+
+    def _check_position(self, checkpoint: Mapping[str, Any], source: Path) -> None:
+        saved = checkpoint["steps_per_epoch"]
+        if checkpoint["step"] and saved != self._steps_per_epoch:
+            raise CheckpointError(
+                f"{source} stopped at step {checkpoint['step']} of an epoch of {saved} steps, but an epoch "
+                f"now has {self._steps_per_epoch}. Resume with the same data set and batch size (-b)."
+            )
+
+    def _check_optimizer(self, saved: Mapping[str, Any], source: Path) -> None:
+        if _layout(saved) != _layout(self._optimizer.state_dict()):
+            raise CheckpointError(
+                f"The optimiser state in {source} is of another optimiser or of other groups of parameters. "
+                "Resume with the same `optimizer` and model keys, or start a new run from its weights (-c "
+                "without --resume)."
+            )
+
+
+def _layout(optimizer: Mapping[str, Any]) -> list[tuple[str, int, list[str]]]:
+    """Return name, number of parameters and settings of each group."""
+    groups = optimizer["param_groups"]
+    return [(group["name"], len(group["params"]), sorted(map(str, group))) for group in groups]

@@ -1,0 +1,98 @@
+"""One step of training: forward, backward, look, update."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from easnn.engine.batch_norm import running_statistics
+from easnn.engine.precision import Precision
+from easnn.utils.distributed import average_in_place, is_distributed, max_across_ranks
+
+TOTAL = "total_loss"
+"""The entry of the model's losses that is minimised."""
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """What happened in a step.
+
+    Attributes:
+        losses: The losses of this process by name.
+        grad_norm: L2 norm of the gradient of all parameters, averaged over the processes before the norm is
+            taken.
+        finite: Whether the step is sound on every process. If not, the weights were left as they are.
+        updated: Whether the weights changed. In mixed precision a step whose scaled gradients overflow is
+            left out.
+        stop_signal: The largest stop signal of any process; 0 if none wants to stop.
+    """
+
+    losses: dict[str, float]
+    grad_norm: float
+    finite: bool
+    updated: bool
+    stop_signal: int
+
+
+class TrainingStep:
+    """Makes training steps; afterwards every process holds the same weights and batch-norm statistics.
+
+    Args:
+        model: In training mode it returns a dict of scalar losses with ``total_loss``. With several
+            processes, it is wrapped so that gradients are averaged.
+        optimizer: The optimiser of its parameters.
+        precision: How to compute.
+    """
+
+    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, precision: Precision) -> None:
+        self._model = model
+        self._optimizer = optimizer
+        self._precision = precision
+
+    def __call__(self, events: Tensor, targets: Tensor, *, stop_signal: int = 0) -> StepReport:
+        """Make one step.
+
+        Args:
+            events: ``[B,Tl,Tm,C,h,w]``.
+            targets: ``[B,N,5]`` (class, cx, cy, w, h in network pixels; zero rows are padding).
+            stop_signal: Number of the signal that this process received, 0 if none.
+        """
+        self._optimizer.zero_grad(set_to_none=True)
+        with self._precision.autocast():
+            losses = self._model(events, targets)
+        scaler = self._precision.scaler
+        scaler.scale(losses[TOTAL]).backward()
+        scaler.unscale_(self._optimizer)
+        report = self._look(losses, stop_signal)
+        if report.finite:
+            scaler.step(self._optimizer)
+            scaler.update()
+            average_in_place(running_statistics(self._model))
+        return report
+
+    def _look(self, losses: dict[str, Tensor], stop_signal: int) -> StepReport:
+        """Fetch all numbers from the device at once, the only time in a step that the host waits for it."""
+        values = torch.stack([loss.detach().double() for loss in losses.values()])
+        norm = self._gradient_norm().double()
+        signal = torch.as_tensor(stop_signal, dtype=torch.double, device=values.device)
+        verdict = torch.stack([(~values.isfinite().all()).double(), signal])
+        if is_distributed():
+            verdict = max_across_ranks(verdict)
+        *numbers, grad_norm, bad_loss, any_signal = torch.cat([values, norm[None], verdict]).tolist()
+        gradient_is_finite = math.isfinite(grad_norm)
+        return StepReport(
+            losses=dict(zip(losses, numbers, strict=True)),
+            grad_norm=grad_norm,
+            finite=not bad_loss and (gradient_is_finite or self._precision.can_scale_down()),
+            updated=not bad_loss and gradient_is_finite,
+            stop_signal=int(any_signal),
+        )
+
+    def _gradient_norm(self) -> Tensor:
+        gradients = [
+            p.grad for group in self._optimizer.param_groups for p in group["params"] if p.grad is not None
+        ]
+        return torch.nn.utils.get_total_norm(gradients)

@@ -1,0 +1,216 @@
+"""The training run: epochs of steps, evaluations between them, and a state from which it goes on exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from loguru import logger
+from torch import nn
+
+from easnn.data import DetectionBatch, named_worker_failures
+from easnn.engine.batch_norm import train_mode
+from easnn.engine.config import Position, TrainConfig
+from easnn.engine.finite import not_finite
+from easnn.engine.interrupt import StopSignals, exit_code
+from easnn.engine.optimizer import set_learning_rate
+from easnn.engine.parallel import average_gradients
+from easnn.engine.parts import Prepare, TrainLoader
+from easnn.engine.precision import Precision
+from easnn.engine.progress import Progress
+from easnn.engine.run_directory import RunDirectory
+from easnn.engine.schedules import Schedule
+from easnn.engine.state import RunState
+from easnn.engine.step import TrainingStep
+from easnn.engine.writers import MetricWriter
+from easnn.evaluation import EvaluationResult
+from easnn.utils.distributed import is_main
+from easnn.utils.errors import ConfigError
+from easnn.utils.files import write_json
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What came out of a run.
+
+    Attributes:
+        best_ap: Best AP of all evaluations; ``None`` if none had a defined AP.
+        best_epoch: Number of epochs after which it was reached.
+        last: The last evaluation of this call; ``None`` if there was none.
+    """
+
+    best_ap: float | None
+    best_epoch: int | None
+    last: EvaluationResult | None
+
+
+class Trainer:
+    """Trains a model with the parts given; every process makes one and calls the same methods.
+
+    Args:
+        model: The detector, on ``device``.
+        optimizer: From :func:`~easnn.engine.optimizer.build_optimizer`.
+        schedule: Learning rate of each iteration.
+        train_loader: This process's part of each global batch.
+        prepare: Makes the network's input and targets.
+        evaluate: Evaluates a model; called on every process at the same time.
+        config: The plan.
+        run: Where files go.
+        device: This process's device.
+        experiment: The keys of the run as plain values; they travel in the checkpoint.
+        writers: Where numbers go.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        schedule: Schedule,
+        train_loader: TrainLoader,
+        prepare: Prepare,
+        evaluate: Callable[[nn.Module], EvaluationResult],
+        config: TrainConfig,
+        run: RunDirectory,
+        device: torch.device,
+        experiment: Mapping[str, Any],
+        writers: Sequence[MetricWriter] = (),
+    ) -> None:
+        if config.sync_bn and device.type != "cuda":
+            raise ConfigError(
+                "`sync_bn` needs GPUs, but this process computes on the CPU. Use `freeze_bn` or neither."
+            )
+        precision = Precision(device, mixed=config.fp16)
+        parallel_model = average_gradients(model, device, sync_bn=config.sync_bn)
+        self._step = TrainingStep(parallel_model, optimizer, precision)
+        self._state = RunState(
+            model, optimizer, precision.scaler, ema=config.ema, steps_per_epoch=len(train_loader)
+        )
+        self._model = model
+        self._optimizer = optimizer
+        self._schedule = schedule
+        self._loader = train_loader
+        self._prepare = prepare
+        self._evaluate = evaluate
+        self._config = config
+        self._run = run
+        self._device = device
+        self._experiment = dict(experiment)
+        self._progress = Progress(config, len(train_loader), device, writers)
+        self._signals = StopSignals()
+        self._last_result: EvaluationResult | None = None
+
+    def resume(self, checkpoint: Mapping[str, Any], source: Path) -> None:
+        """Go on from a checkpoint as if the run had never stopped.
+
+        Args:
+            checkpoint: From :func:`~easnn.engine.checkpoint.load_checkpoint`.
+            source: Its file, for messages.
+
+        Raises:
+            CheckpointError: if it is of another model, another optimiser, or another number of steps per
+                epoch.
+        """
+        self._state.restore(checkpoint, source)
+        self._progress.continue_from(self._state.position)
+
+    def start_from(self, epoch: int) -> None:
+        """Let the run begin with the (0-based) ``epoch``, whatever was done before."""
+        self._state.position = Position(epoch)
+
+    def train(self) -> TrainResult:
+        """Train to the last epoch, or until the AP has not improved for ``patience`` evaluations.
+
+        SIGINT and SIGTERM end it after the current step: the state is saved, and the process exits with code
+        130 or 143.
+
+        Raises:
+            TrainingError: if a loss or gradient is not finite.
+            OutputError: if a file cannot be written.
+        """
+        with self._signals, self._progress:
+            while self._state.position.epoch < self._config.max_epoch and not self._out_of_patience():
+                self._train_epoch()
+                if self._evaluates(self._state.position.epoch):
+                    self._save(self._run.latest)  # if the evaluation is cut off, a resumed run starts with it
+                    self._evaluate_and_keep_best()
+                self._finish_epoch()
+        return TrainResult(self._state.best_ap, self._state.best_epoch, self._last_result)
+
+    def _train_epoch(self) -> None:
+        train_mode(self._model, freeze_bn=self._config.freeze_bn)
+        self._loader.sampler.start_at(*self._state.position)
+        with named_worker_failures():
+            for batch in self._progress.over(self._loader, self._state.position):
+                self._train_step(batch)
+
+    def _train_step(self, batch: DetectionBatch) -> None:
+        lr = self._schedule(self._state.iteration)
+        set_learning_rate(self._optimizer, lr)
+        events, targets = self._prepare(batch.to(self._device))
+        report = self._step(events, targets, stop_signal=self._signals.received)
+        if not report.finite:
+            raise not_finite(report, batch, self._state.position)
+        self._state.step_done(updated=report.updated)
+        self._progress.step(self._state.position, report, lr, len(batch))
+        if report.stop_signal:
+            self._stop(report.stop_signal)
+        interval = self._config.ckpt_interval_steps
+        if interval and self._state.position.step % interval == 0:
+            self._save(self._run.latest)
+
+    def _evaluate_and_keep_best(self) -> None:
+        with self._signals.immediate():
+            result = self._evaluate(self._state.evaluated_model)
+        epochs_done = self._state.position.epoch + 1
+        self._last_result = result
+        if is_main():
+            logger.info("After epoch {}:\n{}", epochs_done, result.table())
+            write_json(self._run.result(epochs_done), result.to_dict())
+            self._progress.write("eval", self._state.position, _numbers(result.to_dict()))
+        if self._state.note_result(result.ap, epochs_done):
+            self._save(self._run.best)
+
+    def _finish_epoch(self) -> None:
+        self._state.position = Position(self._state.position.epoch + 1)
+        self._save(self._run.latest)
+        if self._config.save_history_ckpt:
+            self._save(self._run.history(self._state.position.epoch))
+
+    def _evaluates(self, epoch: int) -> bool:
+        epochs_done = epoch + 1
+        return epochs_done % self._config.eval_interval == 0 or epochs_done == self._config.max_epoch
+
+    def _out_of_patience(self) -> bool:
+        if not self._config.patience or self._state.best_epoch is None:
+            return False
+        since_best = range(self._state.best_epoch, self._state.position.epoch)
+        stale = sum(self._evaluates(epoch) for epoch in since_best)
+        if stale >= self._config.patience:
+            logger.info("Stopped early: no better AP in the last {} evaluations (`patience`)", stale)
+        return stale >= self._config.patience
+
+    def _save(self, path: Path) -> None:
+        self._state.save(path, self._experiment)
+
+    def _stop(self, signal_number: int) -> None:
+        self._save(self._run.latest)
+        position = self._state.position
+        if is_main():
+            logger.warning(
+                "Stopped by signal {} after epoch {}, step {}; everything is in {}. Give the same command "
+                "with --resume to go on.",
+                signal_number,
+                position.epoch + 1,
+                position.step,
+                self._run.latest,
+            )
+        raise SystemExit(exit_code(signal_number))
+
+
+def _numbers(result: Mapping[str, Any]) -> dict[str, float]:
+    """Return the entries of a result that make a curve."""
+    return {name: value for name, value in result.items() if isinstance(value, float)}

@@ -1,0 +1,107 @@
+"""Loading weights into a model, with a readable account of what fits and what does not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from tabulate import tabulate
+from torch import Tensor, nn
+
+from easnn.utils.errors import CheckpointError
+
+SHOWN = 8
+"""How many names of a kind a message lists."""
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """What became of the weights of a checkpoint.
+
+    Attributes:
+        loaded: Names that the model took over.
+        other_shape: Names whose shape differs, with the shape in the checkpoint and the one in the model.
+        missing: Names that only the model has; they keep their values.
+        unexpected: Names that only the checkpoint has.
+    """
+
+    loaded: tuple[str, ...]
+    other_shape: tuple[tuple[str, tuple[int, ...], tuple[int, ...]], ...]
+    missing: tuple[str, ...]
+    unexpected: tuple[str, ...]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every weight of the model was loaded and none was left over."""
+        return not (self.other_shape or self.missing or self.unexpected)
+
+    def table(self) -> str:
+        """Return the account as a table, names cut off after the first few."""
+        table: str = tabulate(
+            [
+                ["loaded", len(self.loaded), ""],
+                *([what, len(names), _some(names)] for what, names in self._differences()),
+            ],
+            headers=["weights", "number", "first of them"],
+        )
+        return table
+
+    def differences(self) -> str:
+        """Return what does not fit in one line."""
+        return "; ".join(f"{len(names)} {what}: {_some(names)}" for what, names in self._differences())
+
+    def _differences(self) -> list[tuple[str, list[str]]]:
+        shapes = [f"{name} {list(found)}, not {list(expected)}" for name, found, expected in self.other_shape]
+        kinds = [
+            ("of another shape", shapes),
+            ("missing in the checkpoint", list(self.missing)),
+            ("unknown to the model", list(self.unexpected)),
+        ]
+        return [(what, names) for what, names in kinds if names]
+
+
+def load_weights(model: nn.Module, weights: Mapping[str, Tensor], *, strict: bool, source: str) -> LoadReport:
+    """Copy ``weights`` into ``model`` wherever name and shape agree.
+
+    Args:
+        model: The model; its other weights stay as they are.
+        weights: A state dict, such as a checkpoint's ``model``.
+        strict: Whether everything has to fit; then an error leaves the model untouched.
+        source: Where the weights come from, for messages.
+
+    Raises:
+        CheckpointError: if ``strict`` and something does not fit, or if nothing fits at all.
+    """
+    own = model.state_dict()
+    report = _compare(weights, own)
+    if strict and not report.complete:
+        raise CheckpointError(
+            f"The weights of {source} belong to another model: {report.differences()}. Give the same keys as "
+            "for its training, or leave out all keys to use those in the checkpoint."
+        )
+    if not report.loaded:
+        raise CheckpointError(f"No weight of {source} fits this model: {report.differences()}.")
+    with torch.no_grad():
+        for name in report.loaded:
+            own[name].copy_(weights[name])
+    return report
+
+
+def _compare(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> LoadReport:
+    common = [name for name in own if name in weights]
+    return LoadReport(
+        loaded=tuple(name for name in common if weights[name].shape == own[name].shape),
+        other_shape=tuple(
+            (name, tuple(weights[name].shape), tuple(own[name].shape))
+            for name in common
+            if weights[name].shape != own[name].shape
+        ),
+        missing=tuple(name for name in own if name not in weights),
+        unexpected=tuple(name for name in weights if name not in own),
+    )
+
+
+def _some(names: list[str]) -> str:
+    rest = len(names) - SHOWN
+    return ", ".join(names[:SHOWN]) + (f" and {rest} more" if rest > 0 else "")

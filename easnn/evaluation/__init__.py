@@ -1,0 +1,19 @@
+"""How good the detections are: the COCO and the Prophesee protocol behind one interface."""
+
+from easnn.evaluation.build import PROTOCOLS, build_evaluator
+from easnn.evaluation.coco import CocoEvaluator
+from easnn.evaluation.frame import Evaluator, FrameResult
+from easnn.evaluation.prophesee import PropheseeEvaluator
+from easnn.evaluation.result import ClassResult, Counts, EvaluationResult
+
+__all__ = [
+    "PROTOCOLS",
+    "ClassResult",
+    "CocoEvaluator",
+    "Counts",
+    "EvaluationResult",
+    "Evaluator",
+    "FrameResult",
+    "PropheseeEvaluator",
+    "build_evaluator",
+]

@@ -1,0 +1,114 @@
+"""Average precision and recall, by pycocotools."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from easnn.evaluation.table import Floats, FrameTable, Integers
+
+IOU_POSITION = {0.50: 0, 0.75: 5}  # among the thresholds 0.50, 0.55, …, 0.95
+AREAS = ("all", "small", "medium", "large")  # all, up to 32², between, from 96² px
+LIMITS = (1, 10, 100)  # the best so many detections of each class in a frame
+
+
+@dataclass(frozen=True)
+class PrecisionRecall:
+    """Precision and recall in every setting; −1 where there is no ground truth.
+
+    Attributes:
+        precision: ``[IoU thresholds, 101 recall levels, classes, areas, limits]``.
+        recall: ``[IoU thresholds, classes, areas, limits]``.
+    """
+
+    precision: Floats
+    recall: Floats
+
+    def ap(self, iou: float | None = None, area: str = "all", label: int | None = None) -> float:
+        """Return the average precision at one IoU threshold or over all, of one class or over all."""
+        thresholds = slice(None) if iou is None else IOU_POSITION[iou]
+        classes = slice(None) if label is None else label
+        return _mean(self.precision[thresholds, :, classes, AREAS.index(area), -1])
+
+    def ar(self, limit: int = LIMITS[-1], area: str = "all", label: int | None = None) -> float:
+        """Return the average recall over all IoU thresholds, of one class or over all."""
+        classes = slice(None) if label is None else label
+        return _mean(self.recall[:, classes, AREAS.index(area), LIMITS.index(limit)])
+
+
+def precision_recall(table: FrameTable, num_classes: int) -> PrecisionRecall:
+    """Match detections to ground truth and accumulate, as COCO does.
+
+    In each frame and class the best 100 detections are taken, best first; each is matched to the free ground
+    truth box with the greatest IoU. Over all frames, detections of equal score stand in the order of their
+    frames, so the result depends on nothing but the numbers of the frames.
+    """
+    size = (table.counts.frames, num_classes)
+    best = _best_of_frame_and_class(table, num_classes)
+    truth = np.insert(table.boxes, 1, 1, axis=1)  # with a score, which nobody reads
+    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress
+        evaluation = COCOeval(
+            _coco(*size, truth, table.box_frame),
+            _coco(*size, table.detections[best], table.detection_frame[best]),
+            "bbox",
+        )
+        evaluation.params.maxDets = list(LIMITS)
+        evaluation.evaluate()
+        evaluation.accumulate()
+    return PrecisionRecall(evaluation.eval["precision"], evaluation.eval["recall"])
+
+
+def _best_of_frame_and_class(table: FrameTable, num_classes: int) -> Integers:
+    """Return which detections count: pycocotools would take the same, but store all others, too."""
+    group = table.detection_frame * num_classes + table.detections[:, 0]
+    order = np.lexsort((-table.detections[:, 1], group))
+    group = group[order]
+    rank = np.arange(len(order)) - np.searchsorted(group, group)
+    best: Integers = order[rank < LIMITS[-1]]
+    return best
+
+
+def _coco(num_frames: int, num_classes: int, rows: Floats, frames: Integers) -> COCO:
+    """Return boxes as a COCO data set.
+
+    All ids start at 1: pycocotools takes a match with id 0 for no match.
+
+    Args:
+        num_frames: number of frames.
+        num_classes: number of classes.
+        rows: ``[N, 6]``: class, score, x, y, w, h.
+        frames: ``[N]``: to which frame each row belongs.
+    """
+    coco = COCO()
+    coco.dataset = {
+        "images": [{"id": frame} for frame in range(1, num_frames + 1)],
+        "categories": [{"id": label} for label in range(1, num_classes + 1)],
+        "annotations": [
+            {
+                "id": number,
+                "image_id": frame + 1,
+                "category_id": int(label) + 1,
+                "score": score,
+                "bbox": box,
+                "area": box[2] * box[3],
+                "iscrowd": 0,
+            }
+            for number, (frame, (label, score, *box)) in enumerate(
+                zip(frames.tolist(), rows.tolist(), strict=True), start=1
+            )
+        ],
+    }
+    coco.createIndex()
+    return coco
+
+
+def _mean(values: npt.NDArray[np.float64]) -> float:
+    """Return the mean over what has ground truth, NaN if nothing has."""
+    defined = values[values > -1]
+    return float(defined.mean()) if defined.size else float("nan")

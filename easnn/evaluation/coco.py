@@ -1,0 +1,79 @@
+"""The COCO protocol: every labelled frame, every box."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from easnn.evaluation.average_precision import precision_recall
+from easnn.evaluation.frame import FrameResult
+from easnn.evaluation.result import ClassResult, EvaluationResult
+from easnn.evaluation.table import FrameTable
+
+
+class CocoEvaluator:
+    """COCO average precision and recall over all labelled frames; nothing is filtered.
+
+    Args:
+        class_names: names of the classes 0, 1, ….
+        split: name of the evaluated split, for the result.
+    """
+
+    protocol = "coco"
+    filters: tuple[str, ...] = ()
+
+    def __init__(self, class_names: Sequence[str], *, split: str) -> None:
+        self.class_names = tuple(class_names)
+        self.split = split
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all frames."""
+        self._frames: list[FrameResult] = []
+
+    def process(self, frames: Iterable[FrameResult]) -> None:
+        """Add frames, in any order and in any number of portions."""
+        self._frames.extend(frames)
+
+    def evaluate(self) -> EvaluationResult:
+        """Score all frames added since the last reset.
+
+        Raises:
+            DataError: if a frame was added twice, or if a class is none of the known ones.
+        """
+        given = FrameTable.of(self._frames, self.class_names)
+        table = self.filtered(given)
+        curves = precision_recall(table, len(self.class_names))
+        return EvaluationResult(
+            protocol=self.protocol,
+            split=self.split,
+            filters=self.filters,
+            given=given.counts,
+            counts=table.counts,
+            ap=curves.ap(),
+            ap50=curves.ap(iou=0.5),
+            ap75=curves.ap(iou=0.75),
+            ap_small=curves.ap(area="small"),
+            ap_medium=curves.ap(area="medium"),
+            ap_large=curves.ap(area="large"),
+            ar1=curves.ar(limit=1),
+            ar10=curves.ar(limit=10),
+            ar100=curves.ar(),
+            ar_small=curves.ar(area="small"),
+            ar_medium=curves.ar(area="medium"),
+            ar_large=curves.ar(area="large"),
+            per_class=tuple(
+                ClassResult(
+                    name=name,
+                    ap=curves.ap(label=label),
+                    ap50=curves.ap(iou=0.5, label=label),
+                    ar=curves.ar(label=label),
+                    boxes=int((table.boxes[:, 0] == label).sum()),
+                    detections=int((table.detections[:, 0] == label).sum()),
+                )
+                for label, name in enumerate(self.class_names)
+            ),
+        )
+
+    def filtered(self, table: FrameTable) -> FrameTable:
+        """Return what the protocol scores of all that was added: everything."""
+        return table

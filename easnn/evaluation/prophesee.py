@@ -1,0 +1,61 @@
+"""The Prophesee protocol: COCO scores of what is large enough and late enough to be seen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from easnn.evaluation.coco import CocoEvaluator
+from easnn.evaluation.table import Floats, FrameTable, Mask
+
+
+class PropheseeEvaluator(CocoEvaluator):
+    """COCO average precision and recall after the filters of Prophesee's automotive benchmarks.
+
+    Of the ground truth and of the detections alike, only what is later than ``skip_us`` and has a diagonal
+    and both sides of at least the given lengths is scored. A frame without ground truth left does not count,
+    and neither do its detections. Detections are compared with the ground truth of their own frame: they
+    carry its time, so the protocol's tolerance of ±50 ms is always met.
+
+    Args:
+        class_names: names of the classes 0, 1, ….
+        split: name of the evaluated split, for the result.
+        min_diagonal_px: least diagonal of a box, in sensor pixels.
+        min_side_px: least width and least height of a box, in sensor pixels.
+        skip_us: frames up to this time after the start of a recording are left out.
+    """
+
+    protocol = "prophesee"
+
+    def __init__(
+        self,
+        class_names: Sequence[str],
+        *,
+        split: str,
+        min_diagonal_px: float,
+        min_side_px: float,
+        skip_us: int = 500_000,
+    ) -> None:
+        super().__init__(class_names, split=split)
+        self.min_diagonal_px = min_diagonal_px
+        self.min_side_px = min_side_px
+        self.skip_us = skip_us
+        self.filters = (
+            f"only frames later than {skip_us / 1e6:g} s in their recording",
+            f"only boxes and detections of diagonal ≥ {min_diagonal_px:g} px, sides ≥ {min_side_px:g} px",
+            "only frames that still have a box",
+        )
+
+    def filtered(self, table: FrameTable) -> FrameTable:
+        """Return what the protocol scores of all that was added."""
+        boxes, detections = self._is_large(table.boxes), self._is_large(table.detections)
+        has_box = np.zeros(len(table.times_us), dtype=bool)
+        has_box[table.box_frame[boxes]] = True
+        return table.keep(has_box & (table.times_us > self.skip_us), boxes, detections)
+
+    def _is_large(self, rows: Floats) -> Mask:
+        width, height = rows[:, -2], rows[:, -1]
+        diagonal = width**2 + height**2 >= self.min_diagonal_px**2
+        large: Mask = diagonal & (width >= self.min_side_px) & (height >= self.min_side_px)
+        return large

@@ -1,0 +1,121 @@
+"""Box labels of the Prophesee datasets: one ``_bbox.npy`` beside each recording, a structured array [N]."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from easnn.events.checks import reject_rows
+from easnn.events.types import BOX_DTYPE
+from easnn.utils.errors import DataError
+from easnn.utils.files import atomic_write
+
+LAYOUTS = {
+    "new": np.dtype(
+        {
+            "names": ["t", "x", "y", "w", "h", "class_id", "track_id", "class_confidence"],
+            "formats": ["<i8", "<f4", "<f4", "<f4", "<f4", "<u4", "<u4", "<f4"],
+            "itemsize": 40,
+        }
+    ),
+    "old": np.dtype(
+        [
+            ("ts", "<u8"),
+            ("x", "<f4"),
+            ("y", "<f4"),
+            ("w", "<f4"),
+            ("h", "<f4"),
+            ("class_id", "u1"),
+            ("confidence", "<f4"),
+            ("track_id", "<u4"),
+        ]
+    ),
+}
+"""The layouts of 40 bytes (padded) and of 33 bytes (packed) that the datasets come in."""
+
+SYNONYMS = {"t": "t_us", "ts": "t_us", "class_confidence": "confidence"}
+"""Names in the files and ours, where they differ."""
+
+
+def read_boxes(path: Path | str) -> np.ndarray:
+    """Read a ``_bbox.npy`` of either layout; fields may come in any order, type and padding.
+
+    Returns:
+        The boxes [N] (BOX_DTYPE) sorted by time; those of the same time stay in the file's order. N may be 0.
+
+    Raises:
+        DataError: if the file is missing, damaged or no such array, or if a box is not finite, has a negative
+            size or a time before 0.
+    """
+    path = Path(path)
+    stored = _load(path)
+    names = {SYNONYMS.get(name, name): name for name in stored.dtype.names or ()}
+    boxes = np.empty(len(stored), BOX_DTYPE)
+    for name in BOX_DTYPE.names or ():
+        boxes[name] = stored[names[name]]
+    _check_boxes(boxes, path)
+    return boxes[np.argsort(boxes["t_us"], kind="stable")]
+
+
+def write_boxes(path: Path | str, boxes: np.ndarray, *, layout: Literal["new", "old"] = "new") -> None:
+    """Write ``boxes`` [N] (BOX_DTYPE) as a ``_bbox.npy``, in the given order.
+
+    Raises:
+        DataError: if a box is not finite, has a negative size or a time before 0, or if the layout cannot
+            hold its class or track.
+        OutputError: if the file cannot be written.
+    """
+    path = Path(path)
+    _check_boxes(boxes, path)
+    reject = functools.partial(reject_rows, rows=boxes, name="Box", path=path)
+    dtype = LAYOUTS[layout]
+    stored = np.zeros(len(boxes), dtype)
+    for name in dtype.names or ():
+        column = boxes[SYNONYMS.get(name, name)]
+        if np.issubdtype(dtype[name], np.integer):
+            limits = np.iinfo(dtype[name])
+            rule = f"must have a {name} of {limits.min} to {limits.max} in the {layout} layout"
+            reject((column < limits.min) | (column > limits.max), rule)
+        stored[name] = column
+    with atomic_write(path) as file:
+        np.save(file, stored, allow_pickle=False)
+
+
+def _load(path: Path) -> np.ndarray:
+    """Return the array of ``path``, which is one-dimensional and has exactly the fields of a box."""
+    try:
+        with path.open("rb") as file:
+            stored = np.lib.format.read_array(file, allow_pickle=False)
+    except OSError as error:
+        raise DataError(f"Cannot read {path}: {error.strerror}.") from error
+    except (ValueError, EOFError, MemoryError) as error:
+        raise DataError(
+            f"{path} is not a whole .npy file without Python objects: {error}. Copy it again."
+        ) from error
+    if stored.dtype.names is None or stored.ndim != 1:
+        raise DataError(
+            f"{path} must hold a structured array [N] of boxes, but holds {stored.dtype} "
+            f"{list(stored.shape)}."
+        )
+    found = sorted(SYNONYMS.get(name, name) for name in stored.dtype.names)
+    if found != sorted(BOX_DTYPE.names or ()):
+        expected = " or ".join(", ".join(dtype.names or ()) for dtype in LAYOUTS.values())
+        raise DataError(f"The fields of {path} must be {expected}, but are {', '.join(stored.dtype.names)}.")
+    for name in stored.dtype.names:
+        if not np.issubdtype(stored.dtype[name], np.integer) and not np.issubdtype(
+            stored.dtype[name], np.floating
+        ):
+            raise DataError(
+                f"The field `{name}` of {path} must hold numbers, but holds {stored.dtype[name]}."
+            )
+    return stored
+
+
+def _check_boxes(boxes: np.ndarray, path: Path) -> None:
+    reject = functools.partial(reject_rows, rows=boxes, name="Box", path=path)
+    reject(~np.logical_and.reduce([np.isfinite(boxes[name]) for name in "xywh"]), "must be finite")
+    reject((boxes["w"] < 0) | (boxes["h"] < 0), "must not have a negative size")
+    reject(boxes["t_us"] < 0, "must not be before 0 µs")

@@ -1,0 +1,110 @@
+"""Time of records that store it as a wrapping 32-bit counter and are not quite in order.
+
+What is computed: let c[i] be the counter of record i, in µs. Where c falls by more than 2³¹ from one record
+to the next, it wrapped: 2³² is added to this record and all that follow. Where it rises by 2³² − 1 s or more
+after a wrap, this is a record from before the wrap that comes up to 1 s late: 2³² is taken back again. That
+gives the unwrapped time u[i]. Since records may come late, the time of record i is the running maximum
+t[i] = max(u[0], …, u[i]), which is in order.
+
+How: a recording may have 10⁹ records, so opening it reads only some and a search bisects. This is exact
+
+- for every recording of up to LATE_RECORDS records;
+- for a longer one, if no record comes LATE_RECORDS or more records after one that is later than it, and no
+  1/MAX_PARTS of the records, nor 2 × LATE_RECORDS if that is more, last 2³² µs (71 min) or more.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+
+import numpy as np
+import numpy.typing as npt
+
+LATE_RECORDS = 65_536
+MAX_PARTS = 64
+
+PERIOD_US = 2**32
+WRAP_FALL_US = 2**31
+LATE_RISE_US = 2**32 - 1_000_000
+
+
+class RecordClock:
+    """The times of N ≥ 1 records with the counters ``counter`` [N] (a view; never copied as a whole)."""
+
+    def __init__(self, counter: npt.NDArray[np.uint32]) -> None:
+        self._counter = counter
+        turns, wraps = _find_turns(counter)
+        self._turns: list[int] = turns.tolist()
+        self._wraps: list[int] = [0, *wraps.tolist()]  # before the first turn, then from each turn on
+
+    @property
+    def first_us(self) -> int:
+        """Time of the first record."""
+        return self._unwrapped_at(0)
+
+    @property
+    def last_us(self) -> int:
+        """Time of the last record."""
+        count = len(self._counter)
+        return int(self._unwrapped(max(0, count - LATE_RECORDS), count).max())
+
+    def search(self, time_us: int) -> int:
+        """Return the index of the first record whose time is ``time_us`` or later, N if there is none.
+
+        The running maximum reaches ``time_us`` at the first record whose unwrapped time does. Bisecting
+        records that are not quite in order ends at some record that does, right after one that does not. The
+        first one that does is therefore at most LATE_RECORDS before it.
+        """
+        found = bisect_left(range(len(self._counter)), time_us, key=self._unwrapped_at)
+        start = max(0, found - LATE_RECORDS)
+        reached = self._unwrapped(start, found) >= time_us
+        return start + int(reached.argmax()) if reached.any() else found
+
+    def times(self, start: int, stop: int) -> npt.NDArray[np.int64]:
+        """Return the times of the records ``start`` to ``stop``; ``start`` is 0 or the result of a search.
+
+        No record before such a ``start`` is later than it, so the running maximum can begin there.
+        """
+        return np.maximum.accumulate(self._unwrapped(start, stop))
+
+    def _unwrapped_at(self, index: int) -> int:
+        return self._counter.item(index) + PERIOD_US * self._wraps[bisect_right(self._turns, index)]
+
+    def _unwrapped(self, start: int, stop: int) -> npt.NDArray[np.int64]:
+        times = self._counter[start:stop].astype(np.int64)
+        first = bisect_right(self._turns, start)
+        last = bisect_left(self._turns, stop, lo=first)
+        bounds = [start, *self._turns[first:last], stop]
+        for begin, end, wraps in zip(bounds[:-1], bounds[1:], self._wraps[first : last + 1], strict=True):
+            times[begin - start : end - start] += PERIOD_US * wraps
+        return times
+
+
+def _find_turns(counter: npt.NDArray[np.uint32]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return the records at which the number of wraps changes, and what it is from each of them on.
+
+    Only the parts of the recording that may hold a change are read. Where the counter does not fall from a
+    part's first record to its last, the part steps over wraps as often as it steps back. Late records do both,
+    but only in a part beside one where it falls, or at the end of the recording.
+    """
+    last = len(counter) - 1
+    ends = np.array([0, last])
+    if last > 2 * LATE_RECORDS:
+        parts = min(MAX_PARTS, last // LATE_RECORDS - 1)
+        ends = np.append(np.linspace(0, last - LATE_RECORDS, parts + 1).astype(np.int64), last)
+    falls = np.diff(counter[ends].astype(np.int64)) < 0
+    suspect = falls.copy()
+    suspect[1:] |= falls[:-1]
+    suspect[:-1] |= falls[1:]
+    suspect[-1] = True
+
+    turns, steps = [], []
+    for part in np.flatnonzero(suspect):
+        rises = np.diff(counter[ends[part] : ends[part + 1] + 1].astype(np.int64))
+        step = (rises < -WRAP_FALL_US).astype(np.int64) - (rises >= LATE_RISE_US)
+        turn = np.flatnonzero(step)
+        turns.append(ends[part] + 1 + turn)
+        steps.append(step[turn])
+    wraps = np.cumsum(np.concatenate(steps))
+    wraps -= np.minimum.accumulate(np.minimum(wraps, 0))  # nothing is late before the first wrap
+    return np.concatenate(turns), wraps

@@ -1,0 +1,44 @@
+"""The stretch of a recording that belongs to a label."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from easnn.events.types import Recording
+
+
+@dataclass(frozen=True)
+class EventWindow:
+    """The events with ``start_us <= t_us < end_us``, sorted by time (EVENT_DTYPE)."""
+
+    events: np.ndarray
+    start_us: int
+    end_us: int
+
+
+def label_window(recording: Recording, label_us: int, duration_us: int, max_steps_back: int) -> EventWindow:
+    """Return the events that a label is to be found in.
+
+    That is the window ``[label_us - duration_us, label_us)``: nothing at or after the label is seen. A sensor
+    is silent while nothing moves, so if this window has no events, the one before it is taken, and so on, at
+    most ``max_steps_back`` times (EAS-SNN: Tl + 1). If all are empty, the label's own window is returned.
+
+    The published code moves a window that would begin before time 0 to 0 and reads its full duration, past
+    the label. Here no window ends after its label.
+
+    Args:
+        recording: where the events come from.
+        label_us: time of the label.
+        duration_us: length of the window; 0 takes the whole recording, whatever the label's time.
+        max_steps_back: how many earlier windows may be tried.
+    """
+    if duration_us == 0:
+        return EventWindow(recording.events(), recording.first_us, recording.last_us + 1)
+    for step in range(max_steps_back + 1):
+        end_us = label_us - step * duration_us
+        events = recording.window(end_us - duration_us, end_us)
+        if len(events):
+            return EventWindow(events, end_us - duration_us, end_us)
+    return EventWindow(events, label_us - duration_us, label_us)

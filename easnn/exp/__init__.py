@@ -1,0 +1,18 @@
+"""The experiment: declared keys, overrides, lookup by name or file, and the builders of a run's parts."""
+
+from easnn.exp.event_exp import EventExp
+from easnn.exp.key import Key
+from easnn.exp.lookup import experiment_names, get_exp
+from easnn.exp.record import NETWORK_KEYS, ExperimentRecord
+from easnn.exp.reference import keys_page, keys_table
+
+__all__ = [
+    "NETWORK_KEYS",
+    "EventExp",
+    "ExperimentRecord",
+    "Key",
+    "experiment_names",
+    "get_exp",
+    "keys_page",
+    "keys_table",
+]

@@ -1,0 +1,236 @@
+"""The experiment: keys, and the parts of a training or an evaluation built from them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from easnn.data import (
+    BatchLoader,
+    DetectionDataset,
+    EvaluationSampler,
+    LetterboxPolicy,
+    RandomPlacementPolicy,
+    build_dataset,
+    build_eval_loader,
+    build_train_loader,
+    prepare_batch,
+)
+from easnn.engine import (
+    Prepare,
+    RepeatFirstBatch,
+    Schedule,
+    TrainConfig,
+    TrainLoader,
+    build_optimizer,
+    build_schedule,
+)
+from easnn.evaluation import Evaluator, build_evaluator
+from easnn.exp.keys import ExperimentKeys
+from easnn.models import DetectorConfig, EmbeddingConfig, EventDetector, build_detector
+from easnn.representations import REPRESENTATIONS
+from easnn.utils.errors import ConfigError
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+"""The folder that holds ``easnn/``, ``exps/`` and ``datasets/``."""
+
+
+class EventExp(ExperimentKeys):
+    """An event-camera detection experiment.
+
+    An experiment file derives ``Exp`` from it and sets keys in ``__init__``; it may also replace a builder. What
+    a builder makes follows from the keys and its arguments alone, so every process of a run makes the same.
+    """
+
+    KEY_GROUP = "Declared by the experiment file"
+
+    def validate(self) -> None:
+        """Check that the keys fit together; nothing is built and no file is opened.
+
+        Raises:
+            ConfigError: naming the keys that do not, and their values.
+        """
+        self.detector_config()
+        self.get_schedule(batch_size=1, steps_per_epoch=1)
+        if len(set(self.train_splits)) != len(self.train_splits) or not self.train_splits:
+            raise ConfigError(
+                f"`train_splits` must name one or more splits, each once, but is {','.join(self.train_splits) or '()'}."
+            )
+        if self.aggregation == "sum" and self.embedding != "count" and self.Tm != 1:
+            raise ConfigError(
+                f"`Tm` must be 1 for `aggregation` sum, which gives one slice, but is {self.Tm}. "
+                "`aggregation` micro_sum gives `Tm` slices."
+            )
+
+    def notices(self) -> list[str]:
+        """Return what a user should know about the values chosen, a sentence each."""
+        notices = []
+        if self.abs == "split":
+            notices.append("`abs` split does nothing; it never did anything in the published code either.")
+        if self.eval_split in self.train_splits:
+            notices.append(
+                f"`eval_split` {self.eval_split} is trained on: its AP says nothing about new data."
+            )
+        return notices
+
+    def detector_config(self) -> DetectorConfig:
+        """Return what the network is made of.
+
+        Raises:
+            ConfigError: if the keys do not fit together.
+        """
+        return DetectorConfig(
+            num_classes=self.num_classes,
+            depth=self.depth,
+            width=self.width,
+            act=self.act,
+            spike_mode=self.use_spike,
+            surrogate=self.spike_fn,
+            alpha=self.alpha,
+            T=self.T,
+            stem=self.stem,
+            embedding=EmbeddingConfig(
+                kind=self.embedding,
+                depth=self.embedding_depth,
+                kernel_size=self.embedding_ksize,
+                Tm=self.Tm,
+                Ts=self.Ts,
+                threshold=self.thresh,
+                reset=self.reset,
+                decay=self.decay,
+                readout=self.readout,
+                spike_attach=self.spike_attach,
+                write_zero=self.write_zero,
+                abs=self.abs is True,
+                norm=self.norm,
+            ),
+        )
+
+    def get_model(self) -> EventDetector:
+        """Build the network with new weights, drawn from torch's generator."""
+        return build_detector(self.detector_config())
+
+    def data_root(self) -> Path:
+        """Return the folder of the dataset: ``data_dir`` seen from the working directory or the checkout."""
+        path = Path(self.data_dir or f"datasets/{self.data_name}")
+        in_checkout = CHECKOUT / path
+        return in_checkout if in_checkout.exists() and not path.exists() else path
+
+    def get_dataset(self, splits: Sequence[str]) -> DetectionDataset:
+        """Open the labelled frames of some splits.
+
+        Raises:
+            ConfigError: if a key has a value that this version does not support, or does not fit the dataset.
+            DataError: if the dataset's files are incomplete or wrong.
+        """
+        self._check_supported()
+        return build_dataset(
+            self.data_name,
+            self.data_root(),
+            splits,
+            window_ms=self.window,
+            Tl=self.Tl,
+            Tm=self.Tm,
+            aggregation=self.aggregation,
+            slicing=self.slicing,
+            num_classes=self.num_classes,
+        )
+
+    def get_train_loader(self, *, batch_size: int, device: torch.device) -> TrainLoader:
+        """Build this process's loader of training samples.
+
+        Args:
+            batch_size: samples per step of all processes together.
+            device: where the batches will go.
+        """
+        loader = build_train_loader(
+            self.get_dataset(self.train_splits),
+            RandomPlacementPolicy(self.input_size, self.jitter, flip_prob=self.flip_prob),
+            batch_size=batch_size,
+            seed=torch.initial_seed() if self.seed is None else self.seed,
+            num_workers=self.data_num_workers,
+            device=device,
+        )
+        return RepeatFirstBatch(loader) if self.overfit_one_batch else loader
+
+    def get_eval_loader(self, *, batch_size: int, device: torch.device) -> BatchLoader[EvaluationSampler]:
+        """Build this process's loader of the frames of ``eval_split``; the arguments are as in training."""
+        return build_eval_loader(
+            self.get_dataset([self.eval_split]),
+            LetterboxPolicy(self.test_size),
+            batch_size=batch_size,
+            num_workers=self.data_num_workers,
+            device=device,
+        )
+
+    def get_prepare(self, *, training: bool) -> Prepare:
+        """Return the function that makes the network's input and targets from a batch on the device."""
+        size = self.input_size if training else self.test_size
+        return partial(prepare_batch, out_hw=size, max_boxes=self.max_boxes)
+
+    def get_optimizer(self, model: nn.Module, *, batch_size: int) -> torch.optim.Optimizer:
+        """Build the optimiser over ``model``, which is on its device."""
+        return build_optimizer(
+            model,
+            name=self.optimizer,
+            lr=self.basic_lr_per_img * batch_size,
+            weight_decay=self.weight_decay,
+            momentum=self.momentum,
+            emb_lr=self.emb_lr,
+        )
+
+    def get_schedule(self, *, batch_size: int, steps_per_epoch: int) -> Schedule:
+        """Return the learning rate as a function of the step.
+
+        Raises:
+            ConfigError: if the epochs of the schedule do not fit together.
+        """
+        return build_schedule(
+            self.scheduler,
+            self.basic_lr_per_img * batch_size,
+            steps_per_epoch=steps_per_epoch,
+            max_epoch=self.max_epoch,
+            warmup_epochs=self.warmup_epochs,
+            warmup_lr=self.warmup_lr,
+            min_lr_ratio=self.min_lr_ratio,
+            no_aug_epochs=self.no_aug_epochs,
+            milestones=self.milestones,
+        )
+
+    def get_evaluator(self, dataset: DetectionDataset) -> Evaluator:
+        """Build the evaluator for detections on ``dataset``."""
+        protocol = "prophesee" if self.eval_proph else "coco"
+        return build_evaluator(
+            protocol, dataset.class_names, split=dataset.split, sensor_hw=dataset.sensor_hw
+        )
+
+    def get_train_config(self, *, fp16: bool) -> TrainConfig:
+        """Return the plan of the training."""
+        return TrainConfig(
+            max_epoch=self.max_epoch,
+            ema=self.ema,
+            fp16=fp16,
+            sync_bn=self.sync_bn,
+            freeze_bn=self.freeze_bn,
+            print_interval=self.print_interval,
+            eval_interval=self.eval_interval,
+            save_history_ckpt=self.save_history_ckpt,
+            ckpt_interval_steps=self.ckpt_interval_steps,
+            patience=self.patience,
+        )
+
+    def _check_supported(self) -> None:
+        supported: dict[str, Sequence[object]] = {
+            "aggregation": tuple(REPRESENTATIONS),
+            "measure": ("count",),
+            "speed_aug": (False,),
+        }
+        for name, values in supported.items():
+            value = getattr(self, name)
+            if value not in values:
+                options = " or ".join(map(str, values))
+                raise ConfigError(f"`{name}` must be {options} in this version, but is {value}.")

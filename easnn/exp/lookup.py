@@ -1,0 +1,109 @@
+"""From a name or a file to an experiment."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import sys
+import traceback
+from pathlib import Path
+from types import ModuleType
+
+from easnn.exp.event_exp import CHECKOUT, EventExp
+from easnn.utils.errors import ConfigError, did_you_mean
+
+NAMED_EXPERIMENTS = CHECKOUT / "exps" / "default"
+
+
+def get_exp(exp_file: str | Path | None = None, exp_name: str | None = None) -> EventExp:
+    """Return a new experiment, from a file or by the name of one of those that come with the project.
+
+    The file is executed as Python and defines ``class Exp(EventExp)``. An error in it is raised as it is, with
+    the file's own traceback; a wrong key or value in it as a :class:`ConfigError` that names the line.
+
+    Args:
+        exp_file: path of an experiment file.
+        exp_name: e.g. ``e-yolox-s``, for ``exps/default/e_yolox_s.py``.
+
+    Raises:
+        ConfigError: if not exactly one of the two is given, there is no such file or name, or the file defines
+            no experiment.
+    """
+    if (exp_file is None) == (exp_name is None):
+        raise ConfigError(
+            "Give either the name of an experiment (-n) or an experiment file (-f). "
+            f"The names are {', '.join(experiment_names())}."
+        )
+    path = Path(exp_file) if exp_file is not None else _path_of_name(str(exp_name))
+    experiment = _load(path)
+    if experiment.exp_name is None:
+        experiment.exp_name = path.stem
+    return experiment
+
+
+def experiment_names() -> list[str]:
+    """Return the names that :func:`get_exp` knows."""
+    return sorted(path.stem.replace("_", "-") for path in NAMED_EXPERIMENTS.glob("*.py"))
+
+
+def source_file(experiment: EventExp) -> Path | None:
+    """Return the file that defines an experiment, or ``None`` for a plain :class:`EventExp`."""
+    if type(experiment) is EventExp:
+        return None
+    file = sys.modules[type(experiment).__module__].__file__
+    return None if file is None else Path(file)
+
+
+def source_name(experiment: EventExp) -> str | None:
+    """Return the name under which :func:`get_exp` finds an experiment, or ``None`` if it has none."""
+    file = source_file(experiment)
+    named = file is not None and file.parent == NAMED_EXPERIMENTS
+    return file.stem.replace("_", "-") if file is not None and named else None
+
+
+def _path_of_name(name: str) -> Path:
+    names = experiment_names()
+    if name.replace("_", "-") not in names:
+        raise ConfigError(
+            f"Unknown experiment `{name}`.{did_you_mean(name, names)} "
+            f"{NAMED_EXPERIMENTS} has {', '.join(names) or 'none'}; give another file with -f."
+        )
+    return NAMED_EXPERIMENTS / f"{name.replace('-', '_')}.py"
+
+
+def _load(path: Path) -> EventExp:
+    module = _execute(path)
+    experiment_class = getattr(module, "Exp", None)
+    if not (isinstance(experiment_class, type) and issubclass(experiment_class, EventExp)):
+        found = "defines no `Exp`" if experiment_class is None else "its `Exp` is something else"
+        raise ConfigError(f"Experiment file {path} must define `class Exp(EventExp)`, but {found}.")
+    try:
+        return experiment_class()
+    except ConfigError as error:
+        raise _located(error, path) from error
+
+
+def _execute(path: Path) -> ModuleType:
+    if not path.is_file() or path.suffix != ".py":
+        raise ConfigError(f"Experiment file {path} must be a Python file, but there is none in {Path.cwd()}.")
+    path = path.resolve()
+    name = "easnn_experiment" + re.sub(r"\W", "_", str(path))
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None, path
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # where dataclasses and pickle look for the module of a class
+    try:
+        spec.loader.exec_module(module)
+    except ConfigError as error:
+        raise _located(error, path) from error
+    return module
+
+
+def _located(error: ConfigError, path: Path) -> ConfigError:
+    """Return the error with the line of the experiment file at which it was raised."""
+    lines = [
+        frame.lineno
+        for frame in traceback.extract_tb(error.__traceback__)
+        if Path(frame.filename) == path.resolve()
+    ]
+    return ConfigError(f"{path}, line {lines[-1]}: {error}" if lines else f"{path}: {error}")

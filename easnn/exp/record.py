@@ -1,0 +1,123 @@
+"""An experiment as plain values, as a checkpoint keeps it, and back."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from tabulate import tabulate
+
+from easnn.exp.event_exp import EventExp
+from easnn.exp.keys import DetectorKeys, EmbeddingKeys, OutputKeys
+from easnn.exp.lookup import experiment_names, get_exp, source_file, source_name
+from easnn.utils.errors import CheckpointError, ConfigError
+
+NETWORK_KEYS = (*DetectorKeys.declarations(), *EmbeddingKeys.declarations())
+"""Keys that say which network the weights of a checkpoint belong to."""
+
+
+@dataclass(frozen=True)
+class ExperimentRecord:
+    """What identifies an experiment.
+
+    Attributes:
+        name: its name, if it comes with the project.
+        file: the file that defines its class, if there is one.
+        defines: what its class has beyond the values of keys, builders and keys of its own; without this code the
+            experiment cannot be made again.
+        keys: the value of every key as built-in types.
+    """
+
+    name: str | None
+    file: str | None
+    defines: list[str]
+    keys: dict[str, object]
+
+    @classmethod
+    def of(cls, experiment: EventExp) -> Self:
+        """Return the record of an experiment."""
+        file = source_file(experiment)
+        classes = [c for c in type(experiment).__mro__ if issubclass(c, EventExp) and c is not EventExp]
+        defines = {name for c in classes for name in vars(c) if not name.startswith("__")}
+        return cls(
+            name=source_name(experiment),
+            file=None if file is None else str(file),
+            defines=sorted(defines),
+            keys=experiment.plain(),
+        )
+
+    @classmethod
+    def read(cls, value: object, source: Path) -> Self:
+        """Return what :meth:`plain` wrote.
+
+        Args:
+            value: the entry ``experiment`` of a checkpoint.
+            source: the checkpoint, for messages.
+
+        Raises:
+            CheckpointError: if it is anything else.
+        """
+        match value:
+            case {
+                "name": str() | None as name,
+                "file": str() | None as file,
+                "defines": list(defines),
+                "keys": dict(keys),
+            }:
+                return cls(name, file, [str(item) for item in defines], keys)
+        raise CheckpointError(f"{source} does not say which experiment it belongs to.")
+
+    def plain(self) -> dict[str, Any]:
+        """Return the record as built-in types."""
+        return dataclasses.asdict(self)
+
+    def experiment(self, source: Path) -> EventExp:
+        """Make the experiment again. No code that the record names is run.
+
+        Only an experiment that comes with the project is looked up, by its name. One from another file is made
+        from its keys alone, if that is all that the file defines.
+
+        Args:
+            source: the checkpoint, for messages.
+
+        Raises:
+            CheckpointError: if that takes a file, which only the user can give, or another version.
+        """
+        if self.name in experiment_names():
+            experiment = get_exp(exp_name=self.name)
+        elif self.defines:
+            raise CheckpointError(
+                f"{source} was trained with the experiment file {self.file}, which defines {', '.join(self.defines)}. "
+                "Give this file with -f."
+            )
+        else:
+            experiment = EventExp()
+        self.give(experiment, self.keys, source)
+        return experiment
+
+    def give(self, experiment: EventExp, names: Collection[str], source: Path) -> None:
+        """Set some keys of ``experiment`` to their values in the record.
+
+        Raises:
+            CheckpointError: if this version does not know one, or not with this value.
+        """
+        try:
+            experiment.load_plain({name: self.keys[name] for name in names if name in self.keys})
+        except ConfigError as error:
+            raise CheckpointError(
+                f"The experiment in {source} does not fit this version. Give one with -n or -f and keys. {error}"
+            ) from error
+
+    def differences(self, experiment: EventExp) -> str:
+        """Return a table of the keys that have another value in ``experiment``, those about output left out."""
+        here = experiment.plain()
+        names = [name for name in {**self.keys, **here} if name not in OutputKeys.declarations()]
+        rows = [
+            (name, self.keys.get(name, "not there"), here.get(name, "not there"))
+            for name in names
+            if self.keys.get(name) != here.get(name)
+        ]
+        return tabulate(rows, ("key", "checkpoint", "here"), disable_numparse=True) if rows else ""

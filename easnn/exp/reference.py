@@ -1,0 +1,55 @@
+"""Tables of all keys, for the terminal and for the documentation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import groupby
+
+from tabulate import tabulate
+
+from easnn.exp.settings import Settings
+
+HEADERS = ("key", "value", "allowed", "meaning")
+COLUMN_WIDTHS = (None, None, 36, 60)
+"""Widest text of each column on a terminal, in characters."""
+
+PAGE = """# Keys
+
+Every key of an experiment, with its default. Set one on the command line (`key value` after the options) or
+in an experiment file (`self.key = value`); see [experiments.md](experiments.md).
+This page is made from the declarations by `python -m easnn.cli.keys docs/keys.md`.
+
+"""
+
+
+def keys_table(settings: Settings) -> str:
+    """Return every key with the value it has in ``settings``, as text for a terminal."""
+    return "\n\n".join(
+        f"{group}\n{tabulate(rows, HEADERS, disable_numparse=True, maxcolwidths=COLUMN_WIDTHS)}"
+        for group, rows in _rows_by_group(settings)
+    )
+
+
+def keys_page(settings: Settings) -> str:
+    """Return the same as a page of Markdown."""
+    tables = (
+        f"## {group}\n\n{tabulate(map(_mark_up, rows), HEADERS, tablefmt='github', disable_numparse=True)}\n"
+        for group, rows in _rows_by_group(settings)
+    )
+    return PAGE + "\n".join(tables)
+
+
+def _rows_by_group(settings: Settings) -> Iterator[tuple[str, list[tuple[str, str, str, str]]]]:
+    for group, keys in groupby(settings.declarations().values(), key=lambda key: key.group):
+        yield (
+            group,
+            [
+                (key.name, key.kind.text(getattr(settings, key.name)), key.allowed, key.meaning)
+                for key in keys
+            ],
+        )
+
+
+def _mark_up(row: tuple[str, str, str, str]) -> tuple[str, str, str, str]:
+    key, value, allowed, meaning = row
+    return f"`{key}`", f"`{value}`", allowed, meaning

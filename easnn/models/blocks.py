@@ -1,0 +1,130 @@
+"""What backbone, feature pyramid and head are made of.
+
+A block spikes or not by the style it is given. Convolutions, norms and pooling see ``[T·B, C, H, W]``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from easnn.models.norm import batch_norm
+
+
+@dataclass(frozen=True)
+class Style:
+    """What the units of one part of the network have in common.
+
+    Attributes:
+        activation: makes the activation of a unit; each spiking unit has neurons of its own.
+        repeats: identical time steps that each frame stands for where they are still one computation.
+    """
+
+    activation: Callable[[], nn.Module]
+    repeats: int = 1
+
+
+class ConvUnit(nn.Module):
+    """Convolution without bias, batch norm, activation.
+
+    The statistics of the norm are over time, batch and space.
+
+    Args:
+        channels_in: channels of the input.
+        channels_out: channels of the output.
+        kernel_size: side of the kernel.
+        style: activation, and time steps that a frame stands for.
+        stride: of the convolution.
+        padding: zeros at each border; by default those that keep the size at stride 1.
+    """
+
+    def __init__(
+        self,
+        channels_in: int,
+        channels_out: int,
+        kernel_size: int,
+        style: Style,
+        stride: int = 1,
+        padding: int | None = None,
+    ) -> None:
+        super().__init__()
+        padding = (kernel_size - 1) // 2 if padding is None else padding
+        self.conv = nn.Conv2d(channels_in, channels_out, kernel_size, stride, padding, bias=False)
+        self.bn = batch_norm(channels_out, style.repeats)
+        self.act = style.activation()
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.act(self.bn(self.conv(x)))
+        return out
+
+
+class Focus(nn.Module):
+    """Space to depth, then a 3×3 unit: ``[B, C, H, W]`` → ``[B, channels_out, H/2, W/2]``.
+
+    The four pixels of a 2×2 cell are stacked in the order top-left, bottom-left, top-right, bottom-right.
+    """
+
+    def __init__(self, channels_in: int, channels_out: int, style: Style) -> None:
+        super().__init__()
+        self.conv = ConvUnit(4 * channels_in, channels_out, 3, style)
+
+    def forward(self, x: Tensor) -> Tensor:
+        cells = x.unflatten(3, (-1, 2)).unflatten(2, (-1, 2))  # B, C, H/2, dy, W/2, dx
+        out: Tensor = self.conv(cells.permute(0, 5, 3, 1, 2, 4).flatten(1, 3))
+        return out
+
+
+class Bottleneck(nn.Module):
+    """A 1×1 and a 3×3 unit; with ``shortcut`` the input is added, so spikes may add up to more than 1."""
+
+    def __init__(self, channels: int, style: Style, shortcut: bool) -> None:
+        super().__init__()
+        self.conv1 = ConvUnit(channels, channels, 1, style)
+        self.conv2 = ConvUnit(channels, channels, 3, style)
+        self.shortcut = shortcut
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.conv2(self.conv1(x))
+        return out + x if self.shortcut else out
+
+
+class CSPLayer(nn.Module):
+    """Cross-stage partial layer: one half through ``blocks`` bottlenecks, one past them, then merged."""
+
+    def __init__(
+        self, channels_in: int, channels_out: int, blocks: int, style: Style, shortcut: bool = True
+    ) -> None:
+        super().__init__()
+        half = channels_out // 2
+        self.deep = ConvUnit(channels_in, half, 1, style)
+        self.blocks = nn.Sequential(*[Bottleneck(half, style, shortcut) for _ in range(blocks)])
+        self.skip = ConvUnit(channels_in, half, 1, style)
+        self.merge = ConvUnit(2 * half, channels_out, 1, style)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.merge(torch.cat((self.blocks(self.deep(x)), self.skip(x)), dim=1))
+        return out
+
+
+class SPP(nn.Module):
+    """Spatial pyramid pooling: the input beside its maxima over squares of side 5, 9 and 13."""
+
+    def __init__(self, channels: int, style: Style, sides: tuple[int, ...] = (5, 9, 13)) -> None:
+        super().__init__()
+        half = channels // 2
+        self.reduce = ConvUnit(channels, half, 1, style)
+        self.pools = nn.ModuleList([nn.MaxPool2d(side, stride=1, padding=side // 2) for side in sides])
+        self.merge = ConvUnit(half * (len(sides) + 1), channels, 1, style)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.reduce(x)
+        out: Tensor = self.merge(torch.cat((x, *[pool(x) for pool in self.pools]), dim=1))
+        return out
+
+
+def mean_over_time(x: Tensor, T: int) -> Tensor:
+    """Average ``[T·B, ...]``, time first, over time: ``[B, ...]``."""
+    return x.unflatten(0, (T, -1)).mean(0)

@@ -1,0 +1,117 @@
+"""The whole network: embedding, backbone, feature pyramid, head."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from easnn.models.anchors import STRIDES, AnchorGrid, decode_boxes
+from easnn.models.backbone import CSPDarknet
+from easnn.models.blocks import ConvUnit, Focus, Style, mean_over_time
+from easnn.models.config import ActivationName, DetectorConfig, SpikeMode
+from easnn.models.embedding import build_embedding
+from easnn.models.head import DecoupledHead
+from easnn.models.losses import detection_losses
+from easnn.models.neck import PAFPN
+from easnn.models.neurons import ParametricLIF
+
+ANALOG: dict[ActivationName, Callable[[], nn.Module]] = {
+    "silu": partial(nn.SiLU, inplace=True),
+    "relu": partial(nn.ReLU, inplace=True),
+    "lrelu": partial(nn.LeakyReLU, 0.1, inplace=True),
+}
+
+
+class EventDetector(nn.Module):
+    """Detects objects in event counts.
+
+    Time is folded into the batch, time first, from the first neuron to the end of the spiking part, where it is
+    averaged: before the feature pyramid, before the head, or at the head's outputs.
+
+    Args:
+        config: what to build.
+    """
+
+    def __init__(self, config: DetectorConfig) -> None:
+        super().__init__()
+        self.config = config
+        mode = config.spike_mode
+        neurons = partial(ParametricLIF, config.T, config.surrogate, config.alpha)
+        analog, spiking = Style(ANALOG[config.act]), Style(neurons)
+        # Until the first neuron, the time steps of one segment are alike and computed once.
+        once, first = analog, analog
+        if mode.backbone:
+            Ts = config.embedding.Ts
+            once = Style(ANALOG[config.act], repeats=config.T // Ts)
+            first = Style(partial(neurons, steps_in=Ts), repeats=config.T // Ts)
+
+        base_channels, blocks = int(64 * config.width), max(round(3 * config.depth), 1)
+        channels = (4 * base_channels, 8 * base_channels, 16 * base_channels)
+        channels_in, body = config.embedding.in_channels, spiking if mode.backbone else analog
+        stem: nn.Module
+        if config.stem == "focus":
+            stem, second = Focus(channels_in, base_channels, once), first
+        else:
+            stem, second = ConvUnit(channels_in, base_channels, 6, first, stride=2, padding=2), body
+
+        self.embedding = build_embedding(config.embedding)
+        self.backbone = CSPDarknet(stem, base_channels, blocks, body, second)
+        self.neck = PAFPN(channels, blocks, spiking if mode.neck else analog)
+        self.head = DecoupledHead(
+            channels, 4 * base_channels, config.num_classes, spiking if mode.head else analog
+        )
+
+    def forward(self, events: Tensor, targets: Tensor | None = None) -> Tensor | dict[str, Tensor]:
+        """Detect objects, or compare with the objects that are there.
+
+        Args:
+            events: ``[B, Tl, Tm, C, H, W]`` floating-point counts, H and W multiples of 32.
+            targets: ``[B, N, 5]`` (class, cx, cy, w, h in pixels), rows of zeros are padding.
+
+        Returns:
+            Without targets the detections ``[B, A, 5 + num_classes]``: cx, cy, w, h in pixels, objectness, class
+            probabilities. With targets the losses of :func:`detection_losses`.
+
+        Raises:
+            ValueError: if ``events`` have another shape.
+        """
+        self._check(events)
+        T, mode = self.config.T, self.config.spike_mode
+        frames = self.embedding(events).flatten(0, -4)
+        features = self.backbone(frames)
+        if mode is SpikeMode.BACKBONE:
+            features = tuple(mean_over_time(x, T) for x in features)
+        features = self.neck(features)
+        if mode is SpikeMode.FULL:
+            features = tuple(mean_over_time(x, T) for x in features)
+        raw = self.head(features)
+        if mode is SpikeMode.FULL_V2:
+            raw = mean_over_time(raw, T)
+
+        with torch.autocast(raw.device.type, enabled=False):
+            raw = raw.to(torch.promote_types(raw.dtype, torch.float32))
+            grid = AnchorGrid.of(features, raw.dtype)
+            return decode(raw, grid) if targets is None else detection_losses(raw, targets, grid)
+
+    def _check(self, events: Tensor) -> None:
+        channels = self.config.embedding.in_channels
+        whole_cells = events.dim() == 6 and not any(side % STRIDES[-1] for side in events.shape[-2:])
+        if not whole_cells or events.shape[3] != channels:
+            raise ValueError(
+                f"`events` must be [B, Tl, Tm, {channels}, H, W] with H and W multiples of {STRIDES[-1]}, "
+                f"but is {list(events.shape)}."
+            )
+
+
+def decode(raw: Tensor, grid: AnchorGrid) -> Tensor:
+    """Turn raw outputs ``[B, A, 5 + C]`` into boxes (cx, cy, w, h in pixels), objectness and class probabilities."""
+    box, logits = raw.split((4, raw.shape[-1] - 4), dim=-1)
+    return torch.cat((decode_boxes(box, grid.points_px, grid.strides_px), logits.sigmoid()), dim=-1)
+
+
+def build_detector(config: DetectorConfig) -> EventDetector:
+    """Return the detector that ``config`` describes, with initialised weights."""
+    return EventDetector(config)

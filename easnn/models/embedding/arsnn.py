@@ -1,0 +1,61 @@
+"""The adaptive sampling embedding (EAS-SNN paper, section 3)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from easnn.models.config import EmbeddingConfig
+from easnn.models.embedding.base import EventEmbedding
+from easnn.models.embedding.recurrence import GatedRecurrence
+
+
+class AdaptiveSampling(EventEmbedding):
+    """Each pixel decides for itself, by a spike, when a segment of its events is complete.
+
+    With membrane U and spike S of :class:`GatedRecurrence`, the sum A of U since the last spike, n segments
+    written and the last spike at ``t_last`` (−1 at first)::
+
+        where S[t] = 1 and n < Ts:            out[n] = A (sum) | U (last) | A / (t − t_last) (avg);  n += 1
+        after the last step, where it has no spike and n < Ts:
+                                              out[n] = A (sum) | V (last) | A / (t − t_last) (avg)
+
+    ``spike_attach`` multiplies what is written by S: the value stays, but its gradient reaches the spike.
+    ``write_zero`` drops what is left after the last spike.
+    """
+
+    def __init__(self, config: EmbeddingConfig) -> None:
+        super().__init__(config)
+        self.Ts, self.readout = config.Ts, config.readout
+        self.spike_attach, self.write_zero = config.spike_attach, config.write_zero
+        self.recurrence = GatedRecurrence(config)
+
+    def embed(self, slices: Tensor) -> Tensor:
+        """Make slices ``[Tl·Tm, B, C, H, W]``, newest first, into ``[Ts, B, C, H, W]``."""
+        steps = self.recurrence(slices)
+        sums = torch.zeros_like(steps[0].membrane)
+        elapsed = torch.zeros_like(sums)
+        written = torch.zeros_like(sums)
+        segment = torch.arange(self.Ts, device=sums.device).view(-1, 1, 1, 1, 1)
+        segments = sums.new_zeros(self.Ts, *sums.shape)
+        for membrane, spikes, _ in steps:
+            sums, elapsed = sums + membrane, elapsed + 1
+            fired = spikes > 0
+            content = self._read(sums, membrane, elapsed)
+            content = content * spikes if self.spike_attach else content
+            segments = segments + torch.where(fired & (written == segment), content, 0)
+            written = written + fired
+            sums, elapsed = sums.masked_fill(fired, 0), elapsed.masked_fill(fired, 0)
+        if self.write_zero:
+            return segments
+        residue = self._read(sums, steps[-1].rest, elapsed.clamp_min(1))
+        return segments + torch.where(~fired & (written == segment), residue, 0)
+
+    def _read(self, sums: Tensor, last: Tensor, elapsed: Tensor) -> Tensor:
+        match self.readout:
+            case "sum":
+                return sums
+            case "last":
+                return last
+            case "avg":
+                return sums / elapsed

@@ -1,0 +1,23 @@
+"""From settings to an embedding."""
+
+from __future__ import annotations
+
+from easnn.models.config import EmbeddingConfig
+from easnn.models.embedding.arsnn import AdaptiveSampling
+from easnn.models.embedding.base import EventEmbedding
+from easnn.models.embedding.count import EventCount
+from easnn.models.embedding.integrate import MembraneIntegral
+from easnn.models.embedding.recurrence import GatedRecurrence, LeakyRecurrence
+
+
+def build_embedding(config: EmbeddingConfig) -> EventEmbedding:
+    """Return the embedding that ``config`` describes, with initialised weights."""
+    match config.kind:
+        case "arsnn":
+            return AdaptiveSampling(config)
+        case "rsnn":
+            return MembraneIntegral(config, GatedRecurrence(config))
+        case "snn":
+            return MembraneIntegral(config, LeakyRecurrence(config))
+        case "count":
+            return EventCount(config)

@@ -1,0 +1,34 @@
+"""The step function of the sampler's neurons and what the membrane does after it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+SURROGATE_HALF_WIDTH = 0.5
+
+
+class _Rectangle(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return (x > 0).to(x.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        (x,) = ctx.saved_tensors
+        return grad * (x.abs() < SURROGATE_HALF_WIDTH)
+
+
+def fire(membrane: Tensor, threshold: float, reset: float | None) -> tuple[Tensor, Tensor]:
+    """Return the spikes and the membrane after them.
+
+    A spike is where the membrane is strictly above the threshold. Its surrogate derivative is 1 where the distance to the threshold is
+    below ½, else 0. The membrane is then set to ``reset``, or lowered by the threshold if that is ``None``.
+    """
+    spikes: Tensor = _Rectangle.apply(membrane - threshold)
+    if reset is None:
+        return spikes, membrane - threshold * spikes
+    return spikes, membrane * (1 - spikes) + reset * spikes

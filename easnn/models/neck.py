@@ -1,0 +1,42 @@
+"""PAFPN, the feature pyramid of YOLOX."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from easnn.models.blocks import ConvUnit, CSPLayer, Style
+
+
+class PAFPN(nn.Module):
+    """Features of three strides exchange what they know: first from coarse to fine, then back.
+
+    The numbers in the names are the pyramid's levels: 3, 4, 5 for strides 8, 16, 32.
+
+    Args:
+        channels: of the features at strides 8, 16 and 32; the output has the same.
+        blocks: bottlenecks per merging layer.
+        style: of all units.
+    """
+
+    def __init__(self, channels: tuple[int, int, int], blocks: int, style: Style) -> None:
+        super().__init__()
+        c3, c4, c5 = channels
+        self.upsample = nn.Upsample(scale_factor=2, mode="nearest")
+        self.lateral5 = ConvUnit(c5, c4, 1, style)
+        self.topdown4 = CSPLayer(2 * c4, c4, blocks, style, shortcut=False)
+        self.lateral4 = ConvUnit(c4, c3, 1, style)
+        self.topdown3 = CSPLayer(2 * c3, c3, blocks, style, shortcut=False)
+        self.down3 = ConvUnit(c3, c3, 3, style, stride=2)
+        self.bottomup4 = CSPLayer(2 * c3, c4, blocks, style, shortcut=False)
+        self.down4 = ConvUnit(c4, c4, 3, style, stride=2)
+        self.bottomup5 = CSPLayer(2 * c4, c5, blocks, style, shortcut=False)
+
+    def forward(self, features: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        stride8, stride16, stride32 = features
+        lateral5 = self.lateral5(stride32)
+        lateral4 = self.lateral4(self.topdown4(torch.cat((self.upsample(lateral5), stride16), dim=1)))
+        out3 = self.topdown3(torch.cat((self.upsample(lateral4), stride8), dim=1))
+        out4 = self.bottomup4(torch.cat((self.down3(out3), lateral4), dim=1))
+        out5 = self.bottomup5(torch.cat((self.down4(out4), lateral5), dim=1))
+        return out3, out4, out5

@@ -1,0 +1,34 @@
+"""Boxes, the letterbox with its exact inverse, and non-maximum suppression."""
+
+from easnn.ops.boxes import (
+    box_iou,
+    clip_boxes,
+    cxcywh_to_xywh,
+    cxcywh_to_xyxy,
+    xywh_to_cxcywh,
+    xywh_to_xyxy,
+    xyxy_to_cxcywh,
+    xyxy_to_xywh,
+)
+from easnn.ops.letterbox import Placement, letterbox_placement, place_boxes, unplace_boxes
+from easnn.ops.nms import batched_nms, select_detections
+from easnn.ops.resample import Interpolation, place_frames
+
+__all__ = [
+    "Interpolation",
+    "Placement",
+    "batched_nms",
+    "box_iou",
+    "clip_boxes",
+    "cxcywh_to_xywh",
+    "cxcywh_to_xyxy",
+    "letterbox_placement",
+    "place_boxes",
+    "place_frames",
+    "select_detections",
+    "unplace_boxes",
+    "xywh_to_cxcywh",
+    "xywh_to_xyxy",
+    "xyxy_to_cxcywh",
+    "xyxy_to_xywh",
+]

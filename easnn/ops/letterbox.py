@@ -1,0 +1,93 @@
+"""Where the sensor image lies in the network's input, and boxes taken there and back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Placement:
+    """The rectangle of the network's input that shows the sensor image, in network pixels.
+
+    The rectangle may begin above or left of the input (negative offsets) and may be larger than it; what lies
+    outside is cut off.
+
+    Attributes:
+        height_px: height of the resized sensor image, at least 1.
+        width_px: width of the resized sensor image, at least 1.
+        top_px: row of the network's input where it begins.
+        left_px: column of the network's input where it begins.
+        flip: whether the image is mirrored left to right, within the rectangle.
+    """
+
+    height_px: int
+    width_px: int
+    top_px: int = 0
+    left_px: int = 0
+    flip: bool = False
+
+
+def letterbox_placement(in_hw: tuple[int, int], out_hw: tuple[int, int]) -> Placement:
+    """Return the placement that keeps the aspect ratio and fills the input from its top-left corner.
+
+    Both sides are scaled by min(h_out / h, w_out / w) and truncated to whole pixels, at least one. This is
+    done in floating point, as the published weights saw it: a scale rounded down can cost the last pixel.
+
+    Args:
+        in_hw: height and width of the sensor.
+        out_hw: height and width of the network's input.
+    """
+    scale = min(out_hw[0] / in_hw[0], out_hw[1] / in_hw[1])
+    return Placement(max(1, int(in_hw[0] * scale)), max(1, int(in_hw[1] * scale)))
+
+
+def place_boxes(boxes_xywh: Tensor, placements: Sequence[Placement], in_hw: tuple[int, int]) -> Tensor:
+    """Take boxes from sensor pixels to network pixels, as the frames are placed.
+
+    The scale is that of the resized image, ``width_px / W`` and ``height_px / H``, which differs from the
+    letterbox's common scale by the truncation to whole pixels. Boxes are not clipped.
+
+    Args:
+        boxes_xywh: ``[B, N, 4]``: left, top, width, height in sensor pixels.
+        placements: one for each of the B images.
+        in_hw: height and width of the sensor.
+
+    Returns:
+        ``[B, N, 4]``: left, top, width, height in network pixels.
+    """
+    scale, offset, flip = _affine(placements, in_hw, boxes_xywh)
+    x, y, w, h = (boxes_xywh * scale).unbind(-1)
+    x = torch.where(flip, in_hw[1] * scale[..., 0] - x - w, x)
+    return torch.stack((x, y, w, h), dim=-1) + offset
+
+
+def unplace_boxes(boxes_xywh: Tensor, placements: Sequence[Placement], in_hw: tuple[int, int]) -> Tensor:
+    """Take boxes from network pixels back to sensor pixels: the inverse of :func:`place_boxes`.
+
+    Args:
+        boxes_xywh: ``[B, N, 4]``: left, top, width, height in network pixels.
+        placements: one for each of the B images.
+        in_hw: height and width of the sensor.
+
+    Returns:
+        ``[B, N, 4]``: left, top, width, height in sensor pixels.
+    """
+    scale, offset, flip = _affine(placements, in_hw, boxes_xywh)
+    x, y, w, h = ((boxes_xywh - offset) / scale).unbind(-1)
+    return torch.stack((torch.where(flip, in_hw[1] - x - w, x), y, w, h), dim=-1)
+
+
+def _affine(
+    placements: Sequence[Placement], in_hw: tuple[int, int], like: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return scale and offset of (x, y, w, h), each ``[B, 1, 4]``, and flip ``[B, 1]``."""
+    height, width = in_hw
+    ratios = [(p.width_px / width, p.height_px / height) for p in placements]
+    scale = like.new_tensor(ratios)[:, None, :].repeat(1, 1, 2)
+    offset = like.new_tensor([(p.left_px, p.top_px, 0, 0) for p in placements])[:, None, :]
+    flip = torch.tensor([p.flip for p in placements], device=like.device)[:, None]
+    return scale, offset, flip

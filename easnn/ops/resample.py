@@ -1,0 +1,111 @@
+"""Frames resized and pasted into the network's input, each image of a batch in its own way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
+
+from easnn.ops.letterbox import Placement
+
+Interpolation = Literal["linear", "cubic"]
+
+
+def place_frames(
+    frames: Tensor,
+    placements: Sequence[Placement],
+    out_hw: tuple[int, int],
+    interpolation: Interpolation = "linear",
+    dtype: torch.dtype = torch.float32,
+) -> Tensor:
+    """Resize every image of a batch to its placement and paste it into an empty frame.
+
+    Pixel centres are aligned as in ``cv2.resize``: pixel i of a side resized from n to m pixels shows the
+    source position (i + ½) n / m − ½. ``linear`` weighs the 2 nearest source pixels of each axis, ``cubic``
+    the 4 nearest (Keys' kernel with a = −¾); scaling down does not smooth. The border is replicated, the
+    frame is zero outside of the placement, and what lies outside of the frame is cut off.
+
+    Args:
+        frames: ``[B, ..., H, W]`` of any numeric type.
+        placements: one for each of the B images.
+        out_hw: height h and width w of the network's input.
+        interpolation: ``linear`` or ``cubic``.
+        dtype: floating type of the result.
+
+    Returns:
+        ``[B, ..., h, w]`` of ``dtype``, on the device of ``frames``.
+    """
+    B, (in_height, in_width) = frames.shape[0], frames.shape[-2:]
+    out_height, out_width = out_hw
+    rows = _taps(in_height, out_height, [(p.height_px, p.top_px, False) for p in placements], interpolation)
+    columns = _taps(in_width, out_width, [(p.width_px, p.left_px, p.flip) for p in placements], interpolation)
+    arithmetic = torch.promote_types(dtype, torch.float32)
+    # Weighted sums of whole rows are fast, of columns slow, so the image is transposed twice: once before it
+    # grows from small integers to floats, and once between the axes.
+    images = frames.reshape(B, -1, in_height, in_width).transpose(-2, -1).contiguous().to(arithmetic)
+    images = _combine_rows(images, *columns).transpose(-2, -1).contiguous()
+    images = _combine_rows(images, *rows)
+    return images.view(*frames.shape[:-2], out_height, out_width).to(dtype)
+
+
+def _linear(distance: Tensor) -> Tensor:
+    return 1 - distance
+
+
+def _cubic(distance: Tensor, a: float = -0.75) -> Tensor:
+    near = ((a + 2) * distance - (a + 3)) * distance**2 + 1
+    far = ((a * distance - 5 * a) * distance + 8 * a) * distance - 4 * a
+    return torch.where(distance <= 1, near, far)
+
+
+_KERNELS: dict[Interpolation, tuple[int, Callable[[Tensor], Tensor]]] = {
+    "linear": (2, _linear),
+    "cubic": (4, _cubic),
+}
+
+
+def _taps(
+    in_size: int, out_size: int, segments: list[tuple[int, int, bool]], interpolation: Interpolation
+) -> tuple[Tensor, Tensor]:
+    """Return which source pixels make each output pixel of one axis, and their float64 weights.
+
+    Args:
+        in_size: n, the length of the source axis.
+        out_size: the length of the output axis.
+        segments: per image, how long the resized axis is, where it begins, and whether it is mirrored.
+        interpolation: ``linear`` or ``cubic``.
+
+    Returns:
+        Indices and weights, each ``[B, out_size, taps]``; the weights are 0 outside of the segment.
+    """
+    taps, kernel = _KERNELS[interpolation]
+    length, begin, mirrored = torch.tensor(segments, dtype=torch.float64).T[:, :, None]
+    pixel = torch.arange(out_size, dtype=torch.float64) - begin
+    inside = (pixel >= 0) & (pixel < length)
+    pixel = torch.where(mirrored > 0, length - 1 - pixel, pixel)
+    position = (pixel + 0.5) * in_size / length - 0.5
+    tap = position.floor()[..., None] + torch.arange(taps) - (taps // 2 - 1)
+    weight = kernel((position[..., None] - tap).abs()) * inside[..., None]
+    return tap.long().clamp(0, in_size - 1), weight
+
+
+def _combine_rows(images: Tensor, indices: Tensor, weights: Tensor) -> Tensor:
+    """Return ``[B, K, R', M]``: row r of every image b is the weighted sum of its rows ``indices[b, r]``.
+
+    Args:
+        images: ``[B, K, R, M]``, contiguous.
+        indices: ``[B, R', taps]``, on the host.
+        weights: ``[B, R', taps]``, on the host.
+    """
+    B, K, R, M = images.shape
+    first_row = torch.arange(0, B * K * R, R, device=images.device).view(B, K, 1, 1)
+    bags = first_row + indices.to(images.device)[:, None]
+    bag_weights = weights.to(images)[:, None].expand_as(bags)
+    taps = indices.shape[-1]
+    combined = F.embedding_bag(
+        bags.view(-1, taps), images.view(-1, M), per_sample_weights=bag_weights.reshape(-1, taps), mode="sum"
+    )
+    return combined.view(B, K, -1, M)

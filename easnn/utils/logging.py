@@ -1,0 +1,59 @@
+"""What the processes of a run say, and where."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from loguru import logger
+from tqdm import tqdm
+
+from easnn.utils.distributed import is_main, rank, world_size
+from easnn.utils.errors import OutputError
+
+if TYPE_CHECKING:
+    from loguru import Record
+
+CONSOLE_FORMAT = "<green>{time:HH:mm:ss}</green> | <level>{level: <7}</level> | <level>{message}</level>"
+FILE_FORMAT = "{time:YYYY-MM-DD HH:mm:ss} | {level: <7} | {message}"
+
+
+def setup_logging(log_file: Path | None = None) -> None:
+    """Send the log of this process to the console and, on the main process, to a file as well.
+
+    Processes other than the main one show warnings and errors only, marked with their rank. On a terminal,
+    where a progress bar shows the same, the console leaves out messages bound with ``progress=True``; the
+    file has them.
+
+    Args:
+        log_file: File to append to.
+
+    Raises:
+        OutputError: if the file cannot be written.
+    """
+    mark = f"[process {rank()}] " if world_size() > 1 and not is_main() else ""
+    logger.remove()
+    logger.add(
+        lambda message: tqdm.write(message, file=sys.stderr, end=""),
+        format=CONSOLE_FORMAT.replace("{message}", mark + "{message}"),
+        level="INFO" if is_main() else "WARNING",
+        filter=_hide_progress if on_terminal() else None,
+        colorize=on_terminal(),
+    )
+    if log_file is not None and is_main():
+        try:
+            logger.add(log_file, format=FILE_FORMAT, level="INFO")
+        except OSError as error:
+            raise OutputError(
+                f"Cannot write {log_file}: {error.strerror}. Choose another directory or free it."
+            ) from error
+
+
+def on_terminal() -> bool:
+    """Tell whether a person watches the console of this process, so that a progress bar makes sense."""
+    return is_main() and sys.stderr.isatty()
+
+
+def _hide_progress(record: Record) -> bool:
+    return not record["extra"].get("progress", False)

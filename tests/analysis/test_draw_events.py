@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import numpy as np
+
+from easnn.analysis import draw_embedding, draw_events
+from easnn.analysis.palette import BACKGROUND, OFF, ON
+
+
+def test_one_event_covers_half_of_the_ground() -> None:
+    counts = np.zeros((2, 2, 3), np.uint8)
+    counts[1, 0, 0] = 1  # ON
+    counts[0, 1, 2] = 1  # OFF
+    picture = draw_events(counts)
+    expected = np.full((2, 3, 3), BACKGROUND)
+    expected[0, 0] = np.rint((np.array(BACKGROUND) + ON) / 2)
+    expected[1, 2] = np.rint((np.array(BACKGROUND) + OFF) / 2)
+    assert picture.dtype == np.uint8
+    np.testing.assert_array_equal(picture, expected)
+
+
+def test_many_events_show_the_pure_colours_and_both_together_are_brighter() -> None:
+    counts = np.array([[[200, 0, 200]], [[0, 200, 200]]], np.uint8)
+    off, on, both = draw_events(counts)[0].astype(int)
+    np.testing.assert_array_equal(off, OFF)
+    np.testing.assert_array_equal(on, ON)
+    assert (both >= np.maximum(off, on)).all()
+    assert both.min() > 200
+
+
+def test_slices_are_summed_and_counts_do_not_overflow() -> None:
+    slices = np.random.default_rng(0).integers(0, 3, (1, 4, 2, 5, 6)).astype(np.uint8)
+    np.testing.assert_array_equal(draw_events(slices), draw_events(slices.sum(axis=(0, 1), dtype=np.int64)))
+    full = np.full((4, 2, 1, 1), 64, np.uint8)  # 4 × 64 = 256 is 0 in eight bits
+    assert draw_events(full).min() > 200
+
+
+def test_one_channel_is_signed() -> None:
+    signed = np.array([[[-2.0, 0.0, 3.0]]])
+    split = np.array([[[2, 0, 0]], [[0, 0, 3]]])
+    np.testing.assert_array_equal(draw_events(signed), draw_events(split))
+
+
+def test_embedding_is_drawn_relative_to_what_it_shows_where_nothing_happens() -> None:
+    frame = np.full((2, 8, 8), -1.5)
+    frame[1] = 7.0
+    frame[0, 2, 3] = 0.5  # OFF channel, 2 from its median
+    frame[1, 4, 5] = 5.0  # ON channel, 2 from its median, downwards
+    picture = draw_embedding(frame)
+    np.testing.assert_array_equal(picture[2, 3], OFF)
+    np.testing.assert_array_equal(picture[4, 5], ON)
+    picture[2, 3] = picture[4, 5] = BACKGROUND
+    np.testing.assert_array_equal(picture, np.broadcast_to(np.uint8(BACKGROUND), picture.shape))
+
+
+def test_an_embedding_without_any_structure_is_the_ground() -> None:
+    picture = draw_embedding(np.full((2, 3, 4), 0.25, np.float32))
+    np.testing.assert_array_equal(picture, np.broadcast_to(np.uint8(BACKGROUND), (3, 4, 3)))
+
+
+def test_inputs_are_left_alone() -> None:
+    counts = np.random.default_rng(0).integers(0, 3, (2, 5, 6)).astype(np.uint8)
+    frame = counts.astype(np.float32)
+    before = counts.copy()
+    draw_events(counts)
+    draw_embedding(frame)
+    np.testing.assert_array_equal(counts, before)
+    np.testing.assert_array_equal(frame, before)

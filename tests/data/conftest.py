@@ -1,0 +1,19 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from raw_layout import open_dataset, write_recording
+
+from easnn.data import Gen1Dataset
+
+
+@pytest.fixture
+def small_dataset(tmp_path: Path) -> Gen1Dataset:
+    """Eleven frames in three recordings, of one to three boxes each."""
+    for number, frames in enumerate((2, 5, 4)):
+        boxes = [
+            (20_000 * (k + 1), 4 + b, 5, 10, 8, number % 2) for k in range(frames) for b in range(1 + k % 3)
+        ]
+        write_recording(tmp_path / "train", f"r{number}", boxes=boxes)
+    return open_dataset(tmp_path)

@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from easnn.data import DetectionSample, LetterboxPolicy, RandomPlacementPolicy, collate, prepare_batch
+from easnn.ops import Placement
+from easnn.utils.seeding import generator
+
+GEN1_HW = (240, 304)
+
+
+def draw(policy, count=2000, in_hw=GEN1_HW):
+    return [policy(in_hw, generator(5, "placement", 0, index)) for index in range(count)]
+
+
+def batch_of(*placements, events=None, boxes=()):
+    events = torch.ones(1, 1, 1, 20, 40, dtype=torch.uint8) if events is None else events
+    boxes = torch.tensor(boxes, dtype=torch.float32).reshape(-1, 5)
+    return collate([DetectionSample(events, boxes, p, i, 0, "s") for i, p in enumerate(placements)])
+
+
+def test_letterbox_fills_the_input_from_the_top_left():
+    assert LetterboxPolicy((256, 320))(GEN1_HW, np.random.default_rng(0)) == Placement(252, 320)
+
+
+def test_random_placement_without_freedom_is_the_whole_input():
+    policy = RandomPlacementPolicy((240, 304), jitter=0.0, scale_range=(1.0, 1.0), flip_prob=0.0)
+    assert set(draw(policy, 20)) == {Placement(240, 304)}
+
+
+def test_random_placement_has_the_published_distribution():
+    out_hw = (640, 640)
+    placements = draw(RandomPlacementPolicy(out_hw, jitter=0.3))
+    heights, widths, tops, lefts = np.array(
+        [(p.height_px, p.width_px, p.top_px, p.left_px) for p in placements]
+    ).T
+    aspects = widths / heights / (304 / 240)
+    assert 0.7 / 1.3 * 0.98 < aspects.min() < 0.6
+    assert 1.6 < aspects.max() < 1.3 / 0.7 * 1.02
+    longer = np.maximum(heights, widths) / 640
+    assert 0.397 < longer.min() < 0.41
+    assert 0.99 < longer.max() <= 1
+    assert longer.mean() == pytest.approx(0.7, abs=0.02)
+    for offset, side in ((tops, heights), (lefts, widths)):
+        assert (offset >= 0).all()
+        assert (offset + side <= 640).all()
+        assert (offset / np.maximum(640 - side, 1)).mean() == pytest.approx(0.5, abs=0.03)
+    assert np.mean([p.flip for p in placements]) == pytest.approx(0.5, abs=0.04)
+
+
+def test_a_side_that_exceeds_the_input_still_fills_it():
+    placements = draw(RandomPlacementPolicy((256, 320), jitter=0.3, scale_range=(1.0, 1.0)))
+    larger = [p for p in placements if p.height_px > 256]
+    assert larger
+    assert {p.top_px <= 0 and p.top_px + p.height_px >= 256 for p in larger} == {True}
+    assert len({p.top_px for p in larger}) > 10
+
+
+@pytest.mark.parametrize("flip_prob", [0.0, 1.0])
+def test_flip_probability(flip_prob):
+    placements = draw(RandomPlacementPolicy((64, 64), jitter=0.1, flip_prob=flip_prob), 50)
+    assert {p.flip for p in placements} == {bool(flip_prob)}
+
+
+def test_placement_depends_on_the_samples_own_numbers_alone():
+    policy = RandomPlacementPolicy((256, 320), jitter=0.3)
+    assert draw(policy, 5) == draw(policy, 5)
+    assert len(set(draw(policy, 50))) == 50
+
+
+@pytest.mark.parametrize(
+    "placement",
+    [
+        Placement(40, 80),
+        Placement(30, 50, top_px=20, left_px=35),
+        Placement(30, 50, top_px=20, left_px=35, flip=True),
+        Placement(60, 120, top_px=-10, left_px=-30, flip=True),
+    ],
+)
+def test_boxes_follow_their_frame(placement):
+    events = torch.zeros(1, 1, 1, 20, 40, dtype=torch.uint8)
+    events[..., 6:16, 12:30] = 1
+    batch = batch_of(placement, events=events, boxes=[[1, 12, 6, 18, 10]])
+    frames, targets = prepare_batch(batch, (64, 96))
+    class_id, cx, cy, w, h = targets[0, 0].tolist()
+    rows, columns = torch.nonzero(frames[0, 0, 0, 0] > 0.5, as_tuple=True)
+    assert class_id == 1
+    # the frame shows the box to the pixel; its border is where the interpolated edge is half as bright
+    assert columns.min() == pytest.approx(cx - w / 2, abs=1)
+    assert columns.max() + 1 == pytest.approx(cx + w / 2, abs=1)
+    assert rows.min() == pytest.approx(cy - h / 2, abs=1)
+    assert rows.max() + 1 == pytest.approx(cy + h / 2, abs=1)
+
+
+def test_boxes_are_clipped_and_go_with_a_side_of_at_most_one_pixel():
+    boxes = [
+        [0, -5, -5, 10, 10],  # clipped at the corner
+        [1, 39, 5, 10, 3],  # one pixel is left of it
+        [1, 38.5, 5, 10, 3],
+        [0, -20, 5, 10, 3],  # outside
+        [1, 3, 4, 5, 1],  # one pixel high
+    ]
+    _, targets = prepare_batch(batch_of(Placement(20, 40), boxes=boxes), (20, 40), max_boxes=4)
+    assert targets[0].tolist() == [[0, 2.5, 2.5, 5, 5], [1, 39.25, 6.5, 1.5, 3], [0] * 5, [0] * 5]
+
+
+def test_targets_have_a_fixed_number_of_rows():
+    boxes = [[0, k, 2, 4, 4] for k in range(6)]
+    batch = batch_of(Placement(20, 40), boxes=boxes)
+    assert prepare_batch(batch, (20, 40))[1].shape == (1, 50, 5)
+    first = prepare_batch(batch, (20, 40), max_boxes=2)[1]
+    assert first[0].tolist() == [[0, 2, 4, 4, 4], [0, 3, 4, 4, 4]]
+    none = prepare_batch(batch_of(Placement(20, 40)), (20, 40))[1]
+    assert none.shape == (1, 50, 5)
+    assert not none.any()
+
+
+def test_each_sample_has_its_own_placement():
+    frames, targets = prepare_batch(
+        batch_of(Placement(20, 40), Placement(10, 20, 10, 20), boxes=[[0, 0, 0, 40, 20]]), (20, 40)
+    )
+    assert frames.shape == (2, 1, 1, 1, 20, 40)
+    assert frames.sum(dim=(1, 2, 3, 4, 5)).tolist() == [800, 200]
+    assert targets[:, 0].tolist() == [[0, 20, 10, 40, 20], [0, 30, 15, 20, 10]]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_prepare_leaves_the_batch_and_makes_the_wanted_type(dtype):
+    batch = batch_of(Placement(20, 40), boxes=[[0, -5, 2, 40, 20]])
+    events, boxes = batch.events.clone(), batch.boxes.clone()
+    results = prepare_batch(batch, (20, 40), dtype=dtype)
+    assert {result.dtype for result in results} == {dtype}
+    assert batch.events.equal(events)
+    assert batch.boxes.equal(boxes)

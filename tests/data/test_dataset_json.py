@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import pytest
+from raw_layout import open_dataset, write_recording
+
+from easnn.utils.errors import DataError
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ("[]", " must hold a JSON object, but holds list."),
+        (
+            '{"class_names": "car"}',
+            ': "class_names" must be a list of names, such as ["car"], but is \'car\'.',
+        ),
+        ('{"class_names": []}', ': "class_names" must be a list of names, such as ["car"], but is [].'),
+        ('{"class_names": [1]}', ': "class_names" must be a list of names, such as ["car"], but is [1].'),
+        ('{"sensor_hw": [240]}', ': "sensor_hw" must be [height, width] in pixels, but is [240].'),
+        ('{"sensor_hw": [240, 0]}', ': "sensor_hw" must be [height, width] in pixels, but is [240, 0].'),
+        ('{"sensor_hw": [true, 4]}', ': "sensor_hw" must be [height, width] in pixels, but is [True, 4].'),
+        ("[1,", " is not valid JSON: Expecting value: line 1 column 4 (char 3)."),
+    ],
+)
+def test_wrong_declarations(tmp_path, content, problem):
+    write_recording(tmp_path / "train", "a")
+    (tmp_path / "dataset.json").write_text(content)
+    with pytest.raises(DataError) as caught:
+        open_dataset(tmp_path)
+    assert str(caught.value) == f"{tmp_path}/dataset.json{problem}"
+
+
+def test_other_entries_are_left_alone(tmp_path):
+    write_recording(tmp_path / "train", "a")
+    (tmp_path / "dataset.json").write_text('{"seed": 7}')
+    assert open_dataset(tmp_path).class_names == ("car", "pedestrian")

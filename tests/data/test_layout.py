@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import pytest
+from raw_layout import open_dataset, write_recording
+
+from easnn.utils.errors import DataError
+
+
+def message_of(root, splits="train"):
+    with pytest.raises(DataError) as caught:
+        open_dataset(root, splits)
+    return str(caught.value)
+
+
+def layout_help(root):
+    return (
+        f"Expected are the recordings of each split in {root}/{{train,val,test}}/: their events, NAME_td.dat, "
+        "with their boxes, NAME_bbox.npy, beside them. To make a small synthetic dataset, see "
+        "`python tools/make_synthetic.py --help`."
+    )
+
+
+def test_missing_folder_of_the_dataset(tmp_path):
+    root = tmp_path / "nowhere"
+    assert message_of(root) == f"{root} is not a folder. {layout_help(root)}"
+
+
+def test_missing_split(tmp_path):
+    write_recording(tmp_path / "train", "a")
+    assert (
+        message_of(tmp_path, ("train", "val")) == f"{tmp_path}/val is not a folder. {layout_help(tmp_path)}"
+    )
+
+
+def test_empty_split(tmp_path):
+    (tmp_path / "train").mkdir()
+    assert message_of(tmp_path) == f"{tmp_path}/train holds no recording. {layout_help(tmp_path)}"
+
+
+def test_recordings_without_boxes(tmp_path):
+    for name in "hgfedcba":
+        write_recording(tmp_path / "train", name)
+    for name in "dfgh":
+        (tmp_path / "train" / f"{name}_bbox.npy").unlink()
+    assert message_of(tmp_path) == (
+        f"{tmp_path}/train has 4 recordings without boxes: d, f, g, …. Put NAME_bbox.npy beside each "
+        "NAME_td.dat (with no rows if nothing was labelled)."
+    )
+
+
+def test_boxes_without_recording(tmp_path):
+    for name in "ab":
+        write_recording(tmp_path / "train", name)
+    (tmp_path / "train" / "b_td.dat").unlink()
+    assert message_of(tmp_path) == (
+        f"{tmp_path}/train has boxes, but no events, of 1 recording: b. Put NAME_td.dat beside each "
+        "NAME_bbox.npy, or remove the boxes."
+    )
+
+
+def test_recording_in_two_splits(tmp_path):
+    for split in ("train", "val", "test"):
+        write_recording(tmp_path / split, "a")
+        write_recording(tmp_path / split, f"only_{split}")
+    assert message_of(tmp_path, ("train", "val")) == (
+        f"{tmp_path} has 1 recording in more than one of train, val: a. Each recording belongs to one split; "
+        "remove it from the others."
+    )
+
+
+def test_other_files_do_not_matter(tmp_path):
+    write_recording(tmp_path / "train", "a")
+    (tmp_path / "train" / "a.mp4").touch()
+    (tmp_path / "train" / "README").touch()
+    assert len(open_dataset(tmp_path)) == 1

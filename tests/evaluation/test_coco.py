@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import io
+import json
+import math
+
+import numpy as np
+import pytest
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from easnn.evaluation import CocoEvaluator, Counts, FrameResult
+from easnn.utils.errors import DataError
+
+CLASSES = ("car", "pedestrian")
+
+
+def frame(number, ground_truth=(), detections=(), time_us=1_000_000):
+    return FrameResult(
+        number,
+        time_us,
+        "recording",
+        np.array(ground_truth, dtype=np.float32).reshape(-1, 5),
+        np.array(detections, dtype=np.float32).reshape(-1, 6),
+    )
+
+
+def evaluate(frames, class_names=CLASSES):
+    evaluator = CocoEvaluator(class_names, split="val")
+    evaluator.process(frames)
+    return evaluator.evaluate()
+
+
+def random_frames(count, *, seed, detections=12, scores=20):
+    """Frames whose detections are partly near the ground truth and often share a score."""
+    rng = np.random.default_rng(seed)
+    frames = []
+    for number in range(count):
+        n = rng.integers(0, 5)
+        boxes = np.column_stack(
+            [rng.integers(0, 2, n), rng.uniform(0, 200, (n, 2)), rng.uniform(5, 150, (n, 2))]
+        )
+        found = np.column_stack(
+            [
+                rng.integers(0, 2, detections),
+                rng.integers(0, scores, detections) / scores,
+                rng.uniform(0, 200, (detections, 2)),
+                rng.uniform(5, 150, (detections, 2)),
+            ]
+        )
+        found[:n, 2:] = boxes[:, 1:] + rng.normal(0, 4, (n, 4))
+        frames.append(frame(number, boxes, found))
+    return frames
+
+
+def measures(result):
+    return {name: value for name, value in result.to_dict().items() if name.startswith(("ap", "ar"))}
+
+
+def test_perfect_detections_score_one_in_every_size():
+    boxes = [(0, 10, 10, 20, 20), (0, 50, 50, 60, 60), (1, 0, 0, 150, 150)]
+    found = [(label, 0.9, x, y, w, h) for label, x, y, w, h in boxes]
+    result = evaluate([frame(0, boxes, found), frame(1), frame(2, boxes, found)])
+    assert result.counts == result.given == Counts(frames=3, boxes=6, detections=6)
+    expected = dict.fromkeys(measures(result), 1.0) | {"ar1": 0.75}  # one of two cars, and the pedestrian
+    assert measures(result) == expected
+    assert [(c.name, c.ap, c.ap50, c.ar) for c in result.per_class] == [(name, 1, 1, 1) for name in CLASSES]
+    assert [(c.boxes, c.detections) for c in result.per_class] == [(4, 4), (2, 2)]
+
+
+def test_the_very_first_box_can_be_matched():
+    assert evaluate([frame(0, [(0, 5, 5, 40, 40)], [(0, 0.5, 5, 5, 40, 40)])]).ap == 1
+
+
+def test_average_precision_counted_by_hand():
+    # Of two cars one is found, with an IoU of 0.8 and the highest score; the rest is wrong. Up to a recall of
+    # one half, i.e. at 51 of 101 levels, the precision is 1; up to an IoU of 0.80, i.e. at 7 of 10 thresholds.
+    boxes = [(0, 0, 0, 100, 100), (0, 300, 300, 100, 100)]
+    found = [(0, 0.9, 0, 0, 100, 80.5), (0, 0.8, 150, 150, 100, 100), (1, 0.7, 300, 300, 100, 100)]
+    result = evaluate([frame(0, boxes, found)])
+    assert result.ap50 == result.ap75 == pytest.approx(51 / 101)
+    assert result.ap == pytest.approx(0.7 * 51 / 101)
+    assert result.ar100 == pytest.approx(0.7 * 0.5)
+    assert math.isnan(result.ap_small)
+    assert math.isnan(result.per_class[1].ap)
+
+
+def test_no_detection_at_all_is_a_result():
+    result = evaluate([frame(0, [(0, 0, 0, 50, 50)]), frame(1, [(1, 0, 0, 50, 50)])])
+    assert (result.ap, result.ap50, result.ar100) == (0, 0, 0)
+    assert [c.ap for c in result.per_class] == [0, 0]
+
+
+@pytest.mark.parametrize("frames", [[], [frame(0)], [frame(0, detections=[(0, 0.5, 0, 0, 9, 9)])]])
+def test_without_ground_truth_nothing_is_defined(frames):
+    result = evaluate(frames)
+    assert all(math.isnan(getattr(result, name)) for name in measures(result))
+    assert set(measures(result).values()) == {None}
+    assert result.counts.frames == len(frames)
+
+
+def test_order_and_portions_do_not_matter():
+    frames = random_frames(60, seed=3, scores=4)
+    expected = evaluate(frames).to_dict()
+    assert 0.01 < expected["ap"] < 0.9
+    shuffled = [frames[n] for n in np.random.default_rng(0).permutation(len(frames))]
+    evaluator = CocoEvaluator(CLASSES, split="val")
+    evaluator.process(frames[:5])
+    evaluator.reset()
+    evaluator.process(iter(shuffled[:17]))
+    evaluator.process([])
+    evaluator.process(shuffled[17:])
+    assert evaluator.evaluate().to_dict() == expected
+    assert evaluator.evaluate().to_dict() == expected
+
+
+def test_agrees_with_pycocotools_given_all_detections():
+    frames = random_frames(12, seed=5, detections=260)
+    images = [{"id": f.frame + 1} for f in frames]
+    rows = [(f.frame + 1, *row) for f in frames for row in f.ground_truth.tolist()]
+    truth, found = COCO(), np.concatenate([np.insert(f.detections, 0, f.frame + 1, axis=1) for f in frames])
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth.dataset = {
+            "images": images,
+            "categories": [{"id": 0}, {"id": 1}],
+            "annotations": [
+                {
+                    "id": n + 1,
+                    "image_id": i,
+                    "category_id": c,
+                    "bbox": box,
+                    "area": box[2] * box[3],
+                    "iscrowd": 0,
+                }
+                for n, (i, c, *box) in enumerate(rows)
+            ],
+        }
+        truth.createIndex()
+        reference = COCOeval(truth, truth.loadRes(found[:, [0, 3, 4, 5, 6, 2, 1]].astype(np.float64)), "bbox")
+        reference.evaluate()
+        reference.accumulate()
+        reference.summarize()
+    assert list(measures(evaluate(frames)).values()) == pytest.approx(reference.stats.tolist(), abs=1e-12)
+
+
+def test_nothing_is_printed(capsys):
+    evaluate(random_frames(3, seed=0))
+    assert capsys.readouterr().out == ""
+
+
+def test_a_frame_given_twice_is_refused():
+    with pytest.raises(DataError) as error:
+        evaluate([frame(3), frame(1), frame(3)])
+    assert str(error.value) == "Frame 3 must be evaluated once, but was given twice."
+
+
+@pytest.mark.parametrize(
+    ("bad", "kind", "label"),
+    [
+        (frame(0, [(2, 0, 0, 9, 9)]), "ground truth box", "2"),
+        (frame(0, detections=[(-1, 0.5, 0, 0, 9, 9)]), "detection", "-1"),
+    ],
+)
+def test_an_unknown_class_is_refused(bad, kind, label):
+    with pytest.raises(DataError) as error:
+        evaluate([bad])
+    assert str(error.value) == (
+        f"The class of a {kind} must be one of 0 … 1 (car, pedestrian), but is {label}. Check that `num_classes` "
+        "fits the dataset."
+    )
+
+
+def test_result_is_strict_json():
+    result = dataclasses.replace(evaluate(random_frames(4, seed=1)), timing={"forward": 3.25})
+    assert json.loads(json.dumps(result.to_dict(), allow_nan=False)) == result.to_dict()
+    undefined = evaluate([frame(0)])
+    assert json.loads(json.dumps(undefined.to_dict(), allow_nan=False))["per_class"][0]["ap"] is None

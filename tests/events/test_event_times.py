@@ -1,0 +1,107 @@
+"""Time of DAT events: wraps, late events, and windows of long recordings."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from easnn.events import clock, open_dat
+
+PERIOD = 2**32
+
+
+def naive_times(counters: np.ndarray) -> np.ndarray:
+    """The definition, event by event."""
+    times, wraps = [], 0
+    for i, counter in enumerate(counters.tolist()):
+        rise = counter - int(counters[i - 1]) if i else 0
+        if rise < -(2**31):
+            wraps += 1
+        elif rise >= PERIOD - 1_000_000 and wraps > 0:
+            wraps -= 1
+        times.append(max(counter + PERIOD * wraps, times[-1] if times else 0))
+    return np.array(times)
+
+
+def assert_windows_equal(recording, times: np.ndarray, rng: np.random.Generator, trials: int) -> None:
+    assert (recording.first_us, recording.last_us) == (times[0], times[-1])
+    assert np.array_equal(recording.events()["t_us"], times)
+    for _ in range(trials):
+        start, end = np.sort(rng.choice(times, 2) + rng.integers(-2, 3, 2)).tolist()
+        inside = np.flatnonzero((times >= start) & (times < end))
+        window = recording.window(start, end)
+        assert np.array_equal(window["t_us"], times[inside])
+        assert np.array_equal(window["x"], numbered(len(times))[inside])
+
+
+def numbered(count: int) -> np.ndarray:
+    """Words whose x tells which event it is."""
+    return np.arange(count) % 16384
+
+
+@pytest.mark.parametrize(
+    ("counters", "times"),
+    [
+        ([10, 30, 20, 40], [10, 30, 30, 40]),
+        ([PERIOD - 1, 0, 5], [PERIOD - 1, PERIOD, PERIOD + 5]),
+        ([3, 0, 3_000_000_000, 100, 2_705_032_704, 50], [3, 3, 3e9, PERIOD + 100, 7e9, 2 * PERIOD + 50]),
+        ([2**31, 0, 1], [2**31, 2**31, 2**31]),
+        ([2**31 + 1, 0, 1], [2**31 + 1, PERIOD, PERIOD + 1]),
+        ([PERIOD - 9, 4, PERIOD - 2, 6], [PERIOD - 9, PERIOD + 4, PERIOD + 4, PERIOD + 6]),
+        ([0, PERIOD - 1, 5], [0, PERIOD - 1, PERIOD + 5]),
+    ],
+    ids=["late", "wrap", "silence", "fall of 2^31", "fall of 2^31 + 1", "late over a wrap", "no wrap to be late over"],
+)
+def test_time_of_each_event(raw_dat, counters, times):
+    recording = open_dat(raw_dat(counters))
+    assert recording.events()["t_us"].tolist() == times
+    assert naive_times(np.array(counters)).tolist() == times
+    assert recording.last_us == times[-1]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_short_recordings_equal_the_definition_whatever_they_hold(raw_dat, seed):
+    rng = np.random.default_rng(seed)
+    counters = rng.integers(0, PERIOD, 200)
+    counters[50:] %= int(rng.choice([PERIOD, 100]))
+    recording = open_dat(raw_dat(counters, numbered(200)))
+    assert_windows_equal(recording, naive_times(counters), rng, trials=50)
+
+
+@pytest.mark.parametrize("seed", range(150))
+def test_long_recordings_equal_the_definition_within_the_limits(raw_dat, monkeypatch, seed):
+    """With limits of 8 events and 4 parts, a hundred events are a long recording."""
+    monkeypatch.setattr(clock, "LATE_RECORDS", 8)
+    monkeypatch.setattr(clock, "MAX_PARTS", 4)
+    rng = np.random.default_rng(seed)
+    count = int(rng.integers(1, 150))
+    silence = int(rng.choice([20_000, 600_000]))
+    true = np.cumsum(rng.integers(0, 1000, count) * rng.choice([1, 1, 1, 1, 1, silence], count))
+    true += (PERIOD - 1 - true[rng.integers(count)]) % PERIOD
+    arrival = _late_by_less_than(8, true, rng)
+    recording = open_dat(raw_dat(arrival % PERIOD, numbered(count)))
+    expected = np.maximum.accumulate(arrival)
+    assert np.array_equal(naive_times(arrival % PERIOD), expected)
+    assert_windows_equal(recording, expected, rng, trials=20)
+
+
+@pytest.mark.parametrize("wrap_at", [6_000, 65_535, 65_537, 200_000, 299_999])
+def test_a_recording_of_300_000_late_events_over_a_wrap(raw_dat, wrap_at):
+    rng = np.random.default_rng(wrap_at)
+    true = np.cumsum(rng.integers(0, 20, 300_000))
+    true += PERIOD - true[wrap_at]
+    arrival = true[np.argsort(np.arange(300_000) + rng.uniform(0, 5000, 300_000))]
+    recording = open_dat(raw_dat(arrival % PERIOD, numbered(300_000)))
+    assert_windows_equal(recording, np.maximum.accumulate(arrival), rng, trials=100)
+
+
+def _late_by_less_than(records: int, true: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Delay events, but not the first, by up to 0.5 s and by fewer than ``records`` places."""
+    delay_us = 500_000 * rng.random(len(true))
+    delay_us[0] = 0
+    while True:
+        arrival = true[np.argsort(true + delay_us, kind="stable")]
+        earliest = np.minimum.accumulate(arrival[::-1])[::-1]
+        if not (arrival[:-records] > earliest[records:]).any():
+            return arrival
+        delay_us /= 2
