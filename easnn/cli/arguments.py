@@ -36,8 +36,13 @@ class SetKey(argparse.Action):
         namespace.pairs += [self.key, self.value or values]
 
 
-def build_parser(description: str) -> argparse.ArgumentParser:
-    """Return a parser with the options that choose an experiment, a checkpoint and the processes of a run."""
+def build_parser(description: str, *, checkpoint_help: str) -> argparse.ArgumentParser:
+    """Return a parser with the options that training and evaluation share.
+
+    Args:
+        description: what the command does.
+        checkpoint_help: what it does with the checkpoint of ``-c``.
+    """
     parser = argparse.ArgumentParser(description=description, allow_abbrev=False)
     experiment = parser.add_argument_group("experiment")
     experiment.add_argument("-n", "--name", help="name of an experiment, e.g. e-yolox-s")
@@ -53,7 +58,8 @@ def build_parser(description: str) -> argparse.ArgumentParser:
         help="name of the run, and of its directory in `output_dir`",
     )
     experiment.add_argument("--help-keys", action="store_true", help="print every key and exit")
-    run = parser.add_argument_group("processes")
+    run = parser.add_argument_group("run")
+    run.add_argument("-c", "--ckpt", metavar="FILE", help=checkpoint_help)
     run.add_argument(
         "-d",
         "--devices",
@@ -69,6 +75,7 @@ def build_parser(description: str) -> argparse.ArgumentParser:
         metavar="N",
         help="samples per step of all processes together (default: %(default)s)",
     )
+    run.add_argument("--fp16", action="store_true", help="mixed precision")
     run.add_argument(
         "--num_machines", type=int, default=1, metavar="N", help="machines of the run (default: 1)"
     )
@@ -89,8 +96,8 @@ def build_parser(description: str) -> argparse.ArgumentParser:
 def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
     """Parse options and ``key value`` pairs in any order.
 
-    Everything from the first key on goes to ``words``, as with a plain REMAINDER; where an option stands at the place
-    of a key, parsing starts again there. So values may begin with a dash (``window -200``).
+    Everything from the first key on goes to ``words``, as with a plain REMAINDER; where an option stands at
+    the place of a key, parsing starts again there. So values may begin with a dash (``window -200``).
 
     Returns:
         The options, and in ``pairs`` all keys and values, those that options stand for included.

@@ -1,4 +1,4 @@
-"""How a command ends: with a message for an error of the input, with a traceback for a fault of the program."""
+"""How a command ends: an error of the input gives a message, a fault of the program a traceback."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from easnn.utils.errors import EasnnError
 
 
-def exit_code_of(command: Callable[[], None]) -> int:
+def exit_code_of(command: Callable[[], object]) -> int:
     """Run a command and return 0, or print the one line of an error that the user can act on and return 1."""
     try:
         command()

@@ -19,6 +19,8 @@ from easnn.events.simulator import (
     write_synthetic_dataset,
 )
 
+MOST_PROCESSES = 8  # unless asked for
+
 DESCRIPTION = """\
 Simulates an event camera before streets with cars and pedestrians, and writes a dataset in the layout of the
 raw Gen1 dataset: OUTPUT/{train,val,test}/NAME_td.dat and NAME_bbox.npy (boxes every 250 ms; class 0 car,
@@ -67,9 +69,9 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--processes",
         type=int,
-        default=len(os.sched_getaffinity(0)),
+        default=min(MOST_PROCESSES, os.cpu_count() or 1),
         metavar="N",
-        help="processes that simulate; the files do not depend on it (default: one per core, %(default)s)",
+        help="processes that simulate, without effect on the files (default: one per core, here %(default)s)",
     )
     parser.add_argument(
         "--sensor-size",

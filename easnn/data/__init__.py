@@ -1,7 +1,7 @@
 """Datasets, samples and batches, the placement of frames and boxes, and loaders."""
 
 from easnn.data.augment import LetterboxPolicy, PlacementPolicy, RandomPlacementPolicy, prepare_batch
-from easnn.data.catalog import DATASETS, build_dataset
+from easnn.data.catalog import DATASETS, DatasetOptions, build_dataset
 from easnn.data.dataset import DetectionDataset, Frame
 from easnn.data.frame import FrameSpec
 from easnn.data.gen1 import GEN1_CLASSES, GEN1_SENSOR_HW, IGNORED_SEQUENCES, Gen1Dataset
@@ -21,6 +21,7 @@ __all__ = [
     "GEN1_SENSOR_HW",
     "IGNORED_SEQUENCES",
     "BatchLoader",
+    "DatasetOptions",
     "DetectionBatch",
     "DetectionDataset",
     "DetectionSample",

@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from easnn.data.sample import DetectionBatch
 from easnn.ops import (
+    Interpolation,
     Placement,
     clip_boxes,
     letterbox_placement,
@@ -24,7 +25,6 @@ from easnn.ops import (
     xywh_to_xyxy,
     xyxy_to_cxcywh,
 )
-from easnn.ops.resample import Interpolation
 
 PlacementPolicy = Callable[[tuple[int, int], np.random.Generator], Placement]
 """Chooses a placement for a sensor of (height, width) with the sample's own random numbers."""

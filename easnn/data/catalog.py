@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Protocol
+from typing import Protocol, TypedDict, Unpack
 
 from easnn.data.dataset import DetectionDataset
 from easnn.data.gen1 import Gen1Dataset
@@ -14,22 +14,34 @@ from easnn.representations import Slicing
 from easnn.utils.errors import ConfigError
 
 
+class DatasetOptions(TypedDict):
+    """What an experiment says about its frames.
+
+    Attributes:
+        window_ms: where the window of events begins, in ms from the label: negative, or 0 for the whole
+            recording.
+        Tl: macro slices of a frame.
+        Tm: micro slices of a window.
+        aggregation: name of the representation.
+        slicing: how the micro slices are cut.
+        num_classes: number of classes that the detector is built for.
+    """
+
+    window_ms: int
+    Tl: int
+    Tm: int
+    aggregation: str
+    slicing: Slicing
+    num_classes: int
+
+
 class DatasetBuilder(Protocol):
-    """Make a dataset; the arguments are those of :func:`build_dataset`."""
+    """Makes a dataset from some of its splits."""
 
     def __call__(
-        self,
-        root: Path | str,
-        splits: str | Sequence[str],
-        *,
-        window_ms: int,
-        Tl: int,
-        Tm: int,
-        aggregation: str,
-        slicing: Slicing,
-        num_classes: int,
+        self, root: Path | str, splits: str | Sequence[str], **options: Unpack[DatasetOptions]
     ) -> DetectionDataset:
-        """Return the dataset."""
+        """Return the dataset; see :func:`build_dataset`."""
         ...
 
 
@@ -40,16 +52,7 @@ DATASETS: Mapping[str, DatasetBuilder] = MappingProxyType(
 
 
 def build_dataset(
-    data_name: str,
-    root: Path | str,
-    splits: str | Sequence[str],
-    *,
-    window_ms: int,
-    Tl: int,
-    Tm: int,
-    aggregation: str,
-    slicing: Slicing,
-    num_classes: int,
+    data_name: str, root: Path | str, splits: str | Sequence[str], **options: Unpack[DatasetOptions]
 ) -> DetectionDataset:
     """Make the dataset called ``data_name``.
 
@@ -57,13 +60,7 @@ def build_dataset(
         data_name: a name from :data:`DATASETS`.
         root: folder of the dataset.
         splits: name of a split, or several that are put together.
-        window_ms: where the window of events begins, in ms from the label: negative, or 0 for the whole
-            recording.
-        Tl: macro slices of a frame.
-        Tm: micro slices of a window.
-        aggregation: name of the representation.
-        slicing: how the micro slices are cut.
-        num_classes: number of classes that the detector is built for.
+        **options: all of :class:`DatasetOptions`.
 
     Raises:
         ConfigError: if there is no such dataset, or it cannot be read this way.
@@ -74,13 +71,4 @@ def build_dataset(
             f"`data_name` must be one of {', '.join(DATASETS)}, the datasets that this version reads, but is "
             f"{data_name}."
         )
-    return DATASETS[data_name](
-        root,
-        splits,
-        window_ms=window_ms,
-        Tl=Tl,
-        Tm=Tm,
-        aggregation=aggregation,
-        slicing=slicing,
-        num_classes=num_classes,
-    )
+    return DATASETS[data_name](root, splits, **options)

@@ -82,8 +82,8 @@ class Gen1Dataset(DetectionDataset):
         self.name = name
         self.split = "+".join(splits)
         self.frame_spec = FrameSpec(window_ms, Tl, Tm, aggregation, slicing)
-        self.recordings = find_recordings(root, splits, ignored=IGNORED_SEQUENCES)
         info = read_dataset_info(root)
+        self.recordings = find_recordings(root, splits, ignored=IGNORED_SEQUENCES)
         self._labels = index_labels(_all_boxes(self.recordings, num_classes))
         if len(self._labels) == 0:
             raise DataError(f"{root} has no label in {self.split}: every NAME_bbox.npy is empty.")

@@ -29,7 +29,8 @@ def read_dataset_info(root: Path) -> DatasetInfo:
     """Read ``root/dataset.json``, which is optional and may hold other entries, too.
 
     Raises:
-        DataError: if the file is no JSON object, or an entry is not of the expected kind.
+        DataError: if the file is no JSON object, an entry is not of the expected kind, or the dataset is not
+            complete.
     """
     path = root / FILE_NAME
     if not path.is_file():
@@ -40,6 +41,11 @@ def read_dataset_info(root: Path) -> DatasetInfo:
         raise DataError(f"{path} is not valid JSON: {error}.") from error
     if not isinstance(entries, dict):
         raise DataError(f"{path} must hold a JSON object, but holds {type(entries).__name__}.")
+    if entries.get("complete") is False:
+        raise DataError(
+            f"{path} says that this dataset is not complete: making it was interrupted. Run the command that "
+            "makes it again, and it goes on where it stopped."
+        )
     names, size = entries.get("class_names"), entries.get("sensor_hw")
     if names is not None and not (_is_list_of(str, names) and names):
         raise DataError(f'{path}: "class_names" must be a list of names, such as ["car"], but is {names!r}.')

@@ -38,8 +38,9 @@ def find_recordings(
     recordings = [recording for split in splits for recording in _recordings_of_split(root, split, ignored)]
     uses = Counter(recording.name for recording in recordings)
     _reject(
+        root,
         [name for name, count in uses.items() if count > 1],
-        f"{root} has {{}} in more than one of {', '.join(splits)}",
+        f"in more than one of {', '.join(splits)}",
         "Each recording belongs to one split; remove it from the others.",
     )
     return recordings
@@ -58,13 +59,15 @@ def _recordings_of_split(root: Path, split: str, ignored: Collection[str]) -> li
     if not with_events | with_boxes:
         raise DataError(f"{folder} holds no recording. {_expected_layout(root)}")
     _reject(
+        folder,
         sorted(with_events - with_boxes),
-        f"{folder} has {{}} without boxes",
+        "without boxes",
         f"Put NAME{BOXES_SUFFIX} beside each NAME{EVENTS_SUFFIX} (with no rows if nothing was labelled).",
     )
     _reject(
+        folder,
         sorted(with_boxes - with_events),
-        f"{folder} has boxes, but no events, of {{}}",
+        "with boxes, but no events",
         f"Put NAME{EVENTS_SUFFIX} beside each NAME{BOXES_SUFFIX}, or remove the boxes.",
     )
     return [
@@ -73,17 +76,17 @@ def _recordings_of_split(root: Path, split: str, ignored: Collection[str]) -> li
     ]
 
 
-def _reject(names: Sequence[str], found: str, advice: str) -> None:
-    """Raise if there are any ``names``; ``found`` has a place for how many and which."""
+def _reject(folder: Path, names: Sequence[str], fault: str, advice: str) -> None:
+    """Raise if ``folder`` has any recordings with a ``fault``, naming the first few."""
     if names:
         shown = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
-        count = f"{len(names)} recording{'s' if len(names) > 1 else ''}"
-        raise DataError(f"{found.format(count)}: {shown}. {advice}")
+        plural = "s" if len(names) > 1 else ""
+        raise DataError(f"{folder} has {len(names)} recording{plural} {fault}: {shown}. {advice}")
 
 
 def _expected_layout(root: Path) -> str:
     return (
         f"Expected are the recordings of each split in {root}/{{train,val,test}}/: their events, "
-        f"NAME{EVENTS_SUFFIX}, with their boxes, NAME{BOXES_SUFFIX}, beside them. To make a small synthetic "
-        "dataset, see `python tools/make_synthetic.py --help`."
+        f"NAME{EVENTS_SUFFIX}, with their boxes, NAME{BOXES_SUFFIX}, beside them. `python "
+        "tools/make_synthetic.py DIR` makes a small synthetic dataset."
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import platform
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -92,7 +93,7 @@ def _read(path: Path) -> object:
     except OSError as error:
         raise CheckpointError(f"Cannot read checkpoint {path}: {error.strerror}.") from error
     except pickle.UnpicklingError as error:
-        if "Unsupported global" in str(error) or "Unsupported class" in str(error):
+        if zipfile.is_zipfile(path) or "GLOBAL" in str(error):  # a whole file, or a function is named in it
             raise CheckpointError(
                 f"{path} holds anything but tensors and plain values, and reading it could execute code; it "
                 "was not read. Save its weights as a plain state dict with the software that made it."

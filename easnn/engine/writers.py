@@ -35,8 +35,7 @@ class MetricWriter(Protocol):
 def build_writers(
     name: str | None, run: RunDirectory, *, experiment: Mapping[str, Any]
 ) -> list[MetricWriter]:
-    """Return the writer of ``metrics.jsonl`` and the writer ``name``; none on processes other than the main
-    one.
+    """Return the main process's writers, of ``metrics.jsonl`` and ``name``; other processes have none.
 
     Args:
         name: One of :data:`WRITERS`, or ``None``.

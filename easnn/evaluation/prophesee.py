@@ -42,9 +42,9 @@ class PropheseeEvaluator(CocoEvaluator):
         self.min_side_px = min_side_px
         self.skip_us = skip_us
         self.filters = (
-            f"only frames later than {skip_us / 1e6:g} s in their recording",
-            f"only boxes and detections of diagonal ≥ {min_diagonal_px:g} px, sides ≥ {min_side_px:g} px",
-            "only frames that still have a box",
+            f"frames of the first {skip_us / 1e6:g} s of a recording",
+            f"boxes and detections with a diagonal < {min_diagonal_px:g} px or a side < {min_side_px:g} px",
+            "frames without a box left, and their detections",
         )
 
     def filtered(self, table: FrameTable) -> FrameTable:

@@ -51,7 +51,7 @@ class EvaluationResult:
     Attributes:
         protocol: ``coco`` or ``prophesee``.
         split: the split of the dataset that was evaluated.
-        filters: what the protocol took out, one sentence each; empty if it takes nothing out.
+        filters: what the protocol leaves out, one phrase each.
         given: what was there before the filters.
         counts: what was scored.
         ap: average precision over the IoU thresholds 0.50, 0.55, …, 0.95.
@@ -98,7 +98,7 @@ class EvaluationResult:
             ("frames", _of(self.counts.frames, self.given.frames)),
             ("boxes", _of(self.counts.boxes, self.given.boxes)),
             ("detections", _of(self.counts.detections, self.given.detections)),
-            ("filtered", "\n".join(self.filters) or "nothing"),
+            ("left out", "\n".join(self.filters) or "nothing"),
         ]
         if self.timing:
             parts = (f"{name} {milliseconds:.2f}" for name, milliseconds in self.timing.items())

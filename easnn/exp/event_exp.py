@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -28,8 +28,9 @@ from easnn.engine import (
     TrainLoader,
     build_optimizer,
     build_schedule,
+    evaluate_detector,
 )
-from easnn.evaluation import Evaluator, build_evaluator
+from easnn.evaluation import EvaluationResult, Evaluator, build_evaluator
 from easnn.exp.keys import ExperimentKeys
 from easnn.models import DetectorConfig, EmbeddingConfig, EventDetector, build_detector
 from easnn.representations import REPRESENTATIONS
@@ -42,8 +43,9 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 class EventExp(ExperimentKeys):
     """An event-camera detection experiment.
 
-    An experiment file derives ``Exp`` from it and sets keys in ``__init__``; it may also replace a builder. What
-    a builder makes follows from the keys and its arguments alone, so every process of a run makes the same.
+    An experiment file derives ``Exp`` from it and sets keys in ``__init__``; it may also replace a builder.
+    What a builder makes follows from the keys and its arguments alone, so every process of a run makes the
+    same.
     """
 
     KEY_GROUP = "Declared by the experiment file"
@@ -58,7 +60,8 @@ class EventExp(ExperimentKeys):
         self.get_schedule(batch_size=1, steps_per_epoch=1)
         if len(set(self.train_splits)) != len(self.train_splits) or not self.train_splits:
             raise ConfigError(
-                f"`train_splits` must name one or more splits, each once, but is {','.join(self.train_splits) or '()'}."
+                "`train_splits` must name one or more splits, each once, "
+                f"but is {','.join(self.train_splits) or '()'}."
             )
         if self.aggregation == "sum" and self.embedding != "count" and self.Tm != 1:
             raise ConfigError(
@@ -206,6 +209,22 @@ class EventExp(ExperimentKeys):
         protocol = "prophesee" if self.eval_proph else "coco"
         return build_evaluator(
             protocol, dataset.class_names, split=dataset.split, sensor_hw=dataset.sensor_hw
+        )
+
+    def get_evaluation(
+        self, *, batch_size: int, device: torch.device, fp16: bool = False
+    ) -> Callable[[nn.Module], EvaluationResult]:
+        """Return the function that evaluates a detector on ``eval_split``; every process calls it."""
+        loader = self.get_eval_loader(batch_size=batch_size, device=device)
+        return partial(
+            evaluate_detector,
+            loader=loader,
+            evaluator=self.get_evaluator(loader.dataset),
+            prepare=self.get_prepare(training=False),
+            confidence=self.test_conf,
+            nms_iou=self.nmsthre,
+            device=device,
+            fp16=fp16,
         )
 
     def get_train_config(self, *, fp16: bool) -> TrainConfig:

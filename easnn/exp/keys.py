@@ -91,7 +91,7 @@ class DataKeys(Settings):
     data_name = Key(
         "n-caltech",
         choice("n-caltech", "gen1", "gen4", "synthetic"),
-        "dataset; this version reads `gen1` and `synthetic`",
+        "dataset; this version: `gen1`, `synthetic`",
     )
     data_dir = Key(
         None,
@@ -109,7 +109,7 @@ class DataKeys(Settings):
     aggregation = Key(
         "micro_sum",
         choice("micro_sum", "sum", "voxel_grid", "voxel_cube", "timesurface", "event_sum"),
-        "how events become arrays; this version has `micro_sum` and `sum`",
+        "how events become arrays; this version: `micro_sum`, `sum`",
     )
     slicing: Key[Slicing] = Key(
         "extent",
@@ -117,7 +117,7 @@ class DataKeys(Settings):
         "what micro slices divide: first to last event (`extent`, as published) or the whole `window`",
     )
     measure = Key(
-        "count", choice("count", "timesurface"), "what an event adds to its pixel; this version has `count`"
+        "count", choice("count", "timesurface"), "what an event adds to its pixel; this version: `count`"
     )
     input_size = Key((640, 640), pair(SIDE), "height,width seen in training", unit="px")
     test_size = Key((640, 640), pair(SIDE), "height,width seen in evaluation", unit="px")
@@ -125,7 +125,7 @@ class DataKeys(Settings):
     flip_prob = Key(0.5, real(low=0, high=1), "probability of mirroring a training sample")
     jitter = Key(0.3, real(low=0, below=1), "how far the aspect ratio of a training sample may change")
     max_boxes = Key(50, integer(low=1), "boxes per training sample; further ones are left out")
-    speed_aug = Key(False, boolean(), "temporal speed augmentation; this version has none")
+    speed_aug = Key(False, boolean(), "temporal speed augmentation; not in this version")
 
 
 class TrainingKeys(Settings):

@@ -18,15 +18,16 @@ NAMED_EXPERIMENTS = CHECKOUT / "exps" / "default"
 def get_exp(exp_file: str | Path | None = None, exp_name: str | None = None) -> EventExp:
     """Return a new experiment, from a file or by the name of one of those that come with the project.
 
-    The file is executed as Python and defines ``class Exp(EventExp)``. An error in it is raised as it is, with
-    the file's own traceback; a wrong key or value in it as a :class:`ConfigError` that names the line.
+    The file is executed as Python and defines ``class Exp(EventExp)``. An error in it is raised as it is,
+    with its own traceback; a wrong key or value in it as a :class:`ConfigError` that names the line.
 
     Args:
         exp_file: path of an experiment file.
         exp_name: e.g. ``e-yolox-s``, for ``exps/default/e_yolox_s.py``.
 
     Raises:
-        ConfigError: if not exactly one of the two is given, there is no such file or name, or the file defines
+        ConfigError: if not exactly one of the two is given, there is no such file or name, or the file
+            defines
             no experiment.
     """
     if (exp_file is None) == (exp_name is None):
@@ -66,7 +67,7 @@ def _path_of_name(name: str) -> Path:
     if name.replace("_", "-") not in names:
         raise ConfigError(
             f"Unknown experiment `{name}`.{did_you_mean(name, names)} "
-            f"{NAMED_EXPERIMENTS} has {', '.join(names) or 'none'}; give another file with -f."
+            f"The names are {', '.join(names)}; another experiment is given as a file (-f)."
         )
     return NAMED_EXPERIMENTS / f"{name.replace('-', '_')}.py"
 

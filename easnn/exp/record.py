@@ -26,7 +26,8 @@ class ExperimentRecord:
     Attributes:
         name: its name, if it comes with the project.
         file: the file that defines its class, if there is one.
-        defines: what its class has beyond the values of keys, builders and keys of its own; without this code the
+        defines: what its class has beyond the values of keys, builders and keys of its own; without this code
+            the
             experiment cannot be made again.
         keys: the value of every key as built-in types.
     """
@@ -77,8 +78,8 @@ class ExperimentRecord:
     def experiment(self, source: Path) -> EventExp:
         """Make the experiment again. No code that the record names is run.
 
-        Only an experiment that comes with the project is looked up, by its name. One from another file is made
-        from its keys alone, if that is all that the file defines.
+        Only an experiment that comes with the project is looked up, by its name. One from another file is
+        made from its keys alone, if that is all that the file defines.
 
         Args:
             source: the checkpoint, for messages.
@@ -90,8 +91,8 @@ class ExperimentRecord:
             experiment = get_exp(exp_name=self.name)
         elif self.defines:
             raise CheckpointError(
-                f"{source} was trained with the experiment file {self.file}, which defines {', '.join(self.defines)}. "
-                "Give this file with -f."
+                f"{source} was trained with the experiment file {self.file}, which defines "
+                f"{', '.join(self.defines)}. Give this file with -f."
             )
         else:
             experiment = EventExp()
@@ -108,11 +109,11 @@ class ExperimentRecord:
             experiment.load_plain({name: self.keys[name] for name in names if name in self.keys})
         except ConfigError as error:
             raise CheckpointError(
-                f"The experiment in {source} does not fit this version. Give one with -n or -f and keys. {error}"
+                f"The experiment in {source} does not fit this version: {error} Give another with -n or -f."
             ) from error
 
     def differences(self, experiment: EventExp) -> str:
-        """Return a table of the keys that have another value in ``experiment``, those about output left out."""
+        """Return a table of the keys whose value in ``experiment`` differs, but for those about output."""
         here = experiment.plain()
         names = [name for name in {**self.keys, **here} if name not in OutputKeys.declarations()]
         rows = [

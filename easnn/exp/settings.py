@@ -12,9 +12,9 @@ from easnn.utils.errors import ConfigError, did_you_mean
 class Settings:
     """Base of experiments: attributes are the declared keys (:class:`~easnn.exp.key.Key`) and nothing else.
 
-    A subclass sets keys in ``__init__`` and may declare further ones as class attributes. Setting an undeclared
-    attribute raises :class:`ConfigError`: a misspelt key cannot go unnoticed. Attributes that are no keys begin
-    with an underscore or, in a class, are written in capitals.
+    A subclass sets keys in ``__init__`` and may declare further ones as class attributes. Setting an
+    undeclared attribute raises :class:`ConfigError`: a misspelt key cannot go unnoticed. Attributes that are
+    no keys begin with an underscore or, in a class, are written in capitals.
     """
 
     KEY_GROUP: ClassVar[str] = "Keys"

@@ -60,8 +60,8 @@ def barrier(before: str, timeout_s: float = 1800.0) -> None:
         missing = re.search(r"Ranks? ([\d, ]+) failed", str(error))
         who = f"Process {missing[1]}" if missing else "A process"
         raise TrainingError(
-            f"{who} did not come to {before} within {timeout_s:.0f} s, or was lost. Look at what it was doing: its "
-            "last message, its machine, its memory."
+            f"{who} did not come to {before} within {timeout_s:.0f} s, or was lost. Look at what it did: "
+            "its last message, its machine, its memory."
         ) from error
 
 

@@ -19,6 +19,11 @@ from easnn.utils.errors import DataError
         ('{"sensor_hw": [240]}', ': "sensor_hw" must be [height, width] in pixels, but is [240].'),
         ('{"sensor_hw": [240, 0]}', ': "sensor_hw" must be [height, width] in pixels, but is [240, 0].'),
         ('{"sensor_hw": [true, 4]}', ': "sensor_hw" must be [height, width] in pixels, but is [True, 4].'),
+        (
+            '{"complete": false}',
+            " says that this dataset is not complete: making it was interrupted. Run the command that makes "
+            "it again, and it goes on where it stopped.",
+        ),
         ("[1,", " is not valid JSON: Expecting value: line 1 column 4 (char 3)."),
     ],
 )
@@ -32,5 +37,5 @@ def test_wrong_declarations(tmp_path, content, problem):
 
 def test_other_entries_are_left_alone(tmp_path):
     write_recording(tmp_path / "train", "a")
-    (tmp_path / "dataset.json").write_text('{"seed": 7}')
+    (tmp_path / "dataset.json").write_text('{"seed": 7, "complete": true}')
     assert open_dataset(tmp_path).class_names == ("car", "pedestrian")

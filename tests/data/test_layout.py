@@ -12,11 +12,18 @@ def message_of(root, splits="train"):
     return str(caught.value)
 
 
+def test_names_with_braces(tmp_path):
+    root = tmp_path / "{odd}"
+    write_recording(root / "train", "{}")
+    (root / "train" / "{}_bbox.npy").unlink()
+    assert message_of(root).startswith(f"{root}/train has 1 recording without boxes: {{}}. Put")
+
+
 def layout_help(root):
     return (
-        f"Expected are the recordings of each split in {root}/{{train,val,test}}/: their events, NAME_td.dat, "
-        "with their boxes, NAME_bbox.npy, beside them. To make a small synthetic dataset, see "
-        "`python tools/make_synthetic.py --help`."
+        f"Expected are the recordings of each split in {root}/{{train,val,test}}/: their events, "
+        "NAME_td.dat, with their boxes, NAME_bbox.npy, beside them. `python tools/make_synthetic.py DIR` "
+        "makes a small synthetic dataset."
     )
 
 
@@ -53,7 +60,7 @@ def test_boxes_without_recording(tmp_path):
         write_recording(tmp_path / "train", name)
     (tmp_path / "train" / "b_td.dat").unlink()
     assert message_of(tmp_path) == (
-        f"{tmp_path}/train has boxes, but no events, of 1 recording: b. Put NAME_td.dat beside each "
+        f"{tmp_path}/train has 1 recording with boxes, but no events: b. Put NAME_td.dat beside each "
         "NAME_bbox.npy, or remove the boxes."
     )
 

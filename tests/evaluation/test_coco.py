@@ -71,12 +71,12 @@ def test_perfect_detections_score_one_in_every_size():
 
 
 def test_the_very_first_box_can_be_matched():
-    assert evaluate([frame(0, [(0, 5, 5, 40, 40)], [(0, 0.5, 5, 5, 40, 40)])]).ap == 1
+    assert evaluate([frame(0, [(0, 5, 5, 40, 40)], [(0, 0.5, 5, 5, 40, 40)])]).ap == pytest.approx(1)
 
 
 def test_average_precision_counted_by_hand():
-    # Of two cars one is found, with an IoU of 0.8 and the highest score; the rest is wrong. Up to a recall of
-    # one half, i.e. at 51 of 101 levels, the precision is 1; up to an IoU of 0.80, i.e. at 7 of 10 thresholds.
+    # Of two cars one is found, with an IoU of 0.805 and the highest score; the rest is wrong. The precision
+    # is 1 up to a recall of one half (51 of 101 levels), for IoU thresholds up to 0.80 (7 of 10).
     boxes = [(0, 0, 0, 100, 100), (0, 300, 300, 100, 100)]
     found = [(0, 0.9, 0, 0, 100, 80.5), (0, 0.8, 150, 150, 100, 100), (1, 0.7, 300, 300, 100, 100)]
     result = evaluate([frame(0, boxes, found)])
@@ -167,8 +167,8 @@ def test_an_unknown_class_is_refused(bad, kind, label):
     with pytest.raises(DataError) as error:
         evaluate([bad])
     assert str(error.value) == (
-        f"The class of a {kind} must be one of 0 … 1 (car, pedestrian), but is {label}. Check that `num_classes` "
-        "fits the dataset."
+        f"The class of a {kind} must be one of 0 … 1 (car, pedestrian), but is {label}. "
+        "Check that `num_classes` fits the dataset."
     )
 
 

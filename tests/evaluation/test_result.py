@@ -28,9 +28,29 @@ def test_table_of_the_coco_protocol_filters_nothing():
         "frames      2",
         "boxes       6",
         "detections  2",
-        "filtered    nothing",
+        "left out    nothing",
     ]
 
 
 EXPECTED = """\
-"""
+protocol      prophesee
+split         test
+frames        1 of 2
+boxes         2 of 6
+detections    1 of 2
+left out      frames of the first 0.5 s of a recording
+              boxes and detections with a diagonal < 30 px or a side < 10 px
+              frames without a box left, and their detections
+ms per frame  forward 12.35, nms 0.50
+
+AP         0.5000  AR1        0.5000
+AP50       0.5000  AR10       0.5000
+AP75       0.5000  AR100      0.5000
+AP small   –       AR small   –
+AP medium  0.5000  AR medium  0.5000
+AP large   –       AR large   –
+
+class       AP      AP50    AR100    boxes    detections
+----------  ------  ------  -------  -------  ------------
+car         1.0000  1.0000  1.0000   1        1
+pedestrian  0.0000  0.0000  0.0000   1        0"""

@@ -11,7 +11,10 @@ import pytest
 from easnn.events import EVENT_DTYPE, open_dat, pack_events, write_dat
 
 EVENTS = pack_events(
-    [0, 7, 7, 2**31, 2**32 - 1, 2**32, 2**32 + 9], [0, 303, 5, 6, 7, 8, 9], [239, 0, 1, 2, 3, 4, 5], [0, 1] * 3 + [0]
+    [0, 7, 7, 2**31, 2**32 - 1, 2**32, 2**32 + 9],
+    [0, 303, 5, 6, 7, 8, 9],
+    [239, 0, 1, 2, 3, 4, 5],
+    [0, 1] * 3 + [0],
 )
 
 
@@ -29,7 +32,9 @@ def test_what_is_written_is_read(tmp_path, event_type, sensor_hw):
 
 
 def test_bytes_of_a_written_file(tmp_path):
-    write_dat(tmp_path / "a.dat", pack_events([2**32 - 1, 2**32 + 2], [3, 4], [1, 2], [1, 0]), sensor_hw=(10, 20))
+    write_dat(
+        tmp_path / "a.dat", pack_events([2**32 - 1, 2**32 + 2], [3, 4], [1, 2], [1, 0]), sensor_hw=(10, 20)
+    )
     assert (tmp_path / "a.dat").read_bytes() == (
         b"% Data file containing CD events.\n% Version 2\n% Height 10\n% Width 20\n\x0c\x08"
         b"\xff\xff\xff\xff\x03\x40\x00\x10"
@@ -89,7 +94,9 @@ def test_window_is_half_open_and_fresh(tmp_path):
     assert recording.window(7, 2**32)["t_us"].tolist() == [7, 7, 2**31, 2**32 - 1]
     assert recording.window(-50, 8)["t_us"].tolist() == [0, 7, 7]
     assert recording.window(2**32, 2**40)["t_us"].tolist() == [2**32, 2**32 + 9]
-    assert len(recording.window(8, 8)) == len(recording.window(9, 8)) == len(recording.window(2**40, 2**41)) == 0
+    assert (
+        len(recording.window(8, 8)) == len(recording.window(9, 8)) == len(recording.window(2**40, 2**41)) == 0
+    )
     recording.window(0, 100)["x"] = 0
     assert np.array_equal(recording.events(), EVENTS)
 
@@ -125,7 +132,9 @@ def test_real_recordings(real: Path, tmp_path, name, count, sensor_hw, last_us):
     recording = open_dat(real / name)
     events = recording.events()
     assert (len(recording), recording.sensor_hw, recording.last_us) == (count, sensor_hw, last_us)
-    assert np.array_equal(recording.window(last_us // 3, last_us // 2), _between(events, last_us // 3, last_us // 2))
+    assert np.array_equal(
+        recording.window(last_us // 3, last_us // 2), _between(events, last_us // 3, last_us // 2)
+    )
 
     write_dat(tmp_path / "copy_td.dat", events, sensor_hw=sensor_hw, event_type=0)
     assert (tmp_path / "copy_td.dat").read_bytes()[-8 * count :] == (real / name).read_bytes()[-8 * count :]

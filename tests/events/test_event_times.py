@@ -50,7 +50,15 @@ def numbered(count: int) -> np.ndarray:
         ([PERIOD - 9, 4, PERIOD - 2, 6], [PERIOD - 9, PERIOD + 4, PERIOD + 4, PERIOD + 6]),
         ([0, PERIOD - 1, 5], [0, PERIOD - 1, PERIOD + 5]),
     ],
-    ids=["late", "wrap", "silence", "fall of 2^31", "fall of 2^31 + 1", "late over a wrap", "no wrap to be late over"],
+    ids=[
+        "late",
+        "wrap",
+        "silence",
+        "fall of 2^31",
+        "fall of 2^31 + 1",
+        "late over a wrap",
+        "no wrap to be late over",
+    ],
 )
 def test_time_of_each_event(raw_dat, counters, times):
     recording = open_dat(raw_dat(counters))
@@ -78,6 +86,7 @@ def test_long_recordings_equal_the_definition_within_the_limits(raw_dat, monkeyp
     silence = int(rng.choice([20_000, 600_000]))
     true = np.cumsum(rng.integers(0, 1000, count) * rng.choice([1, 1, 1, 1, 1, silence], count))
     true += (PERIOD - 1 - true[rng.integers(count)]) % PERIOD
+    true -= true[0] // PERIOD * PERIOD
     arrival = _late_by_less_than(8, true, rng)
     recording = open_dat(raw_dat(arrival % PERIOD, numbered(count)))
     expected = np.maximum.accumulate(arrival)
@@ -85,14 +94,14 @@ def test_long_recordings_equal_the_definition_within_the_limits(raw_dat, monkeyp
     assert_windows_equal(recording, expected, rng, trials=20)
 
 
-@pytest.mark.parametrize("wrap_at", [6_000, 65_535, 65_537, 200_000, 299_999])
+@pytest.mark.parametrize("wrap_at", [65_535, 200_000, 299_999])
 def test_a_recording_of_300_000_late_events_over_a_wrap(raw_dat, wrap_at):
     rng = np.random.default_rng(wrap_at)
     true = np.cumsum(rng.integers(0, 20, 300_000))
     true += PERIOD - true[wrap_at]
     arrival = true[np.argsort(np.arange(300_000) + rng.uniform(0, 5000, 300_000))]
     recording = open_dat(raw_dat(arrival % PERIOD, numbered(300_000)))
-    assert_windows_equal(recording, np.maximum.accumulate(arrival), rng, trials=100)
+    assert_windows_equal(recording, np.maximum.accumulate(arrival), rng, trials=30)
 
 
 def _late_by_less_than(records: int, true: np.ndarray, rng: np.random.Generator) -> np.ndarray:

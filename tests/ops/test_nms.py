@@ -136,3 +136,12 @@ def test_whole_batch_equals_its_images():
     together = select_detections(outputs, 0.05, 0.5)
     for image in range(3):
         assert together[image].equal(select_detections(outputs[image : image + 1], 0.05, 0.5)[0])
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_gpu_agrees_with_cpu():
+    outputs = torch.rand(3, 200, 7, generator=torch.Generator().manual_seed(5))
+    outputs[..., :4] *= 50
+    on_gpu = select_detections(outputs.cuda(), 0.05, 0.5)
+    for ours, theirs in zip(on_gpu, select_detections(outputs, 0.05, 0.5), strict=True):
+        torch.testing.assert_close(ours.cpu(), theirs)

@@ -102,3 +102,13 @@ def test_frames_and_boxes_move_together(flip):
     rows, columns = (placed > 0.5).nonzero().T
     assert (rows.min(), rows.max() + 1) == (y, y + h)
     assert (columns.min(), columns.max() + 1) == (x, x + w)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("interpolation", ["linear", "cubic"])
+def test_gpu_agrees_with_cpu(interpolation):
+    frames = torch.randint(0, 9, (3, 4, 2, 48, 61), dtype=torch.uint8)
+    placements = [Placement(40, 60), Placement(90, 30, -20, 5, flip=True), Placement(30, 200, 9, -50)]
+    on_gpu = place_frames(frames.cuda(), placements, (64, 96), interpolation)
+    assert on_gpu.is_cuda
+    torch.testing.assert_close(on_gpu.cpu(), place_frames(frames, placements, (64, 96), interpolation))

@@ -40,6 +40,10 @@ class Actor:
         depth_m = self.depth_m + self.approach_m * np.exp(-time_s / self.settle_s)
         return self.x_m + self.speed_m_s * time_s, depth_m
 
+    def picture(self, time_s: float) -> np.ndarray:
+        """Return how the object looks at a time, [h, w, 2]."""
+        return self.sprite.picture(abs(self.speed_m_s) * time_s)
+
 
 @dataclass(frozen=True)
 class View:

@@ -109,15 +109,11 @@ def write_synthetic_dataset(
     tasks = [
         _Task(out, split, number, config) for split, count in config.splits.items() for number in range(count)
     ]
-    missing = [task for task in tasks if not task.boxes_path.exists()]
-    for _ in tqdm(
-        _simulate(missing, processes),
-        "simulating",
-        len(tasks),
-        unit="recording",
-        initial=len(tasks) - len(missing),
-    ):
-        pass
+    missing = [task for task in tasks if not task.is_done()]
+    done = len(tasks) - len(missing)
+    with tqdm(desc="simulating", total=len(tasks), initial=done, unit="recording") as progress:
+        for _ in _simulate(missing, min(processes, len(missing))):
+            progress.update()
     write_json(out / "dataset.json", {**description, "complete": True})
     return [
         _summarize(split, [task for task in tasks if task.split == split], config) for split in config.splits
@@ -140,8 +136,12 @@ class _Task(NamedTuple):
     def boxes_path(self) -> Path:
         return self.out / self.split / f"{self.split}_{self.number:04d}_bbox.npy"
 
+    def is_done(self) -> bool:
+        """Tell whether both files are there."""
+        return self.events_path.exists() and self.boxes_path.exists()
+
     def make(self) -> None:
-        """Simulate and write; the boxes come last, so that a recording with boxes is whole."""
+        """Simulate and write, both files atomically."""
         recording = self.config.recording
         events, boxes = simulate_recording(
             recording, seed=self.config.seed, split=self.split, number=self.number
@@ -152,7 +152,7 @@ class _Task(NamedTuple):
 
 def _simulate(tasks: list[_Task], processes: int) -> Iterator[None]:
     """Make the recordings, yielding after each."""
-    if processes == 1:
+    if processes <= 1:
         yield from map(_Task.make, tasks)
         return
     # Spawned, not forked: a fork copies the state of OpenCV's and torch's threads, but not the threads.
@@ -179,31 +179,29 @@ def _refuse_other_content(out: Path, settings: dict[str, Any]) -> None:
     """Raise OutputError unless ``out`` is missing, empty, or a dataset with these settings."""
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
-    description_path = out / "dataset.json"
     try:
-        present = json.loads(description_path.read_text())["settings"]
+        present = dict(json.loads((out / "dataset.json").read_text())["settings"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise OutputError(
-            f"{out} is not empty and holds no synthetic dataset (dataset.json is missing or unreadable). "
-            "Choose another directory."
+            f"{out} is no empty directory and holds no synthetic dataset (dataset.json is missing or "
+            "unreadable). Choose another directory."
         ) from error
     for name, value in settings.items():
         if present.get(name) != value:
             raise OutputError(
-                f"{out} holds a synthetic dataset with other settings: `{name}` is {present.get(name)} there, "
-                f"but {value} here. Choose another directory, or the same settings to continue it."
+                f"{out} holds a synthetic dataset with other settings: `{name}` is {present.get(name)} there "
+                f"and {value} here. Choose another directory, or the same settings to continue it."
             )
 
 
 def _summarize(split: str, tasks: list[_Task], config: DatasetConfig) -> SplitSummary:
-    class_ids = np.concatenate(
-        [np.empty(0, np.int32), *(read_boxes(task.boxes_path)["class_id"] for task in tasks)]
-    )
-    counts = np.bincount(class_ids, minlength=len(CLASS_NAMES)).tolist()
+    counts = np.zeros(len(CLASS_NAMES), np.int64)
+    for task in tasks:
+        counts += np.bincount(read_boxes(task.boxes_path)["class_id"], minlength=len(CLASS_NAMES))
     return SplitSummary(
         split=split,
         recordings=len(tasks),
         events=sum(len(open_dat(task.events_path)) for task in tasks),
-        boxes=dict(zip(CLASS_NAMES, counts, strict=True)),
+        boxes=dict(zip(CLASS_NAMES, counts.tolist(), strict=True)),
         duration_s=len(tasks) * config.recording.duration_s,
     )

@@ -31,7 +31,7 @@ class RecordingConfig:
 
     sensor_hw: tuple[int, int] = (240, 304)
     duration_s: float = 5.0
-    frames_per_second: int = 250
+    frames_per_second: int = 200
     camera: CameraConfig = field(default_factory=CameraConfig)
 
     def __post_init__(self) -> None:

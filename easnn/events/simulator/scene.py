@@ -43,19 +43,17 @@ class Scene:
         self._amplitude_px = restless * height * np.array([LARGEST_PAN, LARGEST_SHAKE])
         self._period_s = np.array([rng.uniform(*PAN_PERIOD_S), rng.uniform(*SHAKE_PERIOD_S)])
         self._phase = rng.uniform(0, 2 * np.pi, 2)
-        self._margin_px = int(np.ceil(self._amplitude_px.max())) + 1
-        street_hw = (height + 2 * self._margin_px, width + 2 * self._margin_px)
-        self._street = draw_street(street_hw, self._horizon_px + self._margin_px, height, rng)
+        margin_px = int(np.ceil(self._amplitude_px.max())) + 1
+        street_hw = (height + 2 * margin_px, width + 2 * margin_px)
+        self._street = draw_street(street_hw, self._horizon_px + margin_px, height, rng)
         half_angle = (width / 2 + self._amplitude_px[0]) / self._focal_px
         self._cast = choose_cast(View(self._focal_px, height, half_angle), duration_s, rng)
 
     def render(self, time_us: int) -> np.ndarray:
         """Return the picture on the sensor at a time: intensity, float32 [H, W]."""
         pan_x, pan_y = self._pan_px(time_us)
-        centre = (
-            self._margin_px + pan_x + (self._width - 1) / 2,
-            self._margin_px + pan_y + (self._height - 1) / 2,
-        )
+        street_height, street_width = self._street.shape
+        centre = ((street_width - 1) / 2 + pan_x, (street_height - 1) / 2 + pan_y)
         frame: np.ndarray = cv2.getRectSubPix(self._street, (self._width, self._height), centre)
         for appearance in reversed(self._near_to_far(time_us)):
             intensity, opacity = cv2.split(appearance.in_frame)
@@ -96,9 +94,8 @@ class Scene:
 
     def _pan_px(self, time_us: int) -> np.ndarray:
         """Return how far (x, y) the camera has turned: what it sees moves by as much the other way."""
-        pan_px: np.ndarray = self._amplitude_px * np.sin(
-            2e-6 * np.pi * time_us / self._period_s + self._phase
-        )
+        turn = 2 * np.pi * time_us / 1e6 / self._period_s
+        pan_px: np.ndarray = self._amplitude_px * np.sin(turn + self._phase)
         return pan_px
 
     def _near_to_far(self, time_us: int) -> list[_Appearance]:
@@ -122,7 +119,7 @@ class Scene:
         top, bottom = max(0, int(top_px)), min(self._height, int(np.ceil(top_px + scale * height)))
         if left >= right or top >= bottom:
             return None
-        picture = sprite.picture(actor.speed_m_s * time_s)
+        picture = actor.picture(time_s)
         # OpenCV counts from the centres of pixels, we from their edges: hence the halves.
         shift_x, shift_y = left_px - left + 0.5 * scale - 0.5, top_px - top + 0.5 * scale - 0.5
         to_frame = np.array([[scale, 0.0, shift_x], [0.0, scale, shift_y]])

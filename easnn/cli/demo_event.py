@@ -1,0 +1,245 @@
+"""Look at any recording through a checkpoint: ``tools/demo_event.py``."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import re
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from loguru import logger
+from tabulate import tabulate
+
+from easnn.analysis import CLIP_FORMATS, Observer, RecordingReport, Scene, write_recording_pictures
+from easnn.analysis.curves import PICTURES
+from easnn.cli.console import exit_code_of
+from easnn.cli.experiment import Checkpoint
+from easnn.data import GEN1_CLASSES, FrameSpec
+from easnn.data.info import read_dataset_info
+from easnn.data.layout import BOXES_SUFFIX, EVENTS_SUFFIX
+from easnn.engine import load_weights
+from easnn.events import DatRecording, Recording, open_dat, read_boxes
+from easnn.exp import EventExp
+from easnn.utils.device import training_device
+from easnn.utils.errors import DataError
+from easnn.utils.logging import setup_logging
+
+CHUNK_US = 10_000_000
+"""How much of a recording is looked at together for its extent."""
+
+DESCRIPTION = """\
+Detects objects in sliding windows of a recording, as long as those that the checkpoint was trained on. Writes a
+clip, a few sheets (events, what the sampler wrote, labels, detections) and all detections as JSON."""
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    parser = argparse.ArgumentParser(
+        description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument(
+        "recording",
+        type=Path,
+        metavar="RECORDING",
+        help=f"DAT file; its labels are used if NAME{BOXES_SUFFIX} lies beside NAME{EVENTS_SUFFIX}",
+    )
+    parser.add_argument("-c", "--ckpt", type=Path, required=True, metavar="FILE", help="checkpoint of a run")
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        metavar="DIR",
+        help=f"folder for the files (default: {PICTURES}/NAME beside the checkpoint)",
+    )
+    parser.add_argument(
+        "--sensor-size",
+        type=_size,
+        metavar="HxW",
+        help="height and width of the sensor in pixels (default: the header's, or what the events need)",
+    )
+    detections = parser.add_argument_group("detections")
+    detections.add_argument(
+        "--conf", type=_share, default=0.3, metavar="X", help="lowest score (default: %(default)s)"
+    )
+    detections.add_argument(
+        "--nms",
+        type=_share,
+        metavar="X",
+        help="highest IoU of two detections of a class (default: `nmsthre`)",
+    )
+    time = parser.add_argument_group("time")
+    time.add_argument(
+        "--step-ms",
+        type=_positive,
+        default=50,
+        metavar="X",
+        help="between two windows (default: %(default)s)",
+    )
+    time.add_argument(
+        "--start", type=_seconds, default=0.0, metavar="S", help="seconds after the first event (default: 0)"
+    )
+    time.add_argument("--duration", type=_positive, metavar="S", help="seconds (default: to the end)")
+    pictures = parser.add_argument_group("pictures")
+    pictures.add_argument(
+        "--format", choices=CLIP_FORMATS, default=CLIP_FORMATS[0], help="of the clip (default: %(default)s)"
+    )
+    pictures.add_argument(
+        "--sheets", type=int, default=4, metavar="N", help="how many at most (default: %(default)s)"
+    )
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Write the pictures, print what was found and where they are, and return the exit code."""
+    options = make_parser().parse_args(argv)
+    return exit_code_of(lambda: look(options))
+
+
+def look(options: argparse.Namespace) -> None:
+    """Do what the options say.
+
+    Raises:
+        CheckpointError: if the checkpoint cannot be read or does not fit.
+        ConfigError: if its model does not take windows of raw recordings.
+        DataError: if the recording or its labels are wrong.
+        OutputError: if a file cannot be written.
+    """
+    setup_logging()
+    checkpoint = Checkpoint(options.ckpt)
+    experiment = checkpoint.record.experiment(checkpoint.path)
+    scene = open_scene(options.recording, options.sensor_size, experiment)
+    start_us, end_us = _time_range(scene.recording, options)
+    model = experiment.get_model().to(training_device())
+    load_weights(model, checkpoint.contents["model"], strict=True, source=str(checkpoint.path))
+    observer = Observer(
+        model,
+        input_hw=experiment.test_size,
+        confidence=options.conf,
+        nms_iou=experiment.nmsthre if options.nms is None else options.nms,
+    )
+    report = write_recording_pictures(
+        options.output or checkpoint.path.parent / PICTURES / scene.name,
+        observer,
+        scene,
+        _class_names(experiment),
+        start_us=start_us,
+        end_us=end_us,
+        step_us=round(1000 * options.step_ms),
+        sheets=options.sheets,
+        clip_format=options.format,
+    )
+    print(summary(scene, report))
+
+
+def open_scene(path: Path, sensor_hw: tuple[int, int] | None, experiment: EventExp) -> Scene:
+    """Open a recording, and its labels if there are any, as the experiment's model takes it.
+
+    Args:
+        path: the DAT file.
+        sensor_hw: height and width of the sensor, or None for what the file tells.
+        experiment: which events before a moment make its frame, and how.
+
+    Raises:
+        ConfigError: if the model does not take windows of raw recordings.
+        DataError: if a file cannot be read, or an event lies outside the sensor.
+    """
+    spec = FrameSpec(
+        experiment.window, experiment.Tl, experiment.Tm, experiment.aggregation, experiment.slicing
+    )
+    recording = open_dat(path)
+    hw = sensor_hw or recording.sensor_hw or _extent_hw(recording)
+    name = path.name.removesuffix(EVENTS_SUFFIX).removesuffix(path.suffix)
+    boxes_path = path.with_name(name + BOXES_SUFFIX)
+    labels = read_boxes(boxes_path) if boxes_path.exists() else None
+    return Scene(name, open_dat(path, sensor_hw=hw), hw, spec, labels)
+
+
+def summary(scene: Scene, report: RecordingReport) -> str:
+    """Return what was seen and found, and where the files are."""
+    height, width = scene.sensor_hw
+    parts = ", ".join(f"{part} {ms:.1f}" for part, ms in report.ms_per_window.items())
+    about = [
+        ("recording", scene.recording.path),
+        ("sensor", f"{width} x {height} pixels"),
+        ("labels", "none" if scene.labels is None else f"{len(scene.labels)} boxes"),
+        ("windows", len(report.windows)),
+        ("ms per window", f"{sum(report.ms_per_window.values()):.1f} ({parts})"),
+        ("files", "\n".join(map(str, report.files))),
+    ]
+    hits: dict[str, list[tuple[int, float]]] = defaultdict(list)
+    for window in report.windows:
+        for detection in window["detections"]:
+            hits[detection["class"]].append((window["time_us"], detection["score"]))
+    classes = [
+        (name, len(of_class), len({time_us for time_us, _ in of_class}), max(score for _, score in of_class))
+        for name, of_class in sorted(hits.items())
+    ]
+    found = tabulate(classes, headers=["class", "detections", "in windows", "best score"], floatfmt=".2f")
+    return f"{tabulate(about, tablefmt='plain')}\n\n{found if classes else 'Nothing was detected.'}"
+
+
+def _extent_hw(recording: DatRecording) -> tuple[int, int]:
+    """Return the height and width that all events need, and say so."""
+    starts = range(recording.first_us, recording.last_us + 1, CHUNK_US)
+    chunks = (recording.window(start_us, start_us + CHUNK_US) for start_us in starts)
+    last_y, last_x = np.max([(c["y"].max(), c["x"].max()) for c in chunks if len(c)], axis=0)
+    hw = int(last_y) + 1, int(last_x) + 1
+    logger.info(
+        "{} does not tell the size of its sensor; its events need {}x{} pixels (height x width), which is taken "
+        "for it. Give --sensor-size if it is larger.",
+        recording.path,
+        *hw,
+    )
+    return hw
+
+
+def _time_range(recording: Recording, options: argparse.Namespace) -> tuple[int, int]:
+    """Return when the windows begin to slide and when they stop, in µs of the recording."""
+    start_us = recording.first_us + round(1e6 * options.start)
+    if start_us > recording.last_us:
+        seconds = (recording.last_us - recording.first_us) / 1e6
+        raise DataError(
+            f"`--start` must be within the {seconds:.3f} s of {recording.path}, but is {options.start:g}."
+        )
+    end_us = recording.last_us + 1
+    if options.duration is not None:
+        end_us = min(end_us, start_us + math.ceil(1e6 * options.duration))
+    return start_us, end_us
+
+
+def _class_names(experiment: EventExp) -> tuple[str, ...]:
+    """Return the class names of the training data; none if it is not here and has not the usual classes."""
+    names = read_dataset_info(experiment.data_root()).class_names or GEN1_CLASSES
+    return names if len(names) == experiment.num_classes else ()
+
+
+def _size(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text)
+    if match is None:
+        raise argparse.ArgumentTypeError(f"must be height x width in pixels, like 240x304, but is {text!r}")
+    return int(match[1]), int(match[2])
+
+
+def _number(text: str, allowed: Callable[[float], bool], expected: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not allowed(number):
+        raise argparse.ArgumentTypeError(f"must be {expected}, but is {text!r}")
+    return number
+
+
+def _share(text: str) -> float:
+    return _number(text, lambda x: 0 <= x <= 1, "between 0 and 1")
+
+
+def _positive(text: str) -> float:
+    return _number(text, lambda x: 0 < x < math.inf, "a number above 0")
+
+
+def _seconds(text: str) -> float:
+    return _number(text, lambda x: 0 <= x < math.inf, "a number that is not negative")

@@ -1,0 +1,102 @@
+"""Evaluate a checkpoint: ``tools/eval_event.py``."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from loguru import logger
+
+from easnn.cli.arguments import SetKey, build_parser
+from easnn.cli.command import run_command
+from easnn.cli.experiment import Checkpoint, check, experiment_for, named_experiment, run_directory_path
+from easnn.engine import RunDirectory, load_weights
+from easnn.exp import EventExp
+from easnn.utils.device import training_device
+from easnn.utils.distributed import is_main
+from easnn.utils.errors import ConfigError
+from easnn.utils.files import make_directory, write_json
+from easnn.utils.logging import setup_logging
+from easnn.utils.seeding import seed_everything
+
+DESCRIPTION = (
+    "Evaluate a checkpoint. It carries its experiment, so `-c FILE` is enough. The result is printed and "
+    "written beside the checkpoint."
+)
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    parser = build_parser(
+        DESCRIPTION, checkpoint_help="checkpoint (default: best_ckpt.pth of the run directory of -n or -f)"
+    )
+    group = parser.add_argument_group("evaluation")
+    group.add_argument("--conf", action=SetKey, key="test_conf", metavar="X", help="lowest score")
+    group.add_argument("--nms", action=SetKey, key="nmsthre", metavar="X", help="highest IoU in NMS")
+    group.add_argument(
+        "--tsize",
+        action=SetKey,
+        key="test_size",
+        type=_size,
+        metavar="N",
+        help="input size, N or HEIGHT,WIDTH",
+    )
+    group.add_argument("--seed", action=SetKey, key="seed", metavar="N", help="seed of all randomness")
+    group.add_argument(
+        "--test", action=SetKey, key="eval_split", value="test", help="evaluate on the test split"
+    )
+    group.add_argument(
+        "--eval_proh",
+        action=SetKey,
+        key="eval_proph",
+        value="True",
+        help="Prophesee protocol, not COCO",
+    )
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Evaluate as the command line says and return the exit code."""
+    return run_command(evaluate, make_parser(), argv)
+
+
+def evaluate(options: argparse.Namespace) -> None:
+    """Be one process of the evaluation."""
+    setup_logging()
+    checkpoint = Checkpoint(_checkpoint_path(options))
+    experiment = experiment_for(options, checkpoint, same_network=True)
+    check(experiment)
+    if options.batch_size < 1:
+        raise ConfigError(f"`-b` must be at least 1, but is {options.batch_size}.")
+    seed_everything(experiment.seed or 0)
+    device = training_device()
+    model = experiment.get_model().to(device)
+    load_weights(model, checkpoint.contents["model"], strict=True, source=str(checkpoint.path))
+    run_evaluation = experiment.get_evaluation(
+        batch_size=options.batch_size, device=device, fp16=options.fp16
+    )
+    folder = make_directory(_run_directory(options, checkpoint, experiment).results)
+    result = run_evaluation(model)
+    if is_main():
+        path = folder / f"{checkpoint.path.stem}_{result.split}_{result.protocol}.json"
+        about = {"checkpoint": str(checkpoint.path), "keys": experiment.plain()}
+        write_json(path, {**result.to_dict(), **about})
+        print(result.table())
+        logger.info("The result is in {}", path)
+
+
+def _checkpoint_path(options: argparse.Namespace) -> Path:
+    if options.ckpt is not None:
+        return Path(options.ckpt)
+    return RunDirectory(run_directory_path(named_experiment(options))).best
+
+
+def _run_directory(options: argparse.Namespace, checkpoint: Checkpoint, experiment: EventExp) -> RunDirectory:
+    """Return where the result goes: beside the checkpoint, or to the run of another name if one is given."""
+    renamed = "exp_name" in options.pairs[::2]
+    return RunDirectory(run_directory_path(experiment) if renamed else checkpoint.path.parent)
+
+
+def _size(text: str) -> str:
+    return text if "," in text else f"{text},{text}"

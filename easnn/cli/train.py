@@ -1,0 +1,163 @@
+"""Train a detector: ``tools/train_event.py``."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from loguru import logger
+from torch import nn
+
+from easnn.cli.arguments import build_parser
+from easnn.cli.command import run_command
+from easnn.cli.experiment import Checkpoint, check, experiment_for, named_experiment, run_directory_path
+from easnn.engine import (
+    WRITERS,
+    RunDirectory,
+    Trainer,
+    build_writers,
+    load_weights,
+)
+from easnn.exp import EventExp, ExperimentRecord
+from easnn.utils.device import training_device
+from easnn.utils.distributed import is_main, world_size
+from easnn.utils.errors import ConfigError
+from easnn.utils.logging import setup_logging
+from easnn.utils.seeding import seed_everything
+
+DESCRIPTION = "Train the detector of an experiment. Everything that comes out lies in OUTPUT_DIR/EXP_NAME."
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    parser = build_parser(
+        DESCRIPTION, checkpoint_help="checkpoint with the weights to start from, or with the run to --resume"
+    )
+    training = parser.add_argument_group("training")
+    training.add_argument(
+        "--resume", action="store_true", help="go on with -c, or with latest_ckpt.pth of the run directory"
+    )
+    training.add_argument(
+        "-e",
+        "--start_epoch",
+        type=int,
+        metavar="N",
+        help="begin with epoch N, counted from 0",
+    )
+    training.add_argument(
+        "-o", "--occupy", action="store_true", help="take the GPU's free memory at once; no effect on a CPU"
+    )
+    training.add_argument(
+        "-l",
+        "--logger",
+        default="tensorboard",
+        metavar="NAME",
+        help=f"{' or '.join(WRITERS)} (default: %(default)s)",
+    )
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Train as the command line says and return the exit code."""
+    return run_command(train, make_parser(), argv)
+
+
+def train(options: argparse.Namespace) -> None:
+    """Be one process of the run."""
+    setup_logging()
+    checkpoint = _checkpoint(options)
+    experiment = (
+        experiment_for(options, checkpoint, same_network=options.resume)
+        if checkpoint
+        else named_experiment(options)
+    )
+    check(experiment)
+    _check_options(options, experiment)
+    seed_everything(experiment.seed or 0)
+    device = training_device()
+    if options.occupy:
+        occupy_memory(device)
+    model = experiment.get_model().to(device)
+    if checkpoint and not options.resume:
+        _load_start_weights(model, checkpoint)
+    trainer = build_trainer(experiment, model, options, device)
+    if checkpoint and options.resume:
+        trainer.resume(checkpoint.contents, checkpoint.path)
+    if options.start_epoch is not None:
+        trainer.start_from(options.start_epoch)
+    result = trainer.train()
+    if is_main():
+        logger.info("Best AP {} after epoch {}", result.best_ap, result.best_epoch)
+
+
+def build_trainer(
+    experiment: EventExp, model: nn.Module, options: argparse.Namespace, device: torch.device
+) -> Trainer:
+    """Assemble a run; its directory is made when everything else is there.
+
+    Raises:
+        ConfigError: if a key does not fit the dataset or this version.
+        DataError: if the dataset is incomplete.
+        OutputError: if the run directory cannot be written.
+    """
+    batch_size = options.batch_size
+    train_loader = experiment.get_train_loader(batch_size=batch_size, device=device)
+    evaluate = experiment.get_evaluation(batch_size=batch_size, device=device, fp16=options.fp16)
+    run = RunDirectory.start(run_directory_path(experiment), resume=options.resume)
+    setup_logging(run.log)
+    return Trainer(
+        model=model,
+        optimizer=experiment.get_optimizer(model, batch_size=batch_size),
+        schedule=experiment.get_schedule(batch_size=batch_size, steps_per_epoch=len(train_loader)),
+        train_loader=train_loader,
+        prepare=experiment.get_prepare(training=True),
+        evaluate=evaluate,
+        config=experiment.get_train_config(fp16=options.fp16),
+        run=run,
+        device=device,
+        experiment=ExperimentRecord.of(experiment).plain(),
+        writers=build_writers(options.logger, run, experiment=experiment.plain()),
+    )
+
+
+def occupy_memory(device: torch.device) -> None:
+    """Let torch take nine tenths of the GPU's free memory now, so that nobody else does."""
+    if device.type != "cuda":
+        logger.info("-o has no effect on a CPU.")
+        return
+    free_bytes, _ = torch.cuda.mem_get_info(device)
+    torch.empty(int(0.9 * free_bytes), dtype=torch.uint8, device=device)  # freed here, but kept by torch
+
+
+def _checkpoint(options: argparse.Namespace) -> Checkpoint | None:
+    if options.ckpt is not None:
+        return Checkpoint(Path(options.ckpt))
+    if not options.resume:
+        return None
+    latest = RunDirectory(run_directory_path(named_experiment(options))).latest
+    if not latest.is_file():
+        raise ConfigError(
+            f"There is no run to --resume: {latest} does not exist. Name the run (-expn) or its file (-c)."
+        )
+    return Checkpoint(latest)
+
+
+def _check_options(options: argparse.Namespace, experiment: EventExp) -> None:
+    if options.batch_size < 1 or options.batch_size % world_size():
+        raise ConfigError(
+            f"`-b` must be a multiple of the number of processes ({world_size()}), whose samples it counts "
+            f"together, but is {options.batch_size}."
+        )
+    if options.start_epoch is not None and not 0 <= options.start_epoch < experiment.max_epoch:
+        raise ConfigError(
+            f"`-e` must be at least 0 and below `max_epoch` ({experiment.max_epoch}), "
+            f"but is {options.start_epoch}."
+        )
+
+
+def _load_start_weights(model: nn.Module, checkpoint: Checkpoint) -> None:
+    report = load_weights(model, checkpoint.contents["model"], strict=False, source=str(checkpoint.path))
+    if is_main() and not report.complete:
+        logger.warning("Not every weight of {} fits this model:\n{}", checkpoint.path, report.table())

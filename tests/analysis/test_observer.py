@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+import numpy as np
+import torch
+from small_parts import INPUT_HW, SENSOR_HW, FixedDetector
+
+from easnn.analysis import Observer
+
+
+def test_detections_are_in_sensor_pixels(detector: FixedDetector) -> None:
+    counts = torch.zeros(1, 4, 2, *SENSOR_HW, dtype=torch.uint8)
+    observer = Observer(detector, input_hw=INPUT_HW, confidence=0.3, nms_iou=0.65)
+    view = observer.observe(counts, "name", 1000, None)
+    expected = [[0, 0.9, 15, 7.5, 10, 5], [1, 0.4, 7.5, 10, 5, 10]]  # class, score, (centre − size / 2) / 1.6
+    np.testing.assert_allclose(view.detections, expected, rtol=1e-6)
+    assert (view.sequence, view.time_us, view.ground_truth) == ("name", 1000, None)
+
+
+def test_what_was_written_is_cut_to_the_sensor(detector: FixedDetector) -> None:
+    counts = torch.zeros(1, 3, 2, 10, 40, dtype=torch.uint8)
+    counts[0, :, 1] = 1
+    observer = Observer(detector, input_hw=INPUT_HW, confidence=0.95, nms_iou=0.65)
+    view = observer.observe(counts, "name", 0, None)
+    assert view.written.shape == (1, 2, 16, 64)
+    np.testing.assert_allclose(view.written[0, 1], 3)
+    np.testing.assert_allclose(view.written[0, 0], 0)
+    assert view.detections.shape == (0, 6)

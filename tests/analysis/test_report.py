@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from small_parts import INPUT_HW, SENSOR_HW, FixedDetector, write_recording
+
+from easnn.analysis import Observer, Scene, write_recording_pictures, write_run_pictures
+from easnn.data import FrameSpec, Gen1Dataset
+from easnn.events import open_dat, read_boxes
+
+CLASSES = ("car", "pedestrian")
+METRICS = '{"kind": "train", "iteration": 1, "epoch": 1, "total_loss": 3.5, "lr": 0.001}\n'
+
+
+def test_pictures_of_a_run(tmp_path: Path, detector: FixedDetector, dataset: Gen1Dataset) -> None:
+    run_dir = tmp_path / "run"
+    run_dir.mkdir()
+    (run_dir / "metrics.jsonl").write_text(METRICS)
+    files = write_run_pictures(run_dir, detector, dataset, input_hw=INPUT_HW, nms_iou=0.65, sheets=2)
+    # Frames 1 and 4 of 6, and a clip of the recording with frame 3.
+    assert [file.relative_to(run_dir).as_posix() for file in files] == [
+        "pictures/curves.png",
+        "pictures/sheet_a_600ms.png",
+        "pictures/sheet_b_600ms.png",
+        "pictures/clip_b.gif",
+    ]
+    assert sorted((run_dir / "pictures").iterdir()) == sorted(files)
+    for file in files[:3]:
+        with Image.open(file) as image:
+            image.verify()
+    with Image.open(files[3]) as clip:
+        assert clip.n_frames == 20, "a second, every 50 ms"
+        assert clip.info["duration"] == 50
+
+
+def make_scene(folder: Path, spec: FrameSpec, labels: np.ndarray | None = None) -> Scene:
+    path = write_recording(folder, "a", seconds=0.5, label_times_us=[])
+    return Scene("a b/c", open_dat(path), SENSOR_HW, spec, labels)
+
+
+@pytest.fixture
+def observer(detector: FixedDetector) -> Observer:
+    return Observer(detector, input_hw=INPUT_HW, confidence=0.3, nms_iou=0.65)
+
+
+def test_pictures_of_a_recording(tmp_path: Path, observer: Observer, frame_spec: FrameSpec) -> None:
+    scene = make_scene(tmp_path, frame_spec)
+    report = write_recording_pictures(
+        tmp_path / "out",
+        observer,
+        scene,
+        CLASSES,
+        start_us=100_000,
+        end_us=400_000,
+        step_us=100_000,
+        sheets=1,
+    )
+    assert [file.name for file in report.files] == [
+        "sheet_a_b_c_300ms.png",
+        "clip_a_b_c.gif",
+        "detections.json",
+    ]
+    assert [window["time_us"] for window in report.windows] == [200_000, 300_000, 400_000]
+    assert report.windows[0]["detections"] == [
+        {"class": "car", "class_id": 0, "score": 0.9, "x": 15.0, "y": 7.5, "w": 10.0, "h": 5.0},
+        {"class": "pedestrian", "class_id": 1, "score": 0.4, "x": 7.5, "y": 10.0, "w": 5.0, "h": 10.0},
+    ]
+    assert json.loads(report.files[2].read_text()) == {
+        "recording": str(scene.recording.path),
+        "windows": report.windows,
+    }
+    with Image.open(report.files[1]) as clip:
+        assert clip.n_frames == 3
+        assert clip.info["duration"] == 100
+    assert set(report.ms_per_window) == {"reading", "detecting"}
+
+
+def test_sheets_show_labelled_moments_if_there_are_any(
+    tmp_path: Path, observer: Observer, dataset: Gen1Dataset
+) -> None:
+    files = dataset.recordings[0]
+    scene = Scene(
+        "a", open_dat(files.events_path), SENSOR_HW, dataset.frame_spec, read_boxes(files.boxes_path)
+    )
+    report = write_recording_pictures(
+        tmp_path / "out", observer, scene, CLASSES, start_us=0, end_us=700_000, sheets=9, clip_format="mp4"
+    )
+    names = [file.name for file in report.files]
+    assert names == ["sheet_a_300ms.png", "sheet_a_600ms.png", "clip_a.mp4", "detections.json"]
+    assert len(report.windows) == 14

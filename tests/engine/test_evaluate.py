@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+import torch
+from engine_toys import CPU, SENSOR_HW, ToyDetector, ToyLoader, evaluate, prepare
+
+from easnn.data import DetectionBatch, EvaluationSampler, prepare_batch
+from easnn.engine import evaluate_detector
+from easnn.engine.batch_norm import batch_norms
+from easnn.engine.forward import GROUP, frame_forward, in_groups
+from easnn.evaluation import build_evaluator
+from easnn.models import DetectorConfig, EmbeddingConfig, SpikeMode, build_detector
+from easnn.ops import letterbox_placement
+
+
+@dataclass
+class Recorder:
+    """An evaluator that keeps what it is given; its result is that of the COCO protocol."""
+
+    frames: list = field(default_factory=list)
+
+    def reset(self):
+        self.frames.clear()
+
+    def process(self, frames):
+        self.frames.extend(frames)
+
+    def evaluate(self):
+        coco = build_evaluator("coco", ["car", "pedestrian"], split="val", sensor_hw=SENSOR_HW)
+        coco.process(self.frames)
+        return coco.evaluate()
+
+
+class Oracle(torch.nn.Module):
+    """Detects, in an 8×16 input, one box at a place given by the first event counts of the frame."""
+
+    def forward(self, events):
+        x, y = events[:, 0, 0, 0, 0, :2].unbind(-1)
+        one = torch.ones_like(x)
+        return torch.stack((x, y, 4 * one, 2 * one, 0.9 * one, 0.1 * one, 0.5 * one), dim=-1)[:, None]
+
+
+def test_detections_come_back_in_sensor_pixels():
+    events = torch.zeros(2, 1, 1, 2, 4, 8)
+    events[0, 0, 0, 0, 0, :2] = torch.tensor([6.0, 3.0])
+    placement = letterbox_placement((4, 8), (8, 16))  # twice as large
+    batch = DetectionBatch(
+        events=events,
+        boxes=torch.tensor([[[1.0, 2, 1, 2, 1], [0, 0, 0, 0, 0]], [[0, 0, 0, 0, 0]] * 2]),
+        placements=(placement, placement),
+        indices=(4, 7),
+        times_us=(10, 20),
+        sequences=("a", "b"),
+    )
+    recorder = Recorder()
+    result = evaluate_detector(
+        Oracle(),
+        [batch],
+        recorder,
+        prepare=lambda batch: (batch.events, batch.boxes),
+        confidence=0.4,
+        nms_iou=0.5,
+        device=CPU,
+    )
+    first, second = recorder.frames
+    assert (first.frame, first.time_us, first.sequence) == (4, 10, "a")
+    assert first.ground_truth.tolist() == [[1, 2, 1, 2, 1]]
+    np.testing.assert_allclose(first.detections, [[1, 0.45, 2, 1, 2, 1]], rtol=1e-6)
+    assert second.ground_truth.shape == (0, 5)
+    assert result.counts.frames == 2
+    assert result.ap == pytest.approx(1.0)
+    assert result.timing is None
+
+
+def test_no_frame_and_no_detection_are_results():
+    assert np.isnan(evaluate(ToyDetector(), length=0).ap)
+    model = ToyDetector()
+    torch.nn.init.constant_(model.head.bias, -50.0)
+    result = evaluate(model)
+    assert (result.ap, result.counts.detections) == (0.0, 0)
+
+
+def test_timing_is_measured_on_request():
+    evaluator = build_evaluator("coco", ["car", "pedestrian"], split="val", sensor_hw=SENSOR_HW)
+    loader = ToyLoader(EvaluationSampler(5, 2))
+    result = evaluate_detector(
+        ToyDetector(),
+        loader,
+        evaluator,
+        prepare=prepare,
+        confidence=0.01,
+        nms_iou=0.5,
+        device=CPU,
+        timed=True,
+    )
+    assert list(result.timing) == ["input", "network", "detections"]
+    assert all(milliseconds > 0 for milliseconds in result.timing.values())
+
+
+def test_groups_are_cut_from_a_stream_of_batches():
+    sizes = (3, 0, GROUP + 4, 1, 2)
+    numbers = iter(range(100))
+    batches = []
+    for size in sizes:
+        of_batch = [next(numbers) for _ in range(size)]
+        batches.append((torch.tensor(of_batch, dtype=torch.float32)[:, None], of_batch))
+    groups = list(in_groups(batches))
+    assert [len(items) for _, items in groups] == [GROUP, GROUP, 2]
+    assert [item for _, items in groups for item in items] == list(range(18))
+    assert all(events.flatten().tolist() == items for events, items in groups)
+
+
+class TestWithTheDetector:
+    """The real network at a size where the CPU's kernels round differently for different batches."""
+
+    @pytest.fixture(scope="class")
+    def detector(self, events):
+        torch.manual_seed(0)
+        embedding = EmbeddingConfig(kind="arsnn", depth=2, kernel_size=5)
+        config = DetectorConfig(
+            num_classes=2, depth=0.33, width=0.25, spike_mode=SpikeMode.BACKBONE, T=2, embedding=embedding
+        )
+        detector = build_detector(config)
+        for layer in batch_norms(detector):
+            layer.momentum = 1.0  # one pass gives the statistics with which neurons fire
+        with torch.no_grad():
+            detector(events, torch.zeros(len(events), 1, 5))
+        return detector
+
+    @pytest.fixture(scope="class")
+    def events(self):
+        return torch.poisson(
+            torch.full((9, 1, 4, 2, 64, 96), 0.7), generator=torch.Generator().manual_seed(1)
+        )
+
+    def test_an_output_depends_on_its_frame_alone(self, detector, events):
+        def outputs(size, threads):
+            torch.set_num_threads(threads)
+            try:
+                with frame_forward(detector, CPU, mixed=False) as forward:
+                    return torch.cat([forward(part) for part in events.split(size)])
+            finally:
+                torch.set_num_threads(threads_before)
+
+        threads_before = torch.get_num_threads()
+        alone = outputs(1, 1)
+        assert alone.std(dim=0).max() > 0  # frames differ
+        assert torch.equal(alone, outputs(9, 1))
+        assert torch.equal(alone, outputs(4, 2))
+        assert torch.get_num_threads() == threads_before
+
+    def test_the_result_does_not_depend_on_the_batch_size(self, detector):
+        def result(batch_size):
+            recorder = Recorder()
+            evaluate_detector(
+                detector,
+                ToyLoader(EvaluationSampler(9, batch_size)),
+                recorder,
+                prepare=lambda batch: prepare_batch(batch, (64, 96)),
+                confidence=0.0,
+                nms_iou=0.5,
+                device=CPU,
+            )
+            return recorder.frames
+
+        for one, many in zip(result(1), result(9), strict=True):
+            assert one.frame == many.frame
+            assert np.array_equal(one.detections, many.detections)

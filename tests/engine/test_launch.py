@@ -1,0 +1,243 @@
+"""Several processes on one machine, over gloo; each launch takes seconds, so each test looks at many things."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from engine_toys import LENGTH, build_trainer, evaluate, ToyDetector, train_double, train_loader
+
+from easnn.engine import RunDirectory, TrainConfig, WorkerError, launch, load_checkpoint
+from easnn.utils import distributed
+from easnn.utils.errors import ConfigError, DataError, TrainingError
+
+PLAN = TrainConfig(max_epoch=2, eval_interval=2, freeze_bn=True)
+
+
+def largest_difference(a, b):
+    return max((a[name] - b[name]).abs().max().item() for name in a)
+
+
+def test_two_processes_train_as_one_does(tmp_path):
+    alone = train_double(tmp_path / "one", PLAN)
+    together = launch(train_double, (tmp_path / "two", PLAN), devices=2)
+    assert (alone[1], together[1]) == (1, 2)
+    assert together[0] == pytest.approx(alone[0], abs=1e-12)
+    one, two = (load_checkpoint(RunDirectory(tmp_path / name).latest) for name in ("one", "two"))
+    start = ToyDetector().double().state_dict()
+    assert largest_difference(one["raw_model"], start) > 1e-3
+    assert largest_difference(one["raw_model"], two["raw_model"]) < 1e-12
+    assert largest_difference(one["model"], two["model"]) < 1e-12
+    for first, second in zip(*(c["optimizer"]["state"].values() for c in (one, two)), strict=True):
+        assert largest_difference(first, second) < 1e-12
+    assert (one["optimizer"]["param_groups"], one["epoch"]) == (
+        two["optimizer"]["param_groups"],
+        two["epoch"],
+    )
+
+
+def stop_and_resume(path: Path) -> dict[str, object]:
+    """Train; train again, stopping one process in the middle; resume. Tell how much differs between processes."""
+    config = TrainConfig(max_epoch=2, eval_interval=1)
+    model = ToyDetector()
+    build_trainer(path / "whole", config, model=model).train()
+    statistics = distributed.gather_objects([model.norm.running_mean, model.norm.running_var])
+    evaluated = distributed.gather_objects(evaluate(model, length=3).to_dict())
+
+    def signalled(iteration: int) -> float:
+        if iteration == 7 and distributed.rank() == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return 0.01
+
+    code = None
+    try:
+        build_trainer(path / "run", config, schedule=signalled).train()
+    except SystemExit as stop:
+        code = stop.code
+    codes = distributed.gather_objects(code)
+    stopped = load_checkpoint(path / "run" / "latest_ckpt.pth")
+    trainer = build_trainer(path / "run", config, resume=True, schedule=lambda iteration: 0.01)
+    trainer.resume(stopped, path / "run" / "latest_ckpt.pth")
+    trainer.train()
+    build_trainer(path / "whole", config, schedule=lambda iteration: 0.01).train()
+    return {
+        "statistics_agree": all(torch.equal(a, b) for a, b in zip(*statistics, strict=True)),
+        "statistics_moved": bool(model.norm.running_mean.abs().sum() > 0),
+        "evaluations": evaluated,
+        "alone": evaluated[0] if distributed.world_size() == 1 else None,
+        "codes": codes,
+        "stopped_at": (stopped["epoch"], stopped["step"]),
+    }
+
+
+def test_processes_agree_and_a_stopped_run_goes_on_exactly(tmp_path):
+    seen = launch(stop_and_resume, (tmp_path,), devices=2)
+    assert seen["statistics_agree"]
+    assert seen["statistics_moved"]
+    assert seen["evaluations"][0] == seen["evaluations"][1]
+    assert seen["evaluations"][0]["counts"]["frames"] == 3
+    assert seen["codes"] == [143, 143]
+    assert seen["stopped_at"] == (1, 3)
+    whole, run = (load_checkpoint(RunDirectory(tmp_path / name).latest) for name in ("whole", "run"))
+    assert largest_difference(whole["raw_model"], run["raw_model"]) == 0
+    assert largest_difference(whole["model"], run["model"]) == 0
+
+
+def evaluate_few(path: Path) -> dict[str, object]:
+    """Evaluate fewer frames than there are processes, and more."""
+    torch.manual_seed(0)
+    model = ToyDetector()
+    return {length: evaluate(model, length=length).to_dict() for length in (0, 1, 7)}
+
+
+def test_the_evaluation_does_not_depend_on_the_number_of_processes(tmp_path):
+    assert launch(evaluate_few, (tmp_path,), devices=3) == evaluate_few(tmp_path)
+
+
+def fail(how: str) -> None:
+    if distributed.rank() == 1:
+        if how == "data":
+            raise DataError("File x is broken.")
+        if how == "bug":
+            raise ZeroDivisionError("a bug")
+        if how == "killed":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if how == "late":
+            time.sleep(60)
+    distributed.barrier("the next thing", timeout_s=1.0)
+    time.sleep(60)
+
+
+def test_the_error_of_a_process_is_the_error_of_the_run():
+    start = time.monotonic()
+    with pytest.raises(DataError) as error:
+        launch(fail, ("data",), devices=2)
+    assert str(error.value) == "File x is broken."
+    assert time.monotonic() - start < 50
+
+
+def test_a_fault_of_the_program_comes_with_its_traceback():
+    with pytest.raises(
+        WorkerError, match=r"(?s)^Process 1 failed:\nTraceback.*in fail\n.*ZeroDivisionError: a bug"
+    ):
+        launch(fail, ("bug",), devices=2)
+
+
+def test_a_killed_process_is_named():
+    with pytest.raises(TrainingError) as error:
+        launch(fail, ("killed",), devices=2)
+    assert str(error.value) == (
+        "Process 1 was killed (SIGKILL). SIGKILL usually means that the machine ran out of memory: use fewer "
+        "`data_num_workers` or a smaller batch (-b)."
+    )
+
+
+def test_a_process_that_does_not_come_is_named():
+    with pytest.raises(TrainingError) as error:
+        launch(fail, ("late",), devices=2)
+    assert str(error.value) == (
+        "Process 1 did not come to the next thing within 1 s, or was lost. Look at what it did: its last message, "
+        "its machine, its memory."
+    )
+
+
+def train_spoiled(path: Path) -> None:
+    """Train with a frame of the second process's first part spoilt."""
+    spoil = distributed.gather_objects(next(iter(train_loader())).indices[0])[1]
+    build_trainer(path, PLAN, train_loader=train_loader(spoil=spoil)).train()
+
+
+def test_a_loss_that_is_not_finite_names_the_process(tmp_path):
+    with pytest.raises(
+        TrainingError, match=r"^A loss .* epoch 1, step 1: process 1: total_loss nan, .*; samples toy_"
+    ):
+        launch(train_spoiled, (tmp_path,), devices=2)
+
+
+SCRIPT = """
+import sys, time
+from easnn.engine import launch
+from engine_toys import wait_for_signal
+if __name__ == "__main__":
+    launch(wait_for_signal, (sys.argv[1],), devices=2)
+"""
+
+
+def test_a_signal_to_the_launcher_reaches_every_process(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+    process = subprocess.Popen([sys.executable, script, tmp_path / "run"], env=environment)
+    run = RunDirectory(tmp_path / "run")
+    while not run.metrics.exists() and process.poll() is None:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 143
+    checkpoint = load_checkpoint(run.latest)
+    assert checkpoint["epoch"] + checkpoint["step"] > 0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"devices": 0}, "`-d` must be at least 1, but is 0."),
+        ({"dist_backend": "mpi"}, "`--dist-backend` must be nccl or gloo, but is mpi."),
+        (
+            {"num_machines": 2, "machine_rank": 2, "dist_url": "tcp://a:1"},
+            "`--machine_rank` must be 0 to 1 for 2 machines, but is 2.",
+        ),
+        (
+            {"num_machines": 2},
+            "`--dist-url` must be tcp://HOST:PORT of machine 0 for 2 machines, but is None.",
+        ),
+        (
+            {"num_machines": 2, "dist_url": "auto"},
+            "`--dist-url` must be tcp://HOST:PORT of machine 0 for 2 machines, but is auto.",
+        ),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(options, message):
+    with pytest.raises(ConfigError) as error:
+        launch(fail, ("data",), **options)
+    assert str(error.value) == message
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_nccl_without_a_gpu_is_refused():
+    with pytest.raises(ConfigError) as error:
+        launch(fail, ("data",), dist_backend="nccl")
+    assert str(error.value) == (
+        "`--dist-backend` must be gloo on a machine without a GPU, but is nccl. Leave it out."
+    )
+
+
+def test_one_process_runs_right_here():
+    assert launch(os.getpid) == os.getpid()
+
+
+def test_under_torchrun_the_process_joins_its_world(monkeypatch):
+    with torch.distributed.TCPStore("localhost", 0, is_master=True, wait_for_workers=False) as store:
+        port = store.port
+    environment = {
+        "RANK": 0,
+        "WORLD_SIZE": 1,
+        "LOCAL_RANK": 0,
+        "LOCAL_WORLD_SIZE": 1,
+        "MASTER_ADDR": "localhost",
+        "MASTER_PORT": port,
+    }
+    for name, value in environment.items():
+        monkeypatch.setenv(name, str(value))
+    assert launch(distributed.is_distributed)
+    assert not distributed.is_distributed()
+    with pytest.raises(ConfigError) as error:
+        launch(distributed.is_distributed, devices=2)
+    assert str(error.value) == (
+        "`-d` must be 1 or left out under torchrun, which started 1 processes here, but is 2."
+    )

@@ -1,0 +1,202 @@
+"""Box files of both layouts: reading by name, round trips, bad files."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from easnn.events import BOX_DTYPE, read_boxes, write_boxes
+from easnn.utils.errors import DataError
+
+BOXES = np.array(
+    [(7, 10.5, -3, 20, 30.25, 1, 5, 1), (7, 1, 2, 0, 0, 0, 2**32 - 1, 0.5), (9, 300, 200, 40, 50, 255, 0, 0)],
+    BOX_DTYPE,
+)
+NEW = np.dtype([(n, "<i8" if n == "t" else "<f4") for n in ("t", "x", "y", "w", "h")] + [("class_id", "u4")])
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "a_bbox.npy"
+
+
+@pytest.mark.parametrize(
+    ("layout", "names", "item_bytes"),
+    [
+        ("new", ("t", "x", "y", "w", "h", "class_id", "track_id", "class_confidence"), 40),
+        ("old", ("ts", "x", "y", "w", "h", "class_id", "confidence", "track_id"), 33),
+    ],
+)
+def test_what_is_written_is_read(path, layout, names, item_bytes):
+    write_boxes(path, BOXES, layout=layout)
+    stored = np.load(path)
+    assert (stored.dtype.names, stored.dtype.itemsize) == (names, item_bytes)
+    boxes = read_boxes(path)
+    assert boxes.dtype == BOX_DTYPE
+    assert np.array_equal(boxes, BOXES)
+
+
+@pytest.mark.parametrize("layout", ["new", "old"])
+def test_no_boxes(path, layout):
+    write_boxes(path, BOXES[:0], layout=layout)
+    assert (len(read_boxes(path)), read_boxes(path).dtype) == (0, BOX_DTYPE)
+
+
+@pytest.mark.parametrize("align", [False, True])
+def test_fields_are_read_by_name_in_any_order_and_type(path, align):
+    fields = [("track_id", "<i2"), ("h", "<f8"), ("ts", "<u4"), ("class_confidence", "<f2"), ("x", "<i4")]
+    stored = np.zeros(2, np.dtype([*fields, ("class_id", "u1"), ("y", ">f4"), ("w", "<f4")], align=align))
+    stored["ts"], stored["x"], stored["y"], stored["w"], stored["h"] = (
+        [8, 3],
+        [1, 2],
+        [3, 4],
+        [5, 6],
+        [7.5, 8],
+    )
+    stored["class_id"], stored["track_id"], stored["class_confidence"] = [1, 0], [-1, 4], [0.5, 1]
+    np.save(path, stored)
+    assert read_boxes(path).tolist() == [(3, 2, 4, 6, 8, 0, 4, 1), (8, 1, 3, 5, 7.5, 1, -1, 0.5)]
+
+
+def test_sorted_by_time_and_stable(path):
+    boxes = np.zeros(6, BOX_DTYPE)
+    boxes["t_us"], boxes["track_id"] = [3, 1, 3, 2, 1, 3], np.arange(6)
+    write_boxes(path, boxes)
+    assert read_boxes(path)["track_id"].tolist() == [1, 4, 3, 0, 2, 5]
+
+
+def test_published_layouts(golden: Path):
+    new = read_boxes(golden / "data/gen1/test/17-03-30_12-53-58_0_60000000_bbox.npy")
+    old = read_boxes(golden / "data/gen1/test/17-03-30_12-53-58_1_60000000_bbox.npy")
+    assert (len(new), len(old)) == (8, 16)
+    assert new[["t_us", "class_id", "track_id", "confidence"]][2].tolist() == (750_000, 1, 1, 1)
+    assert old[["t_us", "class_id", "track_id", "confidence"]][1].tolist() == (250_000, 0, 1, 1)
+    expected = np.load(golden / "data/gen1_expected.npz")
+    boxes = old[old["t_us"] == 500_000]
+    rows = np.stack([boxes[name] for name in ("x", "y", "w", "h", "class_id")], axis=1)
+    assert np.array_equal(rows, expected["boxes_xywh_cls|17-03-30_12-53-58_1_60000000_r1_a500000"])
+
+
+def test_real_boxes(real: Path):
+    boxes = read_boxes(real / "pedro_gen1_layout/train/frame0017525_bbox.npy")
+    assert boxes[:2].tolist() == [(39_982, 41, 122, 32, 88, 1, 0, 1), (39_982, 116, 132, 37, 85, 1, 0, 1)]
+
+
+def _refused(path: Path, message: str) -> None:
+    with pytest.raises(DataError, match=f"^{re.escape(message.format(path=path))}"):
+        read_boxes(path)
+
+
+def test_missing_file(path):
+    _refused(path, "Cannot read {path}: No such file or directory.")
+
+
+@pytest.mark.parametrize("content", [b"", b"no array", b"PK\x03\x04 an archive"])
+def test_not_an_array_file(path, content):
+    path.write_bytes(content)
+    _refused(path, "{path} is not a whole .npy file without Python objects: ")
+
+
+def test_every_cut_of_a_file_is_refused(path):
+    write_boxes(path, BOXES)
+    whole = path.read_bytes()
+    for size in range(len(whole)):
+        path.write_bytes(whole[:size])
+        _refused(path, "{path} is not a whole .npy file without Python objects: ")
+
+
+def test_pickled_objects_are_never_loaded(path):
+    np.save(path, np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    _refused(path, "{path} is not a whole .npy file without Python objects: ")
+
+
+def test_not_structured_or_not_one_dimensional(path):
+    np.save(path, np.zeros((3, 5), np.float32))
+    _refused(path, "{path} must hold a structured array [N] of boxes, but holds float32 [3, 5].")
+    np.save(path, np.zeros((1, 2), BOX_DTYPE))
+    _refused(path, "{path} must hold a structured array [N] of boxes, but holds ")
+
+
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        ("t x y w h class_id track_id", "t, x, y, w, h, class_id, track_id"),
+        ("ts x y w h class_id track_id class_confidence t", None),
+        ("t x y w h class_id track_id class_confidence colour", None),
+        ("a", "a"),
+    ],
+)
+def test_missing_or_unknown_fields(path, names, found):
+    np.save(path, np.zeros(1, [(name, "<f4") for name in names.split()]))
+    _refused(
+        path,
+        "The fields of {path} must be t, x, y, w, h, class_id, track_id, class_confidence or ts, x, y, w, h, class_id, "
+        f"confidence, track_id, but are {found or names.replace(' ', ', ')}.",
+    )
+
+
+def test_fields_that_are_no_numbers(path):
+    names = "t x y w h class_id track_id confidence".split()
+    np.save(path, np.zeros(1, [(name, "S4" if name == "class_id" else "<f4") for name in names]))
+    _refused(path, "The field `class_id` of {path} must hold numbers, but holds |S4.")
+    np.save(path, np.zeros(1, [(name, "<f4", (2,) if name == "x" else ()) for name in names]))
+    _refused(path, "The field `x` of {path} must hold numbers, but holds ('<f4', (2,)).")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "rule"),
+    [
+        ("x", np.nan, "must be finite"),
+        ("h", np.inf, "must be finite"),
+        ("w", -1, "must not have a negative size"),
+        ("h", -0.5, "must not have a negative size"),
+        ("t_us", -1, "must not be before 0 µs"),
+    ],
+)
+def test_bad_box_is_named_on_reading_and_writing(path, tmp_path, field, value, rule):
+    boxes = BOXES.copy()
+    boxes[field][1] = value
+    with pytest.raises(DataError, match=f"^Box 1 of {re.escape(str(path))} {rule}, but is t_us="):
+        write_boxes(path, boxes)
+    np.save(path, np.lib.recfunctions.rename_fields(boxes, {"t_us": "t"}))
+    _refused(path, f"Box 1 of {{path}} {rule}, but is t_us=")
+
+
+def test_whole_message_of_a_bad_box(path):
+    message = (
+        f"Box 2 of {path} must have a class_id of 0 to 255 in the old layout, but is t_us=9, x=300.0, y=200.0, w=40.0, "
+        "h=50.0, class_id=256, track_id=0, confidence=0.0."
+    )
+    boxes = BOXES.copy()
+    boxes["class_id"][2] = 256
+    with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
+        write_boxes(path, boxes, layout="old")
+    write_boxes(path, boxes, layout="new")
+    assert read_boxes(path)["class_id"].tolist() == [1, 0, 256]
+
+
+def test_values_that_no_layout_holds(path):
+    boxes = BOXES.copy()
+    boxes["track_id"][0] = -1
+    with pytest.raises(
+        DataError, match=r"must have a track_id of 0 to 4294967295 in the new layout, but is "
+    ):
+        write_boxes(path, boxes)
+    assert not path.exists()
+
+
+def test_damaged_bytes_never_raise_anything_else(path):
+    write_boxes(path, BOXES)
+    whole = np.frombuffer(path.read_bytes(), np.uint8)
+    rng = np.random.default_rng(0)
+    for _ in range(500):
+        damaged = whole.copy()
+        damaged[rng.integers(0, len(whole), 3)] = rng.integers(0, 256, 3)
+        path.write_bytes(damaged.tobytes())
+        try:
+            read_boxes(path)
+        except DataError:
+            continue

@@ -1,0 +1,34 @@
+"""Experiment files and commands for the tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+PUBLISHED_GEN1 = (
+    "max_epoch 30 data_num_workers 4 T 3 eval_interval 10 embedding arsnn basic_lr_per_img {lr} seed 80 "
+    "data_name gen1 data_dir DIR num_classes 2 scheduler fixed spike_attach True thresh 1 readout sum "
+    "embedding_depth 2 embedding_ksize 5 write_zero True use_spike {spike} spike_fn atan"
+)
+"""Keys of the three published training commands for Gen1."""
+
+PUBLISHED_GEN1_PAIRS = [
+    PUBLISHED_GEN1.format(lr=lr, spike=spike).split()
+    for lr, spike in [
+        ("0.000015625", "True"),
+        ("0.00001724", "full_spike"),
+        ("0.00001851", "full_spike_v2"),
+    ]
+]
+
+
+def write_experiment(folder: Path, body: str, *, name: str = "mine", before: str = "") -> Path:
+    """Write an experiment file whose ``__init__`` goes on with ``body``."""
+    path = folder / f"{name}.py"
+    path.write_text(
+        f"from easnn.exp import EventExp\n{before}\n\n"
+        "class Exp(EventExp):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        f"        {body}\n"
+    )
+    return path

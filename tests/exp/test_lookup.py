@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from experiments import write_experiment
+
+from easnn.exp import experiment_names, get_exp
+from easnn.utils.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    ("name", "depth", "width", "max_epoch"),
+    [("e-yolox-s", 0.33, 0.5, 60), ("e-yolox-m", 0.67, 0.75, 300), ("e-yolox-l", 1.0, 1.0, 300)],
+)
+def test_named_experiments(name: str, depth: float, width: float, max_epoch: int) -> None:
+    exp = get_exp(exp_name=name)
+    assert (exp.depth, exp.width, exp.max_epoch) == (depth, width, max_epoch)
+    assert exp.exp_name == name.replace("-", "_")
+
+
+@pytest.mark.parametrize("name", experiment_names())
+def test_every_named_experiment_is_valid(name: str) -> None:
+    get_exp(exp_name=name).validate()
+
+
+def test_a_name_is_found_with_underscores_too() -> None:
+    assert get_exp(exp_name="e_yolox_s").depth == 0.33
+
+
+@pytest.mark.parametrize("name", ["../e-yolox-s", "default/e-yolox-s", "e-yolox-s.py", ""])
+def test_a_name_is_no_path(name: str) -> None:
+    with pytest.raises(ConfigError, match=r"^Unknown experiment `"):
+        get_exp(exp_name=name)
+
+
+def test_unknown_name_lists_the_known_ones() -> None:
+    with pytest.raises(ConfigError) as error:
+        get_exp(exp_name="e-yolo-s")
+    assert str(error.value) == (
+        "Unknown experiment `e-yolo-s`. Did you mean `e-yolox-s`? The names are e-yolox-demo, e-yolox-l, "
+        "e-yolox-m, e-yolox-s; another experiment is given as a file (-f)."
+    )
+
+
+@pytest.mark.parametrize("arguments", [{}, {"exp_file": "a.py", "exp_name": "e-yolox-s"}])
+def test_exactly_one_of_name_and_file(arguments: dict[str, str]) -> None:
+    with pytest.raises(ConfigError) as error:
+        get_exp(**arguments)
+    assert str(error.value) == (
+        "Give either the name of an experiment (-n) or an experiment file (-f). The names are e-yolox-demo, "
+        "e-yolox-l, e-yolox-m, e-yolox-s."
+    )
+
+
+def test_a_file_is_named_after_itself(tmp_path: Path) -> None:
+    exp = get_exp(exp_file=write_experiment(tmp_path, "self.depth = 0.5", name="my_run"))
+    assert (exp.depth, exp.exp_name) == (0.5, "my_run")
+
+
+def test_a_file_may_choose_its_name(tmp_path: Path) -> None:
+    exp = get_exp(exp_file=write_experiment(tmp_path, "self.exp_name = 'chosen'"))
+    assert exp.exp_name == "chosen"
+
+
+def test_files_of_the_same_name_do_not_mix(tmp_path: Path) -> None:
+    folders = [tmp_path / "a", tmp_path / "b"]
+    for folder, depth in zip(folders, (0.5, 0.75), strict=True):
+        folder.mkdir()
+        write_experiment(folder, f"self.depth = {depth}")
+    experiments = [get_exp(exp_file=folder / "mine.py") for folder in folders]
+    assert [exp.depth for exp in experiments] == [0.5, 0.75]
+
+
+def test_a_wrong_key_in_a_file_is_located(tmp_path: Path) -> None:
+    path = write_experiment(tmp_path, "self.embeding = 'arsnn'")
+    with pytest.raises(ConfigError) as error:
+        get_exp(exp_file=path)
+    assert str(error.value) == f"{path}, line 7: Unknown key `embeding`. Did you mean `embedding`?"
+
+
+def test_a_wrong_value_in_a_file_is_located(tmp_path: Path) -> None:
+    path = write_experiment(tmp_path, "self.T = '3'")
+    with pytest.raises(ConfigError) as error:
+        get_exp(exp_file=path)
+    assert str(error.value) == f"{path}, line 7: `T` must be a whole number ≥ 1, but is '3'."
+
+
+def test_an_error_in_a_file_is_raised_as_it_is(tmp_path: Path) -> None:
+    path = write_experiment(tmp_path, "self.depth = 1 / 0")
+    with pytest.raises(ZeroDivisionError) as error:
+        get_exp(exp_file=path)
+    assert error.traceback[-1].path == path
+    assert error.traceback[-1].lineno == 6  # counted from 0
+
+
+def test_an_import_that_fails_in_a_file_is_raised_as_it_is(tmp_path: Path) -> None:
+    path = write_experiment(tmp_path, "pass", before="import no_such_module")
+    with pytest.raises(ModuleNotFoundError, match="no_such_module"):
+        get_exp(exp_file=path)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [("x = 1\n", "defines no `Exp`"), ("class Exp:\n    pass\n", "its `Exp` is something else")],
+)
+def test_a_file_without_an_experiment_is_refused(tmp_path: Path, text: str, found: str) -> None:
+    path = tmp_path / "empty.py"
+    path.write_text(text)
+    with pytest.raises(ConfigError) as error:
+        get_exp(exp_file=path)
+    assert str(error.value) == f"Experiment file {path} must define `class Exp(EventExp)`, but {found}."
+
+
+def test_a_missing_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError) as error:
+        get_exp(exp_file="exps/mine.py")
+    assert str(error.value) == (
+        f"Experiment file exps/mine.py must be a Python file, but there is none in {tmp_path}."
+    )

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import pytest
+from experiments import PUBLISHED_GEN1_PAIRS
+
+from easnn.exp import EventExp, get_exp
+from easnn.utils.errors import ConfigError
+
+
+def experiment(words: str) -> EventExp:
+    exp = EventExp()
+    exp.merge(words.split())
+    return exp
+
+
+@pytest.mark.parametrize("pairs", PUBLISHED_GEN1_PAIRS, ids=["s", "m", "l"])
+def test_published_gen1_commands_are_valid(pairs: list[str]) -> None:
+    exp = get_exp(exp_name="e-yolox-s")
+    exp.merge(pairs)
+    exp.validate()
+    assert exp.notices() == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "",
+        "use_spike True T 3",
+        "use_spike True T 3 Ts 3 embedding arsnn",
+        "embedding arsnn T 3",
+        "aggregation sum",
+        "warmup_epochs 100 no_aug_epochs 200",
+        "scheduler multistep milestones 20,25",
+    ],
+)
+def test_valid_combinations(words: str) -> None:
+    experiment(words).validate()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("use_spike True T 3 Ts 2 embedding arsnn", "`Ts` must be 1 or `T` (3), but is 2."),
+        (
+            "Ts 3 T 3 embedding arsnn",
+            "`Ts` must be 1 for a detector that does not spike, but is 3.",
+        ),
+        ("use_spike True T 5 Ts 5 embedding arsnn", "`Ts` must be at most `Tm` (4), but is 5."),
+        (
+            "use_spike True T 3 Ts 3 embedding snn",
+            "`Ts` must be 1 for the embedding `snn`, but is 3.",
+        ),
+        (
+            "embedding rsnn readout avg",
+            "`readout` must be sum or last for the embedding `rsnn`, but is avg.",
+        ),
+        (
+            "warmup_epochs 200 no_aug_epochs 101",
+            "`warmup_epochs` (200) and `no_aug_epochs` (101) must fit into `max_epoch` (300) together.",
+        ),
+        (
+            "scheduler multistep",
+            "`scheduler` multistep needs `milestones`: the epochs at which the learning rate falls.",
+        ),
+        (
+            "aggregation sum embedding arsnn",
+            "`Tm` must be 1 for `aggregation` sum, which gives one slice, but is 4. "
+            "`aggregation` micro_sum gives `Tm` slices.",
+        ),
+        ("train_splits ()", "`train_splits` must name one or more splits, each once, but is ()."),
+        (
+            "train_splits train,val,train",
+            "`train_splits` must name one or more splits, each once, but is train,val,train.",
+        ),
+    ],
+)
+def test_invalid_combinations(words: str, message: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        experiment(words).validate()
+    assert str(error.value) == message
+
+
+def test_notices() -> None:
+    assert experiment("abs split train_splits train,val").notices() == [
+        "`abs` split does nothing; it never did anything in the published code either.",
+        "`eval_split` val is trained on: its AP says nothing about new data.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            "data_name n-caltech",
+            "`data_name` must be one of gen1, synthetic, the datasets that this version reads, "
+            "but is n-caltech.",
+        ),
+        (
+            "data_name gen1 aggregation voxel_grid",
+            "`aggregation` must be micro_sum or sum in this version, but is voxel_grid.",
+        ),
+        (
+            "data_name gen1 measure timesurface",
+            "`measure` must be count in this version, but is timesurface.",
+        ),
+        ("data_name gen1 speed_aug True", "`speed_aug` must be False in this version, but is True."),
+    ],
+)
+def test_what_this_version_does_not_have_is_refused_when_the_dataset_is_built(
+    words: str, message: str
+) -> None:
+    exp = experiment(words)
+    exp.validate()
+    with pytest.raises(ConfigError) as error:
+        exp.get_dataset(["train"])
+    assert str(error.value) == message
