@@ -31,8 +31,8 @@ CHUNK_US = 10_000_000
 """How much of a recording is looked at together for its extent."""
 
 DESCRIPTION = """\
-Detects objects in sliding windows of a recording, as long as those that the checkpoint was trained on. Writes a
-clip, a few sheets (events, what the sampler wrote, labels, detections) and all detections as JSON."""
+Detects objects in sliding windows of a recording, as long as those that the checkpoint was trained on.
+Writes a clip, a few sheets (events, what the sampler wrote, labels, detections) and all detections as JSON."""
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -165,7 +165,7 @@ def summary(scene: Scene, report: RecordingReport) -> str:
         ("recording", scene.recording.path),
         ("sensor", f"{width} x {height} pixels"),
         ("labels", "none" if scene.labels is None else f"{len(scene.labels)} boxes"),
-        ("windows", len(report.windows)),
+        ("windows", f"{len(report.windows)}, each {_length(scene.spec)}"),
         ("ms per window", f"{sum(report.ms_per_window.values()):.1f} ({parts})"),
         ("files", "\n".join(map(str, report.files))),
     ]
@@ -181,6 +181,10 @@ def summary(scene: Scene, report: RecordingReport) -> str:
     return f"{tabulate(about, tablefmt='plain')}\n\n{found if classes else 'Nothing was detected.'}"
 
 
+def _length(spec: FrameSpec) -> str:
+    return f"{-spec.window_ms} ms" if spec.window_ms else "the whole recording"
+
+
 def _extent_hw(recording: DatRecording) -> tuple[int, int]:
     """Return the height and width that all events need, and say so."""
     starts = range(recording.first_us, recording.last_us + 1, CHUNK_US)
@@ -188,8 +192,8 @@ def _extent_hw(recording: DatRecording) -> tuple[int, int]:
     last_y, last_x = np.max([(c["y"].max(), c["x"].max()) for c in chunks if len(c)], axis=0)
     hw = int(last_y) + 1, int(last_x) + 1
     logger.info(
-        "{} does not tell the size of its sensor; its events need {}x{} pixels (height x width), which is taken "
-        "for it. Give --sensor-size if it is larger.",
+        "{} does not tell the size of its sensor; its events need {}x{} pixels (height x width), which is "
+        "taken for it. Give --sensor-size if it is larger.",
         recording.path,
         *hw,
     )

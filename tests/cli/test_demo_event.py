@@ -11,7 +11,7 @@ from PIL import Image
 from easnn.cli.demo_event import main
 from easnn.engine import save_checkpoint
 from easnn.engine.checkpoint import KEYS
-from easnn.events import BOX_DTYPE, pack_events, write_boxes, write_dat
+from easnn.events import BOX_DTYPE, open_dat, pack_events, write_boxes, write_dat
 from easnn.exp import ExperimentRecord, get_exp
 
 SENSOR_HW = (24, 40)
@@ -19,12 +19,11 @@ SENSOR_HW = (24, 40)
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The checkpoint of a run with a tiny network that was not trained; it finds everything everywhere."""
+    """The checkpoint of a tiny network that was not trained: every score is about 0.0001."""
     experiment = get_exp(exp_name="e-yolox-demo")
     experiment.merge(["width", "0.125", "T", "1", "test_size", "64,64", "data_dir", "nowhere"])
     torch.manual_seed(0)
     model = experiment.get_model()
-    torch.nn.init.constant_(model.get_parameter("head.objectness.0.bias"), 5.0)
     contents = dict.fromkeys(KEYS) | {
         "model": dict(model.state_dict()),
         "experiment": ExperimentRecord.of(experiment).plain(),
@@ -46,3 +45,167 @@ def recording(tmp_path: Path) -> Path:
     write_dat(path, events, sensor_hw=SENSOR_HW)
     write_boxes(tmp_path / "street_bbox.npy", box)
     return path
+
+
+def run(checkpoint: Path, recording: Path, output: Path, *options: str) -> int:
+    return main(["-c", str(checkpoint), str(recording), "-o", str(output), *options])
+
+
+def test_a_labelled_recording(
+    checkpoint: Path, recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert run(checkpoint, recording, out, "--conf", "0", "--nms", "0") == 0
+    files = [out / name for name in ("sheet_street_1250ms.png", "clip_street.gif", "detections.json")]
+    assert sorted(out.iterdir()) == sorted(files)
+    windows = json.loads(files[2].read_text())["windows"]
+    assert [window["time_us"] for window in windows] == list(range(1_050_000, 1_400_001, 50_000))
+    found = [d for window in windows for d in window["detections"]]
+    assert {d["class"] for d in found} <= {"car", "pedestrian"}
+    with Image.open(files[1]) as clip:
+        assert clip.n_frames == 8
+        assert clip.info["duration"] == 50
+    printed = capsys.readouterr().out
+    for text in ("40 x 24 pixels", "1 boxes", *map(str, files)):
+        assert text in printed
+    cars = sum(d["class"] == "car" for d in found)
+    assert [line.split()[1] for line in printed.splitlines() if line.startswith("car ")] == [str(cars)] * (
+        cars > 0
+    )
+
+
+def test_an_unlabelled_part_as_mp4(
+    checkpoint: Path, recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "street_bbox.npy").unlink()
+    out = tmp_path / "out"
+    options = ["--start", "0.1", "--duration", "0.2", "--step-ms", "100", "--format", "mp4", "--sheets", "2"]
+    assert run(checkpoint, recording, out, *options) == 0
+    assert sorted(file.name for file in out.iterdir()) == [
+        "clip_street.mp4",
+        "detections.json",
+        "sheet_street_1200ms.png",
+        "sheet_street_1300ms.png",
+    ]
+    printed = capsys.readouterr().out
+    assert "none" in printed
+    assert "Nothing was detected." in printed
+
+
+def test_files_go_beside_the_checkpoint(checkpoint: Path, recording: Path) -> None:
+    assert main(["-c", str(checkpoint), str(recording), "--sheets", "0"]) == 0
+    files = sorted(file.name for file in (checkpoint.parent / "pictures" / "street").iterdir())
+    assert files == ["clip_street.gif", "detections.json"]
+
+
+def test_a_header_without_geometry(
+    checkpoint: Path, recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bare = tmp_path / "bare.dat"
+    write_dat(bare, open_dat(recording).events())
+    assert run(checkpoint, bare, tmp_path / "out") == 0
+    printed = capsys.readouterr()
+    assert "40 x 24 pixels" in printed.out
+    assert (
+        f"{bare} does not tell the size of its sensor; its events need 24x40 pixels (height x width), which "
+        "is taken for it. Give --sensor-size if it is larger."
+    ) in printed.err
+    assert run(checkpoint, bare, tmp_path / "out", "--sensor-size", "30x50") == 0
+    assert "50 x 30 pixels" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--start", "0.4"], "`--start` must be within the 0.399 s of {recording}, but is 0.4."),
+        (
+            ["--sensor-size", "24x39"],
+            "Event 79 of {recording} must lie inside the sensor, 39×24 pixels, but is t_us=1079000, x=39, y=7, p=1.",
+        ),
+    ],
+)
+def test_options_that_do_not_fit_the_recording(
+    checkpoint: Path,
+    recording: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    options: list[str],
+    message: str,
+) -> None:
+    assert run(checkpoint, recording, tmp_path / "out", *options) == 1
+    assert capsys.readouterr().err == f"error: {message.format(recording=recording)}\n"
+
+
+def test_recordings_that_are_none(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "street_td.dat"
+    for content, message in (
+        (None, f"Cannot read {path}: No such file or directory."),
+        (b"", f"{path} is empty (0 bytes). Copy or record it again."),
+        (
+            b"% Data file\n",
+            f"{path} ends after its header: no event type, no event. Copy or record it again.",
+        ),
+    ):
+        if content is not None:
+            path.write_bytes(content)
+        assert run(checkpoint, path, tmp_path / "out") == 1
+        assert capsys.readouterr().err == f"error: {message}\n"
+        assert not (tmp_path / "out").exists()
+
+
+def test_checkpoints_that_are_none(
+    recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "ckpt.pth"
+    for content, message in (
+        (None, f"Checkpoint {path} does not exist. Check the path given with -c."),
+        (
+            b"nonsense",
+            f"{path} (8 bytes) is truncated or not a checkpoint. Copy it again, or take another one.",
+        ),
+    ):
+        if content is not None:
+            path.write_bytes(content)
+        assert run(path, recording, tmp_path / "out") == 1
+        assert capsys.readouterr().err == f"error: {message}\n"
+
+
+def test_a_folder_that_cannot_be_written(
+    checkpoint: Path, recording: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(checkpoint, recording, recording / "out") == 1
+    assert capsys.readouterr().err == (
+        f"error: Cannot write to directory {recording / 'out'}: Not a directory. Choose another directory or "
+        "free it.\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--conf", "1.5", "must be between 0 and 1, but is '1.5'"),
+        ("--step-ms", "0", "must be a number above 0, but is '0'"),
+        ("--start", "-1", "must be a number that is not negative, but is '-1'"),
+        ("--duration", "soon", "must be a number above 0, but is 'soon'"),
+        ("--sensor-size", "240,304", "must be height x width in pixels, like 240x304, but is '240,304'"),
+    ],
+)
+def test_values_that_are_none(
+    option: str, value: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["-c", "x", "y", option, value])
+    assert stop.value.code == 2
+    assert capsys.readouterr().err.endswith(f"error: argument {option}: {message}\n")
+
+
+def test_real_recordings(checkpoint: Path, real: Path, tmp_path: Path) -> None:
+    for path in (
+        real / "atis_street" / "atis_street_td.dat",
+        real / "pedro_gen1_layout" / "val" / "frame0000009_td.dat",
+        real / "ncars_dat" / "obj_004211_td.dat",
+    ):
+        assert run(checkpoint, path, tmp_path / path.stem, "--duration", "0.1", "--sheets", "1") == 0
+        assert len(list((tmp_path / path.stem).iterdir())) == 3

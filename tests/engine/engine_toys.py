@@ -99,9 +99,10 @@ def train_loader(spoil: int | None = None) -> ToyLoader:
 
 def evaluate(model: nn.Module, length: int = 5, batch_size: int = 2) -> EvaluationResult:
     sampler = EvaluationSampler(length, batch_size, rank=rank(), world_size=world_size())
+    prepare_as = prepare_double if model.head.weight.dtype == torch.double else prepare
     evaluator = build_evaluator("coco", ["car", "pedestrian"], split="val", sensor_hw=SENSOR_HW)
     return evaluate_detector(
-        model, ToyLoader(sampler), evaluator, prepare=prepare, confidence=0.01, nms_iou=0.5, device=CPU
+        model, ToyLoader(sampler), evaluator, prepare=prepare_as, confidence=0.01, nms_iou=0.5, device=CPU
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from engine_toys import LENGTH, build_trainer, evaluate, ToyDetector, train_double, train_loader
+from engine_toys import ToyDetector, build_trainer, evaluate, train_double, train_loader
 
 from easnn.engine import RunDirectory, TrainConfig, WorkerError, launch, load_checkpoint
 from easnn.utils import distributed
@@ -43,12 +44,10 @@ def test_two_processes_train_as_one_does(tmp_path):
 
 
 def stop_and_resume(path: Path) -> dict[str, object]:
-    """Train; train again, stopping one process in the middle; resume. Tell how much differs between processes."""
+    """Train; train again, stopping one process in the middle; resume. Tell what the processes saw."""
     config = TrainConfig(max_epoch=2, eval_interval=1)
     model = ToyDetector()
-    build_trainer(path / "whole", config, model=model).train()
-    statistics = distributed.gather_objects([model.norm.running_mean, model.norm.running_var])
-    evaluated = distributed.gather_objects(evaluate(model, length=3).to_dict())
+    build_trainer(path / "whole", config, model=model, schedule=lambda iteration: 0.01).train()
 
     def signalled(iteration: int) -> float:
         if iteration == 7 and distributed.rank() == 1:
@@ -60,28 +59,24 @@ def stop_and_resume(path: Path) -> dict[str, object]:
         build_trainer(path / "run", config, schedule=signalled).train()
     except SystemExit as stop:
         code = stop.code
-    codes = distributed.gather_objects(code)
-    stopped = load_checkpoint(path / "run" / "latest_ckpt.pth")
+    latest = RunDirectory(path / "run").latest
+    stopped = load_checkpoint(latest)
     trainer = build_trainer(path / "run", config, resume=True, schedule=lambda iteration: 0.01)
-    trainer.resume(stopped, path / "run" / "latest_ckpt.pth")
+    trainer.resume(stopped, latest)
     trainer.train()
-    build_trainer(path / "whole", config, schedule=lambda iteration: 0.01).train()
     return {
-        "statistics_agree": all(torch.equal(a, b) for a, b in zip(*statistics, strict=True)),
-        "statistics_moved": bool(model.norm.running_mean.abs().sum() > 0),
-        "evaluations": evaluated,
-        "alone": evaluated[0] if distributed.world_size() == 1 else None,
-        "codes": codes,
+        "statistics": distributed.gather_objects(model.norm.running_mean.tolist()),
+        "results": distributed.gather_objects(evaluate(model, length=3).to_dict()),
+        "codes": distributed.gather_objects(code),
         "stopped_at": (stopped["epoch"], stopped["step"]),
     }
 
 
 def test_processes_agree_and_a_stopped_run_goes_on_exactly(tmp_path):
     seen = launch(stop_and_resume, (tmp_path,), devices=2)
-    assert seen["statistics_agree"]
-    assert seen["statistics_moved"]
-    assert seen["evaluations"][0] == seen["evaluations"][1]
-    assert seen["evaluations"][0]["counts"]["frames"] == 3
+    assert seen["statistics"][0] == seen["statistics"][1] != [0.0, 0.0, 0.0]
+    assert seen["results"][0] == seen["results"][1]
+    assert seen["results"][0]["counts"]["frames"] == 3
     assert seen["codes"] == [143, 143]
     assert seen["stopped_at"] == (1, 3)
     whole, run = (load_checkpoint(RunDirectory(tmp_path / name).latest) for name in ("whole", "run"))
@@ -89,15 +84,15 @@ def test_processes_agree_and_a_stopped_run_goes_on_exactly(tmp_path):
     assert largest_difference(whole["model"], run["model"]) == 0
 
 
-def evaluate_few(path: Path) -> dict[str, object]:
+def evaluate_few() -> dict[int, object]:
     """Evaluate fewer frames than there are processes, and more."""
     torch.manual_seed(0)
     model = ToyDetector()
     return {length: evaluate(model, length=length).to_dict() for length in (0, 1, 7)}
 
 
-def test_the_evaluation_does_not_depend_on_the_number_of_processes(tmp_path):
-    assert launch(evaluate_few, (tmp_path,), devices=3) == evaluate_few(tmp_path)
+def test_the_evaluation_does_not_depend_on_the_number_of_processes():
+    assert launch(evaluate_few, devices=3) == evaluate_few()
 
 
 def fail(how: str) -> None:
@@ -222,8 +217,9 @@ def test_one_process_runs_right_here():
 
 
 def test_under_torchrun_the_process_joins_its_world(monkeypatch):
-    with torch.distributed.TCPStore("localhost", 0, is_master=True, wait_for_workers=False) as store:
-        port = store.port
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
     environment = {
         "RANK": 0,
         "WORLD_SIZE": 1,

@@ -161,16 +161,16 @@ def test_event_outside_the_sensor_is_found_when_it_is_read(tmp_path, x, y):
             0,
             0,
             0,
-            "Event 1 of {path} must come less than 2³¹ µs (35 min) after the one before it, or before 2³² µs if "
-            "it is the first, since DAT keeps 32 bits of the time, but is t_us=4294967299, x=0, y=0, p=0.",
+            "Event 1 of {path} must come less than 2³¹ µs (35 min) after the one before it, or before 2³² µs "
+            "if it is the first, since DAT keeps 32 bits of the time, but is t_us=4294967299, x=0, y=0, p=0.",
         ),
         (
             [2**32, 2**32 + 3, 2**32 + 4],
             0,
             0,
             0,
-            "Event 0 of {path} must come less than 2³¹ µs (35 min) after the one before it, or before 2³² µs if "
-            "it is the first, since DAT keeps 32 bits of the time, but is t_us=4294967296, x=0, y=0, p=0.",
+            "Event 0 of {path} must come less than 2³¹ µs (35 min) after the one before it, or before 2³² µs "
+            "if it is the first, since DAT keeps 32 bits of the time, but is t_us=4294967296, x=0, y=0, p=0.",
         ),
     ],
 )

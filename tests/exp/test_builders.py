@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from easnn.exp import EventExp, get_exp
+from easnn.exp.event_exp import CHECKOUT
+
+
+def tiny() -> EventExp:
+    exp = get_exp(exp_name="e-yolox-demo")
+    exp.merge("width 0.125 input_size 32,64 test_size 64,64".split())
+    return exp
+
+
+def test_the_python_interface() -> None:
+    exp = get_exp(exp_name="e-yolox-s")
+    exp.merge("use_spike True T 3 Ts 3 embedding arsnn width 0.125 num_classes 2".split())
+    model = exp.get_model()
+    events = torch.randint(0, 3, (2, 1, 4, 2, 32, 64)).float()
+    targets = torch.zeros(2, 5, 5)
+    targets[0, 0] = torch.tensor([1.0, 16.0, 16.0, 20.0, 20.0])
+
+    losses = model(events, targets)
+    assert set(losses) == {"total_loss", "iou_loss", "l1_loss", "conf_loss", "cls_loss", "num_fg"}
+    losses["total_loss"].backward()
+
+    model.eval()
+    with torch.inference_mode():
+        assert model(events).shape == (2, 4 * 8 + 2 * 4 + 1 * 2, 5 + 2)
+        assert model.embedding(events).shape == (3, 2, 2, 32, 64)
+
+
+def test_the_network_is_what_the_keys_say() -> None:
+    exp = EventExp()
+    exp.merge(
+        "num_classes 3 depth 0.33 width 0.25 act relu use_spike full_spike spike_fn patan alpha 1.5 T 3 stem conv "
+        "embedding arsnn embedding_depth 2 embedding_ksize 5 Tm 5 Ts 3 thresh 0.9 reset None decay 0.25 "
+        "readout last spike_attach True write_zero True abs True norm bn".split()
+    )
+    config = exp.detector_config()
+    assert repr(config) == (
+        "DetectorConfig(num_classes=3, depth=0.33, width=0.25, act='relu', "
+        "spike_mode=<SpikeMode.FULL: 'full_spike'>, surrogate='patan', alpha=1.5, T=3, stem='conv', "
+        "embedding=EmbeddingConfig(kind='arsnn', depth=2, kernel_size=5, Tm=5, Ts=3, threshold=0.9, "
+        "reset=None, decay=0.25, readout='last', spike_attach=True, write_zero=True, abs=True, norm='bn', "
+        "in_channels=2))"
+    )
+
+
+def test_abs_split_builds_the_same_network_as_no_abs() -> None:
+    exp = EventExp()
+    exp.merge(["abs", "split"])
+    assert exp.detector_config() == EventExp().detector_config()
+
+
+def test_learning_rates_follow_the_batch_size() -> None:
+    exp = tiny()
+    exp.merge("basic_lr_per_img 0.001 emb_lr 0.002 optimizer SGD momentum 0.8 weight_decay 0.1".split())
+    optimizer = exp.get_optimizer(exp.get_model(), batch_size=8)
+    scales = {group["name"]: group["lr_scale"] for group in optimizer.param_groups}
+    assert scales.pop("embedding") == pytest.approx(0.002 / 0.008)
+    assert set(scales.values()) == {1.0}
+    assert optimizer.param_groups[0]["momentum"] == 0.8
+    assert exp.get_schedule(batch_size=8, steps_per_epoch=3)(2) == pytest.approx(0.008)
+
+
+def test_data_is_looked_for_here_and_then_in_the_checkout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    exp = EventExp()
+    exp.data_dir = "exps"
+    assert exp.data_root() == CHECKOUT / "exps"
+    (tmp_path / "exps").mkdir()
+    assert exp.data_root() == Path("exps")
+    exp.data_dir = "/nowhere"
+    assert exp.data_root() == Path("/nowhere")
+
+
+def test_the_default_folder_is_named_after_the_dataset() -> None:
+    exp = EventExp()
+    exp.data_name = "gen1"
+    assert exp.data_root().parts[-2:] == ("datasets", "gen1")
