@@ -35,8 +35,8 @@ def draw_boxes(
         boxes_xywh: boxes [N,4] (left, top, width, height) in sensor pixels; they may leave the picture.
         class_ids: class of each box [N]. One that ``class_names`` does not reach is labelled by its number.
         class_names: names by class.
-        scores: confidence of each box [N], written behind its class; the surest box lies on top. None for
-            ground truth.
+        scores: confidence of each box [N], written behind its class; the surest box lies on top, or without
+            scores the first.
         scale: picture pixels per sensor pixel.
 
     Returns:
@@ -47,14 +47,15 @@ def draw_boxes(
     result = picture.copy()
     for i in surest_first[::-1]:
         _outline(result, areas[i], class_colour(int(class_ids[i])))
-    labels: list[Area] = []
+    chips: list[tuple[Picture, Area]] = []
     for i in surest_first:
         name = class_label(int(class_ids[i]), class_names)
-        chip = _chip(
-            name if scores is None else f"{name} {scores[i]:.2f}", int(class_ids[i]), picture.shape[1]
-        )
-        labels.append(_free_place(areas[i], chip.shape[:2], picture.shape[:2], labels))
-        result = paste(result, chip, labels[-1][:2])
+        text = name if scores is None else f"{name} {scores[i]:.2f}"
+        chip = _chip(text, int(class_ids[i]), picture.shape[1])
+        taken = [place for _, place in chips]
+        chips.append((chip, _free_place(areas[i], chip.shape[:2], picture.shape[:2], taken)))
+    for chip, place in reversed(chips):
+        result = paste(result, chip, place[:2])
     return result
 
 

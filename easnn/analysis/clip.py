@@ -69,7 +69,7 @@ def write_clip(path: Path, frames: Iterable[Picture], fps: float) -> None:
     """Write frames as an endless GIF or as an MP4, as the ending of ``path`` says.
 
     A GIF counts time in hundredths of a second and shows a frame for at least :data:`SHORTEST_GIF_FRAME_MS`.
-    Frames are consumed one by one, so that a long clip needs little memory.
+    While it is written it is held in memory, a byte per pixel and frame; an MP4 is not.
 
     Args:
         path: file to write, ``.gif`` or ``.mp4``.

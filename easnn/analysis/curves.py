@@ -119,6 +119,8 @@ def _draw(
     axes.set_axisbelow(True)
     axes.spines[:].set_color(as_hex(GRID))
     axes.set_ylim(bottom=0)
+    if not records:
+        axes.set(xticks=[], yticks=[])
     if len(curves) > 1:
         axes.legend(frameon=False, labelcolor=as_hex(INK))
 

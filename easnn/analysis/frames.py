@@ -10,10 +10,10 @@ import numpy.typing as npt
 from easnn.analysis.canvas import Picture
 from easnn.analysis.palette import BACKGROUND, OFF, ON, Colour
 
-EVENT_OPACITY = 0.5
-"""Part of the still visible ground that one more event covers: the first is plain, the fifth hardly shows."""
+EVENT_OPACITY = 0.4
+"""Part of the still visible ground that one more event covers: the first is plain, the tenth hardly shows."""
 
-FULL_PERCENTILE = 99.5
+FULL_PERCENTILE = 98
 """Percentile of a sampler frame's values that is drawn at full strength."""
 
 
@@ -38,8 +38,8 @@ def draw_embedding(frame: npt.NDArray[Any]) -> Picture:
     """Draw one frame that the sampler wrote for the detector.
 
     Its values have no unit, and an arbitrary offset where nothing happens. So each channel is taken relative
-    to its median; the strength of its colour is the distance from it, full at :data:`FULL_PERCENTILE` of the
-    distances that are not zero.
+    to its median. The strength of its colour is the square root of the distance from it, because a few values
+    are many times as large as the rest; it is full at :data:`FULL_PERCENTILE` of the distances above zero.
 
     Args:
         frame: what the sampler wrote [C,H,W]; the two channels have the colours of OFF and ON events. One
@@ -48,11 +48,22 @@ def draw_embedding(frame: npt.NDArray[Any]) -> Picture:
     Returns:
         The picture [H,W,3].
     """
-    off, on = (np.abs(v) for v in _polarities(frame - np.median(frame, axis=(1, 2), keepdims=True)))
+    off, on = (np.abs(v) for v in _polarities(_departure(frame)))
     distances = np.maximum(off, on)
     distances = distances[distances > 0]
     full = np.percentile(distances, FULL_PERCENTILE) if distances.size else 1.0
-    return _shine(np.minimum(off / full, 1), np.minimum(on / full, 1))
+    return _shine(np.sqrt(np.minimum(off / full, 1)), np.sqrt(np.minimum(on / full, 1)))
+
+
+def written_share(frame: npt.NDArray[Any]) -> float:
+    """Return the share of the pixels in which what the sampler wrote [C,H,W] departs from its median."""
+    return float(_departure(frame).any(axis=0).mean())
+
+
+def _departure(frame: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return how far each value is from the median of its channel, [C,H,W]."""
+    departure: npt.NDArray[Any] = frame - np.median(frame, axis=(1, 2), keepdims=True)
+    return departure
 
 
 def _polarities(frame: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:

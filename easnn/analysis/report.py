@@ -22,7 +22,7 @@ from easnn.data import DetectionDataset, Gen1Dataset
 from easnn.events import open_dat, read_boxes
 from easnn.models import EventDetector
 from easnn.ops.resample import Interpolation
-from easnn.utils.files import make_directory, write_json
+from easnn.utils.files import make_directory
 from easnn.utils.logging import on_terminal
 from easnn.utils.meters import Stopwatch
 
@@ -39,10 +39,11 @@ class RecordingReport:
     """What was found in a recording, and where the files are.
 
     Attributes:
-        windows: for each window of the clip ``time_us``, its end, and ``detections``, each with ``class``,
-            ``class_id``, ``score``, ``x``, ``y``, ``w``, ``h`` (top-left corner and size in sensor pixels).
+        windows: plain values: for each window of the clip ``time_us``, its end, and ``detections``, each with
+            ``class``, ``class_id``, ``score``, ``x``, ``y``, ``w``, ``h`` (top-left corner and size in sensor
+            pixels).
         ms_per_window: mean time for each named part of the work.
-        files: what was written.
+        files: the pictures.
     """
 
     windows: list[dict[str, Any]]
@@ -121,7 +122,7 @@ def write_recording_pictures(
     sheets: int = 4,
     clip_format: ClipFormat = "gif",
 ) -> RecordingReport:
-    """Detect objects in the sliding windows of a recording; write sheets, a clip and the detections as JSON.
+    """Detect objects in the sliding windows of a recording; write sheets and a clip.
 
     The sheets show labelled moments if there are any, else moments of the clip, spread evenly.
 
@@ -142,7 +143,7 @@ def write_recording_pictures(
     """
     make_directory(directory)
     moments = scene.moments(start_us, end_us, step_us)
-    sheet_times = scene.label_times_us(start_us, end_us) or moments
+    sheet_times = scene.label_times_us(start_us, moments[-1]) or moments
     chosen = [sheet_times[n] for n in _spread(len(sheet_times), sheets)]
     files = [_write_sheet(directory, _view(observer, scene, time_us, 1), class_names) for time_us in chosen]
 
@@ -162,10 +163,8 @@ def write_recording_pictures(
 
     clip = directory / f"clip_{_file_name(scene.name)}.{clip_format}"
     write_clip(clip, frames(), fps=1e6 / step_us)
-    detections = directory / "detections.json"
-    write_json(detections, {"recording": str(scene.recording.path), "windows": windows})
     ms_per_window = {part: 1000 * s / len(windows) for part, s in stopwatch.seconds.items()}
-    return RecordingReport(windows, ms_per_window, [*files, clip, detections])
+    return RecordingReport(windows, ms_per_window, [*files, clip])
 
 
 def _view(observer: Observer, scene: Scene, time_us: int, step_us: int) -> SampleView:

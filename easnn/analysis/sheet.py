@@ -18,13 +18,14 @@ from easnn.analysis.canvas import (
     write_legend,
     write_text,
 )
-from easnn.analysis.frames import draw_embedding, draw_events
+from easnn.analysis.frames import draw_embedding, draw_events, written_share
 from easnn.analysis.palette import FAINT_INK, INK, OFF, ON, PAPER, Colour, class_colour
 from easnn.analysis.view import SampleView
 
 TITLE_PX = 20
 CAPTION_GAP_PX = 4
-LONGEST_ROW = 3
+WIDEST_ROW_PX = 2100
+"""Up to three panels stand in one row if they fit into it; otherwise they are split into two."""
 
 
 def sample_sheet(view: SampleView, class_names: Sequence[str]) -> Picture:
@@ -41,7 +42,8 @@ def sample_sheet(view: SampleView, class_names: Sequence[str]) -> Picture:
     """
     panels = list(_panels(view, class_names))
     height, width = panels[0][1].shape[:2]
-    columns = len(panels) if len(panels) <= LONGEST_ROW else math.ceil(len(panels) / 2)
+    in_one_row = len(panels) <= 3 and len(panels) * width <= WIDEST_ROW_PX
+    columns = len(panels) if in_one_row else math.ceil(len(panels) / 2)
     rows = math.ceil(len(panels) / columns)
     caption_step = line_height() + CAPTION_GAP_PX
     row_step, column_step = caption_step + height + MARGIN_PX, width + MARGIN_PX
@@ -67,9 +69,8 @@ def _panels(view: SampleView, class_names: Sequence[str]) -> Iterator[tuple[str,
     events = resize(draw_events(view.counts), panel_hw)
     yield "Events", events
     for n, segment in enumerate(view.written, start=1):
-        caption = "Written by the sampler"
-        if len(view.written) > 1:
-            caption += f" · segment {n} of {len(view.written)}"
+        number = f" · segment {n} of {len(view.written)}" if len(view.written) > 1 else ""
+        caption = f"Written by the sampler{number} · {written_share(segment):.1%} of the pixels"
         yield caption, resize(draw_embedding(segment), panel_hw)
     if view.ground_truth is not None:
         boxes = view.ground_truth

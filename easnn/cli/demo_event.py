@@ -25,6 +25,7 @@ from easnn.events import DatRecording, Recording, open_dat, read_boxes
 from easnn.exp import EventExp
 from easnn.utils.device import training_device
 from easnn.utils.errors import DataError
+from easnn.utils.files import write_json
 from easnn.utils.logging import setup_logging
 
 CHUNK_US = 10_000_000
@@ -32,7 +33,7 @@ CHUNK_US = 10_000_000
 
 DESCRIPTION = """\
 Detects objects in sliding windows of a recording, as long as those that the checkpoint was trained on.
-Writes a clip, a few sheets (events, what the sampler wrote, labels, detections) and all detections as JSON."""
+Writes a clip, sheets (events, what the sampler wrote, labels, detections) and all detections as JSON."""
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -114,14 +115,11 @@ def look(options: argparse.Namespace) -> None:
     start_us, end_us = _time_range(scene.recording, options)
     model = experiment.get_model().to(training_device())
     load_weights(model, checkpoint.contents["model"], strict=True, source=str(checkpoint.path))
-    observer = Observer(
-        model,
-        input_hw=experiment.test_size,
-        confidence=options.conf,
-        nms_iou=experiment.nmsthre if options.nms is None else options.nms,
-    )
+    nms_iou = experiment.nmsthre if options.nms is None else options.nms
+    observer = Observer(model, input_hw=experiment.test_size, confidence=options.conf, nms_iou=nms_iou)
+    directory = options.output or checkpoint.path.parent / PICTURES / scene.name
     report = write_recording_pictures(
-        options.output or checkpoint.path.parent / PICTURES / scene.name,
+        directory,
         observer,
         scene,
         _class_names(experiment),
@@ -131,7 +129,18 @@ def look(options: argparse.Namespace) -> None:
         sheets=options.sheets,
         clip_format=options.format,
     )
-    print(summary(scene, report))
+    about = {
+        "recording": str(scene.recording.path),
+        "checkpoint": str(checkpoint.path),
+        "sensor_hw": scene.sensor_hw,
+        "window_ms": scene.spec.window_ms,
+        "step_ms": options.step_ms,
+        "confidence": options.conf,
+        "nms_iou": nms_iou,
+    }
+    path = directory / "detections.json"
+    write_json(path, {**about, "windows": report.windows})
+    print(summary(scene, report, path))
 
 
 def open_scene(path: Path, sensor_hw: tuple[int, int] | None, experiment: EventExp) -> Scene:
@@ -157,7 +166,7 @@ def open_scene(path: Path, sensor_hw: tuple[int, int] | None, experiment: EventE
     return Scene(name, open_dat(path, sensor_hw=hw), hw, spec, labels)
 
 
-def summary(scene: Scene, report: RecordingReport) -> str:
+def summary(scene: Scene, report: RecordingReport, detections: Path) -> str:
     """Return what was seen and found, and where the files are."""
     height, width = scene.sensor_hw
     parts = ", ".join(f"{part} {ms:.1f}" for part, ms in report.ms_per_window.items())
@@ -167,7 +176,7 @@ def summary(scene: Scene, report: RecordingReport) -> str:
         ("labels", "none" if scene.labels is None else f"{len(scene.labels)} boxes"),
         ("windows", f"{len(report.windows)}, each {_length(scene.spec)}"),
         ("ms per window", f"{sum(report.ms_per_window.values()):.1f} ({parts})"),
-        ("files", "\n".join(map(str, report.files))),
+        ("files", "\n".join(map(str, [*report.files, detections]))),
     ]
     hits: dict[str, list[tuple[int, float]]] = defaultdict(list)
     for window in report.windows:

@@ -83,9 +83,9 @@ class RecordClock:
 def _find_turns(counter: npt.NDArray[np.uint32]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Return the records at which the number of wraps changes, and what it is from each of them on.
 
-    Only the parts of the recording that may hold a change are read. Where the counter does not fall from a
-    part's first record to its last, the part steps over wraps as often as it steps back. Late records do both,
-    but only in a part beside one where it falls, or at the end of the recording.
+    Only the parts of the recording that may hold a change are read. Where the counter does not fall from the
+    first record of a part to its last, the part steps over wraps as often as it steps back. Late records do
+    both, but only in a part beside one where it falls, or at the end of the recording.
     """
     last = len(counter) - 1
     ends = np.array([0, last])

@@ -110,19 +110,18 @@ class _EagerSteps(torch.autograd.Function):
         charged, w = ctx.saved_tensors
         leak = w.sigmoid()
         keep = 1 - leak
-        grad_current, grad_keep = torch.empty_like(grad), torch.zeros_like(w)
+        # In the memory format of the activations, which the gradient does not always have.
+        grad_current, grad_keep = torch.empty_like(charged, dtype=grad.dtype), torch.zeros_like(w)
         sequence = list(zip(grad.chunk(ctx.T), charged.chunk(ctx.T), grad_current.chunk(ctx.T), strict=True))
-        carry: Tensor | None = None  # gradient of the membrane after the reset
+        carry = torch.zeros_like(sequence[-1][1])  # gradient of the membrane after the reset
         for t in reversed(range(ctx.T)):
-            grad_s, h, out = sequence[t]
-            grad_s = grad_s if carry is None else grad_s - carry
-            grad_h = ctx.step.backward(grad_s, h - THRESHOLD, ctx.step.alpha)
-            grad_h = grad_h if carry is None else grad_h.add_(carry)
-            out.copy_(grad_h)
+            grad_s, h, grad_h = sequence[t]
+            through_spike = ctx.step.backward(grad_s - carry, h - THRESHOLD, ctx.step.alpha)
+            torch.add(carry, through_spike, out=grad_h)
             if t > 0:
                 before = sequence[t - 1][1]
                 membrane = before - (before >= THRESHOLD).to(before.dtype)
-                grad_keep += (grad_h * membrane).sum()
+                grad_keep += (membrane * grad_h).sum()
                 carry = grad_h * keep
         return grad_current, -grad_keep * leak * keep, None, None
 

@@ -11,7 +11,7 @@ import numpy as np
 from easnn.events import EventWindow
 from easnn.representations.counts import micro_sum, window_sum
 from easnn.representations.slices import Slicing
-from easnn.utils.errors import ConfigError, did_you_mean
+from easnn.utils.errors import ConfigError, DataError, did_you_mean
 
 
 class Representation(Protocol):
@@ -35,7 +35,7 @@ def represent(
 
     Args:
         name: a name from :data:`REPRESENTATIONS`.
-        window: the events, sorted by time and inside the sensor.
+        window: the events, sorted by time.
         sensor_hw: height H and width W of the sensor in pixels.
         Tm: number of micro slices, at least 1.
         slicing: how the micro slices are cut, see :func:`slice_bounds_us`.
@@ -46,10 +46,22 @@ def represent(
 
     Raises:
         ConfigError: if there is no such representation.
+        DataError: if an event lies outside the sensor.
     """
     if name not in REPRESENTATIONS:
         raise ConfigError(
             f"`aggregation` must be one of {', '.join(REPRESENTATIONS)}, but is {name}."
             + did_you_mean(name, REPRESENTATIONS)
         )
+    _check_inside(window.events, sensor_hw)
     return REPRESENTATIONS[name](window, sensor_hw=sensor_hw, Tm=Tm, slicing=slicing)
+
+
+def _check_inside(events: np.ndarray, sensor_hw: tuple[int, int]) -> None:
+    height, width = sensor_hw
+    x, y = events["x"].max(initial=0), events["y"].max(initial=0)
+    if x >= width or y >= height:
+        raise DataError(
+            f"Events must lie inside the sensor, {width}×{height} pixels, but reach x={x}, y={y}. Give the "
+            "right sensor size."
+        )

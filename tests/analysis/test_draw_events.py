@@ -3,17 +3,18 @@ from __future__ import annotations
 import numpy as np
 
 from easnn.analysis import draw_embedding, draw_events
+from easnn.analysis.frames import written_share
 from easnn.analysis.palette import BACKGROUND, OFF, ON
 
 
-def test_one_event_covers_half_of_the_ground() -> None:
+def test_one_event_covers_two_fifths_of_the_ground() -> None:
     counts = np.zeros((2, 2, 3), np.uint8)
     counts[1, 0, 0] = 1  # ON
     counts[0, 1, 2] = 1  # OFF
     picture = draw_events(counts)
     expected = np.full((2, 3, 3), BACKGROUND)
-    expected[0, 0] = np.rint((np.array(BACKGROUND) + ON) / 2)
-    expected[1, 2] = np.rint((np.array(BACKGROUND) + OFF) / 2)
+    expected[0, 0] = np.rint(0.6 * np.array(BACKGROUND) + 0.4 * np.array(ON))
+    expected[1, 2] = np.rint(0.6 * np.array(BACKGROUND) + 0.4 * np.array(OFF))
     assert picture.dtype == np.uint8
     np.testing.assert_array_equal(picture, expected)
 
@@ -55,6 +56,13 @@ def test_embedding_is_drawn_relative_to_what_it_shows_where_nothing_happens() ->
 def test_an_embedding_without_any_structure_is_the_ground() -> None:
     picture = draw_embedding(np.full((2, 3, 4), 0.25, np.float32))
     np.testing.assert_array_equal(picture, np.broadcast_to(np.uint8(BACKGROUND), (3, 4, 3)))
+
+
+def test_share_of_the_pixels_that_were_written() -> None:
+    frame = np.full((2, 4, 5), 0.25)
+    frame[:, 1, 1] = 3.0
+    frame[0, 2, 3] = 0.0
+    assert written_share(frame) == 2 / 20
 
 
 def test_inputs_are_left_alone() -> None:

@@ -38,6 +38,15 @@ def test_panels_are_whole_multiples_of_the_sensor(
     assert rows * panel_height < height < (rows + 0.5) * panel_height
 
 
+def test_large_panels_do_not_stand_in_one_row() -> None:
+    small = make_view(labelled=False)
+    counts = np.zeros((1, 2, 720, 1280), np.uint8)
+    view = SampleView("large", 0, counts, small.written, None, small.detections)
+    height, width, _ = sample_sheet(view, NAMES).shape
+    assert 2 * 1280 < width < 2.1 * 1280
+    assert 2 * 720 < height < 2.5 * 720
+
+
 def test_boxes_appear_with_the_colour_of_their_class() -> None:
     view = make_view(labelled=False)
     sheet = sample_sheet(view, NAMES)

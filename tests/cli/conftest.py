@@ -20,7 +20,9 @@ def raw_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
         folder.mkdir()
         rng = np.random.default_rng(len(split))
         t_us = np.sort(rng.integers(0, LABELS_US[-1], 4000))
-        events = pack_events(t_us, rng.integers(0, 64, 4000), rng.integers(0, 32, 4000), rng.integers(0, 2, 4000))
+        events = pack_events(
+            t_us, rng.integers(0, 64, 4000), rng.integers(0, 32, 4000), rng.integers(0, 2, 4000)
+        )
         write_dat(folder / f"{split}_td.dat", events, sensor_hw=SENSOR_HW)
         boxes = np.zeros(len(LABELS_US), BOX_DTYPE)
         boxes["t_us"] = LABELS_US

@@ -12,7 +12,9 @@ CPU = torch.device("cpu")
 
 def tiny(root: Path, words: str = "") -> EventExp:
     exp = get_exp(exp_name="e-yolox-demo")
-    exp.merge(["data_dir", str(root), *f"input_size 32,64 test_size 64,64 data_num_workers 0 {words}".split()])
+    exp.merge(
+        ["data_dir", str(root), *f"input_size 32,64 test_size 64,64 data_num_workers 0 {words}".split()]
+    )
     return exp
 
 
@@ -39,5 +41,3 @@ def test_overfit_one_batch_repeats_a_batch(raw_dataset: Path) -> None:
     assert isinstance(loader, RepeatFirstBatch)
     first, second = loader
     assert torch.equal(first.events, second.events)
-
-

@@ -58,7 +58,17 @@ def test_a_labelled_recording(
     assert run(checkpoint, recording, out, "--conf", "0", "--nms", "0") == 0
     files = [out / name for name in ("sheet_street_1250ms.png", "clip_street.gif", "detections.json")]
     assert sorted(out.iterdir()) == sorted(files)
-    windows = json.loads(files[2].read_text())["windows"]
+    contents = json.loads(files[2].read_text())
+    windows = contents.pop("windows")
+    assert contents == {
+        "recording": str(recording),
+        "checkpoint": str(checkpoint),
+        "sensor_hw": [24, 40],
+        "window_ms": -200,
+        "step_ms": 50,
+        "confidence": 0.0,
+        "nms_iou": 0.0,
+    }
     assert [window["time_us"] for window in windows] == list(range(1_050_000, 1_400_001, 50_000))
     found = [d for window in windows for d in window["detections"]]
     assert {d["class"] for d in found} <= {"car", "pedestrian"}
@@ -120,7 +130,8 @@ def test_a_header_without_geometry(
         (["--start", "0.4"], "`--start` must be within the 0.399 s of {recording}, but is 0.4."),
         (
             ["--sensor-size", "24x39"],
-            "Event 79 of {recording} must lie inside the sensor, 39×24 pixels, but is t_us=1079000, x=39, y=7, p=1.",
+            "Event 79 of {recording} must lie inside the sensor, 39×24 pixels, but is t_us=1079000, x=39, "
+            "y=7, p=1.",
         ),
     ],
 )

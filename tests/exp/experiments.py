@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from easnn.exp import EventExp
+
 PUBLISHED_GEN1 = (
     "max_epoch 30 data_num_workers 4 T 3 eval_interval 10 embedding arsnn basic_lr_per_img {lr} seed 80 "
     "data_name gen1 data_dir DIR num_classes 2 scheduler fixed spike_attach True thresh 1 readout sum "
@@ -19,6 +21,11 @@ PUBLISHED_GEN1_PAIRS = [
         ("0.00001851", "full_spike_v2"),
     ]
 ]
+
+
+def set_keys(experiment: EventExp, words: str) -> None:
+    """Set keys from words as on the command line."""
+    experiment.merge(words.split())
 
 
 def write_experiment(folder: Path, body: str, *, name: str = "mine", before: str = "") -> Path:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from experiments import set_keys
 
 from easnn.exp import EventExp, get_exp
 from easnn.exp.event_exp import CHECKOUT
@@ -11,13 +12,13 @@ from easnn.exp.event_exp import CHECKOUT
 
 def tiny() -> EventExp:
     exp = get_exp(exp_name="e-yolox-demo")
-    exp.merge("width 0.125 input_size 32,64 test_size 64,64".split())
+    set_keys(exp, "width 0.125 input_size 32,64 test_size 64,64")
     return exp
 
 
 def test_the_python_interface() -> None:
     exp = get_exp(exp_name="e-yolox-s")
-    exp.merge("use_spike True T 3 Ts 3 embedding arsnn width 0.125 num_classes 2".split())
+    set_keys(exp, "use_spike True T 3 Ts 3 embedding arsnn width 0.125 num_classes 2")
     model = exp.get_model()
     events = torch.randint(0, 3, (2, 1, 4, 2, 32, 64)).float()
     targets = torch.zeros(2, 5, 5)
@@ -35,10 +36,11 @@ def test_the_python_interface() -> None:
 
 def test_the_network_is_what_the_keys_say() -> None:
     exp = EventExp()
-    exp.merge(
-        "num_classes 3 depth 0.33 width 0.25 act relu use_spike full_spike spike_fn patan alpha 1.5 T 3 stem conv "
-        "embedding arsnn embedding_depth 2 embedding_ksize 5 Tm 5 Ts 3 thresh 0.9 reset None decay 0.25 "
-        "readout last spike_attach True write_zero True abs True norm bn".split()
+    set_keys(
+        exp,
+        "num_classes 3 depth 0.33 width 0.25 act relu use_spike full_spike spike_fn patan alpha 1.5 "
+        "T 3 stem conv embedding arsnn embedding_depth 2 embedding_ksize 5 Tm 5 Ts 3 thresh 0.9 "
+        "reset None decay 0.25 readout last spike_attach True write_zero True abs True norm bn",
     )
     config = exp.detector_config()
     assert repr(config) == (
@@ -58,7 +60,7 @@ def test_abs_split_builds_the_same_network_as_no_abs() -> None:
 
 def test_learning_rates_follow_the_batch_size() -> None:
     exp = tiny()
-    exp.merge("basic_lr_per_img 0.001 emb_lr 0.002 optimizer SGD momentum 0.8 weight_decay 0.1".split())
+    set_keys(exp, "basic_lr_per_img 0.001 emb_lr 0.002 optimizer SGD momentum 0.8 weight_decay 0.1")
     optimizer = exp.get_optimizer(exp.get_model(), batch_size=8)
     scales = {group["name"]: group["lr_scale"] for group in optimizer.param_groups}
     assert scales.pop("embedding") == pytest.approx(0.002 / 0.008)

@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from experiments import set_keys
 
 from easnn.exp import EventExp, Key
 from easnn.exp.kinds import integer
@@ -77,7 +78,8 @@ def test_text_becomes_a_value_of_the_declared_type(key: str, text: str, value: o
         (
             "input_size",
             "256",
-            "`input_size` must be 2 values with commas between them, each a multiple of 32 ≥ 32, but is '256'.",
+            "`input_size` must be 2 values with commas between them, each a multiple of 32 ≥ 32, "
+            "but is '256'.",
         ),
         (
             "input_size",
@@ -130,7 +132,8 @@ def test_assigned_value_becomes_the_declared_type(key: str, value: object, store
         (
             "train_splits",
             "train",
-            "`train_splits` must be values with commas between them, each train, val or test, but is 'train'.",
+            "`train_splits` must be values with commas between them, each train, val or test, "
+            "but is 'train'.",
         ),
     ],
 )
@@ -214,8 +217,9 @@ def test_a_value_in_the_class_body_is_refused(attributes: dict[str, Any], messag
 
 def test_every_value_survives_as_text_and_as_plain_value() -> None:
     experiment, from_text, from_plain = EventExp(), EventExp(), EventExp()
-    experiment.merge(
-        "use_spike full_spike input_size 256,320 milestones 3,4 reset None abs split data_dir x".split()
+    set_keys(
+        experiment,
+        "use_spike full_spike input_size 256,320 milestones 3,4 reset None abs split data_dir x",
     )
     for name, key in EventExp.declarations().items():
         from_text.merge([name, key.kind.text(getattr(experiment, name))])

@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from experiments import write_experiment
+from experiments import set_keys, write_experiment
 
 from easnn.exp import EventExp, ExperimentRecord, get_exp
 from easnn.utils.errors import CheckpointError
@@ -17,7 +17,7 @@ def round_trip(exp: EventExp) -> EventExp:
 
 def test_a_named_experiment_comes_back() -> None:
     exp = get_exp(exp_name="e-yolox-s")
-    exp.merge("T 3 use_spike full_spike input_size 256,320 reset None exp_name mine".split())
+    set_keys(exp, "T 3 use_spike full_spike input_size 256,320 reset None exp_name mine")
     back = round_trip(exp)
     assert type(back).__name__ == "Exp"
     assert back.plain() == exp.plain()
@@ -83,7 +83,7 @@ def test_a_record_of_another_version_says_so(keys: dict[str, object], reason: st
 
 def test_differences_are_a_table_without_output_keys() -> None:
     trained, here = get_exp(exp_name="e-yolox-s"), get_exp(exp_name="e-yolox-s")
-    here.merge("T 3 input_size 256,320 exp_name other".split())
+    here.merge(["T", "3", "input_size", "256,320", "exp_name", "other"])
     table = ExperimentRecord.of(trained).differences(here)
     assert table == (
         "key         checkpoint    here\n"

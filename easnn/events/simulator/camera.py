@@ -115,7 +115,7 @@ class EventCamera:
         sign = np.where(polarity, 1.0, -1.0)
         threshold = self._thresholds[polarity.astype(np.intp), pixel]
         before = self._level[pixel]
-        # Not positive where rounding or late noise has left a pixel beyond its threshold: that one fires once.
+        # Not above 0 where rounding or late noise has left a pixel beyond its threshold: that one fires once
         slope = np.maximum(sign * (level[pixel] - before), SMALLEST_CHANGE) / (now_us - self._now_us)
         wait_us = (threshold - sign * (before - self._reference[pixel])) / slope
         first_us = self._now_us + np.clip(wait_us, 0.0, now_us - self._now_us)

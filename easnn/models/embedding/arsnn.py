@@ -7,6 +7,7 @@ from torch import Tensor
 
 from easnn.models.config import EmbeddingConfig
 from easnn.models.embedding.base import EventEmbedding
+from easnn.models.embedding.packed import unpack
 from easnn.models.embedding.recurrence import GatedRecurrence
 
 
@@ -47,9 +48,9 @@ class AdaptiveSampling(EventEmbedding):
             written = written + fired
             sums, elapsed = sums.masked_fill(fired, 0), elapsed.masked_fill(fired, 0)
         if self.write_zero:
-            return segments
+            return unpack(segments)
         residue = self._read(sums, steps[-1].rest, elapsed.clamp_min(1))
-        return segments + torch.where(~fired & (written == segment), residue, 0)
+        return unpack(segments + torch.where(~fired & (written == segment), residue, 0))
 
     def _read(self, sums: Tensor, last: Tensor, elapsed: Tensor) -> Tensor:
         match self.readout:

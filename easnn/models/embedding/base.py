@@ -26,12 +26,11 @@ class EventEmbedding(nn.Module, ABC):
         self.rectify = nn.ReLU() if config.abs else nn.Identity()
 
     def forward(self, events: Tensor) -> Tensor:
-        newest_first = events.flatten(1, 2).flip(1).transpose(0, 1)
-        frames = self.embed(newest_first)
-        shape = frames.shape
-        out: Tensor = self.norm(self.rectify(frames).flatten(0, -4)).view(shape)
-        return out
+        """Make ``[B, Tl, Tm, C, H, W]``, oldest first, into ``[Ts, B, C, H, W]`` (``arsnn``) or ``[B, C, H, W]``."""
+        frames = self.embed(events.flatten(1, 2).transpose(0, 1))
+        normed: Tensor = self.norm(self.rectify(frames).flatten(0, -4))
+        return normed.view(frames.shape)
 
     @abstractmethod
     def embed(self, slices: Tensor) -> Tensor:
-        """Make slices ``[Tl·Tm, B, C, H, W]``, newest first, into frames."""
+        """Make slices ``[Tl·Tm, B, C, H, W]``, oldest first, into frames."""

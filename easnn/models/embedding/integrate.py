@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from easnn.models.config import EmbeddingConfig
 from easnn.models.embedding.base import EventEmbedding
+from easnn.models.embedding.packed import unpack
 
 
 class MembraneIntegral(EventEmbedding):
@@ -26,6 +27,5 @@ class MembraneIntegral(EventEmbedding):
         """Make slices ``[Tl·Tm, B, C, H, W]``, newest first, into ``[B, C, H, W]``."""
         steps = self.recurrence(slices)
         if self.readout == "last":
-            last: Tensor = steps[-1].rest
-            return last
-        return torch.stack([step.membrane for step in steps]).sum(0)
+            return unpack(steps[-1].rest)
+        return unpack(torch.stack([step.membrane for step in steps]).sum(0))

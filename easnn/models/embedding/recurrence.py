@@ -9,11 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from easnn.models.config import EmbeddingConfig
+from easnn.models.embedding.packed import PackedConv2d, pack
 from easnn.models.embedding.spike import fire
 
 
 class Step(NamedTuple):
-    """One sampling step of every pixel, each ``[B, C, H, W]``."""
+    """One sampling step of every pixel, packed: each ``[B, 4·C, H/2, W/2]``."""
 
     membrane: Tensor
     """Before the reset."""
@@ -47,12 +48,14 @@ class GatedRecurrence(nn.Module):
         for conv in convolutions(self.gate_conv):
             nn.init.kaiming_uniform_(conv.weight, nonlinearity="sigmoid")
 
-    def forward(self, events: Tensor) -> list[Step]:
-        inputs = self.input_conv(events.flatten(0, 1)).unflatten(0, events.shape[:2])
-        rest = torch.zeros_like(events[0], dtype=torch.promote_types(events.dtype, torch.float32))
+    def forward(self, slices: Tensor) -> list[Step]:
+        """Read slices ``[S, B, C, H, W]``, oldest first, from the last to the first: S steps."""
+        cells = pack(slices)
+        inputs = self.input_conv(cells.flatten(0, 1)).unflatten(0, cells.shape[:2])
+        rest = torch.zeros_like(cells[0], dtype=torch.promote_types(cells.dtype, torch.float32))
         spikes = rest[:1]  # Before the first step all images are alike.
         steps = []
-        for current in inputs:
+        for current in reversed(inputs.unbind(0)):
             gate, charge = (current + self.gate_conv(spikes)).chunk(2, dim=1)
             membrane = gate.sigmoid() * rest + charge
             spikes, rest = fire(membrane, self.threshold, self.reset)
@@ -75,11 +78,13 @@ class LeakyRecurrence(nn.Module):
         for conv in convolutions(self.conv):
             nn.init.orthogonal_(conv.weight, nn.init.calculate_gain("relu"))
 
-    def forward(self, events: Tensor) -> list[Step]:
-        inputs = self.conv(events.flatten(0, 1)).unflatten(0, events.shape[:2])
-        rest = torch.zeros_like(events[0], dtype=torch.promote_types(events.dtype, torch.float32))
+    def forward(self, slices: Tensor) -> list[Step]:
+        """Read slices ``[S, B, C, H, W]``, oldest first, from the last to the first: S steps."""
+        cells = pack(slices)
+        inputs = self.conv(cells.flatten(0, 1)).unflatten(0, cells.shape[:2])
+        rest = torch.zeros_like(cells[0], dtype=torch.promote_types(cells.dtype, torch.float32))
         steps = []
-        for charge in inputs:
+        for charge in reversed(inputs.unbind(0)):
             membrane = self.decay.sigmoid() * rest + charge
             spikes, rest = fire(membrane, self.threshold, self.reset)
             steps.append(Step(membrane, spikes, rest))
@@ -92,11 +97,11 @@ def conv_branch(config: EmbeddingConfig, channels_out: int) -> nn.Sequential:
     channels = config.in_channels
     for _ in range(config.depth):
         layers += [nn.ReLU()] if layers else []
-        layers.append(nn.Conv2d(channels, channels_out, config.kernel_size, padding="same"))
+        layers.append(PackedConv2d(channels, channels_out, config.kernel_size))
         channels = channels_out
     return nn.Sequential(*layers)
 
 
-def convolutions(branch: nn.Sequential) -> list[nn.Conv2d]:
+def convolutions(branch: nn.Sequential) -> list[PackedConv2d]:
     """Return the convolutions of a branch, in order."""
-    return [layer for layer in branch if isinstance(layer, nn.Conv2d)]
+    return [layer for layer in branch if isinstance(layer, PackedConv2d)]

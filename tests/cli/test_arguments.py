@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import argparse
+
+import pytest
+
+from easnn.cli import eval as evaluation
+from easnn.cli import train
+from easnn.cli.arguments import parse
+from easnn.cli.experiment import named_experiment
+from easnn.models import SpikeMode
+
+TRAIN_GEN1 = (
+    "-n e-yolox-s -d 4 -b {batch} -expn NAME max_epoch 30 data_num_workers 4 T 3 eval_interval 10 "
+    "embedding arsnn basic_lr_per_img {lr} seed 80 data_name gen1 data_dir DIR num_classes 2 scheduler fixed "
+    "spike_attach True thresh 1 readout sum embedding_depth 2 embedding_ksize 5 write_zero True "
+    "use_spike {spike} spike_fn atan"
+)
+TRAIN_NCALTECH = (
+    "-n e-yolox-m -d 4 -b 32 -expn NAME max_epoch 60 data_num_workers 2 eval_interval 10 embedding arsnn "
+    "basic_lr_per_img 0.000009375 seed 80 data_dir DIR no_aug_epochs 0 Tm 4 T 3 scheduler fixed "
+    "spike_attach True write_zero True readout sum use_spike full_spike_v2 window 0 spike_fn atan alpha 1.5"
+)
+TRAIN_MEGAPIXEL = (
+    "-n e-yolox-m -d 8 -b 108 -expn NAME --fp16 max_epoch 30 data_num_workers 4 Tl 4 T 3 eval_interval 10 "
+    "embedding arsnn basic_lr_per_img 0.0000092592593 seed 80 data_name gen4 data_dir DIR num_classes 3 "
+    "scheduler fixed spike_attach True thresh 1 readout sum embedding_depth 2 embedding_ksize 5 "
+    "write_zero True spike_fn atan aggregation event_sum use_spike True"
+)
+EVAL_GEN1 = (
+    "-n e-yolox-m -d 4 -b 36 -c ckpt.pth --conf 0.001 --eval_proh data_num_workers 4 embedding arsnn seed 80 "
+    "data_name gen1 data_dir DIR num_classes 2 Tm 4 T 3 use_spike full_spike spike_fn atan"
+)
+
+
+def parse_train(line: str) -> argparse.Namespace:
+    return parse(train.make_parser(), line.split())
+
+
+def parse_eval(line: str) -> argparse.Namespace:
+    return parse(evaluation.make_parser(), line.split())
+
+
+@pytest.mark.parametrize(
+    ("batch", "lr", "spike", "mode"),
+    [
+        (64, 0.000015625, "True", SpikeMode.BACKBONE),
+        (58, 0.00001724, "full_spike", SpikeMode.FULL),
+        (54, 0.00001851, "full_spike_v2", SpikeMode.FULL_V2),
+    ],
+)
+def test_published_gen1_training_commands(batch: int, lr: float, spike: str, mode: SpikeMode) -> None:
+    options = parse_train(TRAIN_GEN1.format(batch=batch, lr=f"{lr:.9f}", spike=spike))
+    assert (options.name, options.devices, options.batch_size) == ("e-yolox-s", 4, batch)
+    experiment = named_experiment(options)
+    experiment.validate()
+    assert experiment.exp_name == "NAME"
+    assert experiment.use_spike is mode
+    assert experiment.basic_lr_per_img == pytest.approx(lr)
+    assert (experiment.depth, experiment.max_epoch, experiment.T, experiment.embedding_ksize) == (
+        0.33,
+        30,
+        3,
+        5,
+    )
+
+
+@pytest.mark.parametrize("line", [TRAIN_NCALTECH, TRAIN_MEGAPIXEL])
+def test_other_published_training_commands(line: str) -> None:
+    named_experiment(parse_train(line)).validate()
+
+
+def test_published_evaluation_command() -> None:
+    options = parse_eval(EVAL_GEN1)
+    assert (options.ckpt, options.batch_size, options.devices) == ("ckpt.pth", 36, 4)
+    experiment = named_experiment(options)
+    experiment.validate()
+    assert (experiment.test_conf, experiment.eval_proph, experiment.eval_split) == (0.001, True, "val")
+
+
+def test_options_of_evaluation_are_keys() -> None:
+    line = "-n e-yolox-s -c x --conf 0.1 --nms 0.5 --tsize 320 --seed 3 --test --eval_proh"
+    experiment = named_experiment(parse_eval(line))
+    assert (experiment.test_conf, experiment.nmsthre, experiment.test_size) == (0.1, 0.5, (320, 320))
+    assert (experiment.seed, experiment.eval_split, experiment.eval_proph) == (3, "test", True)
+
+
+def test_tsize_may_be_a_pair() -> None:
+    assert named_experiment(parse_eval("-n e-yolox-s --tsize 256,320")).test_size == (256, 320)
+
+
+def test_options_and_keys_may_alternate() -> None:
+    options = parse_train("T 3 -b 8 window -100 --fp16 emb_lr -1e-3 -expn NAME Tm 5 -d 2")
+    assert options.pairs == ["T", "3", "window", "-100", "emb_lr", "-1e-3", "exp_name", "NAME", "Tm", "5"]
+    assert (options.batch_size, options.devices, options.fp16) == (8, 2, True)
+
+
+def test_defaults() -> None:
+    options = parse_train("")
+    assert options.pairs == []
+    assert (options.batch_size, options.devices, options.logger, options.resume) == (
+        64,
+        None,
+        "tensorboard",
+        False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("--bogus 3", "unrecognized arguments: --bogus"),
+        ("T 3 --bogus", "unrecognized arguments: --bogus"),
+        ("-b many", "argument -b/--batch-size: invalid int value: 'many'"),
+        ("--resum", "unrecognized arguments: --resum"),
+    ],
+)
+def test_wrong_options_exit_with_2(line: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        parse_train(line)
+    assert stop.value.code == 2
+    assert message in capsys.readouterr().err

@@ -1,0 +1,221 @@
+"""Training and evaluation of a tiny network, through the command line."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import torch
+
+from easnn.cli import eval as evaluation
+from easnn.cli import train
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+TINY = (
+    "width 0.125 T 2 Tm 3 embedding_depth 1 input_size 32,64 test_size 32,64 max_epoch 1 data_num_workers 0 "
+    "test_conf 0.0001 eval_initial False"
+)
+
+
+class Run(NamedTuple):
+    """A finished training run, and the words that start another one like it."""
+
+    path: Path
+    words: list[str]
+
+    @property
+    def best(self) -> Path:
+        return self.path / "best_ckpt.pth"
+
+
+def run_tool(name: str, words: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a tool from the checkout or from inside ``tools``, as users do."""
+    script = (CHECKOUT / "tools" / name).relative_to(folder)
+    return subprocess.run(
+        [sys.executable, str(script), *words], cwd=folder, capture_output=True, text=True, timeout=300
+    )
+
+
+def words_for(dataset: Path, output: Path, *more: str) -> list[str]:
+    pairs = ["data_dir", str(dataset), "output_dir", str(output), *TINY.split(), *more]
+    return ["-n", "e-yolox-demo", "-b", "2", *pairs]
+
+
+@pytest.fixture(scope="module")
+def run(raw_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Train from the checkout for an epoch."""
+    output = tmp_path_factory.mktemp("output")
+    words = words_for(raw_dataset, output, "exp_name", "first")
+    done = run_tool("train_event.py", words, CHECKOUT)
+    assert done.returncode == 0, done.stderr
+    return Run(output / "first", words)
+
+
+def error_of(command: list[str], capsys: pytest.CaptureFixture[str], main=train.main) -> str:
+    """Run a command that must fail, and return the line that it prints last."""
+    assert main(command) == 1
+    return capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_run_leaves_its_checkpoints_results_and_log(run: Run) -> None:
+    for name in (
+        "latest_ckpt.pth",
+        "best_ckpt.pth",
+        "results/epoch_1.json",
+        "train_log.txt",
+        "metrics.jsonl",
+    ):
+        assert (run.path / name).is_file(), name
+
+
+def test_a_checkpoint_is_all_that_an_evaluation_needs(run: Run) -> None:
+    done = run_tool("eval_event.py", ["-c", str(run.best)], CHECKOUT / "tools")
+    assert done.returncode == 0, done.stderr
+    for line in (["protocol", "coco"], ["split", "val"], ["frames", "4"], ["boxes", "4"]):
+        assert line in [row.split() for row in done.stdout.splitlines()]
+    result = json.loads((run.path / "results" / "best_ckpt_val_coco.json").read_text())
+    while_training = json.loads((run.path / "results" / "epoch_1.json").read_text())
+    assert {key: result[key] for key in while_training} == while_training
+    assert result["keys"]["input_size"] == [32, 64]
+    assert "differ" not in done.stderr
+
+
+def test_keys_on_the_command_line_win_and_are_shown(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert (
+        evaluation.main(["-c", str(run.best), "--conf", "0.2", "-b", "3", "-expn", "other", "--eval_proh"])
+        == 0
+    )
+    shown = [line.split() for line in capsys.readouterr().err.splitlines()]
+    assert ["test_conf", "0.0001", "0.2"] in shown
+    assert ["eval_proph", "False", "True"] in shown
+    assert (run.path.parent / "other" / "results" / "best_ckpt_val_prophesee.json").is_file()
+
+
+def test_the_network_comes_from_the_checkpoint(
+    run: Run, raw_dataset: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["-n", "e-yolox-s", "data_name", "synthetic", "data_dir", str(raw_dataset), "--tsize", "64"]
+    assert evaluation.main(["-c", str(run.best), "-expn", "other", *words, "data_num_workers", "0"]) == 0
+    shown = [line.split()[0] for line in capsys.readouterr().err.splitlines() if line.strip()]
+    assert "test_size" in shown
+    assert not {"width", "T", "embedding", "use_spike"} & set(shown)
+
+
+def test_a_typed_network_key_that_does_not_fit_the_weights(
+    run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    message = error_of(["-c", str(run.best), "width", "0.25"], capsys, evaluation.main)
+    assert message.startswith(f"error: The weights of {run.best} belong to another model: ")
+
+
+def test_resume_goes_on(run: Run, raw_dataset: Path, tmp_path: Path) -> None:
+    words = words_for(raw_dataset, tmp_path, "exp_name", "longer")
+    assert train.main(words) == 0
+    words[words.index("max_epoch") + 1] = "2"
+    assert train.main([*words, "--resume"]) == 0
+    checkpoint = torch.load(tmp_path / "longer" / "latest_ckpt.pth", weights_only=True)
+    assert (checkpoint["epoch"], checkpoint["step"]) == (2, 0)
+
+
+def test_start_weights_may_be_of_another_network(
+    run: Run, raw_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = words_for(raw_dataset, tmp_path, "embedding", "count", "spike_attach", "False")
+    assert train.main(["-c", str(run.best), *words]) == 0
+    err = capsys.readouterr().err
+    assert f"Not every weight of {run.best} fits this model" in err
+    assert ["embedding", "arsnn", "count"] in [line.split() for line in err.splitlines()]
+
+
+def test_a_seed_is_chosen_told_and_kept(
+    raw_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = words_for(raw_dataset, tmp_path, "exp_name", "seeded", "seed", "None")
+    assert train.main(words) == 0
+    checkpoint = torch.load(tmp_path / "seeded" / "best_ckpt.pth", weights_only=True)
+    seed = checkpoint["experiment"]["keys"]["seed"]
+    assert f"`seed` is {seed}" in capsys.readouterr().err
+
+
+def test_two_processes(raw_dataset: Path, tmp_path: Path) -> None:
+    done = run_tool("train_event.py", ["-d", "2", *words_for(raw_dataset, tmp_path)], CHECKOUT)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "e_yolox_demo" / "best_ckpt.pth").is_file()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            ["T", "3"],
+            "Give either the name of an experiment (-n) or an experiment file (-f). "
+            "The names are e-yolox-demo, e-yolox-l, e-yolox-m, e-yolox-s.",
+        ),
+        (
+            ["-n", "e-yolox-demo", "embeding", "arsnn"],
+            "Unknown key `embeding`. Did you mean `embedding`?",
+        ),
+        (
+            ["-n", "e-yolox-demo", "spike_attach", "yes"],
+            "`spike_attach` must be True or False, but is 'yes'.",
+        ),
+        (["-n", "e-yolox-demo", "Ts", "2"], "`Ts` must be 1 or `T` (3), but is 2."),
+        (
+            ["-n", "e-yolox-demo", "-b", "0"],
+            "`-b` must be a multiple of the number of processes (1), whose samples it counts together, "
+            "but is 0.",
+        ),
+        (
+            ["-n", "e-yolox-demo", "-e", "99", "max_epoch", "3"],
+            "`-e` must be at least 0 and below `max_epoch` (3), but is 99.",
+        ),
+        (
+            ["-n", "e-yolox-demo", "--resume", "output_dir", "nowhere"],
+            "There is no run to --resume: nowhere/e_yolox_demo/latest_ckpt.pth does not exist. "
+            "Name the run (-expn) or its file (-c).",
+        ),
+        (
+            ["-n", "e-yolox-demo", "-expn", "a", "exp_name", "b"],
+            "`exp_name` must be given once, but is 'a' and 'b'.",
+        ),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_1(
+    words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert error_of(words, capsys) == f"error: {message}"
+
+
+def test_a_missing_dataset_leaves_no_run_directory(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = words_for(tmp_path / "no_data", tmp_path / "output")
+    assert error_of(words, capsys).startswith(f"error: {tmp_path / 'no_data'} is not a folder.")
+    assert not (tmp_path / "output").exists()
+
+
+def test_num_classes_must_be_those_of_the_dataset(
+    raw_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = words_for(raw_dataset, tmp_path / "output", "num_classes", "3")
+    assert error_of(words, capsys).startswith("error: `num_classes` must be 2 (car, pedestrian)")
+
+
+def test_an_error_in_an_experiment_file_keeps_its_traceback(tmp_path: Path) -> None:
+    path = tmp_path / "broken.py"
+    path.write_text("from easnn.exp import EventExp\n\nclass Exp(EventExp):\n    x = undefined\n")
+    done = run_tool("train_event.py", ["-f", str(path)], CHECKOUT)
+    assert done.returncode == 1
+    assert f'File "{path}", line 4' in done.stderr
+    assert done.stderr.endswith("NameError: name 'undefined' is not defined\n")
+
+
+def test_help_keys_prints_the_keys_of_the_experiment(capsys: pytest.CaptureFixture[str]) -> None:
+    assert train.main(["-n", "e-yolox-s", "--help-keys", "T", "7"]) == 0
+    rows = [line.split()[:2] for line in capsys.readouterr().out.splitlines()]
+    assert ["width", "0.5"] in rows
+    assert ["T", "7"] in rows
