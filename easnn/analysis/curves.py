@@ -104,7 +104,6 @@ def _draw(
     steps = _series(records, "iteration")
     for (key, label), colour in zip(curves.items(), CURVE_COLOURS, strict=False):
         values = _series(records, key)
-        values[~np.isfinite(values)] = np.nan
         if smooth and len(values) >= SMOOTHED_FROM:
             axes.plot(steps, values, color=as_hex(colour), alpha=0.25, linewidth=0.8)
             values = _smooth(values)

@@ -98,8 +98,9 @@ def write_run_pictures(
     if isinstance(dataset, Gen1Dataset):
         middle = dataset.load(len(dataset) // 2)
         scene = _scene_of(dataset, middle.sequence)
-        start_us = max(middle.time_us - RUN_CLIP_US // 2, scene.recording.first_us)
-        end_us = min(start_us + RUN_CLIP_US, scene.recording.last_us + 1)
+        first_us, last_us = scene.recording.first_us, scene.recording.last_us
+        start_us = min(max(middle.time_us - RUN_CLIP_US // 2, first_us), last_us)
+        end_us = min(start_us + RUN_CLIP_US, last_us + 1)
         clip = directory / f"clip_{_file_name(scene.name)}.{clip_format}"
         frames = (
             clip_frame(_view(observer, scene, time_us, STEP_US), dataset.class_names)

@@ -74,7 +74,7 @@ def make_parser() -> argparse.ArgumentParser:
     time = parser.add_argument_group("time")
     time.add_argument(
         "--step-ms",
-        type=_positive,
+        type=_milliseconds,
         default=50,
         metavar="X",
         help="between two windows (default: %(default)s)",
@@ -172,7 +172,7 @@ def summary(scene: Scene, report: RecordingReport, detections: Path) -> str:
     parts = ", ".join(f"{part} {ms:.1f}" for part, ms in report.ms_per_window.items())
     about = [
         ("recording", scene.recording.path),
-        ("sensor", f"{width} x {height} pixels"),
+        ("sensor", f"{height}x{width} pixels (height x width)"),
         ("labels", "none" if scene.labels is None else f"{len(scene.labels)} boxes"),
         ("windows", f"{len(report.windows)}, each {_length(scene.spec)}"),
         ("ms per window", f"{sum(report.ms_per_window.values()):.1f} ({parts})"),
@@ -252,6 +252,10 @@ def _share(text: str) -> float:
 
 def _positive(text: str) -> float:
     return _number(text, lambda x: 0 < x < math.inf, "a number above 0")
+
+
+def _milliseconds(text: str) -> float:
+    return _number(text, lambda x: 1 <= x < math.inf, "at least 1")
 
 
 def _seconds(text: str) -> float:

@@ -10,7 +10,14 @@ from loguru import logger
 
 from easnn.cli.arguments import SetKey, build_parser
 from easnn.cli.command import run_command
-from easnn.cli.experiment import Checkpoint, check, experiment_for, named_experiment, run_directory_path
+from easnn.cli.experiment import (
+    Checkpoint,
+    check,
+    experiment_for,
+    named_experiment,
+    run_directory_path,
+    seed_run,
+)
 from easnn.engine import RunDirectory, load_weights
 from easnn.exp import EventExp
 from easnn.utils.device import training_device
@@ -18,7 +25,6 @@ from easnn.utils.distributed import is_main
 from easnn.utils.errors import ConfigError
 from easnn.utils.files import make_directory, write_json
 from easnn.utils.logging import setup_logging
-from easnn.utils.seeding import seed_everything
 
 DESCRIPTION = (
     "Evaluate a checkpoint. It carries its experiment, so `-c FILE` is enough. The result is printed and "
@@ -69,7 +75,7 @@ def evaluate(options: argparse.Namespace) -> None:
     check(experiment)
     if options.batch_size < 1:
         raise ConfigError(f"`-b` must be at least 1, but is {options.batch_size}.")
-    seed_everything(experiment.seed or 0)
+    seed_run(experiment)
     device = training_device()
     model = experiment.get_model().to(device)
     load_weights(model, checkpoint.contents["model"], strict=True, source=str(checkpoint.path))

@@ -11,6 +11,7 @@ from loguru import logger
 from easnn.engine import load_checkpoint
 from easnn.exp import NETWORK_KEYS, EventExp, ExperimentRecord, get_exp
 from easnn.utils.distributed import broadcast_object, is_main
+from easnn.utils.seeding import seed_everything
 
 
 class Checkpoint:
@@ -78,19 +79,24 @@ def experiment_for(options: argparse.Namespace, checkpoint: Checkpoint, *, same_
 
 
 def check(experiment: EventExp) -> None:
-    """Validate an experiment, tell what is notable about it, and choose a seed if it has none.
+    """Validate an experiment and tell what is notable about it.
 
     Raises:
         ConfigError: if its keys do not fit together.
     """
     experiment.validate()
+    if is_main():
+        for notice in experiment.notices():
+            logger.warning(notice)
+
+
+def seed_run(experiment: EventExp) -> None:
+    """Seed this process; an experiment without a seed gets one, the same on every process."""
     if experiment.seed is None:
         experiment.seed = broadcast_object(secrets.randbelow(2**31))
         if is_main():
             logger.info("`seed` is {}", experiment.seed)
-    if is_main():
-        for notice in experiment.notices():
-            logger.warning(notice)
+    seed_everything(experiment.seed)
 
 
 def run_directory_path(experiment: EventExp) -> Path:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from loguru import logger
@@ -12,20 +13,26 @@ from torch import nn
 
 from easnn.cli.arguments import build_parser
 from easnn.cli.command import run_command
-from easnn.cli.experiment import Checkpoint, check, experiment_for, named_experiment, run_directory_path
-from easnn.engine import (
-    WRITERS,
-    RunDirectory,
-    Trainer,
-    build_writers,
-    load_weights,
+from easnn.cli.experiment import (
+    Checkpoint,
+    check,
+    experiment_for,
+    named_experiment,
+    run_directory_path,
+    seed_run,
 )
+from easnn.engine import WRITERS, RunDirectory, Trainer, build_writers, load_weights
+from easnn.engine.state import RunState
+from easnn.evaluation import EvaluationResult
 from easnn.exp import EventExp, ExperimentRecord
 from easnn.utils.device import training_device
 from easnn.utils.distributed import is_main, world_size
 from easnn.utils.errors import ConfigError
+from easnn.utils.files import write_json
 from easnn.utils.logging import setup_logging
-from easnn.utils.seeding import seed_everything
+
+INITIAL = "initial_ckpt.pth"
+"""Checkpoint of the untrained network, in the run directory."""
 
 DESCRIPTION = "Train the detector of an experiment. Everything that comes out lies in OUTPUT_DIR/EXP_NAME."
 
@@ -75,7 +82,7 @@ def train(options: argparse.Namespace) -> None:
     )
     check(experiment)
     _check_options(options, experiment)
-    seed_everything(experiment.seed or 0)
+    seed_run(experiment)
     device = training_device()
     if options.occupy:
         occupy_memory(device)
@@ -88,8 +95,8 @@ def train(options: argparse.Namespace) -> None:
     if options.start_epoch is not None:
         trainer.start_from(options.start_epoch)
     result = trainer.train()
-    if is_main():
-        logger.info("Best AP {} after epoch {}", result.best_ap, result.best_epoch)
+    if is_main() and result.best_ap is not None:
+        logger.info("The best AP is {:.4f}, after epoch {}", result.best_ap, result.best_epoch)
 
 
 def build_trainer(
@@ -104,20 +111,27 @@ def build_trainer(
     """
     batch_size = options.batch_size
     train_loader = experiment.get_train_loader(batch_size=batch_size, device=device)
+    steps_per_epoch = len(train_loader)
     evaluate = experiment.get_evaluation(batch_size=batch_size, device=device, fp16=options.fp16)
+    optimizer = experiment.get_optimizer(model, batch_size=batch_size)
+    record = ExperimentRecord.of(experiment).plain()
     run = RunDirectory.start(run_directory_path(experiment), resume=options.resume)
     setup_logging(run.log)
+    if experiment.eval_initial and not options.resume:
+        scaler = torch.amp.GradScaler(device.type, enabled=False)
+        state = RunState(model, optimizer, scaler, ema=False, steps_per_epoch=steps_per_epoch)
+        _keep_untrained(state, evaluate(model), run, record)
     return Trainer(
         model=model,
-        optimizer=experiment.get_optimizer(model, batch_size=batch_size),
-        schedule=experiment.get_schedule(batch_size=batch_size, steps_per_epoch=len(train_loader)),
+        optimizer=optimizer,
+        schedule=experiment.get_schedule(batch_size=batch_size, steps_per_epoch=steps_per_epoch),
         train_loader=train_loader,
         prepare=experiment.get_prepare(training=True),
         evaluate=evaluate,
         config=experiment.get_train_config(fp16=options.fp16),
         run=run,
         device=device,
-        experiment=ExperimentRecord.of(experiment).plain(),
+        experiment=record,
         writers=build_writers(options.logger, run, experiment=experiment.plain()),
     )
 
@@ -155,6 +169,16 @@ def _check_options(options: argparse.Namespace, experiment: EventExp) -> None:
             f"`-e` must be at least 0 and below `max_epoch` ({experiment.max_epoch}), "
             f"but is {options.start_epoch}."
         )
+
+
+def _keep_untrained(
+    state: RunState, result: EvaluationResult, run: RunDirectory, record: Mapping[str, Any]
+) -> None:
+    """Write down what the run starts from, as after an epoch 0."""
+    state.save(run.path / INITIAL, record)
+    if is_main():
+        logger.info("Before the training:\n{}", result.table())
+        write_json(run.result(0), result.to_dict())
 
 
 def _load_start_weights(model: nn.Module, checkpoint: Checkpoint) -> None:

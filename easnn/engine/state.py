@@ -15,7 +15,7 @@ from easnn.engine.config import Position
 from easnn.engine.ema import ModelEma
 from easnn.engine.rng import capture_rng, restore_rng
 from easnn.engine.weights import load_weights
-from easnn.utils.distributed import gather_objects, is_main, rank
+from easnn.utils.distributed import barrier, gather_objects, is_main, rank
 from easnn.utils.errors import CheckpointError
 
 
@@ -78,7 +78,7 @@ class RunState:
         return True
 
     def save(self, path: Path, experiment: Mapping[str, Any]) -> None:
-        """Write a checkpoint; every process calls this.
+        """Write a checkpoint; every process calls this, and the file is there when it returns.
 
         Args:
             path: File to write.
@@ -106,6 +106,7 @@ class RunState:
                     "experiment": dict(experiment),
                 },
             )
+        barrier(f"what follows after {path.name} was written")
 
     def restore(self, checkpoint: Mapping[str, Any], source: Path) -> None:
         """Take over the state that a checkpoint holds.
@@ -118,6 +119,7 @@ class RunState:
             CheckpointError: if it is of another model, another optimiser, or another number of steps per
                 epoch.
         """
+        _check_same_everywhere(checkpoint, source)
         self._check_position(checkpoint, source)
         self._check_optimizer(checkpoint["optimizer"], source)
         load_weights(self._model, checkpoint["raw_model"], strict=True, source=str(source))
@@ -148,6 +150,17 @@ class RunState:
                 "Resume with the same `optimizer` and model keys, or start a new run from its weights (-c "
                 "without --resume)."
             )
+
+
+def _check_same_everywhere(checkpoint: Mapping[str, Any], source: Path) -> None:
+    """Notice machines that do not share a disk: each would go on from its own file and wait for others."""
+    positions = gather_objects((checkpoint["epoch"], checkpoint["step"], checkpoint["ema_updates"]))
+    if len(set(positions)) > 1:
+        found = ", ".join(f"({epoch}, {step})" for epoch, step, _ in positions)
+        raise CheckpointError(
+            f"Every process must resume from the same checkpoint, but {source} is at these (epoch, step): "
+            f"{found}. Copy the main process's file to every machine, or use a shared directory."
+        )
 
 
 def _layout(optimizer: Mapping[str, Any]) -> list[tuple[str, int, list[str]]]:

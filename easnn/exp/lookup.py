@@ -27,8 +27,7 @@ def get_exp(exp_file: str | Path | None = None, exp_name: str | None = None) -> 
 
     Raises:
         ConfigError: if not exactly one of the two is given, there is no such file or name, or the file
-            defines
-            no experiment.
+            defines no experiment.
     """
     if (exp_file is None) == (exp_name is None):
         raise ConfigError(

@@ -15,7 +15,7 @@ from easnn.exp.keys import DetectorKeys, EmbeddingKeys, OutputKeys
 from easnn.exp.lookup import experiment_names, get_exp, source_file, source_name
 from easnn.utils.errors import CheckpointError, ConfigError
 
-NETWORK_KEYS = (*DetectorKeys.declarations(), *EmbeddingKeys.declarations())
+NETWORK_KEYS = (*DetectorKeys.declarations(), *EmbeddingKeys.declarations(), "Tm")
 """Keys that say which network the weights of a checkpoint belong to."""
 
 
@@ -26,9 +26,8 @@ class ExperimentRecord:
     Attributes:
         name: its name, if it comes with the project.
         file: the file that defines its class, if there is one.
-        defines: what its class has beyond the values of keys, builders and keys of its own; without this code
-            the
-            experiment cannot be made again.
+        defines: what its class has beyond the values of keys: builders and keys of its own. Without this
+            code the experiment cannot be made again.
         keys: the value of every key as built-in types.
     """
 

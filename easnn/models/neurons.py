@@ -48,9 +48,9 @@ class ParametricLIF(nn.Module):
         """Turn currents ``[steps_in·B, ...]`` into spikes ``[T·B, ...]``, time first, of the same precision."""
         if self.repeats > 1:
             current = torch.cat([current] * self.repeats)
-        # The fused kernels of spikingjelly are made for GPUs; elsewhere its steps are slower than ours, which in
-        # turn know only surrogates without parameters.
-        fused = current.is_cuda or isinstance(self.surrogate, LearnedATan)
+        # Eager steps are the quicker ones on a CPU, but spikingjelly has fused kernels for GPUs, an operator that
+        # torch.compile takes whole, and room for surrogates with parameters.
+        fused = current.is_cuda or torch.compiler.is_compiling() or isinstance(self.surrogate, LearnedATan)
         steps = spikingjelly_steps if fused else eager_steps
         return steps(current, self.w, self.T, self.surrogate)
 

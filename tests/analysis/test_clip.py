@@ -15,7 +15,7 @@ def frames(count: int) -> list[np.ndarray]:
     return [np.full((24, 32, 3), 40 * n, np.uint8) for n in range(count)]
 
 
-@pytest.mark.parametrize(("fps", "duration_ms"), [(20, 50), (4, 250), (30, 30), (1000, 20)])
+@pytest.mark.parametrize(("fps", "duration_ms"), [(20, 50), (4, 250), (15, 70), (1000, 20)])
 def test_a_gif_has_each_frame_for_its_time(tmp_path: Path, fps: float, duration_ms: int) -> None:
     write_clip(tmp_path / "clip.gif", iter(frames(5)), fps)
     with Image.open(tmp_path / "clip.gif") as clip:

@@ -35,6 +35,18 @@ def test_pictures_of_a_run(tmp_path: Path, detector: FixedDetector, dataset: Gen
     with Image.open(files[3]) as clip:
         assert clip.n_frames == 20, "a second, every 50 ms"
         assert clip.info["duration"] == 50
+    assert labelled_frames(files[3]) == [5, 11, 17]
+
+
+def labelled_frames(clip: Path) -> list[int]:
+    """Return the numbers of the frames of a GIF with white outlines: labelled boxes."""
+    with Image.open(clip) as image:
+        found = []
+        for n in range(image.n_frames):
+            image.seek(n)
+            if (np.asarray(image.convert("RGB")) > 250).all(axis=2).sum() > 100:
+                found.append(n)
+    return found
 
 
 def make_scene(folder: Path, spec: FrameSpec, labels: np.ndarray | None = None) -> Scene:
@@ -81,8 +93,9 @@ def test_sheets_show_labelled_moments_if_there_are_any(
         "a", open_dat(files.events_path), SENSOR_HW, dataset.frame_spec, read_boxes(files.boxes_path)
     )
     report = write_recording_pictures(
-        tmp_path / "out", observer, scene, CLASSES, start_us=0, end_us=700_000, sheets=9, clip_format="mp4"
+        tmp_path / "out", observer, scene, CLASSES, start_us=0, end_us=700_000, sheets=9
     )
     names = [file.name for file in report.files]
-    assert names == ["sheet_a_300ms.png", "sheet_a_600ms.png", "clip_a.mp4"]
+    assert names == ["sheet_a_300ms.png", "sheet_a_600ms.png", "clip_a.gif"]
+    assert labelled_frames(report.files[2]) == [5, 11]
     assert len(report.windows) == 14

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -55,7 +56,11 @@ def run(raw_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     return Run(output / "first", words)
 
 
-def error_of(command: list[str], capsys: pytest.CaptureFixture[str], main=train.main) -> str:
+def error_of(
+    command: list[str],
+    capsys: pytest.CaptureFixture[str],
+    main: Callable[[list[str]], int] = train.main,
+) -> str:
     """Run a command that must fail, and return the line that it prints last."""
     assert main(command) == 1
     return capsys.readouterr().err.splitlines()[-1]
@@ -119,6 +124,19 @@ def test_resume_goes_on(run: Run, raw_dataset: Path, tmp_path: Path) -> None:
     assert train.main([*words, "--resume"]) == 0
     checkpoint = torch.load(tmp_path / "longer" / "latest_ckpt.pth", weights_only=True)
     assert (checkpoint["epoch"], checkpoint["step"]) == (2, 0)
+
+
+def test_the_untrained_network_is_evaluated_and_kept(raw_dataset: Path, tmp_path: Path) -> None:
+    words = words_for(raw_dataset, tmp_path, "exp_name", "from_zero")
+    words[words.index("eval_initial") + 1] = "True"
+    assert train.main(words) == 0
+    run = tmp_path / "from_zero"
+    initial = torch.load(run / "initial_ckpt.pth", weights_only=True)
+    assert (initial["epoch"], initial["step"]) == (0, 0)
+    assert evaluation.main(["-c", str(run / "initial_ckpt.pth")]) == 0
+    evaluated = json.loads((run / "results" / "initial_ckpt_val_coco.json").read_text())
+    while_training = json.loads((run / "results" / "epoch_0.json").read_text())
+    assert {key: evaluated[key] for key in while_training} == while_training
 
 
 def test_start_weights_may_be_of_another_network(

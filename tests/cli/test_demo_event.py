@@ -76,7 +76,7 @@ def test_a_labelled_recording(
         assert clip.n_frames == 8
         assert clip.info["duration"] == 50
     printed = capsys.readouterr().out
-    for text in ("40 x 24 pixels", "1 boxes", *map(str, files)):
+    for text in ("24x40 pixels (height x width)", "1 boxes", *map(str, files)):
         assert text in printed
     cars = sum(d["class"] == "car" for d in found)
     assert [line.split()[1] for line in printed.splitlines() if line.startswith("car ")] == [str(cars)] * (
@@ -115,13 +115,13 @@ def test_a_header_without_geometry(
     write_dat(bare, open_dat(recording).events())
     assert run(checkpoint, bare, tmp_path / "out") == 0
     printed = capsys.readouterr()
-    assert "40 x 24 pixels" in printed.out
+    assert "24x40 pixels (height x width)" in printed.out
     assert (
         f"{bare} does not tell the size of its sensor; its events need 24x40 pixels (height x width), which "
         "is taken for it. Give --sensor-size if it is larger."
     ) in printed.err
     assert run(checkpoint, bare, tmp_path / "out", "--sensor-size", "30x50") == 0
-    assert "50 x 30 pixels" in capsys.readouterr().out
+    assert "30x50 pixels (height x width)" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ def test_a_folder_that_cannot_be_written(
     ("option", "value", "message"),
     [
         ("--conf", "1.5", "must be between 0 and 1, but is '1.5'"),
-        ("--step-ms", "0", "must be a number above 0, but is '0'"),
+        ("--step-ms", "0.9", "must be at least 1, but is '0.9'"),
         ("--start", "-1", "must be a number that is not negative, but is '-1'"),
         ("--duration", "soon", "must be a number above 0, but is 'soon'"),
         ("--sensor-size", "240,304", "must be height x width in pixels, like 240x304, but is '240,304'"),

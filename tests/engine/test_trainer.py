@@ -113,15 +113,15 @@ def test_a_run_that_was_stopped_and_resumed_is_the_same_to_the_last_digit(
 def test_a_run_killed_later_than_its_last_checkpoint_repeats_what_was_lost(tmp_path, whole_run):
     config = dataclasses.replace(PLAN, ckpt_interval_steps=3)
 
-    class Killed(Exception):
+    class KilledError(Exception):
         pass
 
     def schedule(iteration):
         if iteration == STEPS + 4:  # one step after the checkpoint, and after a line of metrics
-            raise Killed
+            raise KilledError
         return StopAfter(-1, 0)(iteration)
 
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         build_trainer(tmp_path / "run", config, schedule=schedule).train()
     run = RunDirectory(tmp_path / "run")
     assert load_checkpoint(run.latest)["step"] == 3
@@ -275,15 +275,16 @@ class TestResumeRefuses:
     def test_another_optimizer(self, tmp_path, stopped):
         stopped["optimizer"]["param_groups"][0]["momentum"] = 0.9
         assert self.resume(tmp_path, stopped) == (
-            "The optimiser state in c.pth is of another optimiser or of other groups of parameters. Resume with the "
-            "same `optimizer` and model keys, or start a new run from its weights (-c without --resume)."
+            "The optimiser state in c.pth is of another optimiser or of other groups of parameters. Resume "
+            "with the same `optimizer` and model keys, or start a new run from its weights (-c without "
+            "--resume)."
         )
 
     def test_another_number_of_steps(self, tmp_path, stopped):
         stopped["steps_per_epoch"] = 7
         assert self.resume(tmp_path, stopped) == (
-            "c.pth stopped at step 2 of an epoch of 7 steps, but an epoch now has 5. Resume with the same data set "
-            "and batch size (-b)."
+            "c.pth stopped at step 2 of an epoch of 7 steps, but an epoch now has 5. Resume with the same "
+            "data set and batch size (-b)."
         )
 
 

@@ -37,20 +37,19 @@ class AdaptiveSampling(EventEmbedding):
         sums = torch.zeros_like(steps[0].membrane)
         elapsed = torch.zeros_like(sums)
         written = torch.zeros_like(sums)
-        segment = torch.arange(self.Ts, device=sums.device).view(-1, 1, 1, 1, 1)
-        segments = sums.new_zeros(self.Ts, *sums.shape)
+        segments = [torch.zeros_like(sums)] * self.Ts
         for membrane, spikes, _ in steps:
             sums, elapsed = sums + membrane, elapsed + 1
             fired = spikes > 0
             content = self._read(sums, membrane, elapsed)
             content = content * spikes if self.spike_attach else content
-            segments = segments + torch.where(fired & (written == segment), content, 0)
+            segments = [s + torch.where(fired & (written == n), content, 0) for n, s in enumerate(segments)]
             written = written + fired
             sums, elapsed = sums.masked_fill(fired, 0), elapsed.masked_fill(fired, 0)
-        if self.write_zero:
-            return unpack(segments)
-        residue = self._read(sums, steps[-1].rest, elapsed.clamp_min(1))
-        return unpack(segments + torch.where(~fired & (written == segment), residue, 0))
+        if not self.write_zero:
+            residue = self._read(sums, steps[-1].rest, elapsed.clamp_min(1))
+            segments = [s + torch.where(~fired & (written == n), residue, 0) for n, s in enumerate(segments)]
+        return unpack(torch.stack(segments))
 
     def _read(self, sums: Tensor, last: Tensor, elapsed: Tensor) -> Tensor:
         match self.readout:

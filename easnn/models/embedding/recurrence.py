@@ -96,7 +96,7 @@ def conv_branch(config: EmbeddingConfig, channels_out: int) -> nn.Sequential:
     layers: list[nn.Module] = []
     channels = config.in_channels
     for _ in range(config.depth):
-        layers += [nn.ReLU()] if layers else []
+        layers += [nn.ReLU(inplace=True)] if layers else []
         layers.append(PackedConv2d(channels, channels_out, config.kernel_size))
         channels = channels_out
     return nn.Sequential(*layers)

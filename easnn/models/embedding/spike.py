@@ -10,6 +10,19 @@ from torch import Tensor
 SURROGATE_HALF_WIDTH = 0.5
 
 
+def fire(membrane: Tensor, threshold: float, reset: float | None) -> tuple[Tensor, Tensor]:
+    """Return the spikes and the membrane after them.
+
+    A spike is where the membrane is strictly above the threshold; its surrogate derivative is 1 where the
+    membrane is less than ½ away from it, else 0. After a spike the membrane is ``reset``, or lower by the
+    threshold if that is ``None``. The gradient flows through the reset, too.
+    """
+    spikes: Tensor = _Rectangle.apply(membrane - threshold)
+    if reset is None:
+        return spikes, membrane - threshold * spikes
+    return spikes, membrane + (reset - membrane) * spikes
+
+
 class _Rectangle(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
@@ -20,15 +33,3 @@ class _Rectangle(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> Tensor:
         (x,) = ctx.saved_tensors
         return grad * (x.abs() < SURROGATE_HALF_WIDTH)
-
-
-def fire(membrane: Tensor, threshold: float, reset: float | None) -> tuple[Tensor, Tensor]:
-    """Return the spikes and the membrane after them.
-
-    A spike is where the membrane is strictly above the threshold. Its surrogate derivative is 1 where the distance to the threshold is
-    below ½, else 0. The membrane is then set to ``reset``, or lowered by the threshold if that is ``None``.
-    """
-    spikes: Tensor = _Rectangle.apply(membrane - threshold)
-    if reset is None:
-        return spikes, membrane - threshold * spikes
-    return spikes, membrane * (1 - spikes) + reset * spikes

@@ -1,0 +1,107 @@
+"""The whole way once, in minutes on a CPU: ``make demo``, which runs ``tools/quickstart.py``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tabulate import tabulate
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+DATASET = "datasets/synthetic"
+RUN = "YOLOX_outputs/e-yolox-demo"
+CLIP_OF = f"{DATASET}/test/test_0000_td.dat"
+
+DESCRIPTION = """\
+Simulates a small event dataset, trains the spiking detector on it, evaluates it on recordings that it has never
+seen, before and after the training, and draws pictures. Each step is a command that you can run yourself; it is
+printed before it runs."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """A command of the way.
+
+    Attributes:
+        title: what it does.
+        command: the words after ``python``, seen from the checkout.
+    """
+
+    title: str
+    command: tuple[str, ...]
+
+
+STEPS = (
+    Step(
+        "Simulate recordings of cars and pedestrians",
+        ("tools/make_synthetic.py", DATASET, "--sensor-size", "120x152"),
+    ),
+    Step("Train the spiking detector", ("tools/train_event.py", "-n", "e-yolox-demo", "-b", "8")),
+    Step(
+        "Evaluate the untrained network on the test split",
+        ("tools/eval_event.py", "-c", f"{RUN}/initial_ckpt.pth", "--test"),
+    ),
+    Step(
+        "Evaluate the trained network on the test split",
+        ("tools/eval_event.py", "-c", f"{RUN}/best_ckpt.pth", "--test"),
+    ),
+    Step(
+        "Watch a test recording",
+        ("tools/demo_event.py", "-c", f"{RUN}/best_ckpt.pth", CLIP_OF),
+    ),
+)
+
+RESULTS = {
+    "before training": f"{RUN}/results/initial_ckpt_test_coco.json",
+    "after training": f"{RUN}/results/best_ckpt_test_coco.json",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run every step, print the results, and return the exit code: that of the first step that fails."""
+    argparse.ArgumentParser(
+        description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args(argv)
+    begin = time.monotonic()
+    seconds: dict[str, float] = {}
+    for number, step in enumerate(STEPS, start=1):
+        print(f"\n[{number}/{len(STEPS)}] {step.title}\n$ python {shlex.join(step.command)}", flush=True)
+        step_begin = time.monotonic()
+        code = subprocess.run([sys.executable, *step.command], cwd=CHECKOUT, check=False).returncode
+        if code:
+            return code
+        seconds[step.title] = time.monotonic() - step_begin
+    seconds["Together"] = time.monotonic() - begin
+    print("\n" + summary(seconds))
+    return 0
+
+
+def summary(seconds: dict[str, float]) -> str:
+    """Return the tables of what came out and how long it took.
+
+    Args:
+        seconds: duration of each step.
+    """
+    results = {name: json.loads((CHECKOUT / path).read_text()) for name, path in RESULTS.items()}
+    measures = [
+        (name, f"{result['ap50'] or 0:.3f}", f"{result['ap'] or 0:.3f}") for name, result in results.items()
+    ]
+    frames = next(iter(results.values()))["counts"]["frames"]
+    return "\n\n".join(
+        (
+            tabulate(
+                measures, headers=[f"test split, {frames} frames", "AP50", "AP 50:95"], disable_numparse=True
+            ),
+            tabulate(
+                [(title, f"{duration:.0f} s") for title, duration in seconds.items()], tablefmt="plain"
+            ),
+            f"Curves, samples and a clip: {RUN}/pictures",
+        )
+    )

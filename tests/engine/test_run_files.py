@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+
+from easnn.engine import JsonLinesWriter, RunDirectory, build_writers
+from easnn.utils.errors import ConfigError, OutputError
+
+
+def test_files_of_a_run_are_named(tmp_path):
+    run = RunDirectory(tmp_path)
+    assert (run.latest.name, run.best.name) == ("latest_ckpt.pth", "best_ckpt.pth")
+    assert run.history(3).name == "epoch_3_ckpt.pth"
+    assert run.result(3) == tmp_path / "results" / "epoch_3.json"
+
+
+def test_a_new_run_moves_the_files_of_an_earlier_one(tmp_path):
+    for content in ("first", "second", "third"):
+        run = RunDirectory.start(tmp_path / "deep" / "run", resume=False)
+        run.latest.write_text(content)
+    assert run.latest.read_text() == "third"
+    assert (run.path / "earlier-1" / "latest_ckpt.pth").read_text() == "first"
+    assert (run.path / "earlier-2" / "latest_ckpt.pth").read_text() == "second"
+    assert sorted(p.name for p in run.path.iterdir()) == [
+        "earlier-1",
+        "earlier-2",
+        "latest_ckpt.pth",
+        "results",
+    ]
+
+
+def test_a_resumed_run_keeps_its_files(tmp_path):
+    RunDirectory.start(tmp_path, resume=False).latest.write_text("kept")
+    assert RunDirectory.start(tmp_path, resume=True).latest.read_text() == "kept"
+
+
+def test_a_directory_that_cannot_be_made_is_an_error(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError) as error:
+        RunDirectory.start(tmp_path / "file" / "run", resume=False)
+    assert str(error.value) == (
+        f"Cannot write to directory {tmp_path / 'file' / 'run'}: Not a directory. Choose another directory "
+        "or free it."
+    )
+
+
+def records(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_json_lines(tmp_path):
+    writer = JsonLinesWriter(tmp_path / "metrics.jsonl")
+    writer.write("train", 10, {"total_loss": 2.5, "grad_norm": float("inf")})
+    writer.write("eval", 20, {"ap": 0.25})
+    assert records(tmp_path / "metrics.jsonl") == [
+        {"kind": "train", "iteration": 10, "total_loss": 2.5, "grad_norm": None},
+        {"kind": "eval", "iteration": 20, "ap": 0.25},
+    ]
+
+
+def test_json_lines_continue_after_the_last_saved_step(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    writer = JsonLinesWriter(path)
+    for iteration in (10, 20, 30):
+        writer.write("train", iteration, {})
+    with path.open("a") as file:
+        file.write('{"kind": "tr')
+    writer.continue_from(20)
+    writer.write("train", 21, {})
+    assert [record["iteration"] for record in records(path)] == [10, 20, 21]
+
+
+def test_json_lines_that_cannot_be_written(tmp_path):
+    with pytest.raises(OutputError) as error:
+        JsonLinesWriter(tmp_path / "no" / "metrics.jsonl").write("train", 1, {})
+    path = tmp_path / "no" / "metrics.jsonl"
+    assert str(error.value) == f"Cannot write {path}: No such file or directory. Free some space."
+
+
+def test_tensorboard_gets_every_number(tmp_path):
+    event_file = pytest.importorskip("tensorboard.backend.event_processing.event_file_loader")
+    run = RunDirectory(tmp_path)
+    writers = build_writers("tensorboard", run, experiment={})
+    for writer in writers:
+        writer.write("train", 5, {"total_loss": 1.5})
+        writer.continue_from(5)
+        writer.write("eval", 6, {"ap": 0.5})
+        writer.close()
+    seen = {
+        (value.tag, event.step, value.tensor.float_val[0])
+        for file in sorted(run.tensorboard.iterdir())
+        for event in event_file.EventFileLoader(str(file)).Load()
+        for value in event.summary.value
+    }
+    assert seen == {("train/total_loss", 5, 1.5), ("eval/ap", 6, 0.5)}
+    assert len(records(run.metrics)) == 2
+
+
+def test_unknown_writer(tmp_path):
+    with pytest.raises(ConfigError) as error:
+        build_writers("tensorbord", RunDirectory(tmp_path), experiment={})
+    assert str(error.value) == (
+        "`--logger` must be one of tensorboard, wandb, but is tensorbord. Did you mean `tensorboard`?"
+    )
+
+
+def test_wandb_that_is_not_installed(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    with pytest.raises(ConfigError) as error:
+        build_writers("wandb", RunDirectory(tmp_path), experiment={})
+    assert str(error.value) == (
+        "`--logger wandb` needs the package wandb: `pip install wandb`, or use `--logger tensorboard`."
+    )

@@ -1,0 +1,11 @@
+"""Simulate, train, evaluate and draw, once and small; `--help` tells how."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from easnn.cli.quickstart import main
+
+if __name__ == "__main__":
+    sys.exit(main())
