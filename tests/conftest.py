@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+# Read when torch is loaded: tests run side by side, so each process and those that it starts get one thread.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 SHARED = Path(os.environ.get("EASNN_TEST_DATA", Path(__file__).resolve().parents[2] / "shared"))
 
 

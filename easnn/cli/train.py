@@ -159,9 +159,9 @@ def _checkpoint(options: argparse.Namespace) -> Checkpoint | None:
 
 
 def _check_options(options: argparse.Namespace, experiment: EventExp) -> None:
-    if options.batch_size < 1 or options.batch_size % world_size():
+    if options.batch_size < world_size():
         raise ConfigError(
-            f"`-b` must be a multiple of the number of processes ({world_size()}), whose samples it counts "
+            f"`-b` must be at least the number of processes ({world_size()}), whose samples it counts "
             f"together, but is {options.batch_size}."
         )
     if options.start_epoch is not None and not 0 <= options.start_epoch < experiment.max_epoch:

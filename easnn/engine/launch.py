@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import os
 import tempfile
 import uuid
@@ -72,8 +73,7 @@ def launch(
     if devices == num_machines == 1:
         return main(*args)
     config = _launch_config(devices, num_machines, machine_rank, dist_url)
-    for name in ("torch.distributed.elastic", "torch.multiprocessing"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)  # they retell every failure at length
+    _quiet("torch.distributed.elastic", "torch.multiprocessing")
     with tempfile.TemporaryDirectory(prefix="easnn-launch-") as folder:
         try:
             results = elastic_launch(config, _worker)(main, args, backend, timeout_s, folder)
@@ -89,6 +89,7 @@ def _worker(
     main: Main[Result], args: tuple[object, ...], backend: str, timeout_s: float, folder: str
 ) -> Result | None:
     """Run ``main`` in a process that the launcher started; only the first of a machine returns its result."""
+    multiprocessing.set_start_method(None, force=True)  # data workers need not be spawned because we were
     with reported(Path(folder)), _world(backend, timeout_s):
         result = main(*args)
     return result if os.environ["LOCAL_RANK"] == "0" else None
@@ -105,6 +106,13 @@ def _world(backend: str, timeout_s: float) -> Iterator[None]:
     dist.init_process_group(backend, timeout=timedelta(seconds=timeout_s))
     yield
     dist.destroy_process_group()  # not after an error: it could wait for a process that is gone
+
+
+def _quiet(*packages: str) -> None:
+    """Silence packages that retell every failure and signal at length."""
+    for name in list(logging.root.manager.loggerDict):
+        if name.startswith(packages):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def _launch_config(devices: int, num_machines: int, machine_rank: int, dist_url: str | None) -> LaunchConfig:

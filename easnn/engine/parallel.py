@@ -29,6 +29,6 @@ def average_gradients(model: nn.Module, device: torch.device, *, sync_bn: bool) 
         device_ids=[device] if device.type == "cuda" else None,
         broadcast_buffers=False,
         # The adaptive sampler stops as soon as every pixel has written its segments.
-        find_unused_parameters=True,
+        static_graph=True,
         gradient_as_bucket_view=True,
     )

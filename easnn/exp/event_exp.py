@@ -63,6 +63,9 @@ class EventExp(ExperimentKeys):
                 "`train_splits` must name one or more splits, each once, "
                 f"but is {','.join(self.train_splits) or '()'}."
             )
+        if self.scale_range[0] > self.scale_range[1]:
+            smallest, largest = self.scale_range
+            raise ConfigError(f"`scale_range` must begin with the smaller scale, but is {smallest:g},{largest:g}.")
         if self.aggregation == "sum" and self.embedding != "count" and self.Tm != 1:
             raise ConfigError(
                 f"`Tm` must be 1 for `aggregation` sum, which gives one slice, but is {self.Tm}. "
@@ -152,7 +155,7 @@ class EventExp(ExperimentKeys):
         """
         loader = build_train_loader(
             self.get_dataset(self.train_splits),
-            RandomPlacementPolicy(self.input_size, self.jitter, flip_prob=self.flip_prob),
+            RandomPlacementPolicy(self.input_size, self.jitter, self.scale_range, self.flip_prob),
             batch_size=batch_size,
             seed=torch.initial_seed() if self.seed is None else self.seed,
             num_workers=self.data_num_workers,

@@ -124,6 +124,11 @@ class DataKeys(Settings):
     data_num_workers = Key(4, integer(low=0), "processes that load data; 0: the training process does")
     flip_prob = Key(0.5, real(low=0, high=1), "probability of mirroring a training sample")
     jitter = Key(0.3, real(low=0, below=1), "how far the aspect ratio of a training sample may change")
+    scale_range = Key(
+        (0.4, 1.0),
+        pair(real(above=0)),
+        "smallest and largest scale of a training sample; 1 fills the input",
+    )
     max_boxes = Key(50, integer(low=1), "boxes per training sample; further ones are left out")
     speed_aug = Key(False, boolean(), "temporal speed augmentation; not in this version")
 

@@ -1,4 +1,4 @@
-"""The detector: embedding, spiking YOLOX, label assignment, losses, and the names of published checkpoints."""
+"""The detector: embedding, spiking YOLOX, label assignment, losses, names of published checkpoints."""
 
 from easnn.models.config import DetectorConfig, EmbeddingConfig, SpikeMode
 from easnn.models.detector import EventDetector, build_detector

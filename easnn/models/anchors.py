@@ -1,4 +1,4 @@
-"""The anchor points of the three feature maps, and boxes from and to what the head predicts at them."""
+"""The anchor points of the feature maps, and boxes from and to what the head predicts at them."""
 
 from __future__ import annotations
 
@@ -27,27 +27,26 @@ class AnchorGrid:
 
     @classmethod
     def of(cls, features: Sequence[Tensor], dtype: torch.dtype) -> AnchorGrid:
-        """Make the anchors of ``features`` ``[.., H, W]`` of strides 8, 16 and 32, on their device."""
-        points, strides = [], []
+        """Make the anchors of feature maps ``[..., H, W]`` of strides 8, 16 and 32, on their device."""
+        points, strides, sizes = [], [], []
         for feature, stride in zip(features, STRIDES, strict=True):
-            y, x = (
-                torch.arange(n, device=feature.device, dtype=dtype).add(0.5).mul(stride)
-                for n in feature.shape[-2:]
-            )
-            cells = torch.stack(torch.broadcast_tensors(x, y[:, None]), dim=-1).flatten(0, 1)
-            points.append(cells)
-            strides.append(torch.full_like(cells[:, :1], stride))
-        sizes = tuple((feature.shape[-2], feature.shape[-1]) for feature in features)
-        return cls(torch.cat(points), torch.cat(strides), sizes)
+            height, width = feature.shape[-2:]
+            x = (torch.arange(width, device=feature.device, dtype=dtype) + 0.5) * stride
+            y = (torch.arange(height, device=feature.device, dtype=dtype) + 0.5) * stride
+            centres = torch.stack((x.repeat(height), y.repeat_interleave(width)), dim=-1)
+            points.append(centres)
+            strides.append(torch.full_like(centres[:, :1], stride))
+            sizes.append((height, width))
+        return cls(torch.cat(points), torch.cat(strides), tuple(sizes))
 
 
 def decode_boxes(raw: Tensor, points_px: Tensor, strides_px: Tensor) -> Tensor:
     """Return the boxes (cx, cy, w, h in pixels) that raw outputs ``[..., 4]`` stand for.
 
-    The centre is an offset from the cell's top-left corner, in strides; the size is the exponential, in strides.
+    In strides, the centre is an offset from the cell's top-left corner and the size an exponential.
     """
-    offset, log_size = raw.split(2, dim=-1)
-    return torch.cat((points_px + (offset - 0.5) * strides_px, log_size.exp() * strides_px), dim=-1)
+    centre = points_px + (raw[..., :2] - 0.5) * strides_px
+    return torch.cat((centre, raw[..., 2:].exp() * strides_px), dim=-1)
 
 
 def encode_boxes(boxes_px: Tensor, points_px: Tensor, strides_px: Tensor) -> Tensor:
@@ -55,6 +54,5 @@ def encode_boxes(boxes_px: Tensor, points_px: Tensor, strides_px: Tensor) -> Ten
 
     A side of 0 pixels becomes a finite number.
     """
-    centre, size = boxes_px.split(2, dim=-1)
-    offset = (centre - points_px) / strides_px + 0.5
-    return torch.cat((offset, torch.log(size / strides_px + 1e-8)), dim=-1)
+    offset = (boxes_px[..., :2] - points_px) / strides_px + 0.5
+    return torch.cat((offset, torch.log(boxes_px[..., 2:] / strides_px + 1e-8)), dim=-1)

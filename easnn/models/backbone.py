@@ -8,39 +8,33 @@ from easnn.models.blocks import SPP, ConvUnit, CSPLayer, Style
 
 
 class CSPDarknet(nn.Module):
-    """Four stages, each of which halves the size and doubles the channels.
+    """A stem and four stages, each of which halves the sides and doubles the channels.
 
     Args:
-        stem: makes frames ``[S·B, C, H, W]`` into ``[.., base_channels, H/2, W/2]``.
+        stem: makes frames ``[S·B, C, H, W]`` into ``[..., base_channels, H/2, W/2]``.
         base_channels: channels after the stem.
-        base_depth: residual blocks of the shallow stages; the two middle stages have three times as many.
+        blocks: bottlenecks of the first and last stage; the two between have three times as many.
         style: of all units but the first.
-        first: style of the first unit, behind an analog stem the place where identical time steps part.
-
-    Shape:
-        → features ``[T·B, (4, 8, 16)·base_channels, H/(8, 16, 32), W/(8, 16, 32)]``.
+        first: style of the first unit, where identical time steps part if the stem has not done it.
     """
 
-    def __init__(
-        self, stem: nn.Module, base_channels: int, base_depth: int, style: Style, first: Style
-    ) -> None:
+    def __init__(self, stem: nn.Module, base_channels: int, blocks: int, style: Style, first: Style) -> None:
         super().__init__()
-        c, n = base_channels, base_depth
+        c2, c3, c4, c5 = (base_channels * 2**stage for stage in (1, 2, 3, 4))
         self.stem = stem
-        self.dark2 = nn.Sequential(ConvUnit(c, 2 * c, 3, first, stride=2), CSPLayer(2 * c, 2 * c, n, style))
-        self.dark3 = nn.Sequential(
-            ConvUnit(2 * c, 4 * c, 3, style, stride=2), CSPLayer(4 * c, 4 * c, 3 * n, style)
+        self.dark2 = nn.Sequential(
+            ConvUnit(base_channels, c2, 3, first, stride=2), CSPLayer(c2, c2, blocks, style)
         )
-        self.dark4 = nn.Sequential(
-            ConvUnit(4 * c, 8 * c, 3, style, stride=2), CSPLayer(8 * c, 8 * c, 3 * n, style)
-        )
+        self.dark3 = nn.Sequential(ConvUnit(c2, c3, 3, style, stride=2), CSPLayer(c3, c3, 3 * blocks, style))
+        self.dark4 = nn.Sequential(ConvUnit(c3, c4, 3, style, stride=2), CSPLayer(c4, c4, 3 * blocks, style))
         self.dark5 = nn.Sequential(
-            ConvUnit(8 * c, 16 * c, 3, style, stride=2),
-            SPP(16 * c, style),
-            CSPLayer(16 * c, 16 * c, n, style, shortcut=False),
+            ConvUnit(c4, c5, 3, style, stride=2),
+            SPP(c5, style),
+            CSPLayer(c5, c5, blocks, style, shortcut=False),
         )
 
     def forward(self, frames: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Map frames ``[S·B, C, H, W]`` to features ``[T·B, C', H', W']`` at strides 8, 16 and 32."""
         stride8 = self.dark3(self.dark2(self.stem(frames)))
         stride16 = self.dark4(stride8)
         return stride8, stride16, self.dark5(stride16)

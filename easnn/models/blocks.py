@@ -1,6 +1,7 @@
 """What backbone, feature pyramid and head are made of.
 
-A block spikes or not by the style it is given. Convolutions, norms and pooling see ``[T·B, C, H, W]``.
+A block spikes or not by the style it is given. Convolutions, norms and pooling see ``[T·B, C, H, W]``, time
+first.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ class Style:
 
     Attributes:
         activation: makes the activation of a unit; each spiking unit has neurons of its own.
-        repeats: identical time steps that each frame stands for where they are still one computation.
+        repeats: identical time steps that each frame stands for, where they are still one computation.
     """
 
     activation: Callable[[], nn.Module]
@@ -28,15 +29,13 @@ class Style:
 
 
 class ConvUnit(nn.Module):
-    """Convolution without bias, batch norm, activation.
-
-    The statistics of the norm are over time, batch and space.
+    """Convolution without bias, batch norm (over time, batch and space), activation.
 
     Args:
         channels_in: channels of the input.
         channels_out: channels of the output.
         kernel_size: side of the kernel.
-        style: activation, and time steps that a frame stands for.
+        style: activation, and time steps per frame.
         stride: of the convolution.
         padding: zeros at each border; by default those that keep the size at stride 1.
     """
@@ -57,12 +56,13 @@ class ConvUnit(nn.Module):
         self.act = style.activation()
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map ``[S·B, C, H, W]`` to ``[T·B, C', H', W']``; T > S only where identical time steps part."""
         out: Tensor = self.act(self.bn(self.conv(x)))
         return out
 
 
 class Focus(nn.Module):
-    """Space to depth, then a 3×3 unit: ``[B, C, H, W]`` → ``[B, channels_out, H/2, W/2]``.
+    """Space to depth, then a 3×3 unit.
 
     The four pixels of a 2×2 cell are stacked in the order top-left, bottom-left, top-right, bottom-right.
     """
@@ -72,8 +72,9 @@ class Focus(nn.Module):
         self.conv = ConvUnit(4 * channels_in, channels_out, 3, style)
 
     def forward(self, x: Tensor) -> Tensor:
-        cells = x.unflatten(3, (-1, 2)).unflatten(2, (-1, 2))  # B, C, H/2, dy, W/2, dx
-        out: Tensor = self.conv(cells.permute(0, 5, 3, 1, 2, 4).flatten(1, 3))
+        """Map ``[B, C, H, W]`` to ``[B, C', H/2, W/2]``."""
+        pixels = [x[..., dy::2, dx::2] for dx in (0, 1) for dy in (0, 1)]
+        out: Tensor = self.conv(torch.cat(pixels, dim=1))
         return out
 
 
@@ -87,12 +88,13 @@ class Bottleneck(nn.Module):
         self.shortcut = shortcut
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map ``[T·B, C, H, W]`` to the same shape."""
         out: Tensor = self.conv2(self.conv1(x))
         return out + x if self.shortcut else out
 
 
 class CSPLayer(nn.Module):
-    """Cross-stage partial layer: one half through ``blocks`` bottlenecks, one past them, then merged."""
+    """Cross-stage partial layer: half of the channels pass bottlenecks, half skip them, all are merged."""
 
     def __init__(
         self, channels_in: int, channels_out: int, blocks: int, style: Style, shortcut: bool = True
@@ -105,12 +107,13 @@ class CSPLayer(nn.Module):
         self.merge = ConvUnit(2 * half, channels_out, 1, style)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map ``[T·B, C, H, W]`` to ``[T·B, C', H, W]``."""
         out: Tensor = self.merge(torch.cat((self.blocks(self.deep(x)), self.skip(x)), dim=1))
         return out
 
 
 class SPP(nn.Module):
-    """Spatial pyramid pooling: the input beside its maxima over squares of side 5, 9 and 13."""
+    """Spatial pyramid pooling: the features beside their maxima over squares of side 5, 9 and 13."""
 
     def __init__(self, channels: int, style: Style, sides: tuple[int, ...] = (5, 9, 13)) -> None:
         super().__init__()
@@ -120,11 +123,12 @@ class SPP(nn.Module):
         self.merge = ConvUnit(half * (len(sides) + 1), channels, 1, style)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map ``[T·B, C, H, W]`` to the same shape."""
         x = self.reduce(x)
         out: Tensor = self.merge(torch.cat((x, *[pool(x) for pool in self.pools]), dim=1))
         return out
 
 
 def mean_over_time(x: Tensor, T: int) -> Tensor:
-    """Average ``[T·B, ...]``, time first, over time: ``[B, ...]``."""
-    return x.unflatten(0, (T, -1)).mean(0)
+    """Average ``[T·B, ...]``, time first, to ``[B, ...]``."""
+    return x.reshape(T, -1, *x.shape[1:]).mean(dim=0)

@@ -1,4 +1,4 @@
-"""What a detector is made of: the settings of the embedding and of the network, and which of them fit together."""
+"""What a detector is made of: the settings of embedding and network, and which of them fit together."""
 
 from __future__ import annotations
 

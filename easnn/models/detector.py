@@ -28,8 +28,9 @@ ANALOG: dict[ActivationName, Callable[[], nn.Module]] = {
 class EventDetector(nn.Module):
     """Detects objects in event counts.
 
-    Time is folded into the batch, time first, from the first neuron to the end of the spiking part, where it is
-    averaged: before the feature pyramid, before the head, or at the head's outputs.
+    From the first neuron on, time is folded into the batch, time first. It is averaged where the spiking part
+    ends: before the feature pyramid, before the head, or at the head's outputs. Before the first neuron, time
+    steps that see the same frame are one computation.
 
     Args:
         config: what to build.
@@ -38,33 +39,31 @@ class EventDetector(nn.Module):
     def __init__(self, config: DetectorConfig) -> None:
         super().__init__()
         self.config = config
-        mode = config.spike_mode
+        mode, Ts = config.spike_mode, config.embedding.Ts
         neurons = partial(ParametricLIF, config.T, config.surrogate, config.alpha)
         analog, spiking = Style(ANALOG[config.act]), Style(neurons)
-        # Until the first neuron, the time steps of one segment are alike and computed once.
-        once, first = analog, analog
-        if mode.backbone:
-            Ts = config.embedding.Ts
-            once = Style(ANALOG[config.act], repeats=config.T // Ts)
-            first = Style(partial(neurons, steps_in=Ts), repeats=config.T // Ts)
+        body = spiking if mode.backbone else analog
+        repeats = config.T // Ts if mode.backbone else 1
+        before = Style(analog.activation, repeats)
+        first = Style(partial(neurons, steps_in=Ts), repeats) if mode.backbone else analog
 
         base_channels, blocks = int(64 * config.width), max(round(3 * config.depth), 1)
         channels = (4 * base_channels, 8 * base_channels, 16 * base_channels)
-        channels_in, body = config.embedding.in_channels, spiking if mode.backbone else analog
-        stem: nn.Module
+        channels_in = config.embedding.in_channels
         if config.stem == "focus":
-            stem, second = Focus(channels_in, base_channels, once), first
+            stem: nn.Module = Focus(channels_in, base_channels, before)
         else:
-            stem, second = ConvUnit(channels_in, base_channels, 6, first, stride=2, padding=2), body
+            stem = ConvUnit(channels_in, base_channels, 6, first, stride=2, padding=2)
+            first = body
 
         self.embedding = build_embedding(config.embedding)
-        self.backbone = CSPDarknet(stem, base_channels, blocks, body, second)
+        self.backbone = CSPDarknet(stem, base_channels, blocks, body, first)
         self.neck = PAFPN(channels, blocks, spiking if mode.neck else analog)
         self.head = DecoupledHead(
             channels, 4 * base_channels, config.num_classes, spiking if mode.head else analog
         )
-        # Activations follow the layout of the weights, and convolutions are faster in this one.
-        self.to(memory_format=torch.channels_last)
+        # Activations take the layout of the kernels, and convolutions are faster in this one.
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, events: Tensor, targets: Tensor | None = None) -> Tensor | dict[str, Tensor]:
         """Detect objects, or compare with the objects that are there.
@@ -74,14 +73,14 @@ class EventDetector(nn.Module):
             targets: ``[B, N, 5]`` (class, cx, cy, w, h in pixels), rows of zeros are padding.
 
         Returns:
-            Without targets the detections ``[B, A, 5 + num_classes]``: cx, cy, w, h in pixels, objectness, class
-            probabilities. With targets the losses of :func:`detection_losses`.
+            Without targets the detections ``[B, A, 5 + num_classes]``: cx, cy, w, h in pixels, objectness,
+            class probabilities. With targets the losses of :func:`~easnn.models.losses.detection_losses`.
 
         Raises:
             ValueError: if ``events`` have another shape.
         """
         self._check(events)
-        T, mode = self.config.T, self.config.spike_mode
+        mode, T = self.config.spike_mode, self.config.T
         frames = self.embedding(events).flatten(0, -4)
         features = self.backbone(frames)
         if mode is SpikeMode.BACKBONE:
@@ -99,21 +98,21 @@ class EventDetector(nn.Module):
             return decode(raw, grid) if targets is None else detection_losses(raw, targets, grid)
 
     def _check(self, events: Tensor) -> None:
-        channels = self.config.embedding.in_channels
-        whole_cells = events.dim() == 6 and not any(side % STRIDES[-1] for side in events.shape[-2:])
-        if not whole_cells or events.shape[3] != channels:
+        channels, cell = self.config.embedding.in_channels, STRIDES[-1]
+        fits = events.dim() == 6 and events.shape[3] == channels
+        if not fits or any(side % cell for side in events.shape[-2:]):
             raise ValueError(
-                f"`events` must be [B, Tl, Tm, {channels}, H, W] with H and W multiples of {STRIDES[-1]}, "
+                f"`events` must be [B, Tl, Tm, {channels}, H, W] with H and W multiples of {cell}, "
                 f"but is {list(events.shape)}."
             )
 
 
 def decode(raw: Tensor, grid: AnchorGrid) -> Tensor:
-    """Turn raw outputs ``[B, A, 5 + C]`` into boxes (cx, cy, w, h in pixels), objectness and class probabilities."""
-    box, logits = raw.split((4, raw.shape[-1] - 4), dim=-1)
-    return torch.cat((decode_boxes(box, grid.points_px, grid.strides_px), logits.sigmoid()), dim=-1)
+    """Turn raw outputs ``[B, A, 5 + C]`` into boxes (cx, cy, w, h in pixels) and probabilities."""
+    boxes = decode_boxes(raw[..., :4], grid.points_px, grid.strides_px)
+    return torch.cat((boxes, raw[..., 4:].sigmoid()), dim=-1)
 
 
 def build_detector(config: DetectorConfig) -> EventDetector:
-    """Return the detector that ``config`` describes, with initialised weights."""
+    """Return the detector that ``config`` describes, with new weights drawn from torch's generator."""
     return EventDetector(config)

@@ -15,11 +15,7 @@ PRIOR = 0.01
 
 
 class HeadLevel(nn.Module):
-    """The head of one feature map: one tower of units for the class, one for the box and whether there is one.
-
-    Shape:
-        ``[T·B, channels_in, h, w]`` → ``[T·B, 5 + num_classes, h, w]``: raw box (4), objectness, classes.
-    """
+    """The head of one feature map: one tower of units for the class, one for the box and its objectness."""
 
     def __init__(self, channels_in: int, channels: int, num_classes: int, style: Style) -> None:
         super().__init__()
@@ -30,12 +26,14 @@ class HeadLevel(nn.Module):
         self.box_out = nn.Conv2d(channels, 4, 1)
         self.object_out = nn.Conv2d(channels, 1, 1)
         for out in (self.class_out, self.object_out):
-            nn.init.constant_(out.bias, -math.log((1 - PRIOR) / PRIOR))  # type: ignore[arg-type]
+            assert out.bias is not None
+            nn.init.constant_(out.bias, -math.log((1 - PRIOR) / PRIOR))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map ``[T·B, C, h, w]`` to raw box (4), objectness and classes ``[T·B, 5 + num_classes, h, w]``."""
         x = self.stem(x)
-        boxes = self.box_tower(x)
-        outputs = (self.box_out(boxes), self.object_out(boxes), self.class_out(self.class_tower(x)))
+        box = self.box_tower(x)
+        outputs = (self.box_out(box), self.object_out(box), self.class_out(self.class_tower(x)))
         return torch.cat(outputs, dim=1)
 
 
@@ -47,9 +45,6 @@ class DecoupledHead(nn.Module):
         channels: channels inside the head.
         num_classes: classes to tell apart.
         style: of all units.
-
-    Shape:
-        → raw outputs ``[T·B, A, 5 + num_classes]`` at the A anchor points of all feature maps.
     """
 
     def __init__(self, channels_in: Sequence[int], channels: int, num_classes: int, style: Style) -> None:
@@ -57,5 +52,6 @@ class DecoupledHead(nn.Module):
         self.levels = nn.ModuleList([HeadLevel(c, channels, num_classes, style) for c in channels_in])
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
-        maps = [level(x) for level, x in zip(self.levels, features, strict=True)]
-        return torch.cat([m.flatten(2) for m in maps], dim=2).transpose(1, 2)
+        """Map features to raw outputs ``[T·B, A, 5 + num_classes]`` at the A anchors of all feature maps."""
+        maps = [level(x).flatten(2) for level, x in zip(self.levels, features, strict=True)]
+        return torch.cat(maps, dim=2).transpose(1, 2)

@@ -7,6 +7,8 @@ from torch import Tensor, nn
 
 from easnn.models.blocks import ConvUnit, CSPLayer, Style
 
+Features = tuple[Tensor, Tensor, Tensor]
+
 
 class PAFPN(nn.Module):
     """Features of three strides exchange what they know: first from coarse to fine, then back.
@@ -14,7 +16,7 @@ class PAFPN(nn.Module):
     The numbers in the names are the pyramid's levels: 3, 4, 5 for strides 8, 16, 32.
 
     Args:
-        channels: of the features at strides 8, 16 and 32; the output has the same.
+        channels: of the features at each level; the output has the same.
         blocks: bottlenecks per merging layer.
         style: of all units.
     """
@@ -32,11 +34,12 @@ class PAFPN(nn.Module):
         self.down4 = ConvUnit(c4, c4, 3, style, stride=2)
         self.bottomup5 = CSPLayer(2 * c4, c5, blocks, style, shortcut=False)
 
-    def forward(self, features: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        stride8, stride16, stride32 = features
-        lateral5 = self.lateral5(stride32)
-        lateral4 = self.lateral4(self.topdown4(torch.cat((self.upsample(lateral5), stride16), dim=1)))
-        out3 = self.topdown3(torch.cat((self.upsample(lateral4), stride8), dim=1))
+    def forward(self, features: Features) -> Features:
+        """Map features ``[T·B, C, H, W]`` at strides 8, 16 and 32 to features of the same shapes."""
+        in3, in4, in5 = features
+        lateral5 = self.lateral5(in5)
+        lateral4 = self.lateral4(self.topdown4(torch.cat((self.upsample(lateral5), in4), dim=1)))
+        out3 = self.topdown3(torch.cat((self.upsample(lateral4), in3), dim=1))
         out4 = self.bottomup4(torch.cat((self.down3(out3), lateral4), dim=1))
         out5 = self.bottomup5(torch.cat((self.down4(out4), lateral5), dim=1))
         return out3, out4, out5

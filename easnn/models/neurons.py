@@ -27,8 +27,8 @@ class ParametricLIF(nn.Module):
         S[t] = 1 where H ≥ 1        in the backward pass: the derivative of the surrogate
         V = H − S[t]                soft reset, through which the gradient flows, too
 
-    The membrane exists only inside ``forward``, where it starts at zero; it is float32 even if the input has a
-    lower precision.
+    The membrane exists only inside ``forward``, where it starts at zero; it is float32 even if the input has
+    a lower precision.
 
     Args:
         T: time steps.
@@ -45,11 +45,11 @@ class ParametricLIF(nn.Module):
         self.surrogate = build_surrogate(surrogate, alpha)
 
     def forward(self, current: Tensor) -> Tensor:
-        """Turn currents ``[steps_in·B, ...]`` into spikes ``[T·B, ...]``, time first, of the same precision."""
+        """Turn currents ``[steps_in·B, ...]`` into spikes ``[T·B, ...]``, both time first."""
         if self.repeats > 1:
             current = torch.cat([current] * self.repeats)
-        # Eager steps are the quicker ones on a CPU, but spikingjelly has fused kernels for GPUs, an operator that
-        # torch.compile takes whole, and room for surrogates with parameters.
+        # Eager steps are the quicker ones on a CPU, but spikingjelly has fused kernels for GPUs, an operator
+        # that torch.compile takes whole, and room for surrogates with parameters.
         fused = current.is_cuda or torch.compiler.is_compiling() or isinstance(self.surrogate, LearnedATan)
         steps = spikingjelly_steps if fused else eager_steps
         return steps(current, self.w, self.T, self.surrogate)
@@ -81,7 +81,7 @@ def eager_steps(current: Tensor, w: Tensor, T: int, step: nn.Module) -> Tensor:
     Returns:
         Spikes like ``current``, in its memory format.
     """
-    spikes: Tensor = _EagerSteps.apply(current, w, T, step)
+    spikes: Tensor = _EagerSteps.apply(current, w, T, step)  # type: ignore[no-untyped-call]
     return spikes
 
 
@@ -139,7 +139,7 @@ class LearnedATan(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return 1 where x ≥ 0, else 0."""
-        spikes: Tensor = _LearnedATanStep.apply(x, self.slope)
+        spikes: Tensor = _LearnedATanStep.apply(x, self.slope)  # type: ignore[no-untyped-call]
         return spikes
 
 

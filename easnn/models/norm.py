@@ -12,28 +12,33 @@ EPS, MOMENTUM = 1e-3, 0.03
 class RepeatedBatchNorm2d(nn.BatchNorm2d):
     """Batch norm of frames each of which stands for ``repeats`` identical time steps.
 
-    Mean and variance are those of the frames alone, but the unbiased variance that goes into the running
-    statistics depends on the number of values: here they count ``repeats`` times.
+    Mean and variance are those of the frames alone. But the unbiased variance, which the running statistics
+    keep, depends on the number of values, and here each counts ``repeats`` times.
+
+    Args:
+        channels: of the frames.
+        repeats: time steps per frame.
     """
 
-    def __init__(self, channels: int, eps: float, momentum: float, repeats: int) -> None:
-        super().__init__(channels, eps, momentum)
+    running_var: Tensor
+    num_batches_tracked: Tensor
+
+    def __init__(self, channels: int, repeats: int) -> None:
+        super().__init__(channels, EPS, MOMENTUM)
         self.repeats = repeats
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise ``[S·B, C, H, W]``."""
-        if not self.training or self.running_var is None or self.momentum is None:
+        if not self.training:
             return super().forward(x)
-        kept = (1 - self.momentum) * self.running_var
-        updated = self.running_var.clone()
+        kept, updated = (1 - MOMENTUM) * self.running_var, self.running_var.clone()
         out = functional.batch_norm(
-            x, self.running_mean, updated, self.weight, self.bias, True, self.momentum, self.eps
+            x, self.running_mean, updated, self.weight, self.bias, True, MOMENTUM, EPS
         )
         n = x.numel() // self.num_features
         bessel = self.repeats * (n - 1) / (self.repeats * n - 1)  # from n/(n−1) to rn/(rn−1)
         self.running_var.copy_(torch.lerp(kept, updated, bessel))
-        if self.num_batches_tracked is not None:
-            self.num_batches_tracked.add_(1)
+        self.num_batches_tracked.add_(1)
         return out
 
 
@@ -41,4 +46,4 @@ def batch_norm(channels: int, repeats: int = 1) -> nn.BatchNorm2d:
     """Return a batch norm for frames that stand for ``repeats`` identical time steps each."""
     if repeats == 1:
         return nn.BatchNorm2d(channels, EPS, MOMENTUM)
-    return RepeatedBatchNorm2d(channels, EPS, MOMENTUM, repeats)
+    return RepeatedBatchNorm2d(channels, repeats)

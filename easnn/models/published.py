@@ -1,7 +1,7 @@
 """Checkpoints of the published EAS-SNN code: their parameter names and ours.
 
-The weights mean the same; only names differ. Ours become published ones by the substitutions of ``RENAMED``, in
-order. Where the published network wraps a layer for time steps, ``.0`` follows the layer's name.
+The weights mean the same; only names differ. Ours become published ones by the substitutions below, in order.
+Where the published network wraps a layer for its time steps, ``.0`` follows the name.
 """
 
 from __future__ import annotations
@@ -85,8 +85,8 @@ def load_published_state_dict(model: EventDetector, state_dict: Mapping[str, Ten
     ]
     if problems:
         raise CheckpointError(
-            "The checkpoint does not fit the model; build the model with the keys that the checkpoint was trained "
-            "with (`use_spike`, `stem`, `embedding`, `depth`, `width`, `num_classes`, …).\n  "
+            "The checkpoint does not fit the model. Build the model with the keys of the checkpoint's own "
+            "training (`use_spike`, `stem`, `embedding`, `depth`, `width`, `num_classes`, …).\n  "
             + "\n  ".join(problems)
         )
     model.load_state_dict({ours: state_dict[published] for ours, published in names.items()})

@@ -54,6 +54,7 @@ def test_valid_combinations(words: str) -> None:
             "embedding rsnn readout avg",
             "`readout` must be sum or last for the embedding `rsnn`, but is avg.",
         ),
+        ("scale_range 1,0.5", "`scale_range` must begin with the smaller scale, but is 1,0.5."),
         (
             "warmup_epochs 200 no_aug_epochs 101",
             "`warmup_epochs` (200) and `no_aug_epochs` (101) must fit into `max_epoch` (300) together.",

@@ -25,7 +25,7 @@ SIZES = {"e-yolox-s": (0.33, 0.5), "e-yolox-m": (0.67, 0.75)}
 
 def fill(name: str, shape: list[int], seed: int) -> np.ndarray:
     """Return the weights that a published name stands for, as the golden folder's README says."""
-    rng = np.random.RandomState((zlib.crc32(name.encode()) + seed) % 2**32)  # noqa: NPY002
+    rng = np.random.RandomState((zlib.crc32(name.encode()) + seed) % 2**32)
     leaf, n = name.rsplit(".", 1)[-1], int(np.prod(shape)) if len(shape) else 1
     if leaf == "num_batches_tracked":
         return np.zeros(shape, np.int64)

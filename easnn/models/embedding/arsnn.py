@@ -14,15 +14,15 @@ from easnn.models.embedding.recurrence import GatedRecurrence
 class AdaptiveSampling(EventEmbedding):
     """Each pixel decides for itself, by a spike, when a segment of its events is complete.
 
-    With membrane U and spike S of :class:`GatedRecurrence`, the sum A of U since the last spike, n segments
-    written and the last spike at ``t_last`` (−1 at first)::
+    With membrane U (V after the reset) and spike S of :class:`GatedRecurrence`, the sum A of U since the last
+    spike, n segments written and the last spike at ``t_last`` (−1 at first)::
 
-        where S[t] = 1 and n < Ts:            out[n] = A (sum) | U (last) | A / (t − t_last) (avg);  n += 1
-        after the last step, where it has no spike and n < Ts:
-                                              out[n] = A (sum) | V (last) | A / (t − t_last) (avg)
+        where S[t] = 1 and n < Ts:   out[n] = A (sum) | U (last) | A / (t − t_last) (avg);   n += 1;   A = 0
+        where S = 0 in the last step and n < Ts:
+                                     out[n] = A (sum) | V (last) | A / (t − t_last) (avg)
 
-    ``spike_attach`` multiplies what is written by S: the value stays, but its gradient reaches the spike.
-    ``write_zero`` drops what is left after the last spike.
+    ``spike_attach`` multiplies what a spike writes by the spike: that keeps the value, and lets the gradient
+    reach the spike. ``write_zero`` drops what is left without a spike after the last step.
     """
 
     def __init__(self, config: EmbeddingConfig) -> None:
@@ -32,15 +32,13 @@ class AdaptiveSampling(EventEmbedding):
         self.recurrence = GatedRecurrence(config)
 
     def embed(self, slices: Tensor) -> Tensor:
-        """Make slices ``[Tl·Tm, B, C, H, W]``, newest first, into ``[Ts, B, C, H, W]``."""
+        """Make slices ``[Tl·Tm, B, C, H, W]``, oldest first, into segments ``[Ts, B, C, H, W]``."""
         steps = self.recurrence(slices)
         sums = torch.zeros_like(steps[0].membrane)
-        elapsed = torch.zeros_like(sums)
-        written = torch.zeros_like(sums)
+        elapsed, written = torch.zeros_like(sums), torch.zeros_like(sums)
         segments = [torch.zeros_like(sums)] * self.Ts
         for membrane, spikes, _ in steps:
-            sums, elapsed = sums + membrane, elapsed + 1
-            fired = spikes > 0
+            sums, elapsed, fired = sums + membrane, elapsed + 1, spikes > 0
             content = self._read(sums, membrane, elapsed)
             content = content * spikes if self.spike_attach else content
             segments = [s + torch.where(fired & (written == n), content, 0) for n, s in enumerate(segments)]

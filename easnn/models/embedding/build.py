@@ -7,17 +7,14 @@ from easnn.models.embedding.arsnn import AdaptiveSampling
 from easnn.models.embedding.base import EventEmbedding
 from easnn.models.embedding.count import EventCount
 from easnn.models.embedding.integrate import MembraneIntegral
-from easnn.models.embedding.recurrence import GatedRecurrence, LeakyRecurrence
 
 
 def build_embedding(config: EmbeddingConfig) -> EventEmbedding:
-    """Return the embedding that ``config`` describes, with initialised weights."""
+    """Return the embedding that ``config`` describes, with new weights drawn from torch's generator."""
     match config.kind:
         case "arsnn":
             return AdaptiveSampling(config)
-        case "rsnn":
-            return MembraneIntegral(config, GatedRecurrence(config))
-        case "snn":
-            return MembraneIntegral(config, LeakyRecurrence(config))
+        case "rsnn" | "snn":
+            return MembraneIntegral(config)
         case "count":
             return EventCount(config)

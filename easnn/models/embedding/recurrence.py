@@ -1,4 +1,7 @@
-"""The membranes behind the embeddings: how they charge, leak, fire and reset, one sampling step after another."""
+"""The membranes behind the embeddings: how they charge, leak, fire and reset, step by step.
+
+Slices are read from the newest to the oldest.
+"""
 
 from __future__ import annotations
 
@@ -14,28 +17,29 @@ from easnn.models.embedding.spike import fire
 
 
 class Step(NamedTuple):
-    """One sampling step of every pixel, packed: each ``[B, 4·C, H/2, W/2]``."""
+    """One sampling step of every pixel, packed: each ``[B, 4·C, H/2, W/2]``.
+
+    Attributes:
+        membrane: U, before the reset.
+        spikes: S.
+        rest: V, after the reset.
+    """
 
     membrane: Tensor
-    """Before the reset."""
     spikes: Tensor
     rest: Tensor
-    """The membrane after the reset."""
 
 
 class GatedRecurrence(nn.Module):
-    """Convolutions of the input and of the last spikes charge the membrane and set how much of it is kept.
+    """What came in and the last spikes charge the membrane and gate how much of it stays.
 
     ::
 
-        g_in, c_in = input_conv(e[t]);  g_rec, c_rec = gate_conv(S)
+        g_in, c_in = input_conv(e[t]);   g_rec, c_rec = gate_conv(S)
         U = sigmoid(g_in + g_rec)·V + c_in + c_rec
-        S = Θ(U − threshold);  V = U after the reset
+        S = Θ(U − threshold);   V = U after the reset
 
     from V = S = 0. The membrane is float32 even in mixed precision.
-
-    Shape:
-        ``[Tm, B, C, H, W]``, in the order of reading → ``Tm`` steps.
     """
 
     def __init__(self, config: EmbeddingConfig) -> None:
@@ -43,20 +47,18 @@ class GatedRecurrence(nn.Module):
         self.threshold, self.reset = config.threshold, config.reset
         self.input_conv = conv_branch(config, 2 * config.in_channels)
         self.gate_conv = conv_branch(config, 2 * config.in_channels)
-        for conv in convolutions(self.input_conv):
-            nn.init.orthogonal_(conv.weight, nn.init.calculate_gain("relu"))
-        for conv in convolutions(self.gate_conv):
-            nn.init.kaiming_uniform_(conv.weight, nonlinearity="sigmoid")
+        for kernel in kernels(self.input_conv):
+            nn.init.orthogonal_(kernel, nn.init.calculate_gain("relu"))
+        for kernel in kernels(self.gate_conv):
+            nn.init.kaiming_uniform_(kernel, nonlinearity="sigmoid")
 
     def forward(self, slices: Tensor) -> list[Step]:
-        """Read slices ``[S, B, C, H, W]``, oldest first, from the last to the first: S steps."""
-        cells = pack(slices)
-        inputs = self.input_conv(cells.flatten(0, 1)).unflatten(0, cells.shape[:2])
-        rest = torch.zeros_like(cells[0], dtype=torch.promote_types(cells.dtype, torch.float32))
-        spikes = rest[:1]  # Before the first step all images are alike.
+        """Read slices ``[S, B, C, H, W]``, oldest first: S steps, newest first."""
+        charges, rest = charge_all(self.input_conv, slices)
+        spikes = rest[:1]  # before the first step, all images are alike
         steps = []
-        for current in reversed(inputs.unbind(0)):
-            gate, charge = (current + self.gate_conv(spikes)).chunk(2, dim=1)
+        for charge in charges:
+            gate, charge = (charge + self.gate_conv(spikes)).chunk(2, dim=1)
             membrane = gate.sigmoid() * rest + charge
             spikes, rest = fire(membrane, self.threshold, self.reset)
             steps.append(Step(membrane, spikes, rest))
@@ -64,10 +66,14 @@ class GatedRecurrence(nn.Module):
 
 
 class LeakyRecurrence(nn.Module):
-    """A leaky integrator with one learned decay: U = sigmoid(decay)·V + conv(e[t]), with the same spike and reset.
+    """What came in charges the membrane, of which a learned share stays.
 
-    Shape:
-        ``[Tm, B, C, H, W]``, in the order of reading → ``Tm`` steps.
+    ::
+
+        U = sigmoid(decay)·V + conv(e[t])
+        S = Θ(U − threshold);   V = U after the reset
+
+    from V = 0. The membrane is float32 even in mixed precision.
     """
 
     def __init__(self, config: EmbeddingConfig) -> None:
@@ -75,33 +81,41 @@ class LeakyRecurrence(nn.Module):
         self.threshold, self.reset = config.threshold, config.reset
         self.conv = conv_branch(config, config.in_channels)
         self.decay = nn.Parameter(torch.tensor(math.log(config.decay / (1 - config.decay))))
-        for conv in convolutions(self.conv):
-            nn.init.orthogonal_(conv.weight, nn.init.calculate_gain("relu"))
+        for kernel in kernels(self.conv):
+            nn.init.orthogonal_(kernel, nn.init.calculate_gain("relu"))
 
     def forward(self, slices: Tensor) -> list[Step]:
-        """Read slices ``[S, B, C, H, W]``, oldest first, from the last to the first: S steps."""
-        cells = pack(slices)
-        inputs = self.conv(cells.flatten(0, 1)).unflatten(0, cells.shape[:2])
-        rest = torch.zeros_like(cells[0], dtype=torch.promote_types(cells.dtype, torch.float32))
+        """Read slices ``[S, B, C, H, W]``, oldest first: S steps, newest first."""
+        charges, rest = charge_all(self.conv, slices)
         steps = []
-        for charge in reversed(inputs.unbind(0)):
+        for charge in charges:
             membrane = self.decay.sigmoid() * rest + charge
             spikes, rest = fire(membrane, self.threshold, self.reset)
             steps.append(Step(membrane, spikes, rest))
         return steps
 
 
+def charge_all(branch: nn.Module, slices: Tensor) -> tuple[list[Tensor], Tensor]:
+    """Send all slices ``[S, B, C, H, W]`` through ``branch`` in one call.
+
+    Returns:
+        What comes out, ``[B, C', H/2, W/2]`` per slice, newest first; and an empty membrane
+        ``[B, 4·C, H/2, W/2]``.
+    """
+    cells = pack(slices)
+    charges = branch(cells.flatten(0, 1)).chunk(len(cells))
+    rest = torch.zeros_like(cells[0], dtype=torch.promote_types(cells.dtype, torch.float32))
+    return list(reversed(charges)), rest
+
+
 def conv_branch(config: EmbeddingConfig, channels_out: int) -> nn.Sequential:
     """Stack ``depth`` convolutions that keep the size, with ReLU between them."""
-    layers: list[nn.Module] = []
-    channels = config.in_channels
-    for _ in range(config.depth):
-        layers += [nn.ReLU(inplace=True)] if layers else []
-        layers.append(PackedConv2d(channels, channels_out, config.kernel_size))
-        channels = channels_out
+    layers: list[nn.Module] = [PackedConv2d(config.in_channels, channels_out, config.kernel_size)]
+    for _ in range(config.depth - 1):
+        layers += [nn.ReLU(inplace=True), PackedConv2d(channels_out, channels_out, config.kernel_size)]
     return nn.Sequential(*layers)
 
 
-def convolutions(branch: nn.Sequential) -> list[PackedConv2d]:
-    """Return the convolutions of a branch, in order."""
-    return [layer for layer in branch if isinstance(layer, PackedConv2d)]
+def kernels(branch: nn.Sequential) -> list[Tensor]:
+    """Return the weights of a branch's convolutions, in order."""
+    return [layer.weight for layer in branch if isinstance(layer, PackedConv2d)]

@@ -17,10 +17,10 @@ def fire(membrane: Tensor, threshold: float, reset: float | None) -> tuple[Tenso
     membrane is less than ½ away from it, else 0. After a spike the membrane is ``reset``, or lower by the
     threshold if that is ``None``. The gradient flows through the reset, too.
     """
-    spikes: Tensor = _Rectangle.apply(membrane - threshold)
+    spikes: Tensor = _Rectangle.apply(membrane - threshold)  # type: ignore[no-untyped-call]
     if reset is None:
         return spikes, membrane - threshold * spikes
-    return spikes, membrane + (reset - membrane) * spikes
+    return spikes, membrane * (1 - spikes) + reset * spikes
 
 
 class _Rectangle(torch.autograd.Function):
@@ -31,5 +31,5 @@ class _Rectangle(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensor:
-        (x,) = ctx.saved_tensors
+        x: Tensor = ctx.saved_tensors[0]
         return grad * (x.abs() < SURROGATE_HALF_WIDTH)

@@ -1,0 +1,16 @@
+"""What the tests of the models share."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    """Sums of one thread repeat exactly, and the first threaded `exp` of a process was seen to be wrong."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    yield
+    torch.set_num_threads(threads)

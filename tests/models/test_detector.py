@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+
+import pytest
+import torch
+
+from easnn.models import DetectorConfig, EmbeddingConfig, ParametricLIF, SpikeMode, build_detector
+
+SAMPLER = EmbeddingConfig(kind="arsnn", depth=1, kernel_size=3, Tm=3, spike_attach=True)
+TINY = DetectorConfig(
+    num_classes=2, depth=0.33, width=0.125, spike_mode=SpikeMode.FULL_V2, T=3, embedding=SAMPLER
+)
+EVENTS = torch.poisson(torch.full((2, 1, 3, 2, 64, 96), 0.8), torch.Generator().manual_seed(0))
+TARGETS = torch.tensor([[[1, 30.0, 30, 20, 24], [0, 70, 40, 30, 20]], [[0, 0, 0, 0, 0]] * 2])
+LOSSES = ["total_loss", "iou_loss", "l1_loss", "conf_loss", "cls_loss", "num_fg"]
+
+
+@pytest.mark.parametrize("stem", ["focus", "conv"])
+@pytest.mark.parametrize("mode", list(SpikeMode))
+def test_every_parameter_learns_in_every_mode(mode, stem):
+    model = build_detector(replace(TINY, spike_mode=mode, stem=stem))
+    losses = model(EVENTS, TARGETS)
+    assert list(losses) == LOSSES
+    losses["total_loss"].backward()
+    assert [name for name, p in model.named_parameters() if p.grad is None] == []
+    with torch.no_grad():
+        outputs = model.eval()(EVENTS)
+    assert outputs.shape == (2, 8 * 12 + 4 * 6 + 2 * 3, 7)
+    assert ((outputs[..., 4:] > 0) & (outputs[..., 4:] < 1)).all()
+
+
+def neurons(model, part):
+    return sum(isinstance(m, ParametricLIF) for m in getattr(model, part).modules())
+
+
+def test_neurons_are_where_the_mode_says():
+    parts = ("backbone", "neck", "head")
+    counts = {
+        mode: [neurons(build_detector(replace(TINY, spike_mode=mode)), part) for part in parts]
+        for mode in SpikeMode
+    }
+    assert [count > 0 for count in counts[SpikeMode.FULL_V2]] == [True, True, True]
+    whole = counts[SpikeMode.FULL_V2]
+    assert counts[SpikeMode.FULL] == [*whole[:2], 0]
+    assert counts[SpikeMode.BACKBONE] == [whole[0], 0, 0]
+    assert counts[SpikeMode.NONE] == [0, 0, 0]
+    assert neurons(build_detector(replace(TINY, stem="conv")), "backbone") == whole[0] + 1
+
+
+@pytest.mark.parametrize("surrogate", ["atan", "sigmoid", "rect", "patan"])
+def test_every_surrogate_trains(surrogate):
+    model = build_detector(replace(TINY, surrogate=surrogate))
+    model(EVENTS, TARGETS)["total_loss"].backward()
+    names = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.isfinite().all()]
+    assert names == []
+
+
+@pytest.mark.parametrize(
+    "embedding",
+    [
+        replace(SAMPLER, Ts=3),
+        replace(SAMPLER, readout="avg", norm="bn", abs=True),
+        EmbeddingConfig(kind="rsnn", kernel_size=3, readout="last"),
+        EmbeddingConfig(kind="snn", kernel_size=3),
+        EmbeddingConfig(kind="count", in_channels=4),
+    ],
+)
+def test_every_embedding_trains(embedding):
+    model = build_detector(replace(TINY, embedding=embedding))
+    events = EVENTS.repeat(1, 1, 1, embedding.in_channels // 2, 1, 1)
+    model(events, TARGETS)["total_loss"].backward()
+    assert [name for name, p in model.named_parameters() if p.grad is None] == []
+
+
+@pytest.mark.parametrize("mode", list(SpikeMode)[1:])
+def test_identical_segments_are_one_computation(mode):
+    """A frame that stands for T steps gives what T equal frames give, statistics and gradients included."""
+
+    class Repeated(torch.nn.Module):
+        def __init__(self, embedding, Ts):
+            super().__init__()
+            self.embedding, self.Ts = embedding, Ts
+
+        def forward(self, events):
+            return self.embedding(events).expand(self.Ts, -1, -1, -1, -1)
+
+    results = []
+    for Ts in (1, 3):
+        torch.manual_seed(1)
+        model = build_detector(replace(TINY, spike_mode=mode, embedding=replace(SAMPLER, Ts=Ts))).double()
+        model.embedding.Ts = 1
+        model.embedding = Repeated(model.embedding, Ts)
+        losses = model(EVENTS.double(), TARGETS.double())
+        losses["total_loss"].backward()
+        gradients = {name: p.grad for name, p in model.named_parameters()}
+        results.append((losses, gradients, dict(model.named_buffers())))
+    torch.testing.assert_close(*results, rtol=1e-9, atol=1e-9)
+
+
+def test_keeps_no_state_between_calls():
+    model = build_detector(TINY).eval()
+    with torch.no_grad():
+        first, alone = model(EVENTS), model(EVENTS[:1])
+        torch.testing.assert_close(first, model(EVENTS), rtol=0, atol=0)
+    torch.testing.assert_close(first[:1], alone)
+
+
+def test_a_copy_learns_on_its_own():
+    model = build_detector(TINY)
+    twin = copy.deepcopy(model)
+    twin.load_state_dict(model.state_dict())
+    twin(EVENTS, TARGETS)["total_loss"].backward()
+    assert all(p.grad is None for p in model.parameters())
+
+
+def test_mixed_precision_ends_in_float32():
+    model = build_detector(TINY)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        losses = model(EVENTS, TARGETS)
+        outputs = model.eval()(EVENTS)
+    losses["total_loss"].backward()
+    assert losses["total_loss"].dtype is outputs.dtype is torch.float32
+    assert outputs.isfinite().all()
+
+
+def test_untrained_head_expects_almost_nothing():
+    outputs = build_detector(TINY).eval()(torch.zeros(1, 1, 3, 2, 32, 32))
+    torch.testing.assert_close(outputs[..., 4:].mean().item(), 0.01, rtol=0.5, atol=0)
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 2, 64, 96), (2, 1, 3, 3, 64, 96), (2, 1, 3, 2, 64, 100)])
+def test_events_of_another_shape_are_refused(shape):
+    with pytest.raises(ValueError, match="events") as error:
+        build_detector(TINY)(torch.zeros(shape))
+    assert str(error.value) == (
+        f"`events` must be [B, Tl, Tm, 2, H, W] with H and W multiples of 32, but is {list(shape)}."
+    )
+
+
+def test_compiles_into_one_graph():
+    """No Python value depends on a tensor: nothing would make a GPU wait for its host."""
+    model = build_detector(TINY)
+    expected = model(EVENTS, TARGETS)["total_loss"]
+    compiled = torch.compile(copy.deepcopy(model), fullgraph=True, backend="eager")
+    torch.testing.assert_close(compiled(EVENTS, TARGETS)["total_loss"], expected)

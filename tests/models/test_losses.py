@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+
+from easnn.models.anchors import STRIDES, AnchorGrid, encode_boxes
+from easnn.models.losses import detection_losses, paired_iou
+
+GRID = AnchorGrid.of([torch.empty(1, 1, 64 // s, 64 // s) for s in STRIDES], torch.float64)
+ANCHORS = len(GRID.points_px)
+
+
+def problem(images=3, boxes=4):
+    """Raw outputs and targets; the first image has no box, image b has b."""
+    generator = torch.Generator().manual_seed(5)
+    raw = torch.randn(images, ANCHORS, 7, generator=generator, dtype=torch.float64)
+    targets = torch.zeros(images, boxes, 5, dtype=torch.float64)
+    for b in range(images):
+        targets[b, :b, 0] = torch.arange(b) % 2
+        targets[b, :b, 1:] = torch.rand(b, 4, generator=generator, dtype=torch.float64) * 40 + 10
+    return raw.requires_grad_(), targets
+
+
+def test_padding_changes_nothing():
+    raw, targets = problem()
+    padded = torch.cat((targets, targets.new_zeros(3, 46, 5)), dim=1)
+    torch.testing.assert_close(
+        detection_losses(raw, targets, GRID), detection_losses(raw, padded, GRID), rtol=1e-12, atol=0
+    )
+
+
+@pytest.mark.parametrize("rows", [0, 1, 50])
+def test_images_without_boxes(rows):
+    raw, _ = problem()
+    losses = detection_losses(raw, torch.zeros(3, rows, 5), GRID)
+    losses["total_loss"].backward()
+    nothing = torch.nn.functional.softplus(raw[..., 4].detach()).sum().item()
+    assert {name: value.item() for name, value in losses.items()} == pytest.approx(
+        {"total_loss": nothing, "iou_loss": 0, "l1_loss": 0, "conf_loss": nothing, "cls_loss": 0, "num_fg": 1}
+    )
+    assert raw.grad[..., :4].count_nonzero() == raw.grad[..., 5:].count_nonzero() == 0
+
+
+def test_perfect_boxes_cost_nothing():
+    targets = torch.tensor([[[1, 20.0, 28.0, 16.0, 24.0]]], dtype=torch.float64)
+    raw = torch.zeros(1, ANCHORS, 7, dtype=torch.float64)
+    raw[0, :, :4] = encode_boxes(targets[0, 0, 1:].expand(ANCHORS, 4), GRID.points_px, GRID.strides_px)
+    losses = detection_losses(raw, targets, GRID)
+    assert losses["num_fg"] == 9  # the ten largest IoUs add up to a little less than ten
+    assert losses["iou_loss"].item() == pytest.approx(0, abs=1e-6)
+    assert losses["l1_loss"].item() == pytest.approx(0, abs=1e-6)
+    # All logits are 0: log 2 for each of two classes and nine positives, and for each of all anchors.
+    assert losses["cls_loss"].item() == pytest.approx(2 * math.log(2))
+    assert losses["conf_loss"].item() == pytest.approx(ANCHORS * math.log(2) / 9)
+
+
+def test_sizes_that_overflow_elsewhere_do_no_harm():
+    raw, targets = problem()
+    with torch.no_grad():
+        raw[0, :, 2:4] = 1000.0  # the image without boxes
+    losses = detection_losses(raw, targets, GRID)
+    assert torch.isfinite(losses["total_loss"])
+
+
+def test_total_is_the_sum_of_its_terms():
+    raw, targets = problem()
+    losses = detection_losses(raw, targets, GRID)
+    terms = [losses[name] for name in ("iou_loss", "l1_loss", "conf_loss", "cls_loss")]
+    torch.testing.assert_close(losses["total_loss"], sum(terms))
+
+
+def test_hand_counted_iou():
+    a = torch.tensor([[10.0, 10, 4, 4], [0, 0, 2, 2], [5, 5, 0, 0]])
+    b = torch.tensor([[12.0, 10, 4, 4], [9, 9, 2, 2], [5, 5, 0, 0]])
+    assert paired_iou(a, b).tolist() == pytest.approx([1 / 3, 0, 0])
+
+
+def _one_of_two(rank, path, results):
+    dist.init_process_group("gloo", init_method=f"file://{path}", rank=rank, world_size=2)
+    raw, targets = problem(images=4)
+    mine = slice(2 * rank, 2 * rank + 2)
+    losses = detection_losses(raw[mine], targets[mine], GRID)
+    losses["total_loss"].backward()
+    results[rank] = {name: value.item() for name, value in losses.items()}, raw.grad.tolist()
+    dist.destroy_process_group()
+
+
+def test_two_processes_equal_one_with_the_whole_batch(tmp_path):
+    raw, targets = problem(images=4)
+    whole = detection_losses(raw, targets, GRID)
+    whole["total_loss"].backward()
+    with mp.Manager() as manager:
+        results = manager.dict()
+        mp.spawn(_one_of_two, (tmp_path / "store", results), nprocs=2)
+        (first, grad_first), (second, grad_second) = results[0], results[1]
+    assert {name: (first[name] + second[name]) / 2 for name in whole} == pytest.approx(
+        {name: value.item() for name, value in whole.items()}, rel=1e-12
+    )
+    averaged = (torch.tensor(grad_first) + torch.tensor(grad_second)) / 2
+    torch.testing.assert_close(averaged, raw.grad.float())

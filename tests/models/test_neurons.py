@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from spikingjelly.activation_based import functional
+from spikingjelly.activation_based.neuron import ParametricLIFNode
+from spikingjelly.activation_based.surrogate import ATan
+
+from easnn.models import ParametricLIF
+from easnn.models.neurons import LearnedATan, build_surrogate, eager_steps, spikingjelly_steps
+
+SURROGATES = ("atan", "sigmoid", "rect")
+
+
+def test_hand_counted_spikes():
+    # τ = 2: H = V/2 + X.  H: 0.8 | 1.2 → 0.2 | 1.0 → 0 | 2.5 → 1.5 | 0.75
+    neuron = ParametricLIF(5, "atan", 2.0)
+    current = torch.tensor([0.8, 0.8, 0.9, 2.5, 0.0])[:, None]
+    assert neuron(current)[:, 0].tolist() == [0, 1, 1, 1, 0]
+
+
+@pytest.mark.parametrize("T", [1, 3])
+@pytest.mark.parametrize("surrogate", SURROGATES)
+def test_eager_steps_agree_with_spikingjelly(surrogate, T):
+    step = build_surrogate(surrogate, 1.5)
+    found = []
+    for steps in (eager_steps, spikingjelly_steps):
+        torch.manual_seed(1)
+        current = (torch.randn(T * 2, 3, 4, 5, dtype=torch.float64) + 0.6).requires_grad_()
+        w = torch.tensor(0.3, dtype=torch.float64, requires_grad=True)
+        spikes = steps(current, w, T, step)
+        spikes.mul(torch.randn_like(spikes)).sum().backward()
+        found.append((spikes, current.grad, w.grad))
+    assert 0 < found[0][0].mean() < 1
+    torch.testing.assert_close(*found, rtol=1e-12, atol=1e-12)
+
+
+def test_agrees_with_the_node_of_spikingjelly():
+    node = ParametricLIFNode(2.0, False, 1.0, None, ATan(2.0), step_mode="m").double()
+    neuron = ParametricLIF(4, "atan", 2.0).double()
+    current = torch.randn(4, 6, 5, dtype=torch.float64) + 0.5
+    for module, x in ((node, current), (neuron, current.flatten(0, 1))):
+        (module(x).flatten() * torch.arange(120)).sum().backward()
+    assert neuron.w.item() == node.w.item() == 0
+    assert neuron.w.grad.item() == pytest.approx(node.w.grad.item(), rel=1e-12)
+    functional.reset_net(node)
+    assert torch.equal(neuron(current.flatten(0, 1)), node(current).flatten(0, 1))
+
+
+@pytest.mark.parametrize("surrogate", [*SURROGATES, "patan"])
+def test_input_of_one_step_counts_for_all(surrogate):
+    once, always = ParametricLIF(3, surrogate, 2.0, steps_in=1), ParametricLIF(3, surrogate, 2.0)
+    results = []
+    for neuron, repeats in ((once, 1), (always, 3)):
+        torch.manual_seed(1)
+        current = torch.randn(2, 4, 8, 8).requires_grad_()
+        spikes = neuron(torch.cat([current] * repeats))
+        spikes.mul(torch.randn_like(spikes)).sum().backward()
+        results.append((spikes, current.grad, neuron.w.grad))
+    torch.testing.assert_close(*results)
+
+
+def test_starts_from_zero_in_every_forward():
+    neuron = ParametricLIF(2, "atan", 2.0)
+    current = torch.full((2, 3), 0.8)
+    assert torch.equal(neuron(current), neuron(current))
+
+
+@pytest.mark.parametrize("steps", [eager_steps, spikingjelly_steps])
+def test_membrane_is_float32_when_the_input_is_not(steps):
+    # H = 511/512 in the second step, which bfloat16 would round to 1.
+    current = torch.tensor([[255 / 256], [1 / 2]], dtype=torch.bfloat16)
+    spikes = steps(current, torch.tensor(0.0), 2, build_surrogate("atan", 2.0))
+    assert spikes.dtype is torch.bfloat16
+    assert spikes.tolist() == [[0], [0]]
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_keeps_the_memory_format(memory_format):
+    current = torch.randn(6, 4, 8, 8).contiguous(memory_format=memory_format)
+    assert ParametricLIF(3, "atan", 2.0)(current).is_contiguous(memory_format=memory_format)
+
+
+def test_surrogate_derivatives_are_those_of_their_primitives():
+    x = torch.tensor([-2.0, -0.6, -0.4, 0.0, 0.3, 0.7, 2.0], dtype=torch.float64)
+    primitives = {
+        "atan": lambda x: torch.atan(math.pi / 2 * 1.5 * x) / math.pi,
+        "patan": lambda x: torch.atan(math.pi / 2 * 1.5 * x) / math.pi,
+        "sigmoid": lambda x: torch.sigmoid(1.5 * x),
+        "rect": lambda x: x.clamp(-0.5, 0.5),
+    }
+    for name, primitive in primitives.items():
+        a, b = x.clone().requires_grad_(), x.clone().requires_grad_()
+        spikes = build_surrogate(name, 1.5).double()(a)
+        assert spikes.tolist() == [0, 0, 0, 1, 1, 1, 1]
+        spikes.sum().backward()
+        primitive(b).sum().backward()
+        torch.testing.assert_close(a.grad, b.grad, msg=name)
+
+
+@pytest.mark.parametrize("slope", [1.5, -1.5])
+def test_learned_slope_gets_the_gradient_of_the_primitive(slope):
+    x, weight = torch.randn(50, dtype=torch.float64), torch.randn(50, dtype=torch.float64)
+    step = LearnedATan(slope).double()
+    (step(x) * weight).sum().backward()
+    a = torch.tensor(slope, dtype=torch.float64, requires_grad=True)
+    ((torch.atan(math.pi / 2 * a.abs() * x) / math.pi + 0.5) * weight).sum().backward()
+    assert step.slope.grad.item() == pytest.approx(a.grad.item(), rel=1e-12)
