@@ -15,8 +15,7 @@ from easnn.ops import (
     letterbox_placement,
     place_frames,
     select_detections,
-    unplace_boxes,
-    xyxy_to_xywh,
+    unplace_detections,
 )
 from easnn.ops.resample import Interpolation
 
@@ -69,14 +68,13 @@ class Observer:
         written = self._model.embedding(events).flatten(0, -4)
         outputs = self._model(events)
         [found] = select_detections(outputs, self._confidence, self._nms_iou, max_detections=MAX_DETECTIONS)
-        [boxes] = unplace_boxes(xyxy_to_xywh(found[:, :4])[None], [placement], (height, width))
         return SampleView(
             sequence=sequence,
             time_us=time_us,
             counts=counts.numpy(),
             written=_as_array(written[..., : placement.height_px, : placement.width_px]),
             ground_truth=ground_truth,
-            detections=_as_array(torch.cat((found[:, 5:], found[:, 4:5], boxes), dim=-1)),
+            detections=_as_array(unplace_detections(found, placement, (height, width))),
         )
 
 

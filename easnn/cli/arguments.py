@@ -1,8 +1,9 @@
-"""What the command lines of training and evaluation have in common."""
+"""What the command lines have in common."""
 
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -34,6 +35,18 @@ class SetKey(argparse.Action):
     ) -> None:
         """Add the pair to those given so far."""
         namespace.pairs += [self.key, self.value or values]
+
+
+def sensor_size(text: str) -> tuple[int, int]:
+    """Return the height and width that ``HxW`` stands for; the ``type`` of an option.
+
+    Raises:
+        argparse.ArgumentTypeError: if it stands for none.
+    """
+    match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text)
+    if match is None:
+        raise argparse.ArgumentTypeError(f"must be height x width in pixels, like 240x304, but is {text!r}")
+    return int(match[1]), int(match[2])
 
 
 def build_parser(description: str, *, checkpoint_help: str) -> argparse.ArgumentParser:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import re
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from tabulate import tabulate
 
 from easnn.analysis import CLIP_FORMATS, Observer, RecordingReport, Scene, write_recording_pictures
 from easnn.analysis.curves import PICTURES
+from easnn.cli.arguments import sensor_size
 from easnn.cli.console import exit_code_of
 from easnn.cli.experiment import Checkpoint
 from easnn.data import GEN1_CLASSES, FrameSpec
@@ -57,7 +57,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--sensor-size",
-        type=_size,
+        type=sensor_size,
         metavar="HxW",
         help="height and width of the sensor in pixels (default: the header's, or what the events need)",
     )
@@ -227,13 +227,6 @@ def _class_names(experiment: EventExp) -> tuple[str, ...]:
     """Return the class names of the training data; none if it is not here and has not the usual classes."""
     names = read_dataset_info(experiment.data_root()).class_names or GEN1_CLASSES
     return names if len(names) == experiment.num_classes else ()
-
-
-def _size(text: str) -> tuple[int, int]:
-    match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text)
-    if match is None:
-        raise argparse.ArgumentTypeError(f"must be height x width in pixels, like 240x304, but is {text!r}")
-    return int(match[1]), int(match[2])
 
 
 def _number(text: str, allowed: Callable[[float], bool], expected: str) -> float:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 from collections.abc import Sequence
 from typing import Any
 
 from tabulate import tabulate
 
+from easnn.cli.arguments import sensor_size
 from easnn.cli.console import exit_code_of
 from easnn.events.simulator import (
     CameraConfig,
@@ -75,7 +75,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--sensor-size",
-        type=_size,
+        type=sensor_size,
         default=RecordingConfig().sensor_hw,
         metavar="HxW",
         help="height and width of the sensor in pixels (default: 240x304, as Gen1)",
@@ -109,13 +109,6 @@ def _make(options: argparse.Namespace) -> None:
     )
     config = DatasetConfig(recording=recording, **chosen("dataset"))
     print(_table(write_synthetic_dataset(options.output, config, processes=options.processes)))
-
-
-def _size(text: str) -> tuple[int, int]:
-    match = re.fullmatch(r"(\d+)[x,](\d+)", text)
-    if match is None:
-        raise argparse.ArgumentTypeError(f"must be height x width, like 240x304, but is {text!r}")
-    return int(match[1]), int(match[2])
 
 
 def _table(summaries: Sequence[SplitSummary]) -> str:

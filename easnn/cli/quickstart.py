@@ -20,9 +20,9 @@ RUN = "YOLOX_outputs/e-yolox-demo"
 CLIP_OF = f"{DATASET}/test/test_0000_td.dat"
 
 DESCRIPTION = """\
-Simulates a small event dataset, trains the spiking detector on it, evaluates it on recordings that it has never
-seen, before and after the training, and draws pictures. Each step is a command that you can run yourself; it is
-printed before it runs."""
+Simulates a small event dataset, trains the spiking detector on it, evaluates it on recordings that it has
+never seen, before and after the training, and draws pictures. Each step is a command that you can run yourself;
+it is printed before it runs."""
 
 
 @dataclass(frozen=True)
@@ -99,9 +99,7 @@ def summary(seconds: dict[str, float]) -> str:
             tabulate(
                 measures, headers=[f"test split, {frames} frames", "AP50", "AP 50:95"], disable_numparse=True
             ),
-            tabulate(
-                [(title, f"{duration:.0f} s") for title, duration in seconds.items()], tablefmt="plain"
-            ),
+            tabulate([(title, f"{duration:.0f} s") for title, duration in seconds.items()], tablefmt="plain"),
             f"Curves, samples and a clip: {RUN}/pictures",
         )
     )

@@ -16,7 +16,7 @@ from easnn.data import DetectionBatch, named_worker_failures
 from easnn.engine.forward import frame_forward, in_groups
 from easnn.engine.parts import EvalLoader, Prepare
 from easnn.evaluation import EvaluationResult, Evaluator, FrameResult
-from easnn.ops import Placement, select_detections, unplace_boxes, xyxy_to_xywh
+from easnn.ops import Placement, select_detections, unplace_detections
 from easnn.utils.device import synchronize
 from easnn.utils.distributed import barrier, gather_objects
 from easnn.utils.logging import on_terminal
@@ -149,8 +149,7 @@ def _inputs(
 
 def _result(frame: LabelledFrame, detections: Tensor) -> FrameResult:
     """Take the detections ``[M, 6]`` (x1, y1, x2, y2, score, class) of a frame back to sensor pixels."""
-    boxes_xywh = unplace_boxes(xyxy_to_xywh(detections[None, :, :4]), [frame.placement], frame.sensor_hw)[0]
-    rows = torch.cat((detections[:, 5:], detections[:, 4:5], boxes_xywh), dim=1)
+    rows = unplace_detections(detections, frame.placement, frame.sensor_hw)
     return FrameResult(frame.number, frame.time_us, frame.sequence, frame.ground_truth, rows.numpy())
 
 

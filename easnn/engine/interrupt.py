@@ -6,9 +6,9 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from types import FrameType, TracebackType
-from typing import Any
+from contextlib import ExitStack, contextmanager
+from types import FrameType
+from typing import Self
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -27,18 +27,17 @@ class StopSignals:
         self.received = 0
         self._process = os.getpid()
         self._immediately = False
-        self._outer_handlers: dict[signal.Signals, Any] = {}
+        self._outer_handlers = ExitStack()
 
-    def __enter__(self) -> StopSignals:
-        if threading.current_thread() is threading.main_thread():  # only there can handlers be set
-            self._outer_handlers = {number: signal.signal(number, self._on_signal) for number in SIGNALS}
+    def __enter__(self) -> Self:
+        self._outer_handlers.enter_context(handlers_restored())
+        if _in_main_thread():
+            for number in SIGNALS:
+                signal.signal(number, self._on_signal)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for number, handler in self._outer_handlers.items():
-            signal.signal(number, handler)
+    def __exit__(self, *error: object) -> None:
+        self._outer_handlers.close()
 
     @contextmanager
     def immediate(self) -> Iterator[None]:
@@ -60,6 +59,23 @@ class StopSignals:
     def _exit_if_received(self) -> None:
         if self.received:
             raise SystemExit(exit_code(self.received))
+
+
+@contextmanager
+def handlers_restored() -> Iterator[None]:
+    """Let the block change what signals do; afterwards they do again what they did before."""
+    handlers = {number: signal.getsignal(number) for number in (*SIGNALS, signal.SIGHUP, signal.SIGQUIT)}
+    try:
+        yield
+    finally:
+        if _in_main_thread():
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+
+
+def _in_main_thread() -> bool:
+    """Tell whether handlers can be set here."""
+    return threading.current_thread() is threading.main_thread()
 
 
 def exit_code(signal_number: int) -> int:

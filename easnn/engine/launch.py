@@ -22,7 +22,7 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from easnn.engine.failure import raise_first_failure, reported
-from easnn.engine.interrupt import exit_code
+from easnn.engine.interrupt import exit_code, handlers_restored
 from easnn.utils.device import available_cores
 from easnn.utils.errors import ConfigError
 
@@ -61,7 +61,8 @@ def launch(
     Raises:
         ConfigError: if the options do not fit together or the machine.
         EasnnError: what the first failing process raised.
-        WorkerError: with the traceback, if that was another exception, or if a process was killed.
+        TrainingError: naming a process that was killed.
+        WorkerError: with the traceback of another exception.
         SystemExit: with code 130 or 143, if a signal ended the run.
     """
     backend = _backend(dist_backend)
@@ -74,7 +75,7 @@ def launch(
         return main(*args)
     config = _launch_config(devices, num_machines, machine_rank, dist_url)
     _quiet("torch.distributed.elastic", "torch.multiprocessing")
-    with tempfile.TemporaryDirectory(prefix="easnn-launch-") as folder:
+    with tempfile.TemporaryDirectory(prefix="easnn-launch-") as folder, handlers_restored():
         try:
             results = elastic_launch(config, _worker)(main, args, backend, timeout_s, folder)
         except ChildFailedError as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
@@ -24,11 +26,13 @@ def average_gradients(model: nn.Module, device: torch.device, *, sync_bn: bool) 
         return model
     if sync_bn:
         model = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
-    return DistributedDataParallel(
-        model,
-        device_ids=[device] if device.type == "cuda" else None,
-        broadcast_buffers=False,
-        # The adaptive sampler stops as soon as every pixel has written its segments.
-        static_graph=True,
-        gradient_as_bucket_view=True,
-    )
+    with warnings.catch_warnings():
+        # torch 2.13 renames `broadcast_buffers`; earlier versions do not know the new name.
+        warnings.filterwarnings("ignore", message=".*broadcast_buffers", category=FutureWarning)
+        return DistributedDataParallel(
+            model,
+            device_ids=[device] if device.type == "cuda" else None,
+            broadcast_buffers=False,
+            static_graph=True,  # which parameters get no gradient depends on the keys, not on the data
+            gradient_as_bucket_view=True,
+        )

@@ -122,7 +122,7 @@ class _EagerSteps(torch.autograd.Function):
                 before = sequence[t - 1][1]
                 membrane = before - (before >= THRESHOLD).to(before.dtype)
                 grad_keep += (membrane * grad_h).sum()
-                carry = grad_h * keep
+                carry = grad_h.to(keep.dtype) * keep
         return grad_current, -grad_keep * leak * keep, None, None
 
 

@@ -10,7 +10,7 @@ from easnn.ops.boxes import (
     xyxy_to_cxcywh,
     xyxy_to_xywh,
 )
-from easnn.ops.letterbox import Placement, letterbox_placement, place_boxes, unplace_boxes
+from easnn.ops.letterbox import Placement, letterbox_placement, place_boxes, unplace_boxes, unplace_detections
 from easnn.ops.nms import batched_nms, select_detections
 from easnn.ops.resample import Interpolation, place_frames
 
@@ -27,6 +27,7 @@ __all__ = [
     "place_frames",
     "select_detections",
     "unplace_boxes",
+    "unplace_detections",
     "xywh_to_cxcywh",
     "xywh_to_xyxy",
     "xyxy_to_cxcywh",

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from easnn.ops.boxes import xyxy_to_xywh
+
 
 @dataclass(frozen=True)
 class Placement:
@@ -79,6 +81,21 @@ def unplace_boxes(boxes_xywh: Tensor, placements: Sequence[Placement], in_hw: tu
     scale, offset, flip = _affine(placements, in_hw, boxes_xywh)
     x, y, w, h = ((boxes_xywh - offset) / scale).unbind(-1)
     return torch.stack((torch.where(flip, in_hw[1] - x - w, x), y, w, h), dim=-1)
+
+
+def unplace_detections(detections: Tensor, placement: Placement, in_hw: tuple[int, int]) -> Tensor:
+    """Take the detections of one image from network pixels back to sensor pixels.
+
+    Args:
+        detections: ``[M, 6]``: x1, y1, x2, y2, score, class, from :func:`~easnn.ops.nms.select_detections`.
+        placement: where the image lay in the network's input.
+        in_hw: height and width of the sensor.
+
+    Returns:
+        ``[M, 6]``: class, score, left, top, width, height in sensor pixels.
+    """
+    [boxes_xywh] = unplace_boxes(xyxy_to_xywh(detections[None, :, :4]), [placement], in_hw)
+    return torch.cat((detections[:, 5:], detections[:, 4:5], boxes_xywh), dim=1)
 
 
 def _affine(

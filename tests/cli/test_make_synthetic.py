@@ -30,7 +30,7 @@ def test_a_wrong_sensor_size_is_explained(tmp_path: Path, capsys: pytest.Capture
     with pytest.raises(SystemExit) as stop:
         main([str(tmp_path), "--sensor-size", "240"])
     assert stop.value.code == 2
-    expected = "argument --sensor-size: must be height x width, like 240x304, but is '240'"
+    expected = "argument --sensor-size: must be height x width in pixels, like 240x304, but is '240'"
     assert expected in capsys.readouterr().err
 
 
