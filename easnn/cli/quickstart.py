@@ -21,8 +21,8 @@ CLIP_OF = f"{DATASET}/test/test_0000_td.dat"
 
 DESCRIPTION = """\
 Simulates a small event dataset, trains the spiking detector on it, evaluates it on recordings that it has
-never seen, before and after the training, and draws pictures. Each step is a command that you can run yourself;
-it is printed before it runs."""
+never seen, before and after the training, and draws pictures. Each step is a command that you can run
+yourself; it is printed before it runs."""
 
 
 @dataclass(frozen=True)

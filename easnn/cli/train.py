@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import torch
 from loguru import logger
 from torch import nn
 
+from easnn.analysis import write_run_pictures
 from easnn.cli.arguments import build_parser
 from easnn.cli.command import run_command
 from easnn.cli.experiment import (
@@ -22,17 +23,12 @@ from easnn.cli.experiment import (
     seed_run,
 )
 from easnn.engine import WRITERS, RunDirectory, Trainer, build_writers, load_weights
-from easnn.engine.state import RunState
-from easnn.evaluation import EvaluationResult
 from easnn.exp import EventExp, ExperimentRecord
+from easnn.models import EventDetector
 from easnn.utils.device import training_device
 from easnn.utils.distributed import is_main, world_size
 from easnn.utils.errors import ConfigError
-from easnn.utils.files import write_json
 from easnn.utils.logging import setup_logging
-
-INITIAL = "initial_ckpt.pth"
-"""Checkpoint of the untrained network, in the run directory."""
 
 DESCRIPTION = "Train the detector of an experiment. Everything that comes out lies in OUTPUT_DIR/EXP_NAME."
 
@@ -95,8 +91,12 @@ def train(options: argparse.Namespace) -> None:
     if options.start_epoch is not None:
         trainer.start_from(options.start_epoch)
     result = trainer.train()
-    if is_main() and result.best_ap is not None:
+    if not is_main():
+        return
+    if result.best_ap is not None:
         logger.info("The best AP is {:.4f}, after epoch {}", result.best_ap, result.best_epoch)
+    if experiment.pictures:
+        draw_run(experiment, cast(EventDetector, trainer.evaluated_model))
 
 
 def build_trainer(
@@ -111,29 +111,39 @@ def build_trainer(
     """
     batch_size = options.batch_size
     train_loader = experiment.get_train_loader(batch_size=batch_size, device=device)
-    steps_per_epoch = len(train_loader)
     evaluate = experiment.get_evaluation(batch_size=batch_size, device=device, fp16=options.fp16)
     optimizer = experiment.get_optimizer(model, batch_size=batch_size)
-    record = ExperimentRecord.of(experiment).plain()
     run = RunDirectory.start(run_directory_path(experiment), resume=options.resume)
     setup_logging(run.log)
-    if experiment.eval_initial and not options.resume:
-        scaler = torch.amp.GradScaler(device.type, enabled=False)
-        state = RunState(model, optimizer, scaler, ema=False, steps_per_epoch=steps_per_epoch)
-        _keep_untrained(state, evaluate(model), run, record)
     return Trainer(
         model=model,
         optimizer=optimizer,
-        schedule=experiment.get_schedule(batch_size=batch_size, steps_per_epoch=steps_per_epoch),
+        schedule=experiment.get_schedule(batch_size=batch_size, steps_per_epoch=len(train_loader)),
         train_loader=train_loader,
         prepare=experiment.get_prepare(training=True),
         evaluate=evaluate,
         config=experiment.get_train_config(fp16=options.fp16),
         run=run,
         device=device,
-        experiment=record,
+        experiment=ExperimentRecord.of(experiment).plain(),
         writers=build_writers(options.logger, run, experiment=experiment.plain()),
     )
+
+
+def draw_run(experiment: EventExp, model: EventDetector) -> None:
+    """Leave pictures in the run directory: curves, samples of the evaluated split, a clip.
+
+    Raises:
+        OutputError: if a file cannot be written.
+    """
+    files = write_run_pictures(
+        run_directory_path(experiment),
+        model,
+        experiment.get_dataset([experiment.eval_split]),
+        input_hw=experiment.test_size,
+        nms_iou=experiment.nmsthre,
+    )
+    logger.info("Pictures: {}", ", ".join(map(str, files)))
 
 
 def occupy_memory(device: torch.device) -> None:
@@ -169,16 +179,6 @@ def _check_options(options: argparse.Namespace, experiment: EventExp) -> None:
             f"`-e` must be at least 0 and below `max_epoch` ({experiment.max_epoch}), "
             f"but is {options.start_epoch}."
         )
-
-
-def _keep_untrained(
-    state: RunState, result: EvaluationResult, run: RunDirectory, record: Mapping[str, Any]
-) -> None:
-    """Write down what the run starts from, as after an epoch 0."""
-    state.save(run.path / INITIAL, record)
-    if is_main():
-        logger.info("Before the training:\n{}", result.table())
-        write_json(run.result(0), result.to_dict())
 
 
 def _load_start_weights(model: nn.Module, checkpoint: Checkpoint) -> None:

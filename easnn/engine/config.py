@@ -25,6 +25,7 @@ class TrainConfig:
         freeze_bn: Batch norm keeps its running statistics; its scale and shift are still learned.
         print_interval: Steps between two log lines.
         eval_interval: Epochs between two evaluations; the last epoch is always evaluated.
+        eval_initial: Evaluate the untrained model, too, and keep it.
         save_history_ckpt: Keep a checkpoint of every epoch besides the latest and the best.
         ckpt_interval_steps: Steps between two checkpoints within an epoch; 0 saves at the end of epochs only.
         patience: Stop after this many evaluations in a row without a better AP; 0 never stops early.
@@ -37,6 +38,7 @@ class TrainConfig:
     freeze_bn: bool = False
     print_interval: int = 10
     eval_interval: int = 10
+    eval_initial: bool = False
     save_history_ckpt: bool = False
     ckpt_interval_steps: int = 0
     patience: int = 0

@@ -23,6 +23,7 @@ class RunDirectory:
         self.log = path / "train_log.txt"
         self.metrics = path / "metrics.jsonl"
         self.latest = path / "latest_ckpt.pth"
+        self.initial = path / "initial_ckpt.pth"
         self.best = path / "best_ckpt.pth"
         self.results = path / "results"
         self.tensorboard = path / "tensorboard"

@@ -103,6 +103,11 @@ class Trainer:
         self._signals = StopSignals()
         self._last_result: EvaluationResult | None = None
 
+    @property
+    def evaluated_model(self) -> nn.Module:
+        """The model whose AP is reported: the moving average of the weights, if one is kept."""
+        return self._state.evaluated_model
+
     def resume(self, checkpoint: Mapping[str, Any], source: Path) -> None:
         """Go on from a checkpoint as if the run had never stopped.
 
@@ -132,6 +137,9 @@ class Trainer:
             OutputError: if a file cannot be written.
         """
         with self._signals, self._progress:
+            if self._config.eval_initial and self._state.iteration == 0:
+                self._evaluate_model(epochs_done=0)
+                self._save(self._run.initial)
             while self._state.position.epoch < self._config.max_epoch and not self._out_of_patience():
                 self._train_epoch()
                 if self._evaluates(self._state.position.epoch):
@@ -163,16 +171,20 @@ class Trainer:
             self._save(self._run.latest)
 
     def _evaluate_and_keep_best(self) -> None:
-        with self._signals.immediate():
-            result = self._evaluate(self._state.evaluated_model)
         epochs_done = self._state.position.epoch + 1
-        self._last_result = result
+        self._last_result = self._evaluate_model(epochs_done)
+        if self._state.note_result(self._last_result.ap, epochs_done):
+            self._save(self._run.best)
+
+    def _evaluate_model(self, epochs_done: int) -> EvaluationResult:
+        with self._signals.immediate():
+            result = self._evaluate(self.evaluated_model)
         if is_main():
             logger.info("After epoch {}:\n{}", epochs_done, result.table())
             write_json(self._run.result(epochs_done), result.to_dict())
-            self._progress.write("eval", self._state.position, _numbers(result.to_dict()))
-        if self._state.note_result(result.ap, epochs_done):
-            self._save(self._run.best)
+            numbers = _numbers(result.to_dict())
+            self._progress.write("eval", self._state.position, {**numbers, "epoch": epochs_done})
+        return result
 
     def _finish_epoch(self) -> None:
         self._state.position = Position(self._state.position.epoch + 1)

@@ -65,7 +65,9 @@ class EventExp(ExperimentKeys):
             )
         if self.scale_range[0] > self.scale_range[1]:
             smallest, largest = self.scale_range
-            raise ConfigError(f"`scale_range` must begin with the smaller scale, but is {smallest:g},{largest:g}.")
+            raise ConfigError(
+                f"`scale_range` must begin with the smaller scale, but is {smallest:g},{largest:g}."
+            )
         if self.aggregation == "sum" and self.embedding != "count" and self.Tm != 1:
             raise ConfigError(
                 f"`Tm` must be 1 for `aggregation` sum, which gives one slice, but is {self.Tm}. "
@@ -240,6 +242,7 @@ class EventExp(ExperimentKeys):
             freeze_bn=self.freeze_bn,
             print_interval=self.print_interval,
             eval_interval=self.eval_interval,
+            eval_initial=self.eval_initial,
             save_history_ckpt=self.save_history_ckpt,
             ckpt_interval_steps=self.ckpt_interval_steps,
             patience=self.patience,

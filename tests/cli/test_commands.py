@@ -184,8 +184,7 @@ def test_two_processes(raw_dataset: Path, tmp_path: Path) -> None:
         (["-n", "e-yolox-demo", "Ts", "2"], "`Ts` must be 1 or `T` (3), but is 2."),
         (
             ["-n", "e-yolox-demo", "-b", "0"],
-            "`-b` must be at least the number of processes (1), whose samples it counts together, "
-            "but is 0.",
+            "`-b` must be at least the number of processes (1), whose samples it counts together, but is 0.",
         ),
         (
             ["-n", "e-yolox-demo", "-e", "99", "max_epoch", "3"],

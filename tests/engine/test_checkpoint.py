@@ -80,7 +80,7 @@ def test_truncated_file(tmp_path, part):
 
 
 @pytest.mark.parametrize(
-    "content", [b"hello, world\n" * 100, bytes(4096), pickle.dumps([1, 2]), b"\x89PNG\r\n"]
+    "content", [b"hello, world\n" * 100, bytes(4096), pickle.dumps([1, 2], protocol=2), b"\x89PNG\r\n"]
 )
 def test_other_files(tmp_path, content):
     path = tmp_path / "c.pth"

@@ -194,6 +194,18 @@ def test_history_keeps_a_checkpoint_of_every_epoch(tmp_path):
     assert [load_checkpoint(run.history(epoch))["epoch"] for epoch in (1, 2, 3)] == [1, 2, 3]
 
 
+def test_the_untrained_model_can_be_evaluated_and_kept(tmp_path):
+    model = ToyDetector()
+    start = {name: value.clone() for name, value in model.state_dict().items()}
+    config = dataclasses.replace(PLAN, max_epoch=1, eval_initial=True)
+    build_trainer(tmp_path, config, model=model).train()
+    run = RunDirectory(tmp_path)
+    assert_same(dict(load_checkpoint(run.initial)["model"]), start)
+    assert run.result(0).exists()
+    first = train_lines(run)[0]
+    assert (first["kind"], first["epoch"], first["iteration"]) == ("eval", 0, 0)
+
+
 def with_ap(values):
     """Return an evaluation that gives these APs one after the other."""
     values = iter(values)
