@@ -16,7 +16,7 @@ from tabulate import tabulate
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 DATASET = "datasets/synthetic"
-RUN = "YOLOX_outputs/e-yolox-demo"
+RUN = "YOLOX_outputs/e_yolox_demo"
 CLIP_OF = f"{DATASET}/test/test_0000_td.dat"
 
 DESCRIPTION = """\
@@ -41,7 +41,10 @@ class Step:
 STEPS = (
     Step(
         "Simulate recordings of cars and pedestrians",
-        ("tools/make_synthetic.py", DATASET, "--sensor-size", "120x152"),
+        (
+            *("tools/make_synthetic.py", DATASET, "--sensor-size", "120x152"),
+            *("--train", "72", "--val", "6", "--test", "10"),
+        ),
     ),
     Step("Train the spiking detector", ("tools/train_event.py", "-n", "e-yolox-demo", "-b", "8")),
     Step(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Generic, TypeVar
@@ -85,6 +86,7 @@ class BatchLoader(Generic[BatchSampler]):
             num_workers=num_workers,
             persistent_workers=num_workers > 0,
             pin_memory=device.type == "cuda",
+            worker_init_fn=_leave_stop_signals_to_the_main_process if num_workers else None,
             generator=torch.Generator(),  # or each iteration would advance the process-wide generator
         )
 
@@ -98,6 +100,12 @@ class BatchLoader(Generic[BatchSampler]):
                 if isinstance(batch, EasnnError):
                     raise batch
                 yield batch
+
+
+def _leave_stop_signals_to_the_main_process(_worker: int) -> None:
+    """Let a worker outlive a signal to the whole process group; the main process ends it in time."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 @contextmanager

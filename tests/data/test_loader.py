@@ -189,6 +189,18 @@ def test_a_worker_killed_while_the_batch_is_used(small_dataset):
             sum(range(1000))  # the signal handler runs here
 
 
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_workers_leave_stop_signals_to_the_main_process(small_dataset, stop):
+    expected = epoch(train_loader(small_dataset, batch_size=1), 0)
+    loader = train_loader(small_dataset, batch_size=1, num_workers=1)
+    batches = iter(loader)
+    seen = [contents(next(batches))]
+    for worker in active_children():
+        os.kill(worker.pid, stop)
+    seen += [contents(batch) for batch in batches]
+    assert seen == expected
+
+
 def test_other_failures_are_left_as_they_are():
     with pytest.raises(RuntimeError, match=r"^shapes differ$"), named_worker_failures():
         raise RuntimeError("shapes differ")

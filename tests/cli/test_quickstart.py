@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from easnn.cli import demo_event, make_synthetic, quickstart, train
+from easnn.cli import eval as evaluation
+from easnn.cli.arguments import parse
+from easnn.exp import get_exp
+
+PARSERS = {
+    "tools/make_synthetic.py": make_synthetic.make_parser,
+    "tools/train_event.py": train.make_parser,
+    "tools/eval_event.py": evaluation.make_parser,
+    "tools/demo_event.py": demo_event.make_parser,
+}
+
+
+@pytest.mark.parametrize("step", quickstart.STEPS, ids=lambda step: step.title)
+def test_every_step_is_a_command_that_exists(step: quickstart.Step) -> None:
+    tool, *arguments = step.command
+    assert (quickstart.CHECKOUT / tool).is_file()
+    parser = PARSERS[tool]()
+    if tool in ("tools/train_event.py", "tools/eval_event.py"):
+        parse(parser, arguments)
+    else:
+        parser.parse_args(arguments)
+
+
+def test_the_steps_fit_together() -> None:
+    experiment = get_exp(exp_name="e-yolox-demo")
+    experiment.validate()
+    assert experiment.data_dir == quickstart.DATASET
+    assert experiment.eval_initial
+    assert Path(experiment.output_dir) / str(experiment.exp_name) == Path(quickstart.RUN)
+
+
+def test_the_summary_compares_before_and_after(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quickstart, "CHECKOUT", tmp_path)
+    for (ap50, ap), path in zip([(None, None), (0.71, 0.34)], quickstart.RESULTS.values(), strict=True):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(json.dumps({"ap50": ap50, "ap": ap, "counts": {"frames": 200}}))
+    table = quickstart.summary({"Train": 61.4, "Together": 62.0})
+    assert table.splitlines()[:4] == [
+        "test split, 200 frames    AP50    AP 50:95",
+        "------------------------  ------  ----------",
+        "before training           0.000   0.000",
+        "after training            0.710   0.340",
+    ]
+    assert "Train     61 s" in table
+
+
+def test_a_step_that_fails_ends_the_demo_with_its_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quickstart, "STEPS", (quickstart.Step("Fail", ("-c", "raise SystemExit(7)")),))
+    assert quickstart.main([]) == 7
