@@ -43,7 +43,7 @@ STEPS = (
         "Simulate recordings of cars and pedestrians",
         (
             *("tools/make_synthetic.py", DATASET, "--sensor-size", "120x152"),
-            *("--train", "72", "--val", "6", "--test", "10"),
+            *("--duration-s", "2.5", "--train", "140", "--val", "12", "--test", "20"),
         ),
     ),
     Step("Train the spiking detector", ("tools/train_event.py", "-n", "e-yolox-demo", "-b", "8")),

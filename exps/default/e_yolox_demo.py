@@ -34,8 +34,8 @@ class Exp(EventExp):
         self.data_num_workers = 1
 
         self.seed = 80
-        self.max_epoch = 11
+        self.max_epoch = 8
         self.warmup_epochs = 1
         self.basic_lr_per_img = 0.002 / 8
-        self.eval_interval = 11
+        self.eval_interval = 8
         self.eval_initial = True

@@ -13,7 +13,7 @@ from easnn.events.simulator.pedestrians import draw_pedestrian
 from easnn.events.simulator.sprite import CAR, PEDESTRIAN, Sprite
 
 SPEED_HEIGHTS_S = {CAR: (0.02, 1.2), PEDESTRIAN: (0.015, 0.3)}  # across the sensor, in its heights per second
-DEPTH_M = {CAR: (5.0, 15.0), PEDESTRIAN: (4.0, 11.0)}
+DEPTH_M = {CAR: (5.0, 12.0), PEDESTRIAN: (3.5, 8.0)}
 SLOTS = {CAR: (1, 3), PEDESTRIAN: (1, 4)}  # objects that are in the scene at a time
 CARS_SEEN_FROM_THE_END = (0, 2)
 BRISK_WALK_M_S = 1.4

@@ -11,9 +11,9 @@ from easnn.events.simulator.cast import Actor, View, choose_cast
 from easnn.events.simulator.street import draw_street
 from easnn.events.types import BOX_DTYPE
 
-LEAST_VISIBLE = 0.4
+LEAST_VISIBLE = 0.25
 """Part of an object's area that must be in the frame and uncovered for a label."""
-LEAST_SIDE = 0.04
+LEAST_SIDE = 0.03
 """Shortest side of a labelled box, in heights of the sensor."""
 LARGEST_OVERHANG = 0.02
 """How far a box may leave the frame, in heights of the sensor: real labels do so a little, too."""
