@@ -31,5 +31,8 @@ format: $(READY)  ## reformat the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs: $(READY)  ## write docs/keys.md from the declarations
+	$(BIN)/python -m easnn.cli.keys docs/keys.md
+
 clean:  ## remove the environment and caches; data and runs stay
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache *.egg-info

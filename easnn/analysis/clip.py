@@ -33,6 +33,8 @@ from easnn.utils.files import atomic_write
 CLIP_FORMATS = ("gif", "mp4")
 SHORTEST_GIF_FRAME_MS = 20
 """Viewers replace a shorter display time by a much longer one."""
+LONGEST_GIF_FRAME_MS = 655_350
+"""What 16 bits of hundredths of a second can say."""
 
 
 def clip_frame(view: SampleView, class_names: Sequence[str]) -> Picture:
@@ -93,7 +95,7 @@ def _write_gif(path: Path, frames: Iterable[Picture], fps: float) -> None:
         Image.fromarray(frame).quantize(method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
         for frame in frames
     )
-    duration_ms = max(10 * round(100 / fps), SHORTEST_GIF_FRAME_MS)
+    duration_ms = min(max(10 * round(100 / fps), SHORTEST_GIF_FRAME_MS), LONGEST_GIF_FRAME_MS)
     with atomic_write(path) as file:
         next(images).save(
             file, format="GIF", save_all=True, append_images=images, duration=duration_ms, loop=0

@@ -59,6 +59,11 @@ def make_parser() -> argparse.ArgumentParser:
         value="True",
         help="Prophesee protocol, not COCO",
     )
+    group.add_argument(
+        "--speed",
+        action="store_true",
+        help="measure input, network and choice of detections, in ms per frame",
+    )
     return parser
 
 
@@ -80,7 +85,7 @@ def evaluate(options: argparse.Namespace) -> None:
     model = experiment.get_model().to(device)
     load_weights(model, checkpoint.contents["model"], strict=True, source=str(checkpoint.path))
     run_evaluation = experiment.get_evaluation(
-        batch_size=options.batch_size, device=device, fp16=options.fp16
+        batch_size=options.batch_size, device=device, fp16=options.fp16, timed=options.speed
     )
     folder = make_directory(_run_directory(options, checkpoint, experiment).results)
     result = run_evaluation(model)
@@ -95,7 +100,14 @@ def evaluate(options: argparse.Namespace) -> None:
 def _checkpoint_path(options: argparse.Namespace) -> Path:
     if options.ckpt is not None:
         return Path(options.ckpt)
-    return RunDirectory(run_directory_path(named_experiment(options))).best
+    if options.name is None and options.exp_file is None:
+        raise ConfigError(
+            "Name a checkpoint (-c FILE), or the experiment (-n or -f) whose best_ckpt.pth is meant."
+        )
+    best = RunDirectory(run_directory_path(named_experiment(options))).best
+    if not best.is_file():
+        raise ConfigError(f"There is no checkpoint {best}. Name one with -c, or the run with -expn.")
+    return best
 
 
 def _run_directory(options: argparse.Namespace, checkpoint: Checkpoint, experiment: EventExp) -> RunDirectory:

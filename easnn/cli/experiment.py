@@ -34,6 +34,10 @@ class Checkpoint:
         self.contents = load_checkpoint(path)
         self.record = ExperimentRecord.read(self.contents["experiment"], path)
 
+    def lies_in(self, directory: Path) -> bool:
+        """Tell whether the file lies in ``directory``."""
+        return self.path.resolve().parent == directory.resolve()
+
 
 def named_experiment(options: argparse.Namespace) -> EventExp:
     """Return the experiment of ``-n`` or ``-f`` with the keys of the command line.

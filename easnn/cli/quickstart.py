@@ -77,13 +77,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     for number, step in enumerate(STEPS, start=1):
         print(f"\n[{number}/{len(STEPS)}] {step.title}\n$ python {shlex.join(step.command)}", flush=True)
         step_begin = time.monotonic()
-        code = subprocess.run([sys.executable, *step.command], cwd=CHECKOUT, check=False).returncode
+        code = run(step)
         if code:
             return code
         seconds[step.title] = time.monotonic() - step_begin
     seconds["Together"] = time.monotonic() - begin
     print("\n" + summary(seconds))
     return 0
+
+
+def run(step: Step) -> int:
+    """Run a step and return its exit code; after Ctrl-C it may still save its work."""
+    process = subprocess.Popen([sys.executable, *step.command], cwd=CHECKOUT)
+    while True:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:  # the step received it, too
+            continue
 
 
 def summary(seconds: dict[str, float]) -> str:

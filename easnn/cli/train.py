@@ -22,7 +22,7 @@ from easnn.cli.experiment import (
     run_directory_path,
     seed_run,
 )
-from easnn.engine import WRITERS, RunDirectory, Trainer, build_writers, load_weights
+from easnn.engine import WRITERS, RunDirectory, Trainer, build_writers, check_writer, load_weights
 from easnn.exp import EventExp, ExperimentRecord
 from easnn.models import EventDetector
 from easnn.utils.device import training_device
@@ -56,8 +56,7 @@ def make_parser() -> argparse.ArgumentParser:
         "-l",
         "--logger",
         default="tensorboard",
-        metavar="NAME",
-        help=f"{' or '.join(WRITERS)} (default: %(default)s)",
+        help=f"{' or '.join(WRITERS)}, besides metrics.jsonl (default: %(default)s)",
     )
     return parser
 
@@ -85,7 +84,7 @@ def train(options: argparse.Namespace) -> None:
     model = experiment.get_model().to(device)
     if checkpoint and not options.resume:
         _load_start_weights(model, checkpoint)
-    trainer = build_trainer(experiment, model, options, device)
+    trainer = build_trainer(experiment, model, options, device, checkpoint)
     if checkpoint and options.resume:
         trainer.resume(checkpoint.contents, checkpoint.path)
     if options.start_epoch is not None:
@@ -100,9 +99,20 @@ def train(options: argparse.Namespace) -> None:
 
 
 def build_trainer(
-    experiment: EventExp, model: nn.Module, options: argparse.Namespace, device: torch.device
+    experiment: EventExp,
+    model: nn.Module,
+    options: argparse.Namespace,
+    device: torch.device,
+    checkpoint: Checkpoint | None = None,
 ) -> Trainer:
     """Assemble a run; its directory is made when everything else is there.
+
+    Args:
+        experiment: what to build.
+        model: its network, on ``device``.
+        options: of the command line.
+        device: this process's device.
+        checkpoint: what the run starts from or goes on with, if anything.
 
     Raises:
         ConfigError: if a key does not fit the dataset or this version.
@@ -113,7 +123,9 @@ def build_trainer(
     train_loader = experiment.get_train_loader(batch_size=batch_size, device=device)
     evaluate = experiment.get_evaluation(batch_size=batch_size, device=device, fp16=options.fp16)
     optimizer = experiment.get_optimizer(model, batch_size=batch_size)
-    run = RunDirectory.start(run_directory_path(experiment), resume=options.resume)
+    path = run_directory_path(experiment)
+    goes_on_there = options.resume and checkpoint is not None and checkpoint.lies_in(path)
+    run = RunDirectory.start(path, resume=goes_on_there)
     setup_logging(run.log)
     return Trainer(
         model=model,
@@ -174,6 +186,8 @@ def _check_options(options: argparse.Namespace, experiment: EventExp) -> None:
             f"`-b` must be at least the number of processes ({world_size()}), whose samples it counts "
             f"together, but is {options.batch_size}."
         )
+    experiment.get_train_config(fp16=options.fp16).check_device(training_device())
+    check_writer(options.logger)
     if options.start_epoch is not None and not 0 <= options.start_epoch < experiment.max_epoch:
         raise ConfigError(
             f"`-e` must be at least 0 and below `max_epoch` ({experiment.max_epoch}), "
@@ -183,5 +197,9 @@ def _check_options(options: argparse.Namespace, experiment: EventExp) -> None:
 
 def _load_start_weights(model: nn.Module, checkpoint: Checkpoint) -> None:
     report = load_weights(model, checkpoint.contents["model"], strict=False, source=str(checkpoint.path))
-    if is_main() and not report.complete:
+    if not is_main():
+        return
+    if report.complete:
+        logger.info("The run starts from all weights of {}:\n{}", checkpoint.path, report.table())
+    else:
         logger.warning("Not every weight of {} fits this model:\n{}", checkpoint.path, report.table())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Generic, TypeVar
@@ -103,9 +105,16 @@ class BatchLoader(Generic[BatchSampler]):
 
 
 def _leave_stop_signals_to_the_main_process(_worker: int) -> None:
-    """Let a worker outlive a signal to the whole process group; the main process ends it in time."""
+    """Let a worker outlive a signal to the whole process group, but end it when its own parent says so."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    threading.Thread(target=_end_on_word_of, args=(os.getppid(),), daemon=True).start()
+
+
+def _end_on_word_of(parent: int) -> None:
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
+        pass
+    os._exit(128 + signal.SIGTERM)
 
 
 @contextmanager

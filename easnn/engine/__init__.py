@@ -12,7 +12,7 @@ from easnn.engine.run_directory import RunDirectory
 from easnn.engine.schedules import SCHEDULES, Schedule, build_schedule
 from easnn.engine.trainer import Trainer, TrainResult
 from easnn.engine.weights import LoadReport, load_weights
-from easnn.engine.writers import WRITERS, JsonLinesWriter, MetricWriter, build_writers
+from easnn.engine.writers import WRITERS, JsonLinesWriter, MetricWriter, build_writers, check_writer
 
 __all__ = [
     "OPTIMIZERS",
@@ -36,6 +36,7 @@ __all__ = [
     "build_optimizer",
     "build_schedule",
     "build_writers",
+    "check_writer",
     "evaluate_detector",
     "launch",
     "load_checkpoint",

@@ -17,7 +17,7 @@ from easnn.utils.errors import CheckpointError, OutputError
 from easnn.utils.files import atomic_write
 
 FORMAT = 1
-"""Version of the layout; a reader refuses what is newer than itself."""
+"""Version of the layout; a reader refuses any other."""
 
 KEYS = (
     "format",
@@ -95,7 +95,7 @@ def _read(path: Path) -> object:
     except pickle.UnpicklingError as error:
         if zipfile.is_zipfile(path) or "GLOBAL" in str(error):  # a whole file, or a function is named in it
             raise CheckpointError(
-                f"{path} holds anything but tensors and plain values, and reading it could execute code; it "
+                f"{path} holds something other than tensors and plain values, and reading it could execute code; it "
                 "was not read. Save its weights as a plain state dict with the software that made it."
             ) from error
         raise _damaged(path) from error

@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import torch
+
+from easnn.utils.errors import ConfigError
+
 
 class Position(NamedTuple):
     """Where a run stands: ``step`` steps of ``epoch`` are done, both counted from 0."""
@@ -42,3 +46,14 @@ class TrainConfig:
     save_history_ckpt: bool = False
     ckpt_interval_steps: int = 0
     patience: int = 0
+
+    def check_device(self, device: torch.device) -> None:
+        """Check that the plan can be followed on a device.
+
+        Raises:
+            ConfigError: if it cannot.
+        """
+        if self.sync_bn and device.type != "cuda":
+            raise ConfigError(
+                "`sync_bn` needs GPUs, but this process computes on the CPU. Use `freeze_bn` or neither."
+            )

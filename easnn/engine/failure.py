@@ -67,7 +67,9 @@ def raise_first_failure(folder: Path, failed: ChildFailedError) -> NoReturn:
 
 def _report(folder: Path, what: dict[str, object]) -> None:
     rank = os.environ["RANK"]
-    (folder / f"{rank}.json").write_text(json.dumps({"time_ns": time.time_ns(), "rank": rank, **what}))
+    unfinished = folder / f"{rank}.unfinished"  # the launcher may end this process while it writes
+    unfinished.write_text(json.dumps({"time_ns": time.time_ns(), "rank": rank, **what}))
+    unfinished.rename(folder / f"{rank}.json")
 
 
 def _was_killed(failed: ChildFailedError) -> bool:
@@ -80,7 +82,8 @@ def _was_killed(failed: ChildFailedError) -> bool:
 def _killed(failed: ChildFailedError) -> EasnnError:
     rank, failure = failed.get_first_failure()
     how = signal.Signals(-failure.exitcode).name if failure.exitcode < 0 else f"exit code {failure.exitcode}"
-    return errors.TrainingError(
-        f"Process {rank} was killed ({how}). SIGKILL usually means that the machine ran out of memory: use "
-        "fewer `data_num_workers` or a smaller batch (-b)."
-    )
+    hint = {
+        "SIGKILL": "Usually the machine ran out of memory: use fewer `data_num_workers` or a smaller batch (-b).",
+        "SIGABRT": "A collective operation may have waited too long for another process: see its output above.",
+    }.get(how, "See its output above.")
+    return errors.TrainingError(f"Process {rank} was killed ({how}). {hint}")

@@ -73,6 +73,8 @@ def launch(
     devices = _check_devices(1 if devices is None else devices)
     if devices == num_machines == 1:
         return main(*args)
+    if num_machines < 1:
+        raise ConfigError(f"`--num_machines` must be at least 1, but is {num_machines}.")
     config = _launch_config(devices, num_machines, machine_rank, dist_url)
     _quiet("torch.distributed.elastic", "torch.multiprocessing")
     with tempfile.TemporaryDirectory(prefix="easnn-launch-") as folder, handlers_restored():
@@ -135,8 +137,12 @@ def _launch_config(devices: int, num_machines: int, machine_rank: int, dist_url:
             f"`--machine_rank` must be 0 to {num_machines - 1} for {num_machines} machines, but is "
             f"{machine_rank}."
         )
-    url = urlsplit(dist_url or "")
-    if url.scheme != "tcp" or not url.hostname or not url.port:
+    try:
+        url = urlsplit(dist_url or "")
+        host, port = url.hostname, url.port
+    except ValueError:  # no number, or not that of a port
+        host, port = None, None
+    if host is None or not port or url.scheme != "tcp":
         raise ConfigError(
             f"`--dist-url` must be tcp://HOST:PORT of machine 0 for {num_machines} machines, but is "
             f"{dist_url}."
@@ -144,7 +150,7 @@ def _launch_config(devices: int, num_machines: int, machine_rank: int, dist_url:
     return workers(
         run_id="easnn",
         rdzv_backend="static",
-        rdzv_endpoint=f"{url.hostname}:{url.port}",
+        rdzv_endpoint=f"{host}:{port}",
         rdzv_configs={"rank": machine_rank},
     )
 
@@ -180,4 +186,10 @@ def _check_joined_world(devices: int | None) -> None:
         raise ConfigError(
             f"`-d` must be {started} or left out under torchrun, which started {started} processes here, but "
             f"is {devices}."
+        )
+    gpus = torch.cuda.device_count()
+    if gpus and started > gpus:
+        raise ConfigError(
+            f"torchrun must start at most {gpus} processes here, one for each GPU of this machine, but started "
+            f"{started}. Give --nproc-per-node {gpus}."
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext, suppress
 from typing import Self, TypeVar
 
 import torch
@@ -15,6 +16,7 @@ from easnn.engine.step import StepReport
 from easnn.engine.writers import MetricWriter
 from easnn.utils.device import peak_memory_mb
 from easnn.utils.distributed import gather_objects, is_main, world_size
+from easnn.utils.errors import OutputError
 from easnn.utils.logging import on_terminal
 from easnn.utils.meters import Stopwatch, format_duration
 
@@ -48,14 +50,16 @@ class Progress:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *error: object) -> None:
-        for writer in self._writers:
-            writer.close()
+    def __exit__(self, error: type[BaseException] | None, *_details: object) -> None:
+        # A writer that fails, too, must not hide the error that ends the run.
+        with suppress(OutputError) if error else nullcontext():
+            for writer in self._writers:
+                writer.close()
 
     def continue_from(self, start: Position) -> None:
         """Let the writers drop what a lost part of the run wrote after ``start``."""
         for writer in self._writers:
-            writer.continue_from(self._iteration(start))
+            writer.continue_from(self._iteration(start), evaluates=start.step == self._steps_per_epoch)
 
     def over(self, batches: Iterable[Item], start: Position) -> Iterator[Item]:
         """Yield the batches of the rest of an epoch; show a bar on a terminal, time the wait for each."""

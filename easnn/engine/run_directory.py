@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from loguru import logger
@@ -46,6 +47,7 @@ class RunDirectory:
         Raises:
             OutputError: if the directory cannot be made, is not writable, or the old files cannot be moved.
         """
+        barrier("the making of the run directory")  # a slower process may still read from the earlier run
         run = cls(path)
         if is_main():
             make_directory(path)
@@ -56,11 +58,12 @@ class RunDirectory:
         return run
 
     def _set_aside(self) -> None:
-        earlier_runs = set(self.path.glob("earlier-*"))
+        earlier_runs = {path for path in self.path.iterdir() if re.fullmatch(r"earlier-\d+", path.name)}
         files = [file for file in self.path.iterdir() if file not in earlier_runs]
         if not files:
             return
-        target = self.path / f"earlier-{len(earlier_runs) + 1}"
+        numbers = [int(run.name.removeprefix("earlier-")) for run in earlier_runs]
+        target = self.path / f"earlier-{max(numbers, default=0) + 1}"
         try:
             target.mkdir()
             for file in files:

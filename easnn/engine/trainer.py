@@ -28,7 +28,6 @@ from easnn.engine.step import TrainingStep
 from easnn.engine.writers import MetricWriter
 from easnn.evaluation import EvaluationResult
 from easnn.utils.distributed import is_main
-from easnn.utils.errors import ConfigError
 from easnn.utils.files import write_json
 
 
@@ -79,10 +78,7 @@ class Trainer:
         experiment: Mapping[str, Any],
         writers: Sequence[MetricWriter] = (),
     ) -> None:
-        if config.sync_bn and device.type != "cuda":
-            raise ConfigError(
-                "`sync_bn` needs GPUs, but this process computes on the CPU. Use `freeze_bn` or neither."
-            )
+        config.check_device(device)
         precision = Precision(device, mixed=config.fp16)
         parallel_model = average_gradients(model, device, sync_bn=config.sync_bn)
         self._step = TrainingStep(parallel_model, optimizer, precision)
@@ -125,6 +121,7 @@ class Trainer:
     def start_from(self, epoch: int) -> None:
         """Let the run begin with the (0-based) ``epoch``, whatever was done before."""
         self._state.position = Position(epoch)
+        self._progress.continue_from(self._state.position)
 
     def train(self) -> TrainResult:
         """Train to the last epoch, or until the AP has not improved for ``patience`` evaluations.

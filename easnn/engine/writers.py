@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,8 +21,13 @@ WRITERS = ("tensorboard", "wandb")
 class MetricWriter(Protocol):
     """Takes the numbers of a run; exists on the main process only."""
 
-    def continue_from(self, iteration: int) -> None:
-        """Drop what was written after ``iteration`` steps, if that can be: a resumed run writes it again."""
+    def continue_from(self, iteration: int, *, evaluates: bool) -> None:
+        """Drop what a resumed run writes again, if that can be.
+
+        Args:
+            iteration: Steps that are done.
+            evaluates: Whether the run goes on with the evaluation after these steps.
+        """
         ...
 
     def write(self, kind: str, iteration: int, values: Mapping[str, float]) -> None:
@@ -30,6 +37,22 @@ class MetricWriter(Protocol):
     def close(self) -> None:
         """Finish what is buffered."""
         ...
+
+
+def check_writer(name: str) -> None:
+    """Check that there is a writer ``name``, and the package that it needs.
+
+    Raises:
+        ConfigError: if there is not.
+    """
+    if name not in WRITERS:
+        raise ConfigError(
+            f"`--logger` must be one of {', '.join(WRITERS)}, but is {name}.{did_you_mean(name, WRITERS)}"
+        )
+    if name == "wandb" and find_spec("wandb") is None:
+        raise ConfigError(
+            "`--logger wandb` needs the package wandb: `pip install wandb`, or use `--logger tensorboard`."
+        )
 
 
 def build_writers(
@@ -45,10 +68,8 @@ def build_writers(
     Raises:
         ConfigError: if the name is unknown or its package is not installed.
     """
-    if name not in (None, *WRITERS):
-        raise ConfigError(
-            f"`--logger` must be one of {', '.join(WRITERS)}, but is {name}.{did_you_mean(name, WRITERS)}"
-        )
+    if name is not None:
+        check_writer(name)
     if not is_main():
         return []
     writers: list[MetricWriter] = [JsonLinesWriter(run.metrics)]
@@ -69,8 +90,8 @@ class JsonLinesWriter:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def continue_from(self, iteration: int) -> None:
-        """Drop the lines written after ``iteration`` steps.
+    def continue_from(self, iteration: int, *, evaluates: bool) -> None:
+        """Drop the lines that are written again.
 
         Raises:
             OutputError: if the file cannot be written.
@@ -78,7 +99,7 @@ class JsonLinesWriter:
         if self._path.exists():
             lines = self._path.read_text().splitlines(keepends=True)
             with atomic_write(self._path) as file:
-                file.write("".join(line for line in lines if _is_up_to(line, iteration)).encode())
+                file.write("".join(line for line in lines if _stays(line, iteration, evaluates)).encode())
 
     def write(self, kind: str, iteration: int, values: Mapping[str, float]) -> None:
         """Append a line.
@@ -111,19 +132,29 @@ class TensorboardWriter:
         self._path = path
         self._writer = SummaryWriter(str(path))
 
-    def continue_from(self, iteration: int) -> None:
+    def continue_from(self, iteration: int, *, evaluates: bool) -> None:
         """Let TensorBoard hide points after ``iteration`` steps."""
-        self._writer.close()
-        self._writer = self._open(str(self._path), purge_step=iteration + 1)
+        with self._named_failures():
+            self._writer.close()
+            self._writer = self._open(str(self._path), purge_step=iteration + 1)
 
     def write(self, kind: str, iteration: int, values: Mapping[str, float]) -> None:
         """Add one point to each curve."""
-        for name, value in values.items():
-            self._writer.add_scalar(f"{kind}/{name}", value, iteration)
+        with self._named_failures():
+            for name, value in values.items():
+                self._writer.add_scalar(f"{kind}/{name}", value, iteration)
 
     def close(self) -> None:
         """Write what is buffered."""
-        self._writer.close()
+        with self._named_failures():
+            self._writer.close()
+
+    @contextmanager
+    def _named_failures(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise OutputError(f"Cannot write {self._path}: {error.strerror}. Free some space.") from error
 
 
 class WandbWriter:
@@ -132,22 +163,14 @@ class WandbWriter:
     Args:
         path: The run's directory; its name is the run's name.
         experiment: The keys of the run.
-
-    Raises:
-        ConfigError: if the package is not installed.
     """
 
     def __init__(self, path: Path, experiment: Mapping[str, Any]) -> None:
-        try:
-            import wandb
-        except ImportError as error:
-            raise ConfigError(
-                "`--logger wandb` needs the package wandb: `pip install wandb`, or use `--logger "
-                "tensorboard`."
-            ) from error
+        import wandb
+
         self._run = wandb.init(project="easnn", name=path.name, dir=str(path), config=dict(experiment))
 
-    def continue_from(self, iteration: int) -> None:
+    def continue_from(self, iteration: int, *, evaluates: bool) -> None:
         """Do nothing: a resumed run is a new one there."""
 
     def write(self, kind: str, iteration: int, values: Mapping[str, float]) -> None:
@@ -159,9 +182,11 @@ class WandbWriter:
         self._run.finish()
 
 
-def _is_up_to(line: str, iteration: int) -> bool:
+def _stays(line: str, iteration: int, evaluates: bool) -> bool:
     """Tell whether a line is of the first ``iteration`` steps, and whole: a crash may have cut the last."""
     try:
-        return bool(json.loads(line)["iteration"] <= iteration)
+        record = json.loads(line)
     except json.JSONDecodeError:
         return False
+    written_again = evaluates and record["kind"] == "eval" and record["iteration"] == iteration
+    return bool(record["iteration"] <= iteration and not written_again)

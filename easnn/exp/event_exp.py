@@ -217,9 +217,16 @@ class EventExp(ExperimentKeys):
         )
 
     def get_evaluation(
-        self, *, batch_size: int, device: torch.device, fp16: bool = False
+        self, *, batch_size: int, device: torch.device, fp16: bool = False, timed: bool = False
     ) -> Callable[[nn.Module], EvaluationResult]:
-        """Return the function that evaluates a detector on ``eval_split``; every process calls it."""
+        """Return the function that evaluates a detector on ``eval_split``; every process calls it.
+
+        Args:
+            batch_size: frames per step of all processes together.
+            device: where to compute.
+            fp16: whether to use mixed precision.
+            timed: whether the result tells how long a frame takes.
+        """
         loader = self.get_eval_loader(batch_size=batch_size, device=device)
         return partial(
             evaluate_detector,
@@ -230,6 +237,7 @@ class EventExp(ExperimentKeys):
             nms_iou=self.nmsthre,
             device=device,
             fp16=fp16,
+            timed=timed,
         )
 
     def get_train_config(self, *, fp16: bool) -> TrainConfig:

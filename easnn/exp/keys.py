@@ -138,7 +138,9 @@ class TrainingKeys(Settings):
 
     KEY_GROUP = "Training"
 
-    seed = Key(None, optional(integer(low=0)), "seed of all randomness; `None`: a new one, printed")
+    seed = Key(
+        None, optional(integer(low=0, high=2**63 - 1)), "seed of all randomness; `None`: a new one, printed"
+    )
     max_epoch = Key(300, integer(low=1), "epochs; e-yolox-s: 60")
     basic_lr_per_img = Key(1e-3 / 64, real(above=0), "learning rate = this × global batch size")
     emb_lr = Key(-1.0, real(), "learning rate of the embedding; below 0: that of the rest")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -126,6 +127,42 @@ def test_resume_goes_on(run: Run, raw_dataset: Path, tmp_path: Path) -> None:
     assert (checkpoint["epoch"], checkpoint["step"]) == (2, 0)
 
 
+def test_resuming_elsewhere_leaves_the_run_that_is_there(run: Run, raw_dataset: Path, tmp_path: Path) -> None:
+    words = words_for(raw_dataset, tmp_path, "exp_name", "other", "pictures", "False")
+    assert train.main(words) == 0
+    before = (tmp_path / "other" / "latest_ckpt.pth").read_bytes()
+    words[words.index("max_epoch") + 1] = "2"
+    assert train.main([*words, "--resume", "-c", str(run.path / "latest_ckpt.pth")]) == 0
+    assert (tmp_path / "other" / "earlier-1" / "latest_ckpt.pth").read_bytes() == before
+
+
+def test_a_wrong_option_leaves_the_earlier_run(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    message = error_of([*run.words, "-l", "tensorbord"], capsys)
+    assert message == (
+        "error: `--logger` must be one of tensorboard, wandb, but is tensorbord. Did you mean `tensorboard`?"
+    )
+    assert error_of([*run.words, "sync_bn", "True"], capsys).startswith("error: `sync_bn` needs GPUs")
+    assert run.best.is_file()
+
+
+def test_speed_is_measured_on_request(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert evaluation.main(["-c", str(run.best), "--speed"]) == 0
+    assert "network" in capsys.readouterr().out
+    result = json.loads((run.path / "results" / "best_ckpt_val_coco.json").read_text())
+    assert set(result["timing"]) == {"input", "network", "detections"}
+
+
+def test_an_evaluation_needs_a_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert error_of([], capsys, evaluation.main) == (
+        "error: Name a checkpoint (-c FILE), or the experiment (-n or -f) whose best_ckpt.pth is meant."
+    )
+    words = ["-n", "e-yolox-s", "output_dir", str(tmp_path)]
+    best = tmp_path / "e_yolox_s" / "best_ckpt.pth"
+    assert error_of(words, capsys, evaluation.main) == (
+        f"error: There is no checkpoint {best}. Name one with -c, or the run with -expn."
+    )
+
+
 def test_the_untrained_network_is_evaluated_and_kept(raw_dataset: Path, tmp_path: Path) -> None:
     words = words_for(raw_dataset, tmp_path, "exp_name", "from_zero")
     words[words.index("eval_initial") + 1] = "True"
@@ -165,6 +202,17 @@ def test_two_processes(raw_dataset: Path, tmp_path: Path) -> None:
     assert (tmp_path / "e_yolox_demo" / "best_ckpt.pth").is_file()
 
 
+def test_a_process_with_data_workers_that_fails_ends_the_run(raw_dataset: Path, tmp_path: Path) -> None:
+    broken = Path(shutil.copytree(raw_dataset, tmp_path / "broken"))
+    recording = min((broken / "train").glob("*_td.dat"))
+    recording.write_bytes(recording.read_bytes()[:-3])
+    words = words_for(broken, tmp_path / "output")
+    words[words.index("data_num_workers") + 1] = "1"
+    done = run_tool("train_event.py", ["-d", "2", *words], CHECKOUT)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith(f"error: {recording} is truncated")
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -185,6 +233,18 @@ def test_two_processes(raw_dataset: Path, tmp_path: Path) -> None:
         (
             ["-n", "e-yolox-demo", "-b", "0"],
             "`-b` must be at least the number of processes (1), whose samples it counts together, but is 0.",
+        ),
+        (
+            ["-n", "e-yolox-demo", "seed", "9223372036854775808"],
+            "`seed` must be a whole number from 0 to 9223372036854775807 or None, but is '9223372036854775808'.",
+        ),
+        (
+            ["-n", "e-yolox-demo", "--num_machines", "0"],
+            "`--num_machines` must be at least 1, but is 0.",
+        ),
+        (
+            ["-n", "e-yolox-demo", "--num_machines", "2", "--dist-url", "tcp://host:abc"],
+            "`--dist-url` must be tcp://HOST:PORT of machine 0 for 2 machines, but is tcp://host:abc.",
         ),
         (
             ["-n", "e-yolox-demo", "-e", "99", "max_epoch", "3"],

@@ -103,7 +103,7 @@ def test_executable_content_is_refused_and_not_run(tmp_path):
     with pytest.raises(CheckpointError) as error:
         load_checkpoint(path)
     assert str(error.value) == (
-        f"{path} holds anything but tensors and plain values, and reading it could execute code; it was not "
+        f"{path} holds something other than tensors and plain values, and reading it could execute code; it was not "
         "read. Save its weights as a plain state dict with the software that made it."
     )
     assert not target.exists()

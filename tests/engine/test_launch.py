@@ -118,12 +118,11 @@ def fail(how: str) -> None:
     time.sleep(60)
 
 
+@pytest.mark.timeout(50)  # the other process would sleep for a minute
 def test_the_error_of_a_process_is_the_error_of_the_run():
-    start = time.monotonic()
     with pytest.raises(DataError) as error:
         launch(fail, ("data",), devices=2)
     assert str(error.value) == "File x is broken."
-    assert time.monotonic() - start < 50
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
@@ -141,8 +140,8 @@ def test_a_killed_process_is_named():
     with pytest.raises(TrainingError) as error:
         launch(fail, ("killed",), devices=2)
     assert str(error.value) == (
-        "Process 1 was killed (SIGKILL). SIGKILL usually means that the machine ran out of memory: use fewer "
-        "`data_num_workers` or a smaller batch (-b)."
+        "Process 1 was killed (SIGKILL). Usually the machine ran out of memory: use fewer `data_num_workers` or "
+        "a smaller batch (-b)."
     )
 
 

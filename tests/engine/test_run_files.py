@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import pytest
 
@@ -67,9 +66,20 @@ def test_json_lines_continue_after_the_last_saved_step(tmp_path):
         writer.write("train", iteration, {})
     with path.open("a") as file:
         file.write('{"kind": "tr')
-    writer.continue_from(20)
+    writer.continue_from(20, evaluates=False)
     writer.write("train", 21, {})
     assert [record["iteration"] for record in records(path)] == [10, 20, 21]
+
+
+def test_an_evaluation_that_is_repeated_is_not_there_twice(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    writer = JsonLinesWriter(path)
+    writer.write("train", 20, {})
+    writer.write("eval", 20, {})
+    writer.continue_from(20, evaluates=False)
+    assert [record["kind"] for record in records(path)] == ["train", "eval"]
+    writer.continue_from(20, evaluates=True)
+    assert [record["kind"] for record in records(path)] == ["train"]
 
 
 def test_json_lines_that_cannot_be_written(tmp_path):
@@ -85,7 +95,7 @@ def test_tensorboard_gets_every_number(tmp_path):
     writers = build_writers("tensorboard", run, experiment={})
     for writer in writers:
         writer.write("train", 5, {"total_loss": 1.5})
-        writer.continue_from(5)
+        writer.continue_from(5, evaluates=False)
         writer.write("eval", 6, {"ap": 0.5})
         writer.close()
     seen = {
@@ -107,7 +117,7 @@ def test_unknown_writer(tmp_path):
 
 
 def test_wandb_that_is_not_installed(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "wandb", None)
+    monkeypatch.setattr("easnn.engine.writers.find_spec", lambda _name: None)
     with pytest.raises(ConfigError) as error:
         build_writers("wandb", RunDirectory(tmp_path), experiment={})
     assert str(error.value) == (

@@ -60,7 +60,10 @@ def test_abs_split_builds_the_same_network_as_no_abs() -> None:
 
 def test_learning_rates_follow_the_batch_size() -> None:
     exp = tiny()
-    set_keys(exp, "basic_lr_per_img 0.001 emb_lr 0.002 optimizer SGD momentum 0.8 weight_decay 0.1")
+    set_keys(
+        exp,
+        "basic_lr_per_img 0.001 emb_lr 0.002 optimizer SGD momentum 0.8 weight_decay 0.1 scheduler fixed",
+    )
     optimizer = exp.get_optimizer(exp.get_model(), batch_size=8)
     scales = {group["name"]: group["lr_scale"] for group in optimizer.param_groups}
     assert scales.pop("embedding") == pytest.approx(0.002 / 0.008)
