@@ -68,7 +68,7 @@ def test_anything_else_is_no_record(value: object) -> None:
 @pytest.mark.parametrize(
     ("keys", "reason"),
     [
-        ({"tau": 2}, "Unknown key `tau`. `--help-keys` lists every key."),
+        ({"xyz": 2}, "Unknown key `xyz`. `--help-keys` lists every key."),
         ({"T": "3"}, "`T` must be a whole number ≥ 1, but is '3'."),
     ],
 )
