@@ -20,7 +20,7 @@ FULL_PERCENTILE = 98
 CAPTIONS = {
     "timesurface": "Time surface · the stronger the more recent",
     "voxel_grid": "Voxel grid · sum of its steps",
-    "voxel_cube": "Voxel cube · early OFF, late ON, both: shared channel",
+    "voxel_cube": "Voxel cube · early OFF, late ON, all else as both",
 }
 """What :func:`draw_frame` shows of a representation that is not a count per polarity."""
 

@@ -13,9 +13,9 @@ from easnn.representations.slices import span_us
 def voxel_grid(window: EventWindow, sensor_hw: tuple[int, int], options: RepresentationOptions) -> np.ndarray:
     """Share each event between the two steps next to it: [Tm, 1, H, W].
 
-    An event of sign s, +1 (ON) or −1 (OFF), at position τ = Tm·(t − t_start)/(t_end − t_start) adds
-    s·(1 − (τ − ⌊τ⌋)) to step ⌊τ⌋ and s·(τ − ⌊τ⌋) to the step after it; what falls on step Tm is left out.
-    The two times are those that the micro slices lie between. If all events have one time, τ is 0.
+    An event of sign s, +1 (ON) or −1 (OFF), at position u = Tm·(t − t_start)/(t_end − t_start) adds
+    s·(1 − (u − ⌊u⌋)) to step ⌊u⌋ and s·(u − ⌊u⌋) to the step after it; what falls on step Tm is left out.
+    The two times are those that the micro slices lie between. If all events have one time, u is 0.
 
     EAS-SNN as published, but for the sign, which turned −1 into 255 there.
     """

@@ -108,7 +108,7 @@ def test_an_embedding_of_four_channels_shows_all_of_them() -> None:
         ("micro_sum", "count", "Events"),
         ("sum", "timesurface", "Events · the weaker the older"),
         ("voxel_grid", "count", "Voxel grid · sum of its steps"),
-        ("voxel_cube", "count", "Voxel cube · early OFF, late ON, both: shared channel"),
+        ("voxel_cube", "count", "Voxel cube · early OFF, late ON, all else as both"),
         ("timesurface", "count", "Time surface · the stronger the more recent"),
     ],
 )
