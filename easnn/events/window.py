@@ -52,9 +52,10 @@ def play_at_speed(window: EventWindow, duration_us: int) -> EventWindow:
 
     Args:
         window: the events.
-        duration_us: the new length; up to 50 minutes, as the old one, keeps the product in 64 bits.
+        duration_us: the new length.
     """
-    before_us = window.end_us - window.events["t_us"]
+    length_us = window.end_us - window.start_us
+    before_us = np.ceil((window.end_us - window.events["t_us"]) * float(duration_us) / length_us)
     events = window.events.copy()
-    events["t_us"] = window.end_us + (-before_us * duration_us) // (window.end_us - window.start_us)
+    events["t_us"] = window.end_us - before_us.clip(1, duration_us).astype(np.int64)
     return EventWindow(events, window.end_us - duration_us, window.end_us)

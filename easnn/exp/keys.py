@@ -140,7 +140,9 @@ class DataKeys(Settings):
     max_boxes = Key(50, integer(low=1), "boxes per training sample; further ones are left out")
     speed_aug = Key(False, boolean(), "play the recording of each training sample at a random speed")
     speed_range = Key(
-        (0.5, 2.0), pair(real(above=0)), "smallest and largest speed of `speed_aug`; 2: twice as fast"
+        (0.5, 2.0),
+        pair(real(low=0.01, high=100)),
+        "smallest and largest speed of `speed_aug`; 2: twice as fast",
     )
 
 

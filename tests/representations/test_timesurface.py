@@ -53,7 +53,7 @@ def test_the_time_constant_of_gen1_is_50_ms():
 
 @pytest.mark.parametrize("tag", GOLDEN_TAGS)
 def test_published_surface_but_for_pixels_without_events(golden: Path, tag):
-    """With an event of every pixel at time 0, as the published code had it, the numbers are those published."""
+    """With an event of every pixel at time 0, as the published code had it, the numbers are the same."""
     Tm = GOLDEN_TAGS[tag][0]
     with np.load(golden / "data/gen1_expected.npz") as expected:
         for sample, window in golden_windows(golden, tag):
