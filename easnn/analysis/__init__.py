@@ -4,7 +4,7 @@ from easnn.analysis.boxes import draw_boxes, draw_outlines
 from easnn.analysis.canvas import Picture, write_picture
 from easnn.analysis.clip import CLIP_FORMATS, clip_frame, write_clip
 from easnn.analysis.curves import write_curves
-from easnn.analysis.frames import draw_embedding, draw_events
+from easnn.analysis.frames import draw_embedding, draw_events, draw_frame
 from easnn.analysis.observer import Observer
 from easnn.analysis.report import RecordingReport, write_recording_pictures, write_run_pictures
 from easnn.analysis.scene import Scene
@@ -22,6 +22,7 @@ __all__ = [
     "draw_boxes",
     "draw_embedding",
     "draw_events",
+    "draw_frame",
     "draw_outlines",
     "sample_sheet",
     "write_clip",

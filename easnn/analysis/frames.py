@@ -17,6 +17,39 @@ FULL_PERCENTILE = 98
 """Percentile of a sampler frame's values that is drawn at full strength."""
 
 
+CAPTIONS = {
+    "timesurface": "Time surface · the stronger the more recent",
+    "voxel_grid": "Voxel grid · sum of its steps",
+    "voxel_cube": "Voxel cube · early OFF, late ON, all else as both",
+}
+"""What :func:`draw_frame` shows of a representation that is not a count per polarity."""
+
+
+def draw_frame(frame: npt.NDArray[Any], aggregation: str) -> Picture:
+    """Draw the representation of a window, at sensor resolution.
+
+    Of a ``timesurface`` the last slice is drawn, the colours as strong as its values: at full strength where
+    an event has just come. Of any other representation all slices together, see :func:`draw_events`.
+
+    Args:
+        frame: the representation [..., C, H, W]; the leading axes are slices, the last one the newest.
+        aggregation: its name.
+
+    Returns:
+        The picture [H,W,3].
+    """
+    if aggregation == "timesurface":
+        off, on = frame.reshape(-1, *frame.shape[-3:])[-1].astype(np.float64)
+        return _shine(off, on)
+    return draw_events(frame)
+
+
+def frame_caption(aggregation: str, measure: str) -> str:
+    """Return what to write above a picture of :func:`draw_frame`."""
+    caption = CAPTIONS.get(aggregation, "Events")
+    return f"{caption} · the weaker the older" if measure == "timesurface" else caption
+
+
 def draw_events(counts: npt.NDArray[Any]) -> Picture:
     """Draw how many events each pixel saw, at sensor resolution.
 
@@ -25,7 +58,8 @@ def draw_events(counts: npt.NDArray[Any]) -> Picture:
 
     Args:
         counts: numbers of events [..., 2, H, W], channel 0 OFF and 1 ON; the leading axes, slices, are
-            summed. With one channel [..., 1, H, W], signed: negative OFF, positive ON.
+            summed. With one channel [..., 1, H, W], signed: negative OFF, positive ON. With four, those of a
+            ``voxel_cube``: the first OFF, the last ON, and of those between them half for each.
 
     Returns:
         The picture [H,W,3].
@@ -43,12 +77,13 @@ def draw_embedding(frame: npt.NDArray[Any]) -> Picture:
 
     Args:
         frame: what the sampler wrote [C,H,W]; the two channels have the colours of OFF and ON events. One
-            channel is split by its sign.
+            channel is split by its sign, four as those of a ``voxel_cube``.
 
     Returns:
         The picture [H,W,3].
     """
-    off, on = (np.abs(v) for v in _polarities(_departure(frame)))
+    departure = _departure(frame)
+    off, on = _polarities(departure if len(departure) == 1 else np.abs(departure))
     distances = np.maximum(off, on)
     distances = distances[distances > 0]
     full = np.percentile(distances, FULL_PERCENTILE) if distances.size else 1.0
@@ -67,10 +102,11 @@ def _departure(frame: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def _polarities(frame: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """Split a frame [2,H,W], or a signed one [1,H,W], into OFF and ON [H,W]."""
+    """Split a frame [2,H,W], a signed one [1,H,W], or a voxel cube [4,H,W], into OFF and ON [H,W]."""
     if len(frame) == 1:
         return np.maximum(-frame[0], 0), np.maximum(frame[0], 0)
-    return frame[0], frame[1]
+    shared = frame[1:-1].sum(axis=0) / 2
+    return frame[0] + shared, frame[-1] + shared
 
 
 def _shine(off: npt.NDArray[Any], on: npt.NDArray[Any]) -> Picture:

@@ -1,4 +1,4 @@
-"""A detector together with all that lies between event counts and boxes in sensor pixels."""
+"""A detector together with all that lies between frames and boxes in sensor pixels."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from easnn.ops import (
     unplace_detections,
 )
 from easnn.ops.resample import Interpolation
+from easnn.representations import Measure
 
 MAX_DETECTIONS = 100
 """More in one picture hide what they surround."""
@@ -32,6 +33,8 @@ class Observer:
         confidence: least score of a detection.
         nms_iou: greatest IoU of two detections of a class.
         interpolation: how frames are resized to the input.
+        aggregation: name of the representation that frames are in.
+        measure: what an event adds to its pixel there.
     """
 
     def __init__(
@@ -42,6 +45,8 @@ class Observer:
         confidence: float,
         nms_iou: float,
         interpolation: Interpolation = "linear",
+        aggregation: str = "micro_sum",
+        measure: Measure = "count",
     ) -> None:
         self._model = model.eval()
         self._device = next(model.parameters()).device
@@ -49,6 +54,8 @@ class Observer:
         self._confidence = confidence
         self._nms_iou = nms_iou
         self._interpolation = interpolation
+        self._aggregation = aggregation
+        self._measure: Measure = measure
 
     @torch.inference_mode()
     def observe(
@@ -57,7 +64,7 @@ class Observer:
         """Run the detector on one frame.
 
         Args:
-            counts: events per pixel [Tl,Tm,C,H,W] at sensor resolution, oldest slice first.
+            counts: the frame [Tl,Tm,C,H,W] at sensor resolution, oldest slice first.
             sequence: name of the recording.
             time_us: time at which the events end.
             ground_truth: labelled boxes [N,5] (class, x, y, w, h) in sensor pixels, or None.
@@ -75,6 +82,8 @@ class Observer:
             written=_as_array(written[..., : placement.height_px, : placement.width_px]),
             ground_truth=ground_truth,
             detections=_as_array(unplace_detections(found, placement, (height, width))),
+            aggregation=self._aggregation,
+            measure=self._measure,
         )
 
 

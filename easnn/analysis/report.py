@@ -22,6 +22,7 @@ from easnn.data import DetectionDataset, Gen1Dataset
 from easnn.events import open_dat, read_boxes
 from easnn.models import EventDetector
 from easnn.ops.resample import Interpolation
+from easnn.representations import Measure
 from easnn.utils.files import make_directory
 from easnn.utils.logging import on_terminal
 from easnn.utils.meters import Stopwatch
@@ -60,6 +61,8 @@ def write_run_pictures(
     nms_iou: float,
     confidence: float = 0.3,
     interpolation: Interpolation = "linear",
+    aggregation: str = "micro_sum",
+    measure: Measure = "count",
     sheets: int = 6,
     clip_format: ClipFormat = "gif",
 ) -> list[Path]:
@@ -76,6 +79,8 @@ def write_run_pictures(
         nms_iou: greatest IoU of two detections of a class.
         confidence: least score of a detection that is drawn.
         interpolation: how frames are resized to the input.
+        aggregation: name of the representation that the dataset's frames are in.
+        measure: what an event adds to its pixel there.
         sheets: number of sheets.
         clip_format: ``gif`` or ``mp4``.
 
@@ -87,7 +92,13 @@ def write_run_pictures(
         OutputError: if a file cannot be written.
     """
     observer = Observer(
-        model, input_hw=input_hw, confidence=confidence, nms_iou=nms_iou, interpolation=interpolation
+        model,
+        input_hw=input_hw,
+        confidence=confidence,
+        nms_iou=nms_iou,
+        interpolation=interpolation,
+        aggregation=aggregation,
+        measure=measure,
     )
     directory = make_directory(run_dir / PICTURES)
     files = [write_curves(run_dir)]

@@ -18,7 +18,7 @@ from easnn.analysis.canvas import (
     write_legend,
     write_text,
 )
-from easnn.analysis.frames import draw_embedding, draw_events, written_share
+from easnn.analysis.frames import draw_embedding, draw_frame, frame_caption, written_share
 from easnn.analysis.palette import FAINT_INK, INK, OFF, ON, PAPER, Colour, class_colour
 from easnn.analysis.view import SampleView
 
@@ -66,8 +66,8 @@ def _panels(view: SampleView, class_names: Sequence[str]) -> Iterator[tuple[str,
     """Give each panel's caption and picture, all of one size."""
     scale = enlargement(view.sensor_hw)
     panel_hw = (view.sensor_hw[0] * scale, view.sensor_hw[1] * scale)
-    events = resize(draw_events(view.counts), panel_hw)
-    yield "Events", events
+    events = resize(draw_frame(view.counts, view.aggregation), panel_hw)
+    yield frame_caption(view.aggregation, view.measure), events
     for n, segment in enumerate(view.written, start=1):
         number = f" · segment {n} of {len(view.written)}" if len(view.written) > 1 else ""
         caption = f"Written by the sampler{number} · {written_share(segment):.1%} of the pixels"

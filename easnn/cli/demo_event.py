@@ -116,7 +116,14 @@ def look(options: argparse.Namespace) -> None:
     model = experiment.get_model().to(training_device())
     load_weights(model, checkpoint.contents["model"], strict=True, source=str(checkpoint.path))
     nms_iou = experiment.nmsthre if options.nms is None else options.nms
-    observer = Observer(model, input_hw=experiment.test_size, confidence=options.conf, nms_iou=nms_iou)
+    observer = Observer(
+        model,
+        input_hw=experiment.test_size,
+        confidence=options.conf,
+        nms_iou=nms_iou,
+        aggregation=experiment.aggregation,
+        measure=experiment.measure,
+    )
     directory = options.output or checkpoint.path.parent / PICTURES / scene.name
     report = write_recording_pictures(
         directory,
@@ -156,7 +163,13 @@ def open_scene(path: Path, sensor_hw: tuple[int, int] | None, experiment: EventE
         DataError: if a file cannot be read, or an event lies outside the sensor.
     """
     spec = FrameSpec(
-        experiment.window, experiment.Tl, experiment.Tm, experiment.aggregation, experiment.slicing
+        experiment.window,
+        experiment.Tl,
+        experiment.Tm,
+        experiment.aggregation,
+        experiment.slicing,
+        experiment.measure,
+        experiment.tau_us(),
     )
     recording = open_dat(path)
     hw = sensor_hw or recording.sensor_hw or _extent_hw(recording)

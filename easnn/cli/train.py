@@ -154,6 +154,8 @@ def draw_run(experiment: EventExp, model: EventDetector) -> None:
         experiment.get_dataset([experiment.eval_split]),
         input_hw=experiment.test_size,
         nms_iou=experiment.nmsthre,
+        aggregation=experiment.aggregation,
+        measure=experiment.measure,
     )
     logger.info("Pictures: {}", ", ".join(map(str, files)))
 

@@ -103,7 +103,7 @@ def prepare_batch(
     more than ``max_boxes`` the first in file order stay. The batch is left as it is.
 
     Args:
-        batch: event counts and boxes in sensor pixels.
+        batch: events and boxes in sensor pixels.
         out_hw: height h and width w of the network's input.
         interpolation: ``linear`` or ``cubic``.
         max_boxes: rows of the targets, whatever the batch holds.

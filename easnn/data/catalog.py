@@ -10,7 +10,7 @@ from typing import Protocol, TypedDict, Unpack
 
 from easnn.data.dataset import DetectionDataset
 from easnn.data.gen1 import Gen1Dataset
-from easnn.representations import Slicing
+from easnn.representations import Measure, Slicing
 from easnn.utils.errors import ConfigError
 
 
@@ -24,6 +24,8 @@ class DatasetOptions(TypedDict):
         Tm: micro slices of a window.
         aggregation: name of the representation.
         slicing: how the micro slices are cut.
+        measure: what an event adds to its pixel.
+        tau_us: time in which an event fades to 1/e, where the representation has it fade.
         num_classes: number of classes that the detector is built for.
     """
 
@@ -32,6 +34,8 @@ class DatasetOptions(TypedDict):
     Tm: int
     aggregation: str
     slicing: Slicing
+    measure: Measure
+    tau_us: int
     num_classes: int
 
 

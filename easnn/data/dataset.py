@@ -7,12 +7,15 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from easnn.utils.errors import ConfigError
+
 
 class Frame(NamedTuple):
     """The events before a label and its boxes, both in sensor pixels.
 
     Attributes:
-        events: ``[Tl,Tm,C,H,W]``, oldest slice first: counts in the smallest integer type that holds them.
+        events: ``[Tl,Tm,C,H,W]``, oldest slice first: counts in the smallest integer type that holds them, or
+            other values in float16 (float32 beyond its range).
         boxes: ``[N,5]`` float32, rows (class, x, y, w, h): top-left corner and size; may leave the frame.
         time_us: time of the label.
         sequence: name of the recording.
@@ -54,3 +57,18 @@ class DetectionDataset(ABC):
         Raises:
             DataError: if its recording cannot be read.
         """
+
+    def load_at_speed(self, index: int, speed: float) -> Frame:
+        """Read frame ``index`` with its recording played ``speed`` times as fast, for ``speed_aug``.
+
+        The label's time, its boxes, and the end of the window stay as they are. Only datasets that make their
+        frames from events can do it; they override this.
+
+        Raises:
+            ConfigError: if this dataset cannot.
+            DataError: if the recording cannot be read.
+        """
+        raise ConfigError(
+            f"`speed_aug` must be False for `data_name` {self.name}, whose frames are not made from events "
+            "here, but is True."
+        )

@@ -1,4 +1,4 @@
-"""From a recording to one frame of event counts, labelled or not."""
+"""From a recording to one frame, labelled or not."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from easnn.events import Recording, label_window
-from easnn.representations import Slicing, represent
+from easnn.events import Recording, label_window, play_at_speed
+from easnn.representations import TAU_US, Measure, Slicing, check_measure, represent
 from easnn.utils.errors import ConfigError
 
 
@@ -23,9 +23,12 @@ class FrameSpec:
         Tm: micro slices of the window.
         aggregation: name of the representation.
         slicing: how the micro slices are cut.
+        measure: what an event adds to its pixel.
+        tau_us: time in which an event fades to 1/e, where the representation has it fade.
 
     Raises:
-        ConfigError: if the window begins after its end, or ``Tl`` is not 1.
+        ConfigError: if the window begins after its end, ``Tl`` is not 1, or the representation does not take
+            the measure.
     """
 
     window_ms: int
@@ -33,6 +36,8 @@ class FrameSpec:
     Tm: int
     aggregation: str
     slicing: Slicing = "extent"
+    measure: Measure = "count"
+    tau_us: int = TAU_US
 
     def __post_init__(self) -> None:
         if self.window_ms > 0:
@@ -44,13 +49,32 @@ class FrameSpec:
             raise ConfigError(
                 f"`Tl` must be 1 for raw recordings, but is {self.Tl}. `Tm` sets the slices of their window."
             )
+        check_measure(self.aggregation, self.measure)
 
-    def frame(self, recording: Recording, time_us: int, sensor_hw: tuple[int, int]) -> Tensor:
-        """Return the frame at ``time_us``: ``[Tl,Tm,C,H,W]`` counts, zero where the sensor was silent.
+    def frame(
+        self, recording: Recording, time_us: int, sensor_hw: tuple[int, int], speed: float = 1.0
+    ) -> Tensor:
+        """Return the frame at ``time_us``: ``[Tl,Tm,C,H,W]``, zero where the sensor was silent.
+
+        Args:
+            recording: where the events come from.
+            time_us: the moment, at which the events end.
+            sensor_hw: height and width of the sensor.
+            speed: how many times as fast as it happened the recording is played: the window holds what
+                happened within ``speed`` times its length. 1 where it is the whole recording.
 
         Raises:
             DataError: if the recording cannot be read.
         """
-        window = label_window(recording, time_us, -1000 * self.window_ms, max_steps_back=self.Tl + 1)
-        counts = represent(self.aggregation, window, sensor_hw=sensor_hw, Tm=self.Tm, slicing=self.slicing)
-        return torch.from_numpy(counts)[None]
+        duration_us = -1000 * self.window_ms
+        window = label_window(recording, time_us, round(speed * duration_us), max_steps_back=self.Tl + 1)
+        values = represent(
+            self.aggregation,
+            window if speed == 1 else play_at_speed(window, duration_us),
+            sensor_hw=sensor_hw,
+            Tm=self.Tm,
+            slicing=self.slicing,
+            measure=self.measure,
+            tau_us=self.tau_us,
+        )
+        return torch.from_numpy(values)[None]

@@ -15,7 +15,7 @@ from easnn.data.labels import index_labels
 from easnn.data.layout import LabelledRecording, find_recordings
 from easnn.data.recordings import RecentRecordings
 from easnn.events import Recording, open_dat, read_boxes
-from easnn.representations import Slicing
+from easnn.representations import TAU_US, Measure, Slicing
 from easnn.utils.errors import ConfigError, DataError
 
 GEN1_CLASSES = ("car", "pedestrian")
@@ -50,11 +50,13 @@ class Gen1Dataset(DetectionDataset):
     Args:
         root: folder of the dataset.
         splits: name of a folder in it, or several.
-        window_ms: see :class:`FrameSpec`, as for the next four.
+        window_ms: see :class:`FrameSpec`, as for the next six.
         Tl: 1.
         Tm: micro slices.
         aggregation: name of the representation.
         slicing: how the micro slices are cut.
+        measure: what an event adds to its pixel.
+        tau_us: time in which an event fades to 1/e.
         num_classes: number of classes that the detector is built for.
         name: value of the key ``data_name``.
 
@@ -74,6 +76,8 @@ class Gen1Dataset(DetectionDataset):
         Tm: int,
         aggregation: str,
         slicing: Slicing = "extent",
+        measure: Measure = "count",
+        tau_us: int = TAU_US,
         num_classes: int,
         name: str = "gen1",
     ) -> None:
@@ -81,7 +85,7 @@ class Gen1Dataset(DetectionDataset):
         splits = (splits,) if isinstance(splits, str) else tuple(splits)
         self.name = name
         self.split = "+".join(splits)
-        self.frame_spec = FrameSpec(window_ms, Tl, Tm, aggregation, slicing)
+        self.frame_spec = FrameSpec(window_ms, Tl, Tm, aggregation, slicing, measure, tau_us)
         info = read_dataset_info(root)
         self.recordings = find_recordings(root, splits, ignored=IGNORED_SEQUENCES)
         self._labels = index_labels(_all_boxes(self.recordings, num_classes))
@@ -102,9 +106,14 @@ class Gen1Dataset(DetectionDataset):
 
     def load(self, index: int) -> Frame:
         """Read frame ``index``; see :class:`DetectionDataset`."""
+        return self.load_at_speed(index, 1.0)
+
+    def load_at_speed(self, index: int, speed: float) -> Frame:
+        """Read frame ``index`` with its recording played ``speed`` times as fast."""
         files = self.recordings[self._labels.recordings[index]]
         time_us = int(self._labels.times_us[index])
-        events = self.frame_spec.frame(self._recordings[files.events_path], time_us, self.sensor_hw)
+        recording = self._recordings[files.events_path]
+        events = self.frame_spec.frame(recording, time_us, self.sensor_hw, speed)
         return Frame(events, torch.tensor(self._labels.boxes_of(index)), time_us, files.name)
 
     def _open(self, path: Path) -> Recording:

@@ -9,11 +9,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Generic, TypeVar
 
+import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
 from easnn.data.augment import PlacementPolicy
-from easnn.data.dataset import DetectionDataset
+from easnn.data.dataset import DetectionDataset, Frame
 from easnn.data.sample import DetectionBatch, DetectionSample, collate
 from easnn.data.sampler import EpochSampler, EvaluationSampler, SampleRequest
 from easnn.utils.distributed import rank, world_size
@@ -29,22 +30,39 @@ class RequestedSamples(Dataset[DetectionSample]):
     Args:
         dataset: where frames come from.
         policy: where the network sees them.
-        seed: seed of the policy's random numbers.
+        seed: seed of all random numbers.
+        speed_range: smallest and largest speed at which recordings are played; None leaves them as they are.
     """
 
-    def __init__(self, dataset: DetectionDataset, policy: PlacementPolicy, seed: int) -> None:
+    def __init__(
+        self,
+        dataset: DetectionDataset,
+        policy: PlacementPolicy,
+        seed: int,
+        speed_range: tuple[float, float] | None = None,
+    ) -> None:
         self.dataset = dataset
         self._policy = policy
         self._seed = seed
+        self._speed_range = speed_range
 
     def __len__(self) -> int:
         return len(self.dataset)
 
     def __getitem__(self, request: SampleRequest) -> DetectionSample:
-        frame = self.dataset.load(request.index)
+        frame = self._frame(request)
         rng = generator(self._seed, "placement", request.epoch, request.index)
         placement = self._policy(self.dataset.sensor_hw, rng)
         return DetectionSample(placement=placement, index=request.index, **frame._asdict())
+
+    def _frame(self, request: SampleRequest) -> Frame:
+        """Read a frame, at a speed whose logarithm is evenly distributed: as often halved as doubled."""
+        if self._speed_range is None:
+            return self.dataset.load(request.index)
+        rng = generator(self._seed, "speed", request.epoch, request.index)
+        return self.dataset.load_at_speed(
+            request.index, float(np.exp(rng.uniform(*np.log(self._speed_range))))
+        )
 
 
 class _Batches(Dataset[DetectionBatch | EasnnError]):
@@ -146,6 +164,7 @@ def build_train_loader(
     seed: int,
     num_workers: int,
     device: torch.device,
+    speed_range: tuple[float, float] | None = None,
 ) -> BatchLoader[EpochSampler]:
     """Return this rank's loader for training; ``loader.sampler.start_at(epoch, step)`` says what comes next.
 
@@ -156,12 +175,13 @@ def build_train_loader(
         seed: seed of order and augmentation.
         num_workers: worker processes of this rank.
         device: where the batches will go.
+        speed_range: as in :class:`RequestedSamples`.
 
     Raises:
         ConfigError: if ``batch_size`` is smaller than the number of processes.
     """
     sampler = EpochSampler(len(dataset), batch_size, seed=seed, rank=rank(), world_size=world_size())
-    samples = RequestedSamples(dataset, policy, seed)
+    samples = RequestedSamples(dataset, policy, seed, speed_range)
     return BatchLoader(samples, sampler, num_workers=num_workers, device=device)
 
 

@@ -15,10 +15,10 @@ from easnn.ops import Placement
 
 @dataclass(frozen=True)
 class DetectionSample:
-    """Event counts at sensor resolution, their boxes, and where the network will see them.
+    """A frame of events at sensor resolution, its boxes, and where the network will see it.
 
     Attributes:
-        events: ``[Tl,Tm,C,H,W]`` integers, oldest slice first.
+        events: ``[Tl,Tm,C,H,W]``, oldest slice first: integers (counts) or floats.
         boxes: ``[N,5]`` float32, rows (class, x, y, w, h): top-left corner and size in sensor pixels.
         placement: where the sensor's image lies in the network's input.
         index: position in the dataset, which is also the frame's number in an evaluation.
@@ -39,7 +39,7 @@ class DetectionBatch:
     """Samples of one dataset, stacked; everything but the two tensors is one entry per sample.
 
     Attributes:
-        events: ``[B,Tl,Tm,C,H,W]`` integers.
+        events: ``[B,Tl,Tm,C,H,W]`` integers or floats.
         boxes: ``[B,N,5]`` float32 as in :class:`DetectionSample`; N is the largest number of boxes in the
             batch, and a frame with fewer is filled up with zero rows.
     """
@@ -80,7 +80,7 @@ class DetectionBatch:
 def collate(samples: Sequence[DetectionSample]) -> DetectionBatch:
     """Stack samples of the same sensor and slices into a batch.
 
-    The batch's counts have the smallest type that holds those of every sample.
+    The batch's events have the smallest type that holds those of every sample.
     """
     dtype = reduce(torch.promote_types, (s.events.dtype for s in samples))
     boxes = torch.zeros(len(samples), max(len(s.boxes) for s in samples), 5)

@@ -3,7 +3,7 @@
 from easnn.events.boxes import read_boxes, write_boxes
 from easnn.events.dat import DatRecording, open_dat, write_dat
 from easnn.events.types import BOX_DTYPE, EVENT_DTYPE, Recording, pack_events
-from easnn.events.window import EventWindow, label_window
+from easnn.events.window import EventWindow, label_window, play_at_speed
 
 __all__ = [
     "BOX_DTYPE",
@@ -14,6 +14,7 @@ __all__ = [
     "label_window",
     "open_dat",
     "pack_events",
+    "play_at_speed",
     "read_boxes",
     "write_boxes",
     "write_dat",

@@ -42,3 +42,20 @@ def label_window(recording: Recording, label_us: int, duration_us: int, max_step
         if len(events):
             return EventWindow(events, end_us - duration_us, end_us)
     return EventWindow(events, label_us - duration_us, label_us)
+
+
+def play_at_speed(window: EventWindow, duration_us: int) -> EventWindow:
+    """Return the window as if its events had come within ``duration_us``: faster or slower, to the same end.
+
+    An event that came d before the end of a window of length D comes ⌈d · ``duration_us`` / D⌉ before it, so
+    the order stays and no event leaves the window. ``window`` is not changed.
+
+    Args:
+        window: the events.
+        duration_us: the new length.
+    """
+    length_us = window.end_us - window.start_us
+    before_us = np.ceil((window.end_us - window.events["t_us"]) * float(duration_us) / length_us)
+    events = window.events.copy()
+    events["t_us"] = window.end_us - before_us.clip(1, duration_us).astype(np.int64)
+    return EventWindow(events, window.end_us - duration_us, window.end_us)

@@ -33,11 +33,14 @@ from easnn.engine import (
 from easnn.evaluation import EvaluationResult, Evaluator, build_evaluator
 from easnn.exp.keys import ExperimentKeys
 from easnn.models import DetectorConfig, EmbeddingConfig, EventDetector, build_detector
-from easnn.representations import REPRESENTATIONS
+from easnn.representations import CHANNELS, REPRESENTATIONS, TAU_US, check_measure
 from easnn.utils.errors import ConfigError
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 """The folder that holds ``easnn/``, ``exps/`` and ``datasets/``."""
+
+N_CALTECH_TAU_US = 10_000
+"""τ for the saccades of N-Caltech101, which last about 100 ms."""
 
 
 class EventExp(ExperimentKeys):
@@ -63,10 +66,17 @@ class EventExp(ExperimentKeys):
                 "`train_splits` must name one or more splits, each once, "
                 f"but is {','.join(self.train_splits) or '()'}."
             )
-        if self.scale_range[0] > self.scale_range[1]:
-            smallest, largest = self.scale_range
+        for name, value in (("scale_range", "scale"), ("speed_range", "speed")):
+            smallest, largest = getattr(self, name)
+            if smallest > largest:
+                raise ConfigError(
+                    f"`{name}` must begin with the smaller {value}, but is {smallest:g},{largest:g}."
+                )
+        check_measure(self.aggregation, self.measure)
+        if self.speed_aug and self.window == 0:
             raise ConfigError(
-                f"`scale_range` must begin with the smaller scale, but is {smallest:g},{largest:g}."
+                "`speed_aug` needs a `window` that ends at the label and can hold more or less of the "
+                "recording, but `window` is 0, the whole recording."
             )
         if self.aggregation == "sum" and self.embedding != "count" and self.Tm != 1:
             raise ConfigError(
@@ -79,6 +89,11 @@ class EventExp(ExperimentKeys):
         notices = []
         if self.abs == "split":
             notices.append("`abs` split does nothing; it never did anything in the published code either.")
+        if self.aggregation == "voxel_cube":
+            notices.append(
+                "`aggregation` voxel_cube is as published: late OFF and early ON events share channel 1, and "
+                "channel 2 is empty."
+            )
         if self.eval_split in self.train_splits:
             notices.append(
                 f"`eval_split` {self.eval_split} is trained on: its AP says nothing about new data."
@@ -115,6 +130,7 @@ class EventExp(ExperimentKeys):
                 write_zero=self.write_zero,
                 abs=self.abs is True,
                 norm=self.norm,
+                in_channels=CHANNELS[self.aggregation],
             ),
         )
 
@@ -128,6 +144,12 @@ class EventExp(ExperimentKeys):
         in_checkout = CHECKOUT / path
         return in_checkout if in_checkout.exists() and not path.exists() else path
 
+    def tau_us(self) -> int:
+        """Return the time in which an event fades to 1/e: ``tau``, or what suits the dataset's recordings."""
+        if self.tau is not None:
+            return round(1000 * self.tau)
+        return N_CALTECH_TAU_US if self.data_name == "n-caltech" else TAU_US
+
     def get_dataset(self, splits: Sequence[str]) -> DetectionDataset:
         """Open the labelled frames of some splits.
 
@@ -135,7 +157,11 @@ class EventExp(ExperimentKeys):
             ConfigError: if a key has a value that this version does not support, or does not fit the dataset.
             DataError: if the dataset's files are incomplete or wrong.
         """
-        self._check_supported()
+        if self.aggregation not in REPRESENTATIONS:
+            raise ConfigError(
+                f"`aggregation` {self.aggregation} belongs to RVT-preprocessed data, which this version does "
+                f"not read. It must be one of {', '.join(REPRESENTATIONS)}."
+            )
         return build_dataset(
             self.data_name,
             self.data_root(),
@@ -145,6 +171,8 @@ class EventExp(ExperimentKeys):
             Tm=self.Tm,
             aggregation=self.aggregation,
             slicing=self.slicing,
+            measure=self.measure,
+            tau_us=self.tau_us(),
             num_classes=self.num_classes,
         )
 
@@ -162,6 +190,7 @@ class EventExp(ExperimentKeys):
             seed=torch.initial_seed() if self.seed is None else self.seed,
             num_workers=self.data_num_workers,
             device=device,
+            speed_range=self.speed_range if self.speed_aug else None,
         )
         return RepeatFirstBatch(loader) if self.overfit_one_batch else loader
 
@@ -255,15 +284,3 @@ class EventExp(ExperimentKeys):
             ckpt_interval_steps=self.ckpt_interval_steps,
             patience=self.patience,
         )
-
-    def _check_supported(self) -> None:
-        supported: dict[str, Sequence[object]] = {
-            "aggregation": tuple(REPRESENTATIONS),
-            "measure": ("count",),
-            "speed_aug": (False,),
-        }
-        for name, values in supported.items():
-            value = getattr(self, name)
-            if value not in values:
-                options = " or ".join(map(str, values))
-                raise ConfigError(f"`{name}` must be {options} in this version, but is {value}.")

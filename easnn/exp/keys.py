@@ -16,7 +16,7 @@ from easnn.models.config import (
     StemKind,
     SurrogateName,
 )
-from easnn.representations import Slicing
+from easnn.representations import CHANNELS, Measure, Slicing
 
 SPLITS = ("train", "val", "test")
 SIDE = integer(low=32, multiple_of=32)
@@ -108,16 +108,24 @@ class DataKeys(Settings):
     )
     aggregation = Key(
         "micro_sum",
-        choice("micro_sum", "sum", "voxel_grid", "voxel_cube", "timesurface", "event_sum"),
-        "how events become arrays; this version: `micro_sum`, `sum`",
+        choice(*CHANNELS),
+        "how events become arrays (formats.md); `event_sum`, for RVT-preprocessed data: not in this version",
     )
     slicing: Key[Slicing] = Key(
         "extent",
         choice(*get_args(Slicing)),
         "what micro slices divide: first to last event (`extent`, as published) or the whole `window`",
     )
-    measure = Key(
-        "count", choice("count", "timesurface"), "what an event adds to its pixel; this version: `count`"
+    measure: Key[Measure] = Key(
+        "count",
+        choice(*get_args(Measure)),
+        "what an event adds to its pixel: 1, or less the older it is (`timesurface`)",
+    )
+    tau = Key(
+        None,
+        optional(real(low=0.001)),
+        "time in which an event fades to 1/e (`timesurface`); `None`: 10 for `n-caltech`, else 50",
+        unit="ms",
     )
     input_size = Key((640, 640), pair(SIDE), "height,width seen in training", unit="px")
     test_size = Key((640, 640), pair(SIDE), "height,width seen in evaluation", unit="px")
@@ -130,7 +138,12 @@ class DataKeys(Settings):
         "smallest and largest scale of a training sample; 1 fills the input",
     )
     max_boxes = Key(50, integer(low=1), "boxes per training sample; further ones are left out")
-    speed_aug = Key(False, boolean(), "temporal speed augmentation; not in this version")
+    speed_aug = Key(False, boolean(), "play the recording of each training sample at a random speed")
+    speed_range = Key(
+        (0.5, 2.0),
+        pair(real(low=0.01, high=100)),
+        "smallest and largest speed of `speed_aug`; 2: twice as fast",
+    )
 
 
 class TrainingKeys(Settings):

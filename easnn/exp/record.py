@@ -15,8 +15,8 @@ from easnn.exp.keys import DetectorKeys, EmbeddingKeys, OutputKeys
 from easnn.exp.lookup import experiment_names, get_exp, source_file, source_name
 from easnn.utils.errors import CheckpointError, ConfigError
 
-NETWORK_KEYS = (*DetectorKeys.declarations(), *EmbeddingKeys.declarations(), "Tm")
-"""Keys that say which network the weights of a checkpoint belong to."""
+NETWORK_KEYS = (*DetectorKeys.declarations(), *EmbeddingKeys.declarations(), "Tm", "aggregation", "measure")
+"""Keys that say which network the weights of a checkpoint belong to, and what its input means."""
 
 
 @dataclass(frozen=True)

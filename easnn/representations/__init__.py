@@ -1,6 +1,18 @@
 """Events to arrays: pure functions, found by name."""
 
-from easnn.representations.catalog import REPRESENTATIONS, Representation, represent
+from easnn.representations.catalog import CHANNELS, REPRESENTATIONS, Representation, check_measure, represent
+from easnn.representations.options import TAU_US, Measure, RepresentationOptions
 from easnn.representations.slices import Slicing, slice_bounds_us
 
-__all__ = ["REPRESENTATIONS", "Representation", "Slicing", "represent", "slice_bounds_us"]
+__all__ = [
+    "CHANNELS",
+    "REPRESENTATIONS",
+    "TAU_US",
+    "Measure",
+    "Representation",
+    "RepresentationOptions",
+    "Slicing",
+    "check_measure",
+    "represent",
+    "slice_bounds_us",
+]

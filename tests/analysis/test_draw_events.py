@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
-from easnn.analysis import draw_embedding, draw_events
-from easnn.analysis.frames import written_share
+from easnn.analysis import draw_embedding, draw_events, draw_frame
+from easnn.analysis.frames import frame_caption, written_share
 from easnn.analysis.palette import BACKGROUND, OFF, ON
 
 
@@ -73,3 +74,43 @@ def test_inputs_are_left_alone() -> None:
     draw_embedding(frame)
     np.testing.assert_array_equal(counts, before)
     np.testing.assert_array_equal(frame, before)
+
+
+def test_a_voxel_cube_is_drawn_as_the_polarities_of_its_channels() -> None:
+    cube = np.array([[[2, 0, 0, 0]], [[0, 2, 0, 0]], [[0, 0, 0, 0]], [[0, 0, 3, 0]]], np.uint8)
+    split = np.array([[[2, 1, 0, 0]], [[0, 1, 3, 0]]])
+    np.testing.assert_array_equal(draw_frame(cube, "voxel_cube"), draw_events(split))
+
+
+def test_of_a_time_surface_the_last_slice_is_drawn_as_strong_as_its_values() -> None:
+    surface = np.zeros((1, 2, 2, 1, 3), np.float16)
+    surface[0, 0] = 1  # an earlier slice: not seen
+    surface[0, 1, 0, 0, 0] = 1  # OFF, just now
+    surface[0, 1, 1, 0, 1] = 0.5  # ON
+    picture = draw_frame(surface, "timesurface")
+    half = np.rint((np.array(BACKGROUND) + np.array(ON)) / 2)
+    np.testing.assert_array_equal(picture[0], [OFF, half, BACKGROUND])
+
+
+def test_an_embedding_of_four_channels_shows_all_of_them() -> None:
+    frame = np.zeros((4, 3, 8))
+    frame[0, 0, 0] = frame[3, 1, 1] = -2.0
+    frame[1, 2, 2] = 4.0
+    picture = draw_embedding(frame)
+    np.testing.assert_array_equal(picture[0, 0], OFF)
+    np.testing.assert_array_equal(picture[1, 1], ON)
+    np.testing.assert_array_equal(picture[2, 2], draw_embedding(np.repeat(frame[1:2], 2, axis=0))[2, 2])
+
+
+@pytest.mark.parametrize(
+    ("aggregation", "measure", "caption"),
+    [
+        ("micro_sum", "count", "Events"),
+        ("sum", "timesurface", "Events · the weaker the older"),
+        ("voxel_grid", "count", "Voxel grid · sum of its steps"),
+        ("voxel_cube", "count", "Voxel cube · early OFF, late ON, all else as both"),
+        ("timesurface", "count", "Time surface · the stronger the more recent"),
+    ],
+)
+def test_a_picture_says_what_it_shows(aggregation: str, measure: str, caption: str) -> None:
+    assert frame_caption(aggregation, measure) == caption

@@ -16,6 +16,16 @@ def test_detections_are_in_sensor_pixels(detector: FixedDetector) -> None:
     assert (view.sequence, view.time_us, view.ground_truth) == ("name", 1000, None)
 
 
+def test_a_view_knows_its_representation(detector: FixedDetector) -> None:
+    frame = torch.zeros(1, 4, 2, *SENSOR_HW, dtype=torch.float16)
+    observer = Observer(
+        detector, input_hw=INPUT_HW, confidence=0.3, nms_iou=0.65, aggregation="timesurface", measure="count"
+    )
+    view = observer.observe(frame, "name", 1000, None)
+    assert (view.aggregation, view.measure) == ("timesurface", "count")
+    assert view.counts.dtype == np.float16
+
+
 def test_what_was_written_is_cut_to_the_sensor(detector: FixedDetector) -> None:
     counts = torch.zeros(1, 3, 2, 10, 40, dtype=torch.uint8)
     counts[0, :, 1] = 1

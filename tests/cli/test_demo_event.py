@@ -20,15 +20,19 @@ SENSOR_HW = (24, 40)
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The checkpoint of a tiny network that was not trained: every score is about 0.0001."""
+    return untrained(tmp_path_factory.mktemp("run"))
+
+
+def untrained(folder: Path, words: str = "") -> Path:
     experiment = get_exp(exp_name="e-yolox-demo")
-    experiment.merge(["width", "0.125", "T", "1", "test_size", "64,64", "data_dir", "nowhere"])
+    experiment.merge(f"width 0.125 T 1 test_size 64,64 data_dir nowhere {words}".split())
     torch.manual_seed(0)
     model = experiment.get_model()
     contents = dict.fromkeys(KEYS) | {
         "model": dict(model.state_dict()),
         "experiment": ExperimentRecord.of(experiment).plain(),
     }
-    path = tmp_path_factory.mktemp("run") / "best_ckpt.pth"
+    path = folder / "best_ckpt.pth"
     save_checkpoint(path, contents)
     return path
 
@@ -100,6 +104,24 @@ def test_an_unlabelled_part_as_mp4(
     printed = capsys.readouterr().out
     assert "none" in printed
     assert "Nothing was detected." in printed
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "aggregation voxel_grid",
+        "aggregation voxel_cube",
+        "aggregation timesurface tau 10",
+        "measure timesurface",
+    ],
+)
+def test_every_representation_is_drawn(recording: Path, tmp_path: Path, words: str) -> None:
+    out = tmp_path / "out"
+    assert run(untrained(tmp_path, words), recording, out, "--sheets", "1") == 0
+    with Image.open(out / "sheet_street_1250ms.png") as sheet:
+        assert len(np.unique(np.asarray(sheet).reshape(-1, 3), axis=0)) > 20
+    with Image.open(out / "clip_street.gif") as clip:
+        assert clip.n_frames == 8
 
 
 def test_files_go_beside_the_checkpoint(checkpoint: Path, recording: Path) -> None:

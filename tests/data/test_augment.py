@@ -94,6 +94,17 @@ def test_boxes_follow_their_frame(placement):
     assert rows.max() + 1 == pytest.approx(cy + h / 2, abs=1)
 
 
+def test_float_frames_are_placed_as_the_same_numbers_in_integers():
+    counts = torch.from_numpy(np.random.default_rng(0).integers(-3, 9, (1, 2, 2, 20, 40)))
+    placement = Placement(30, 50, top_px=20, left_px=35, flip=True)
+    (floats, _), (integers, _) = (
+        prepare_batch(batch_of(placement, events=counts.to(dtype)), (64, 96))
+        for dtype in (torch.float16, torch.int16)
+    )
+    assert floats.dtype == torch.float32
+    assert floats.equal(integers)
+
+
 def test_boxes_are_clipped_and_go_with_a_side_of_at_most_one_pixel():
     boxes = [
         [0, -5, -5, 10, 10],  # clipped at the corner

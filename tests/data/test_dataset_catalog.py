@@ -12,6 +12,8 @@ FRAMES = {
     "Tm": 3,
     "aggregation": "micro_sum",
     "slicing": "window",
+    "measure": "count",
+    "tau_us": 50_000,
     "num_classes": 2,
 }
 

@@ -48,6 +48,15 @@ def test_one_large_count_widens_the_batch(dtype):
     assert batch.events[:, 0, 0, 0, 0, 0].tolist() == [255, torch.iinfo(dtype).max]
 
 
+def test_floats_stay_as_small_as_they_came_unless_one_is_wider():
+    half = torch.full((1, 2, 2, 3, 4), 0.25, dtype=torch.float16)
+    single = torch.full((1, 2, 2, 3, 4), 1e5, dtype=torch.float32)
+    assert collate([sample(0, [], half), sample(1, [], half)]).events.dtype == torch.float16
+    mixed = collate([sample(0, [], half), sample(1, [], single)])
+    assert mixed.events.dtype == torch.float32
+    assert mixed.events[:, 0, 0, 0, 0, 0].tolist() == [0.25, 1e5]
+
+
 def test_ground_truth_is_the_boxes_without_padding():
     truth = collate([sample(7, [BOX]), sample(9, [OTHER, BOX])]).ground_truth()
     assert all(rows.dtype == np.float32 for rows in truth)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from experiments import set_keys, write_experiment
 
-from easnn.exp import EventExp, ExperimentRecord, get_exp
+from easnn.exp import NETWORK_KEYS, EventExp, ExperimentRecord, get_exp
 from easnn.utils.errors import CheckpointError
 
 CKPT = Path("runs/a/ckpt.pth")
@@ -43,6 +43,15 @@ def test_a_file_with_code_must_be_given_by_the_user(tmp_path: Path) -> None:
     )
 
 
+def test_the_representation_belongs_to_the_network() -> None:
+    exp = EventExp()
+    set_keys(exp, "aggregation voxel_cube measure timesurface width 0.5")
+    other = get_exp(exp_name="e-yolox-s")
+    ExperimentRecord.of(exp).give(other, NETWORK_KEYS, CKPT)
+    assert (other.aggregation, other.measure) == ("voxel_cube", "timesurface")
+    assert other.detector_config().embedding.in_channels == 4
+
+
 def test_no_code_runs_for_a_name_that_is_a_path(tmp_path: Path) -> None:
     evil = write_experiment(tmp_path, "raise AssertionError('executed')", name="evil")
     record = ExperimentRecord(name=str(evil.with_suffix("")), file=str(evil), defines=[], keys={"T": 3})
@@ -68,7 +77,7 @@ def test_anything_else_is_no_record(value: object) -> None:
 @pytest.mark.parametrize(
     ("keys", "reason"),
     [
-        ({"tau": 2}, "Unknown key `tau`. `--help-keys` lists every key."),
+        ({"xyz": 2}, "Unknown key `xyz`. `--help-keys` lists every key."),
         ({"T": "3"}, "`T` must be a whole number ≥ 1, but is '3'."),
     ],
 )

@@ -188,16 +188,18 @@ def test_gradient_of_a_spike_is_a_rectangle(reset, through_rest):
     assert torch.autograd.grad(spikes.sum(), membrane)[0].tolist() == [0, 1, 1, 0]
 
 
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("channels", [(2, 4), (1, 2), (1, 1), (4, 8)])
 @pytest.mark.parametrize("kernel_size", [1, 3, 5, 7])
-def test_packed_convolution_is_a_convolution(kernel_size):
-    conv = PackedConv2d(2, 4, kernel_size).double()
+def test_packed_convolution_is_a_convolution(kernel_size, channels, memory_format):
+    conv = PackedConv2d(*channels, kernel_size).double().to(memory_format=memory_format)
     results = []
     for convolve in (
         lambda x: unpack(conv(pack(x))),
         lambda x: functional.conv2d(x, conv.weight, conv.bias, padding=kernel_size // 2),
     ):
         torch.manual_seed(1)
-        x = torch.randn(3, 2, 6, 8, dtype=torch.float64, requires_grad=True)
+        x = torch.randn(3, channels[0], 6, 8, dtype=torch.float64, requires_grad=True)
         out = convolve(x)
         inputs = (x, conv.weight, conv.bias)
         weight = torch.randn(out.shape, dtype=torch.float64)

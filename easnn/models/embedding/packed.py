@@ -43,6 +43,7 @@ class PackedConv2d(nn.Conv2d):
         taps = [
             functional.pad(self.weight, (x, span - k - x, y, span - k - y)) for y in starts for x in starts
         ]
-        weight = pack(torch.stack(taps, dim=1)).flatten(0, 1).contiguous(memory_format=torch.channels_last)
+        # Flattened first: packing does not take every memory layout that five axes can have.
+        weight = pack(torch.stack(taps, dim=1).flatten(0, 1)).contiguous(memory_format=torch.channels_last)
         assert self.bias is not None
         return functional.conv2d(cells, weight, self.bias.repeat_interleave(CELL**2), padding=reach)
