@@ -11,6 +11,8 @@ import hdf5plugin  # noqa: F401  (registers the filters of the datasets)
 import numpy as np
 
 from easnn.events.columns import COLUMNS, check_columns
+from easnn.events.hdf5_chunks import ChunkCheck
+from easnn.events.mapping import map_file
 from easnn.utils.errors import DataError
 
 ECF_FILTER = 0x8ECF
@@ -27,6 +29,7 @@ class Layout:
         path: the file.
         count: events.
         columns: the datasets t, x, y and p [count].
+        chunks: what checks the chunks of a dataset before they are read, by the last part of its path.
         sensor_hw: height and width in pixels, None if the file does not say.
         offset_us: to be added to the times.
         ms_to_idx: number of the first event at or after each ms, None if there is none.
@@ -35,6 +38,7 @@ class Layout:
     path: Path
     count: int
     columns: dict[str, Any]
+    chunks: dict[str, ChunkCheck]
     sensor_hw: tuple[int, int] | None
     offset_us: int
     ms_to_idx: Any
@@ -45,7 +49,7 @@ class Layout:
         Raises:
             DataError: if the file is damaged there.
         """
-        return _read(self.columns[name], f"events/{name}", slice(start, stop), self.path)
+        return _read(self.columns[name], f"events/{name}", start, stop, self.path, self.chunks[name])
 
     def ms_bounds(self, ms: int) -> tuple[int, int]:
         """Return the first event at or after ``ms`` and after the next ms, as ``ms_to_idx`` tells.
@@ -53,7 +57,7 @@ class Layout:
         Raises:
             DataError: if it tells what cannot be.
         """
-        stored = _read(self.ms_to_idx, "ms_to_idx", slice(ms, ms + 2), self.path).tolist()
+        stored = _read(self.ms_to_idx, "ms_to_idx", ms, ms + 2, self.path, self.chunks["ms_to_idx"]).tolist()
         first, second = (stored + [self.count] * 2)[:2]
         if not 0 <= first <= second <= self.count:
             raise DataError(
@@ -69,11 +73,10 @@ def read_layout(path: Path) -> Layout:
     Raises:
         DataError: if the file cannot be opened or read.
     """
+    with map_file(path) as data:
+        size = len(data)
     try:
-        size = path.stat().st_size
         file = h5py.File(path, "r")
-    except FileNotFoundError as error:
-        raise DataError(f"Cannot read {path}: {error.strerror}.") from error
     except Exception as error:  # HDF5 raises nearly anything when a file is damaged
         raise DataError(f"{path} is not a whole HDF5 file: {error}. Copy it again.") from error
     try:
@@ -87,6 +90,7 @@ def read_layout(path: Path) -> Layout:
             path,
             check_columns(shapes, path, "events/"),
             {name: datasets[f"events/{name}"] for name in COLUMNS},
+            {name.removeprefix("events/"): ChunkCheck(dataset) for name, dataset in datasets.items()},
             _sensor_hw(datasets, path),
             _number(datasets, "t_offset", -_MAX_OFFSET_US, _MAX_OFFSET_US, path) or 0,
             _ms_to_idx(datasets, path),
@@ -170,11 +174,12 @@ def _ms_to_idx(datasets: dict[str, Any], path: Path) -> Any:
     return dataset
 
 
-def _read(dataset: Any, name: str, part: slice, path: Path) -> np.ndarray:
+def _read(dataset: Any, name: str, start: int, stop: int, path: Path, chunks: ChunkCheck) -> np.ndarray:
     try:
-        values: np.ndarray = dataset[part]
+        chunks.check(start, min(stop, len(dataset)))
+        values: np.ndarray = dataset[start:stop]
     except Exception as error:  # HDF5 and its filters raise nearly anything when a file is damaged
         raise DataError(
-            f"Cannot read entries {part.start} to {part.stop} of `{name}` of {path}: {error}. Copy it again."
+            f"Cannot read entries {start} to {stop} of `{name}` of {path}: {error}. Copy it again."
         ) from error
     return values

@@ -10,6 +10,7 @@ import numpy as np
 
 from easnn.events.columns import COLUMNS, check_columns, pack_columns
 from easnn.events.loaded import LoadedRecording
+from easnn.events.mapping import map_file
 from easnn.events.order import check_writable
 from easnn.utils.errors import DataError
 from easnn.utils.files import atomic_write
@@ -60,14 +61,13 @@ def write_npz(path: Path | str, events: np.ndarray, *, sensor_hw: tuple[int, int
 
 
 def _read(path: Path) -> tuple[np.ndarray, tuple[int, int] | None]:
+    map_file(path).close()  # says what is wrong with a file that is missing or empty
     try:
         with zipfile.ZipFile(path) as archive:
             members = {entry.filename.removesuffix(".npy"): entry for entry in archive.infolist()}
             missing = [name for name in COLUMNS if name not in members]
             names = [*COLUMNS, *_SCALARS] if members.keys() >= {*_SCALARS} else list(COLUMNS)
             arrays = {} if missing else {name: _array(archive, members[name]) for name in names}
-    except OSError as error:
-        raise DataError(f"Cannot read {path}: {error.strerror or error}.") from error
     except Exception as error:  # zipfile and NumPy raise nearly anything when a file is damaged
         raise DataError(
             f"{path} is not a whole NumPy archive of plain arrays: {error}. Copy it again."
