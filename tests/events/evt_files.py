@@ -17,6 +17,16 @@ def encode_evt2(events: np.ndarray) -> np.ndarray:
     return np.array(words, "<u4")
 
 
+def encode_evt21(events: np.ndarray) -> np.ndarray:
+    words, high = [], None
+    for t, x, y, p in events.tolist():
+        if t >> 6 != high:
+            high = t >> 6
+            words.append(8 << 60 | high << 32)
+        words.append(p << 60 | (t & 0x3F) << 54 | x << 43 | y << 32 | 1)
+    return np.array(words, "<u8")
+
+
 def encode_evt3(events: np.ndarray) -> np.ndarray:
     """Single events, a new word only where something changes."""
     words, high, low, row = [], None, 0, None

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from evt_files import NEW_HEADER, encode_evt2, encode_evt3
+from evt_files import NEW_HEADER, encode_evt2, encode_evt3, encode_evt21
 
 from easnn.events import (
     event_pieces,
@@ -35,6 +35,10 @@ def _evt2(path: Path) -> None:
     path.write_bytes(NEW_HEADER.format("EVT2").encode() + encode_evt2(EVENTS).tobytes())
 
 
+def _evt21(path: Path) -> None:
+    path.write_bytes(NEW_HEADER.format("EVT21").encode() + encode_evt21(EVENTS).tobytes())
+
+
 def _evt3(path: Path) -> None:
     path.write_bytes(b"% evt 3.0\n% geometry 256x240\n" + encode_evt3(EVENTS).tobytes())
 
@@ -48,6 +52,7 @@ WRITERS: dict[str, Callable[[Path], None]] = {
     "DAT": lambda path: write_dat(path, EVENTS),
     "DAT without a header": _bare_dat,
     "EVT2": _evt2,
+    "EVT2.1": _evt21,
     "EVT3": _evt3,
     "HDF5": lambda path: write_hdf5(path, EVENTS),
     "npz": lambda path: write_npz(path, EVENTS),
