@@ -46,8 +46,9 @@ def decode_evt21(words: np.ndarray, state: DecoderState) -> tuple[np.ndarray, De
     found = words[at]
     times = highs.times(at, state, bits=HIGH_BITS, low_bits=LOW_BITS) | (found >> 54 & 0x3F).astype(np.int64)
     valid = (found & 0xFFFF_FFFF).astype("<u4").view(np.uint8)
-    row, bit = np.divmod(np.flatnonzero(np.unpackbits(valid, bitorder="little")), 32)
-    x = (found >> 43 & 0x7FF).astype(np.int64)[row] + bit
+    bits = np.flatnonzero(np.unpackbits(valid, bitorder="little").view(np.bool_))
+    row = bits >> 5
+    x = (found >> 43 & 0x7FF).astype(np.int64)[row] + (bits & 31)
     y = (found >> 32 & 0x7FF)[row]
     high, loops = highs.last(state)
     return pack_events(times[row], x, y, kinds[at][row]), DecoderState(high, loops)

@@ -55,7 +55,8 @@ def decode_evt3(words: np.ndarray, state: DecoderState) -> tuple[np.ndarray, Dec
     valid = np.where(single, 1, np.where(kinds[of_events] == VECTOR_8, stored & 0xFF, stored))
     first_x = np.where(single, stored & 0x7FF, origin[:-1] + moved[of_events] - advance[of_events])
     p = np.where(single, stored >> 11, base_p[:-1])
-    bits = np.unpackbits(valid.astype("<u2").view(np.uint8), bitorder="little")
-    word, bit = np.divmod(np.flatnonzero(bits), 16)
-    x = np.minimum(first_x[word] + bit, NOWHERE_PX)
+    stored_bits = np.unpackbits(valid.astype("<u2").view(np.uint8), bitorder="little")
+    bits = np.flatnonzero(stored_bits.view(np.bool_))
+    word = bits >> 4
+    x = np.minimum(first_x[word] + (bits & 15), NOWHERE_PX)
     return pack_events(times[:-1][word], x, y[word], p[word]), after
