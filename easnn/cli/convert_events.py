@@ -12,10 +12,12 @@ from tqdm import tqdm
 from easnn.cli.arguments import sensor_size
 from easnn.cli.console import exit_code_of
 from easnn.events import Recording, event_pieces, open_recording, write_dat_pieces, write_hdf5_pieces
-from easnn.utils.errors import ConfigError, OutputError
+from easnn.utils.errors import ConfigError, DataError, OutputError
 
 WRITERS = {".dat": write_dat_pieces, ".h5": write_hdf5_pieces, ".hdf5": write_hdf5_pieces}
 """By the suffix of the output."""
+
+DAT_PERIOD_US = 2**32
 
 DESCRIPTION = """\
 Converts a recording in any format (DAT, RAW with EVT2, EVT2.1 or EVT3, HDF5, AEDAT4, 5-byte events, npz) to
@@ -66,6 +68,11 @@ def convert(options: argparse.Namespace) -> None:
         raise OutputError(f"{output} exists already. Choose another name or remove it.")
     recording = open_recording(options.input, sensor_hw=options.sensor_size)
     offset_us = recording.first_us if options.from_zero else 0
+    if output.suffix == ".dat" and recording.first_us - offset_us >= DAT_PERIOD_US:
+        raise DataError(
+            f"{recording.path} begins at {recording.first_us} µs, but DAT must begin before 2³² µs. Add "
+            "--from-zero, or write HDF5."
+        )
     WRITERS[output.suffix](output, _pieces(recording, offset_us), sensor_hw=recording.sensor_hw)
     seconds = (recording.last_us - recording.first_us) / 1e6
     size = "unknown" if recording.sensor_hw is None else "{}x{}".format(*recording.sensor_hw)
@@ -73,7 +80,7 @@ def convert(options: argparse.Namespace) -> None:
 
 
 def _pieces(recording: Recording, offset_us: int) -> Iterator[np.ndarray]:
-    with tqdm(total=len(recording), unit="events", unit_scale=True) as bar:
+    with tqdm(total=len(recording), unit=" events", unit_scale=True) as bar:
         for events in event_pieces(recording):
             events["t_us"] -= offset_us
             yield events

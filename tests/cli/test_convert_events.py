@@ -91,4 +91,7 @@ def test_real_recordings(real: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
             assert np.array_equal(copy, events)
     capsys.readouterr()
     assert main([str(source), str(tmp_path / "dates.dat")]) == 1
-    assert "must come less than 2³¹ µs (35 min) after the one before it" in capsys.readouterr().err
+    assert capsys.readouterr().err == (
+        f"error: {source} begins at 1605537493718345 µs, but DAT must begin before 2³² µs. Add --from-zero, or "
+        "write HDF5.\n"
+    )
