@@ -92,6 +92,6 @@ def test_real_recordings(real: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
     capsys.readouterr()
     assert main([str(source), str(tmp_path / "dates.dat")]) == 1
     assert capsys.readouterr().err == (
-        f"error: {source} begins at 1605537493718345 µs, but DAT must begin before 2³² µs. Add --from-zero, or "
-        "write HDF5.\n"
+        f"error: {source} begins at 1605537493718345 µs, but DAT must begin before 2³² µs. Add --from-zero, "
+        "or write HDF5.\n"
     )

@@ -14,6 +14,7 @@ from evt_files import NEW_HEADER, encode_evt2, encode_evt3, encode_evt21, loop_e
 from easnn.events import open_raw, pack_events
 from easnn.events.evt import DecoderState
 from easnn.events.raw import DECODERS
+from easnn.events.raw_header import MAX_HEADER_BYTES, parse_raw_header
 from easnn.utils.errors import DataError
 
 LOOPS = {"EVT2": loop_evt2, "EVT21": loop_evt21, "EVT3": loop_evt3}
@@ -210,9 +211,9 @@ def test_events_that_come_late_get_the_greatest_time_before_them(raw):
 
 
 def test_real_recordings(real: Path):
-    for name, count, span_us, hw in (
-        ("evt3_1280x720_driving.raw", 219_596, 8_801, (720, 1280)),
-        ("evt2_640x480.raw", 539_481, 50_000, (480, 640)),
+    for name, encoding, count, span_us, hw in (
+        ("evt3_1280x720_driving.raw", "EVT3", 219_596, 8_801, (720, 1280)),
+        ("evt2_640x480.raw", "EVT2", 539_481, 50_000, (480, 640)),
     ):
         path = real / "recordings" / name
         recording = open_raw(path)
@@ -220,6 +221,13 @@ def test_real_recordings(real: Path):
         assert (len(events), len(recording), recording.sensor_hw) == (count, count, hw)
         assert round(recording.last_us - recording.first_us, -1) == round(span_us, -1)
         assert (np.diff(events["t_us"]) >= 0).all()
+        dtype = np.dtype(DECODERS[encoding][0])
+        content = path.read_bytes()
+        size = len(content) - parse_raw_header(content[:MAX_HEADER_BYTES], path).size
+        expected = np.array(LOOPS[encoding](np.frombuffer(content[-size:], dtype)))
+        for column, field in enumerate(("x", "y", "p"), start=1):
+            assert np.array_equal(events[field], expected[:, column])
+        assert np.array_equal(events["t_us"], np.maximum.accumulate(expected[:, 0]))
         middle = (recording.first_us + recording.last_us) // 2
         assert np.array_equal(
             recording.window(middle, middle + 1000), _between(events, middle, middle + 1000)
