@@ -21,15 +21,12 @@ from easnn.data import GEN1_CLASSES, FrameSpec
 from easnn.data.info import read_dataset_info
 from easnn.data.layout import BOXES_SUFFIX, EVENTS_SUFFIX
 from easnn.engine import load_weights
-from easnn.events import DatRecording, Recording, open_dat, read_boxes
+from easnn.events import Recording, event_pieces, open_recording, read_boxes
 from easnn.exp import EventExp
 from easnn.utils.device import training_device
 from easnn.utils.errors import DataError
 from easnn.utils.files import write_json
 from easnn.utils.logging import setup_logging
-
-CHUNK_US = 10_000_000
-"""How much of a recording is looked at together for its extent."""
 
 DESCRIPTION = """\
 Detects objects in sliding windows of a recording, as long as those that the checkpoint was trained on.
@@ -45,7 +42,8 @@ def make_parser() -> argparse.ArgumentParser:
         "recording",
         type=Path,
         metavar="RECORDING",
-        help=f"DAT file; its labels are used if NAME{BOXES_SUFFIX} lies beside NAME{EVENTS_SUFFIX}",
+        help="DAT, RAW (EVT2, EVT2.1, EVT3), HDF5, AEDAT4, 5-byte or npz file; its labels are used if "
+        f"NAME{BOXES_SUFFIX} lies beside NAME{EVENTS_SUFFIX}, or beside NAME with another suffix",
     )
     parser.add_argument("-c", "--ckpt", type=Path, required=True, metavar="FILE", help="checkpoint of a run")
     parser.add_argument(
@@ -154,7 +152,7 @@ def open_scene(path: Path, sensor_hw: tuple[int, int] | None, experiment: EventE
     """Open a recording, and its labels if there are any, as the experiment's model takes it.
 
     Args:
-        path: the DAT file.
+        path: the file.
         sensor_hw: height and width of the sensor, or None for what the file tells.
         experiment: which events before a moment make its frame, and how.
 
@@ -171,12 +169,14 @@ def open_scene(path: Path, sensor_hw: tuple[int, int] | None, experiment: EventE
         experiment.measure,
         experiment.tau_us(),
     )
-    recording = open_dat(path)
-    hw = sensor_hw or recording.sensor_hw or _extent_hw(recording)
+    recording = open_recording(path, sensor_hw=sensor_hw)
+    hw = recording.sensor_hw or _extent_hw(recording)
+    if recording.sensor_hw is None:
+        recording = open_recording(path, sensor_hw=hw)
     name = path.name.removesuffix(EVENTS_SUFFIX).removesuffix(path.suffix)
     boxes_path = path.with_name(name + BOXES_SUFFIX)
     labels = read_boxes(boxes_path) if boxes_path.exists() else None
-    return Scene(name, open_dat(path, sensor_hw=hw), hw, spec, labels)
+    return Scene(name, recording, hw, spec, labels)
 
 
 def summary(scene: Scene, report: RecordingReport, detections: Path) -> str:
@@ -207,11 +207,10 @@ def _length(spec: FrameSpec) -> str:
     return f"{-spec.window_ms} ms" if spec.window_ms else "the whole recording"
 
 
-def _extent_hw(recording: DatRecording) -> tuple[int, int]:
+def _extent_hw(recording: Recording) -> tuple[int, int]:
     """Return the height and width that all events need, and say so."""
-    starts = range(recording.first_us, recording.last_us + 1, CHUNK_US)
-    chunks = (recording.window(start_us, start_us + CHUNK_US) for start_us in starts)
-    last_y, last_x = np.max([(c["y"].max(), c["x"].max()) for c in chunks if len(c)], axis=0)
+    pieces = event_pieces(recording)
+    last_y, last_x = np.max([(p["y"].max(), p["x"].max()) for p in pieces if len(p)], axis=0)
     hw = int(last_y) + 1, int(last_x) + 1
     logger.info(
         "{} does not tell the size of its sensor; its events need {}x{} pixels (height x width), which is "

@@ -1,7 +1,15 @@
 """Recordings and their labels: one event type, and a reader and a writer for every file format."""
 
+from easnn.events.aedat4 import open_aedat4
 from easnn.events.boxes import read_boxes, write_boxes
-from easnn.events.dat import DatRecording, open_dat, write_dat
+from easnn.events.dat import DatRecording, open_dat, write_dat, write_dat_pieces
+from easnn.events.five_byte import open_five_byte, write_five_byte
+from easnn.events.hdf5 import Hdf5Recording, open_hdf5, write_hdf5, write_hdf5_pieces
+from easnn.events.loaded import LoadedRecording
+from easnn.events.npz import open_npz, write_npz
+from easnn.events.pieces import event_pieces
+from easnn.events.raw import RawRecording, open_raw
+from easnn.events.recording import open_recording
 from easnn.events.types import BOX_DTYPE, EVENT_DTYPE, Recording, pack_events
 from easnn.events.window import EventWindow, label_window, play_at_speed
 
@@ -10,12 +18,27 @@ __all__ = [
     "EVENT_DTYPE",
     "DatRecording",
     "EventWindow",
+    "Hdf5Recording",
+    "LoadedRecording",
+    "RawRecording",
     "Recording",
+    "event_pieces",
     "label_window",
+    "open_aedat4",
     "open_dat",
+    "open_five_byte",
+    "open_hdf5",
+    "open_npz",
+    "open_raw",
+    "open_recording",
     "pack_events",
     "play_at_speed",
     "read_boxes",
     "write_boxes",
     "write_dat",
+    "write_dat_pieces",
+    "write_five_byte",
+    "write_hdf5",
+    "write_hdf5_pieces",
+    "write_npz",
 ]

@@ -6,15 +6,17 @@ An event is the low 32 bits of its time in µs, then a word with x, y and the po
 
 from __future__ import annotations
 
-import functools
 import mmap
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
 from easnn.events.checks import reject_rows
-from easnn.events.clock import PERIOD_US, RecordClock
+from easnn.events.clock import PERIOD_US, WRAP_FALL_US, RecordClock
 from easnn.events.dat_header import CD_TYPES, EVENT_BYTES, MAX_HEADER_BYTES, format_header, parse_header
+from easnn.events.mapping import map_file
+from easnn.events.order import check_inside, check_writable
 from easnn.events.types import EVENT_DTYPE
 from easnn.utils.errors import DataError
 from easnn.utils.files import atomic_write
@@ -35,7 +37,7 @@ class DatRecording:
     def __init__(self, path: Path, sensor_hw: tuple[int, int] | None) -> None:
         self.path = path
         self._given_hw = sensor_hw
-        data = _map(path)
+        data = map_file(path)
         header = parse_header(data[:MAX_HEADER_BYTES], path)
         self.sensor_hw = sensor_hw or header.sensor_hw
         self._xy_bits = XY_BITS[header.version]
@@ -82,8 +84,7 @@ class DatRecording:
         events["x"] = words & (1 << x_bits) - 1
         events["y"] = words >> x_bits & (1 << y_bits) - 1
         events["p"] = words >> x_bits + y_bits & 1
-        if self.sensor_hw is not None:
-            _check_inside(events, self.sensor_hw, self.path, first=start)
+        check_inside(events, self.sensor_hw, self.path, first=start)
         return events
 
 
@@ -118,37 +119,59 @@ def write_dat(
         DataError: if the format cannot hold the events, naming the first one that is wrong.
         OutputError: if the file cannot be written.
     """
+    write_dat_pieces(path, [events], sensor_hw=sensor_hw, event_type=event_type)
+
+
+def write_dat_pieces(
+    path: Path | str,
+    pieces: Iterable[np.ndarray],
+    *,
+    sensor_hw: tuple[int, int] | None = None,
+    event_type: int = 12,
+) -> None:
+    """Write events that come in pieces as one file, like :func:`write_dat`.
+
+    Args:
+        path: the file; it is replaced only by a whole one.
+        pieces: events (EVENT_DTYPE), sorted by time over all pieces.
+        sensor_hw: height and width of the sensor in pixels, written to the header.
+        event_type: 12 (CD) or 0 (Event2D, as in the Gen1 dataset).
+
+    Raises:
+        DataError: if the format cannot hold the events, naming the first one that is wrong.
+        OutputError: if the file cannot be written.
+    """
     path = Path(path)
     if event_type not in CD_TYPES:
         raise DataError(f"The event type of {path} must be one of {sorted(CD_TYPES)}, but is {event_type}.")
-    _check_columns(events, sensor_hw, path)
     x_bits, y_bits = XY_BITS[2]
-    records = np.empty(len(events), RECORD_DTYPE)
-    records["counter"] = events["t_us"] % PERIOD_US
-    records["word"] = events["x"]
-    records["word"] |= events["y"].astype(np.uint32) << x_bits
-    records["word"] |= events["p"].astype(np.uint32) << x_bits + y_bits
-    reject_rows(
-        RecordClock(records["counter"]).times(0, len(events)) != events["t_us"],
-        "must come less than 2³¹ µs (35 min) after the one before it, or before 2³² µs if it is the first, "
-        "since DAT keeps 32 bits of the time",
-        events,
-        name="Event",
-        path=path,
-    )
+    header = format_header(event_type, sensor_hw)
     with atomic_write(path) as file:
-        file.write(format_header(event_type, sensor_hw))
-        file.write(records.data)
-
-
-def _map(path: Path) -> mmap.mmap:
-    try:
-        with path.open("rb") as file:
-            if path.stat().st_size == 0:
-                raise DataError(f"{path} is empty (0 bytes). Copy or record it again.")
-            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    except OSError as error:
-        raise DataError(f"Cannot read {path}: {error.strerror}.") from error
+        file.write(header)
+        count, last_us = 0, 0
+        for events in pieces:
+            if len(events) == 0:
+                continue
+            check_writable(
+                events, sensor_hw or (1 << y_bits, 1 << x_bits), path, first=count, last_us=last_us
+            )
+            _check_silences(events, path, first=count, last_us=last_us)
+            records = np.empty(len(events), RECORD_DTYPE)
+            records["counter"] = events["t_us"] % PERIOD_US
+            records["word"] = events["x"]
+            records["word"] |= events["y"].astype(np.uint32) << x_bits
+            records["word"] |= events["p"].astype(np.uint32) << x_bits + y_bits
+            file.write(records.data)
+            count, last_us = count + len(events), int(events["t_us"][-1])
+        if count == 0:
+            raise DataError(f"{path} must get at least one event, but gets none.")
+        file.flush()
+        stored = np.memmap(file.name, RECORD_DTYPE, "r", offset=len(header))
+        if RecordClock(stored["counter"]).last_us != last_us:
+            raise DataError(
+                f"{path} cannot hold so sparse a recording of {last_us / 6e7:.0f} min, since DAT keeps 32 "
+                "bits of the time. Write HDF5 instead."
+            )
 
 
 def _records(data: mmap.mmap, start: int, path: Path) -> np.ndarray:
@@ -167,21 +190,17 @@ def _records(data: mmap.mmap, start: int, path: Path) -> np.ndarray:
     return records
 
 
-def _check_columns(events: np.ndarray, sensor_hw: tuple[int, int] | None, path: Path) -> None:
-    """Check what each event must be by itself, and that they are in order."""
-    if len(events) == 0:
-        raise DataError(f"{path} must get at least one event, but gets none.")
-    t_us = events["t_us"]
-    reject = functools.partial(reject_rows, rows=events, name="Event", path=path)
-    reject(t_us < 0, "must not be before 0 µs")
-    reject(np.diff(t_us, prepend=t_us[0]) < 0, "must not be before the event before it")
-    reject(events["p"] > 1, "must have a polarity of 0 or 1")
-    x_bits, y_bits = XY_BITS[2]
-    _check_inside(events, sensor_hw or (1 << y_bits, 1 << x_bits), path)
-
-
-def _check_inside(events: np.ndarray, sensor_hw: tuple[int, int], path: Path, first: int = 0) -> None:
-    height, width = sensor_hw
-    outside = (events["x"] >= width) | (events["y"] >= height)
-    rule = f"must lie inside the sensor, {width}×{height} pixels"
-    reject_rows(outside, rule, events, name="Event", path=path, first=first)
+def _check_silences(events: np.ndarray, path: Path, *, first: int, last_us: int) -> None:
+    """Check that the times can be told from their low 32 bits."""
+    silences = np.diff(events["t_us"], prepend=last_us)
+    limits = np.full(len(events), WRAP_FALL_US)
+    limits[0] = limits[0] if first else PERIOD_US
+    reject_rows(
+        silences >= limits,
+        "must come less than 2³¹ µs (35 min) after the one before it, or before 2³² µs if it is the first, "
+        "since DAT keeps 32 bits of the time",
+        events,
+        name="Event",
+        path=path,
+        first=first,
+    )

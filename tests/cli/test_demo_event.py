@@ -239,6 +239,9 @@ def test_real_recordings(checkpoint: Path, real: Path, tmp_path: Path) -> None:
         real / "atis_street" / "atis_street_td.dat",
         real / "pedro_gen1_layout" / "val" / "frame0000009_td.dat",
         real / "ncars_dat" / "obj_004211_td.dat",
+        real / "recordings" / "evt3_1280x720_driving.raw",
+        real / "recordings" / "dvxplorer_320x240.aedat4",
+        real / "nmnist_bin" / "sample_nmnist.bin",
     ):
         assert run(checkpoint, path, tmp_path / path.stem, "--duration", "0.1", "--sheets", "1") == 0
         assert len(list((tmp_path / path.stem).iterdir())) == 3

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from easnn.events import open_dat, pack_events, write_dat
+from easnn.events import open_dat, pack_events, write_dat, write_dat_pieces
 from easnn.utils.errors import DataError
 
 LINE = b"% Data file containing CD events.\n"
@@ -210,3 +210,25 @@ def test_random_bytes_never_raise_anything_else(tmp_path):
         except DataError:
             continue
         assert (np.diff(times) >= 0).all()
+
+
+def test_wraps_that_a_reader_would_not_find(tmp_path):
+    path = tmp_path / "a.dat"
+    message = (
+        f"{path} cannot hold so sparse a recording of 437 min, since DAT keeps 32 bits of the time. Write "
+        "HDF5 instead."
+    )
+    with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
+        write_dat(path, pack_events(np.arange(400_000) * 65_536, 0, 0, 0))
+    assert not list(tmp_path.iterdir())
+
+
+def test_pieces_are_checked_as_a_whole(tmp_path):
+    path = tmp_path / "a.dat"
+    pieces = [pack_events([5, 9], 0, 0, 0), pack_events([], 0, 0, 0), pack_events([9, 12], 0, 0, 0)]
+    write_dat_pieces(path, pieces)
+    assert open_dat(path).events()["t_us"].tolist() == [5, 9, 9, 12]
+    message = f"Event 2 of {path} must not be before the event before it, but is t_us=8, x=0, y=0, p=0."
+    with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
+        write_dat_pieces(path, [*pieces[:2], pack_events([8], 0, 0, 0)])
+    assert len(open_dat(path)) == 4

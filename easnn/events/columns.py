@@ -1,0 +1,69 @@
+"""Columns of events as other programs store them, in any integer type."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from easnn.events.checks import reject_rows
+from easnn.events.types import pack_events
+from easnn.utils.errors import DataError
+
+COLUMNS = ("t", "x", "y", "p")
+_MAX_TIME_US = 2**61
+_MAX_PX = 65_535
+
+
+def check_columns(columns: dict[str, tuple[np.dtype, tuple[int, ...]]], path: Path, place: str) -> int:
+    """Check types and shapes of the columns t, x, y and p, and return how many events they hold.
+
+    Args:
+        columns: type and shape of each.
+        path: the file's name for errors.
+        place: where they are in the file, e.g. "events/".
+
+    Raises:
+        DataError: if one is no integers [N], they differ in N, or N is 0.
+    """
+    for name, (dtype, shape) in columns.items():
+        if dtype.kind not in "iub" or len(shape) != 1:
+            raise DataError(
+                f"`{place}{name}` of {path} must be integers [N], but is {dtype} {list(shape)}. Times are "
+                "in µs."
+            )
+    counts = {name: shape[0] for name, (_, shape) in columns.items()}
+    if len(set(counts.values())) > 1:
+        found = ", ".join(f"{name} {count}" for name, count in counts.items())
+        raise DataError(f"The columns of {path} must be equally long, but are: {found}.")
+    if counts["t"] == 0:
+        raise DataError(f"{path} has no events. Copy or record it again.")
+    return counts["t"]
+
+
+def pack_columns(
+    columns: dict[str, np.ndarray], path: Path, *, first: int = 0, offset_us: int = 0
+) -> np.ndarray:
+    """Return columns t, x, y and p, each of length N, as events [N] (EVENT_DTYPE) in the same order.
+
+    Args:
+        columns: integers; the polarity may be 0 and 1, or -1 and 1.
+        path: the file's name for errors.
+        first: number of the first of these events in the file.
+        offset_us: added to the times.
+
+    Raises:
+        DataError: if a time, a coordinate or a polarity is none.
+    """
+    t, x, y, p = (columns[name] for name in COLUMNS)
+    for wrong, rule in (
+        ((t > _MAX_TIME_US) | (t < -_MAX_TIME_US), "must be within 2⁶¹ µs of 0"),
+        ((x < 0) | (x > _MAX_PX) | (y < 0) | (y > _MAX_PX), f"must lie at 0 to {_MAX_PX}"),
+        ((p < -1) | (p > 1), "must have a polarity of 0 or 1, or of -1 or 1"),
+    ):
+        if wrong.any():
+            rows = np.empty(len(t), [(name, columns[name].dtype) for name in COLUMNS])
+            for name in COLUMNS:
+                rows[name] = columns[name]
+            reject_rows(wrong, rule, rows, name="Event", path=path, first=first)
+    return pack_events(t.astype(np.int64) + offset_us, x, y, p > 0)

@@ -1,0 +1,110 @@
+"""Events in NumPy archives: arrays ``t``, ``x``, ``y``, ``p`` [N], perhaps also ``height`` and ``width``."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from easnn.events.columns import COLUMNS, check_columns, pack_columns
+from easnn.events.loaded import LoadedRecording
+from easnn.events.mapping import map_file
+from easnn.events.order import check_writable
+from easnn.utils.errors import DataError
+from easnn.utils.files import atomic_write
+
+MAX_SHRINK = 1032
+"""How many times smaller zip's compression can make data."""
+
+LIMIT_HW = (65_536, 65_536)
+_SCALARS = ("height", "width")
+
+
+def open_npz(path: Path | str, *, sensor_hw: tuple[int, int] | None = None) -> LoadedRecording:
+    """Open a NumPy archive with the arrays ``t`` (µs), ``x``, ``y`` and ``p``; it is read as a whole.
+
+    Args:
+        path: the file.
+        sensor_hw: height and width of the sensor in pixels, instead of what the file says. Every event that
+            is read must lie inside; if neither says it, coordinates are not checked.
+
+    Raises:
+        DataError: if the file is missing, damaged or no such archive, if it is a file with Python objects, or
+            if its times run backwards.
+    """
+    return LoadedRecording(Path(path), sensor_hw, _read)
+
+
+def write_npz(path: Path | str, events: np.ndarray, *, sensor_hw: tuple[int, int] | None = None) -> None:
+    """Write ``events`` (EVENT_DTYPE), sorted by time, as an archive that :func:`open_npz` reads as the same.
+
+    Args:
+        path: the file; it is replaced only by a whole one.
+        events: at least one.
+        sensor_hw: height and width of the sensor in pixels, written to the archive.
+
+    Raises:
+        DataError: if an event is before 0 µs, not in order, or outside the sensor.
+        OutputError: if the file cannot be written.
+    """
+    path = Path(path)
+    if len(events) == 0:
+        raise DataError(f"{path} must get at least one event, but gets none.")
+    check_writable(events, sensor_hw or LIMIT_HW, path)
+    arrays: dict[str, Any] = {"t": events["t_us"], "x": events["x"], "y": events["y"], "p": events["p"]}
+    if sensor_hw is not None:
+        arrays |= {name: np.int64(side) for name, side in zip(_SCALARS, sensor_hw, strict=True)}
+    with atomic_write(path) as file:
+        np.savez_compressed(file, **arrays)
+
+
+def _read(path: Path) -> tuple[np.ndarray, tuple[int, int] | None]:
+    map_file(path).close()  # says what is wrong with a file that is missing or empty
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = {entry.filename.removesuffix(".npy"): entry for entry in archive.infolist()}
+            missing = [name for name in COLUMNS if name not in members]
+            names = [*COLUMNS, *_SCALARS] if members.keys() >= {*_SCALARS} else list(COLUMNS)
+            arrays = {} if missing else {name: _array(archive, members[name]) for name in names}
+    except Exception as error:  # zipfile and NumPy raise nearly anything when a file is damaged
+        raise DataError(
+            f"{path} is not a whole NumPy archive of plain arrays: {error}. Copy it again."
+        ) from error
+    if missing:
+        raise DataError(
+            f"{path} must have the arrays t, x, y and p, but has {', '.join(sorted(members)) or 'none'}."
+        )
+    check_columns({name: (arrays[name].dtype, arrays[name].shape) for name in COLUMNS}, path, "")
+    return pack_columns(arrays, path), _sensor_hw(arrays, path)
+
+
+def _array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> np.ndarray:
+    """Return a member, whose header must not promise more than the archive can hold."""
+    with archive.open(entry) as stream:
+        read_header = {
+            (1, 0): np.lib.format.read_array_header_1_0,
+            (2, 0): np.lib.format.read_array_header_2_0,
+        }[np.lib.format.read_magic(stream)]
+        shape, _, dtype = read_header(stream)
+        if dtype.hasobject:
+            raise ValueError("Python objects are never loaded")
+        promised = dtype.itemsize * int(np.prod(shape, dtype=object))
+        held = entry.file_size - stream.tell()
+        if promised != held or entry.file_size > MAX_SHRINK * entry.compress_size:
+            raise ValueError(f"`{entry.filename}` promises {promised} bytes, but holds {held}")
+        return np.frombuffer(stream.read(), dtype).reshape(shape)
+
+
+def _sensor_hw(arrays: dict[str, np.ndarray], path: Path) -> tuple[int, int] | None:
+    if not arrays.keys() >= {*_SCALARS}:
+        return None
+    height, width = (arrays[name] for name in _SCALARS)
+    if not all(
+        side.shape == () and side.dtype.kind in "iu" and 0 < side <= LIMIT_HW[0] for side in (height, width)
+    ):
+        raise DataError(
+            f"`height` and `width` of {path} must be numbers of pixels, but are {height} and {width}."
+        )
+    return int(height), int(width)
