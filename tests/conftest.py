@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
 # Read when torch is loaded: tests run side by side, so each process and those that it starts get one thread.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# A shell lets what it starts in the background ignore SIGINT, and so would every process that a test interrupts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SHARED = Path(os.environ.get("EASNN_TEST_DATA", Path(__file__).resolve().parents[2] / "shared"))
 

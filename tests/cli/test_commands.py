@@ -210,7 +210,7 @@ def test_a_process_with_data_workers_that_fails_ends_the_run(raw_dataset: Path, 
     words[words.index("data_num_workers") + 1] = "1"
     done = run_tool("train_event.py", ["-d", "2", *words], CHECKOUT)
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].startswith(f"error: {recording} is truncated")
+    assert done.stderr.splitlines()[-1].startswith(f"error: {recording} is cut off")
 
 
 @pytest.mark.parametrize(
@@ -236,7 +236,7 @@ def test_a_process_with_data_workers_that_fails_ends_the_run(raw_dataset: Path, 
         ),
         (
             ["-n", "e-yolox-demo", "seed", "9223372036854775808"],
-            "`seed` must be a whole number from 0 to 9223372036854775807 or None, but is '9223372036854775808'.",
+            "`seed` must be None or a whole number ≥ 0 and ≤ 9223372036854775807, but is '9223372036854775808'.",
         ),
         (
             ["-n", "e-yolox-demo", "--num_machines", "0"],
