@@ -21,7 +21,15 @@ from easnn.data import GEN1_CLASSES, FrameSpec
 from easnn.data.info import read_dataset_info
 from easnn.data.layout import BOXES_SUFFIX, EVENTS_SUFFIX
 from easnn.engine import load_weights
-from easnn.events import DatRecording, Recording, open_dat, read_boxes
+from easnn.events import (
+    DatRecording,
+    Recording,
+    downsample_boxes,
+    downsample_recording,
+    downsampled_hw,
+    open_dat,
+    read_boxes,
+)
 from easnn.exp import EventExp
 from easnn.utils.device import training_device
 from easnn.utils.errors import DataError
@@ -116,7 +124,13 @@ def look(options: argparse.Namespace) -> None:
     model = experiment.get_model().to(training_device())
     load_weights(model, checkpoint.contents["model"], strict=True, source=str(checkpoint.path))
     nms_iou = experiment.nmsthre if options.nms is None else options.nms
-    observer = Observer(model, input_hw=experiment.test_size, confidence=options.conf, nms_iou=nms_iou)
+    observer = Observer(
+        model,
+        input_hw=experiment.test_size,
+        confidence=options.conf,
+        nms_iou=nms_iou,
+        interpolation=experiment.dataset_kind.interpolation,
+    )
     directory = options.output or checkpoint.path.parent / PICTURES / scene.name
     report = write_recording_pictures(
         directory,
@@ -158,12 +172,14 @@ def open_scene(path: Path, sensor_hw: tuple[int, int] | None, experiment: EventE
     spec = FrameSpec(
         experiment.window, experiment.Tl, experiment.Tm, experiment.aggregation, experiment.slicing
     )
-    recording = open_dat(path)
-    hw = sensor_hw or recording.sensor_hw or _extent_hw(recording)
+    opened = open_dat(path)
+    hw = sensor_hw or opened.sensor_hw or _extent_hw(opened)
     name = path.name.removesuffix(EVENTS_SUFFIX).removesuffix(path.suffix)
     boxes_path = path.with_name(name + BOXES_SUFFIX)
-    labels = read_boxes(boxes_path) if boxes_path.exists() else None
-    return Scene(name, open_dat(path, sensor_hw=hw), hw, spec, labels)
+    factor = experiment.downsample
+    labels = downsample_boxes(read_boxes(boxes_path), factor) if boxes_path.exists() else None
+    recording = downsample_recording(open_dat(path, sensor_hw=hw), factor)
+    return Scene(name, recording, downsampled_hw(hw, factor), spec, labels)
 
 
 def summary(scene: Scene, report: RecordingReport, detections: Path) -> str:

@@ -142,6 +142,7 @@ def draw_run(experiment: EventExp, model: EventDetector) -> None:
         experiment.get_dataset([experiment.eval_split]),
         input_hw=experiment.test_size,
         nms_iou=experiment.nmsthre,
+        interpolation=experiment.dataset_kind.interpolation,
     )
     logger.info("Pictures: {}", ", ".join(map(str, files)))
 

@@ -92,11 +92,6 @@ def test_notices() -> None:
     ("words", "message"),
     [
         (
-            "data_name n-caltech",
-            "`data_name` must be one of gen1, synthetic, the datasets that this version reads, "
-            "but is n-caltech.",
-        ),
-        (
             "data_name gen1 aggregation voxel_grid",
             "`aggregation` must be micro_sum or sum in this version, but is voxel_grid.",
         ),
