@@ -66,3 +66,21 @@ def test_bad_files(tmp_path: Path, data: bytes, message: str) -> None:
 def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"^Cannot read .*a\.bin: No such file or directory\.$"):
         read_contours(tmp_path / "a.bin")
+
+
+def test_mutated_files_give_contours_or_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "a.bin"
+    sound = stored(2, 4, -3, 5, 60, 5, 60, 50, -3, 50, 2, 3, 7, 8, 9, 10, 11, 12)
+    rng = np.random.default_rng(0)
+    refused = 0
+    for _ in range(500):
+        data = np.frombuffer(sound, np.uint8).copy()
+        data[rng.integers(len(data), size=2)] = rng.integers(256, size=2)
+        path.write_bytes(data[: rng.integers(len(data) + 1)].tobytes())
+        try:
+            box, outline = read_contours(path)
+        except DataError:
+            refused += 1
+        else:
+            assert 4 * (2 + len(box) + len(outline)) <= path.stat().st_size
+    assert 0 < refused < 500

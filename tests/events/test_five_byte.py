@@ -99,3 +99,23 @@ def test_what_the_format_cannot_hold(tmp_path: Path, events: np.ndarray, problem
         write_five_byte(tmp_path / "a.bin", events)
     assert problem in str(caught.value)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_mutated_files_give_events_or_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "a.bin"
+    write_five_byte(path, EVENTS)
+    sound = path.read_bytes()
+    rng = np.random.default_rng(0)
+    refused = 0
+    for _ in range(500):
+        data = np.frombuffer(sound, np.uint8).copy()
+        data[rng.integers(len(data), size=3)] = rng.integers(256, size=3)
+        path.write_bytes(data[: rng.integers(len(data) + 1)].tobytes())
+        try:
+            events = open_five_byte(path, sensor_hw=(256, 256)).events()
+        except DataError:
+            refused += 1
+        else:
+            assert len(events) == path.stat().st_size // 5
+            assert (np.diff(events["t_us"]) >= 0).all()
+    assert 0 < refused < 500
