@@ -20,7 +20,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["easnn", "easnn.*"]),
-    package_data={"easnn": ["py.typed"]},
+    package_data={"easnn": ["py.typed", "data/*.json"]},
     python_requires=">=3.11",
     install_requires=[
         "torch>=2.6",

@@ -18,8 +18,7 @@ from easnn.analysis.observer import Observer
 from easnn.analysis.scene import Scene
 from easnn.analysis.sheet import sample_sheet
 from easnn.analysis.view import SampleView
-from easnn.data import DetectionDataset, Gen1Dataset
-from easnn.events import open_dat, read_boxes
+from easnn.data import DetectionDataset, RecordingDataset
 from easnn.models import EventDetector
 from easnn.ops.resample import Interpolation
 from easnn.representations import Measure
@@ -68,8 +67,8 @@ def write_run_pictures(
 ) -> list[Path]:
     """Write the pictures of a run to ``pictures/`` in its directory.
 
-    These are the curves, sheets of labelled frames spread evenly over the dataset, and, if the dataset
-    is one of raw recordings, a clip around the frame in its middle.
+    These are the curves, sheets of labelled frames spread evenly over the dataset, and, if its frames are
+    windows of recordings, a clip around the frame in its middle.
 
     Args:
         run_dir: directory of the run, with its ``metrics.jsonl``.
@@ -106,7 +105,7 @@ def write_run_pictures(
         counts, boxes, time_us, sequence = dataset.load(index)
         view = observer.observe(counts, sequence, time_us, boxes.numpy())
         files.append(_write_sheet(directory, view, dataset.class_names))
-    if isinstance(dataset, Gen1Dataset):
+    if isinstance(dataset, RecordingDataset) and dataset.frame_spec.window_ms:
         middle = dataset.load(len(dataset) // 2)
         scene = _scene_of(dataset, middle.sequence)
         first_us, last_us = scene.recording.first_us, scene.recording.last_us
@@ -185,11 +184,11 @@ def _view(observer: Observer, scene: Scene, time_us: int, step_us: int) -> Sampl
     return observer.observe(scene.counts(time_us), scene.name, time_us, ground_truth)
 
 
-def _scene_of(dataset: Gen1Dataset, sequence: str) -> Scene:
+def _scene_of(dataset: RecordingDataset, sequence: str) -> Scene:
     """Return one recording of a dataset, as its frames see it."""
     files = next(r for r in dataset.recordings if r.name == sequence)
-    recording = open_dat(files.events_path, sensor_hw=dataset.sensor_hw)
-    return Scene(sequence, recording, dataset.sensor_hw, dataset.frame_spec, read_boxes(files.boxes_path))
+    recording = dataset.open(files.events_path)
+    return Scene(sequence, recording, dataset.sensor_hw, dataset.frame_spec, dataset.boxes_of(files))
 
 
 def _write_sheet(directory: Path, view: SampleView, class_names: Sequence[str]) -> Path:

@@ -21,7 +21,15 @@ from easnn.data import GEN1_CLASSES, FrameSpec
 from easnn.data.info import read_dataset_info
 from easnn.data.layout import BOXES_SUFFIX, EVENTS_SUFFIX
 from easnn.engine import load_weights
-from easnn.events import Recording, event_pieces, open_recording, read_boxes
+from easnn.events import (
+    Recording,
+    downsample_boxes,
+    downsample_recording,
+    downsampled_hw,
+    event_pieces,
+    open_recording,
+    read_boxes,
+)
 from easnn.exp import EventExp
 from easnn.utils.device import training_device
 from easnn.utils.errors import DataError
@@ -119,6 +127,7 @@ def look(options: argparse.Namespace) -> None:
         input_hw=experiment.test_size,
         confidence=options.conf,
         nms_iou=nms_iou,
+        interpolation=experiment.dataset_kind.interpolation,
         aggregation=experiment.aggregation,
         measure=experiment.measure,
     )
@@ -175,8 +184,9 @@ def open_scene(path: Path, sensor_hw: tuple[int, int] | None, experiment: EventE
         recording = open_recording(path, sensor_hw=hw)
     name = path.name.removesuffix(EVENTS_SUFFIX).removesuffix(path.suffix)
     boxes_path = path.with_name(name + BOXES_SUFFIX)
-    labels = read_boxes(boxes_path) if boxes_path.exists() else None
-    return Scene(name, recording, hw, spec, labels)
+    factor = experiment.downsample
+    labels = downsample_boxes(read_boxes(boxes_path), factor) if boxes_path.exists() else None
+    return Scene(name, downsample_recording(recording, factor), downsampled_hw(hw, factor), spec, labels)
 
 
 def summary(scene: Scene, report: RecordingReport, detections: Path) -> str:

@@ -156,6 +156,7 @@ def draw_run(experiment: EventExp, model: EventDetector) -> None:
         nms_iou=experiment.nmsthre,
         aggregation=experiment.aggregation,
         measure=experiment.measure,
+        interpolation=experiment.dataset_kind.interpolation,
     )
     logger.info("Pictures: {}", ", ".join(map(str, files)))
 

@@ -1,10 +1,11 @@
 """Datasets, samples and batches, the placement of frames and boxes, and loaders."""
 
 from easnn.data.augment import LetterboxPolicy, PlacementPolicy, RandomPlacementPolicy, prepare_batch
-from easnn.data.catalog import DATASETS, DatasetOptions, build_dataset
+from easnn.data.catalog import DATASETS, DatasetKind, build_dataset, build_source
 from easnn.data.dataset import DetectionDataset, Frame
 from easnn.data.frame import FrameSpec
 from easnn.data.gen1 import GEN1_CLASSES, GEN1_SENSOR_HW, IGNORED_SEQUENCES, Gen1Dataset
+from easnn.data.gen4 import GEN4_CLASSES, GEN4_SENSOR_HW, Gen4Dataset
 from easnn.data.loader import (
     BatchLoader,
     RequestedSamples,
@@ -12,15 +13,24 @@ from easnn.data.loader import (
     build_train_loader,
     named_worker_failures,
 )
+from easnn.data.n_caltech import N_CALTECH_CLASSES, N_CALTECH_SENSOR_HW, NCaltechDataset
+from easnn.data.options import DatasetOptions
+from easnn.data.recording_dataset import RecordingDataset
 from easnn.data.sample import DetectionBatch, DetectionSample, collate
 from easnn.data.sampler import EpochSampler, EvaluationSampler, SampleRequest
+from easnn.data.source import RecordingSource
 
 __all__ = [
     "DATASETS",
     "GEN1_CLASSES",
     "GEN1_SENSOR_HW",
+    "GEN4_CLASSES",
+    "GEN4_SENSOR_HW",
     "IGNORED_SEQUENCES",
+    "N_CALTECH_CLASSES",
+    "N_CALTECH_SENSOR_HW",
     "BatchLoader",
+    "DatasetKind",
     "DatasetOptions",
     "DetectionBatch",
     "DetectionDataset",
@@ -30,13 +40,18 @@ __all__ = [
     "Frame",
     "FrameSpec",
     "Gen1Dataset",
+    "Gen4Dataset",
     "LetterboxPolicy",
+    "NCaltechDataset",
     "PlacementPolicy",
     "RandomPlacementPolicy",
+    "RecordingDataset",
+    "RecordingSource",
     "RequestedSamples",
     "SampleRequest",
     "build_dataset",
     "build_eval_loader",
+    "build_source",
     "build_train_loader",
     "collate",
     "named_worker_failures",

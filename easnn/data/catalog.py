@@ -3,40 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Protocol, TypedDict, Unpack
+from typing import Protocol, Unpack
 
 from easnn.data.dataset import DetectionDataset
-from easnn.data.gen1 import Gen1Dataset
-from easnn.representations import Measure, Slicing
+from easnn.data.gen1 import GEN1, Gen1Dataset
+from easnn.data.gen4 import GEN4, Gen4Dataset
+from easnn.data.n_caltech import NCaltechDataset, NCaltechSource
+from easnn.data.options import DatasetOptions
+from easnn.data.raw import RawSource
+from easnn.data.source import RecordingSource
+from easnn.ops import Interpolation
 from easnn.utils.errors import ConfigError
-
-
-class DatasetOptions(TypedDict):
-    """What an experiment says about its frames.
-
-    Attributes:
-        window_ms: where the window of events begins, in ms from the label: negative, or 0 for the whole
-            recording.
-        Tl: macro slices of a frame.
-        Tm: micro slices of a window.
-        aggregation: name of the representation.
-        slicing: how the micro slices are cut.
-        measure: what an event adds to its pixel.
-        tau_us: time in which an event fades to 1/e, where the representation has it fade.
-        num_classes: number of classes that the detector is built for.
-    """
-
-    window_ms: int
-    Tl: int
-    Tm: int
-    aggregation: str
-    slicing: Slicing
-    measure: Measure
-    tau_us: int
-    num_classes: int
 
 
 class DatasetBuilder(Protocol):
@@ -49,8 +30,38 @@ class DatasetBuilder(Protocol):
         ...
 
 
-DATASETS: Mapping[str, DatasetBuilder] = MappingProxyType(
-    {"gen1": Gen1Dataset, "synthetic": partial(Gen1Dataset, name="synthetic")}
+class SourceBuilder(Protocol):
+    """Finds the recordings of some splits."""
+
+    def __call__(self, root: Path | str, splits: str | Sequence[str]) -> RecordingSource:
+        """Return the recordings; see :func:`build_source`."""
+        ...
+
+
+@dataclass(frozen=True)
+class DatasetKind:
+    """What a value of the key ``data_name`` stands for.
+
+    Attributes:
+        build: makes the dataset.
+        source: finds its recordings.
+        interpolation: how its frames are resized to the network's input.
+        jitter: how far the aspect ratio of its training samples changes, unless said otherwise.
+    """
+
+    build: DatasetBuilder
+    source: SourceBuilder
+    interpolation: Interpolation = "linear"
+    jitter: float = 0.3
+
+
+DATASETS: Mapping[str, DatasetKind] = MappingProxyType(
+    {
+        "n-caltech": DatasetKind(NCaltechDataset, NCaltechSource, interpolation="cubic", jitter=0.1),
+        "gen1": DatasetKind(Gen1Dataset, partial(RawSource, kind=GEN1)),
+        "gen4": DatasetKind(Gen4Dataset, partial(RawSource, kind=GEN4)),
+        "synthetic": DatasetKind(partial(Gen1Dataset, name="synthetic"), partial(RawSource, kind=GEN1)),
+    }
 )
 """The values of the key ``data_name``."""
 
@@ -64,15 +75,26 @@ def build_dataset(
         data_name: a name from :data:`DATASETS`.
         root: folder of the dataset.
         splits: name of a split, or several that are put together.
-        **options: all of :class:`DatasetOptions`.
+        **options: see :class:`DatasetOptions`.
 
     Raises:
         ConfigError: if there is no such dataset, or it cannot be read this way.
         DataError: if the files of the dataset are wrong.
     """
+    return _kind(data_name).build(root, splits, **options)
+
+
+def build_source(data_name: str, root: Path | str, splits: str | Sequence[str]) -> RecordingSource:
+    """Find the recordings of the dataset called ``data_name``; the arguments are as for a dataset.
+
+    Raises:
+        ConfigError: if there is no such dataset.
+        DataError: if recordings are missing.
+    """
+    return _kind(data_name).source(root, splits)
+
+
+def _kind(data_name: str) -> DatasetKind:
     if data_name not in DATASETS:
-        raise ConfigError(
-            f"`data_name` must be one of {', '.join(DATASETS)}, the datasets that this version reads, but is "
-            f"{data_name}."
-        )
-    return DATASETS[data_name](root, splits, **options)
+        raise ConfigError(f"`data_name` must be one of {', '.join(DATASETS)}, but is {data_name}.")
+    return DATASETS[data_name]

@@ -11,6 +11,8 @@ from easnn.utils.errors import DataError
 
 EVENTS_SUFFIX = "_td.dat"
 BOXES_SUFFIX = "_bbox.npy"
+PREPROCESSED_FOLDER = "event_representations_v2"
+"""What RVT's preprocessing makes in the folder of a recording."""
 
 
 @dataclass(frozen=True)
@@ -36,14 +38,46 @@ def find_recordings(
         DataError: if a folder is missing or empty, a file has no partner, or two splits share a recording.
     """
     recordings = [recording for split in splits for recording in _recordings_of_split(root, split, ignored)]
+    reject_shared(root, splits, recordings)
+    return recordings
+
+
+def reject_shared(root: Path, splits: Sequence[str], recordings: Sequence[LabelledRecording]) -> None:
+    """Check that each recording belongs to one split.
+
+    Args:
+        root: folder of the dataset.
+        splits: names of the splits.
+        recordings: those of all these splits.
+
+    Raises:
+        DataError: naming some recordings that do not.
+    """
     uses = Counter(recording.name for recording in recordings)
-    _reject(
+    reject_recordings(
         root,
         [name for name, count in uses.items() if count > 1],
         f"in more than one of {', '.join(splits)}",
         "Each recording belongs to one split; remove it from the others.",
     )
-    return recordings
+
+
+def reject_recordings(folder: Path, names: Sequence[str], fault: str, advice: str) -> None:
+    """Check that a folder has no recording with some fault.
+
+    Args:
+        folder: the folder, for the message.
+        names: the recordings with the fault.
+        fault: what is wrong with them.
+        advice: what to do, a sentence.
+
+    Raises:
+        DataError: if there are any, naming the first few.
+    """
+    if names:
+        shown = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
+        plural = "s" if len(names) > 1 else ""
+        raise DataError(f"{folder} has {len(names)} recording{plural} {fault}: {shown}. {advice}")
 
 
 def _recordings_of_split(root: Path, split: str, ignored: Collection[str]) -> list[LabelledRecording]:
@@ -57,14 +91,21 @@ def _recordings_of_split(root: Path, split: str, ignored: Collection[str]) -> li
         for suffix in (EVENTS_SUFFIX, BOXES_SUFFIX)
     )
     if not with_events | with_boxes:
+        preprocessed = next(folder.glob(f"*/{PREPROCESSED_FOLDER}"), None)
+        if preprocessed is not None:
+            raise DataError(
+                f"{root} must hold raw recordings, but {preprocessed.parent} was preprocessed for RVT, which "
+                f"this version does not read. Give the folder of the files NAME{EVENTS_SUFFIX} that it was "
+                "made from."
+            )
         raise DataError(f"{folder} holds no recording. {_expected_layout(root)}")
-    _reject(
+    reject_recordings(
         folder,
         sorted(with_events - with_boxes),
         "without boxes",
         f"Put NAME{BOXES_SUFFIX} beside each NAME{EVENTS_SUFFIX} (with no rows if nothing was labelled).",
     )
-    _reject(
+    reject_recordings(
         folder,
         sorted(with_boxes - with_events),
         "with boxes, but no events",
@@ -74,14 +115,6 @@ def _recordings_of_split(root: Path, split: str, ignored: Collection[str]) -> li
         LabelledRecording(name, folder / f"{name}{EVENTS_SUFFIX}", folder / f"{name}{BOXES_SUFFIX}")
         for name in sorted(with_events)
     ]
-
-
-def _reject(folder: Path, names: Sequence[str], fault: str, advice: str) -> None:
-    """Raise if ``folder`` has any recordings with a ``fault``, naming the first few."""
-    if names:
-        shown = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
-        plural = "s" if len(names) > 1 else ""
-        raise DataError(f"{folder} has {len(names)} recording{plural} {fault}: {shown}. {advice}")
 
 
 def _expected_layout(root: Path) -> str:

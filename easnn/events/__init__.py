@@ -2,7 +2,14 @@
 
 from easnn.events.aedat4 import open_aedat4
 from easnn.events.boxes import read_boxes, write_boxes
+from easnn.events.contours import Contours, read_contours, write_contours
 from easnn.events.dat import DatRecording, open_dat, write_dat, write_dat_pieces
+from easnn.events.downsample import (
+    DownsampledRecording,
+    downsample_boxes,
+    downsample_recording,
+    downsampled_hw,
+)
 from easnn.events.five_byte import open_five_byte, write_five_byte
 from easnn.events.hdf5 import Hdf5Recording, open_hdf5, write_hdf5, write_hdf5_pieces
 from easnn.events.loaded import LoadedRecording
@@ -10,18 +17,24 @@ from easnn.events.npz import open_npz, write_npz
 from easnn.events.pieces import event_pieces
 from easnn.events.raw import RawRecording, open_raw
 from easnn.events.recording import open_recording
-from easnn.events.types import BOX_DTYPE, EVENT_DTYPE, Recording, pack_events
+from easnn.events.types import BOX_DTYPE, EVENT_DTYPE, Recording, StoredRecording, pack_events
 from easnn.events.window import EventWindow, label_window, play_at_speed
 
 __all__ = [
     "BOX_DTYPE",
     "EVENT_DTYPE",
+    "Contours",
     "DatRecording",
+    "DownsampledRecording",
     "EventWindow",
     "Hdf5Recording",
     "LoadedRecording",
     "RawRecording",
     "Recording",
+    "StoredRecording",
+    "downsample_boxes",
+    "downsample_recording",
+    "downsampled_hw",
     "event_pieces",
     "label_window",
     "open_aedat4",
@@ -34,7 +47,9 @@ __all__ = [
     "pack_events",
     "play_at_speed",
     "read_boxes",
+    "read_contours",
     "write_boxes",
+    "write_contours",
     "write_dat",
     "write_dat_pieces",
     "write_five_byte",

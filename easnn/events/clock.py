@@ -67,6 +67,16 @@ class RecordClock:
         """
         return np.maximum.accumulate(self._unwrapped(start, stop))
 
+    def late_records(self) -> int:
+        """Return how many records come after one that is later than them; this reads all of them."""
+        late, greatest = 0, self.first_us
+        for start in range(0, len(self._counter), LATE_RECORDS):
+            written = self._unwrapped(start, min(start + LATE_RECORDS, len(self._counter)))
+            times = np.maximum(np.maximum.accumulate(written), greatest)
+            late += int(np.count_nonzero(written < times))
+            greatest = int(times[-1])
+        return late
+
     def _unwrapped_at(self, index: int) -> int:
         return self._counter.item(index) + PERIOD_US * self._wraps[bisect_right(self._turns, index)]
 

@@ -76,6 +76,10 @@ class DatRecording:
         """
         return self._decode(0, len(self))
 
+    def late_events(self) -> int:
+        """Return how many events come after one that is later than them; this reads the whole file."""
+        return self._clock.late_records()
+
     def _decode(self, start: int, stop: int) -> np.ndarray:
         words = self._records["word"][start:stop]
         x_bits, y_bits = self._xy_bits

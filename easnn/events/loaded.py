@@ -26,7 +26,7 @@ class LoadedRecording:
         self._read = read
         self._events, stored_hw = read(path)
         self.sensor_hw = sensor_hw or stored_hw
-        restore_order(self._events, path)
+        self._late_events = restore_order(self._events, path)
 
     def __reduce__(self) -> tuple[type[LoadedRecording], tuple[Path, tuple[int, int] | None, Reader]]:
         return LoadedRecording, (self.path, self._given_hw, self._read)
@@ -60,6 +60,10 @@ class LoadedRecording:
             DataError: if an event lies outside the sensor.
         """
         return self._slice(0, len(self))
+
+    def late_events(self) -> int:
+        """Return how many events come after one that is later than them."""
+        return self._late_events
 
     def _slice(self, begin: int, end: int) -> np.ndarray:
         events = self._events[begin:end].copy()

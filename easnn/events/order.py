@@ -16,8 +16,8 @@ NO_TIME_US = -(2**62)
 """Earlier than every event."""
 
 
-def restore_order(events: np.ndarray, path: Path, *, first: int = 0, latest_us: int = NO_TIME_US) -> None:
-    """Replace each time by the greatest one up to it, in place.
+def restore_order(events: np.ndarray, path: Path, *, first: int = 0, latest_us: int = NO_TIME_US) -> int:
+    """Replace each time by the greatest one up to it, in place, and return how many were late.
 
     Args:
         events: events [N] (EVENT_DTYPE) in the order of the file.
@@ -38,7 +38,9 @@ def restore_order(events: np.ndarray, path: Path, *, first: int = 0, latest_us: 
         path=path,
         first=first,
     )
+    late = int(np.count_nonzero(events["t_us"] < latest))
     events["t_us"] = latest
+    return late
 
 
 def check_inside(

@@ -73,6 +73,14 @@ class Recording(Protocol):
         ...
 
 
+class StoredRecording(Recording, Protocol):
+    """A recording that also tells how its events lie in the file."""
+
+    def late_events(self) -> int:
+        """Return how many events come after one that is later than them; this reads the whole file."""
+        ...
+
+
 def pack_events(t_us: npt.ArrayLike, x: npt.ArrayLike, y: npt.ArrayLike, p: npt.ArrayLike) -> np.ndarray:
     """Return the columns, each of length N, as one array [N] of EVENT_DTYPE."""
     t_us = np.asarray(t_us)

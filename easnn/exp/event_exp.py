@@ -10,7 +10,9 @@ import torch
 from torch import nn
 
 from easnn.data import (
+    DATASETS,
     BatchLoader,
+    DatasetKind,
     DetectionDataset,
     EvaluationSampler,
     LetterboxPolicy,
@@ -138,6 +140,11 @@ class EventExp(ExperimentKeys):
         """Build the network with new weights, drawn from torch's generator."""
         return build_detector(self.detector_config())
 
+    @property
+    def dataset_kind(self) -> DatasetKind:
+        """What is particular about the dataset."""
+        return DATASETS[self.data_name]
+
     def data_root(self) -> Path:
         """Return the folder of the dataset: ``data_dir`` seen from the working directory or the checkout."""
         path = Path(self.data_dir or f"datasets/{self.data_name}")
@@ -174,6 +181,7 @@ class EventExp(ExperimentKeys):
             measure=self.measure,
             tau_us=self.tau_us(),
             num_classes=self.num_classes,
+            downsample=self.downsample,
         )
 
     def get_train_loader(self, *, batch_size: int, device: torch.device) -> TrainLoader:
@@ -183,9 +191,10 @@ class EventExp(ExperimentKeys):
             batch_size: samples per step of all processes together.
             device: where the batches will go.
         """
+        jitter = self.dataset_kind.jitter if self.jitter is None else self.jitter
         loader = build_train_loader(
             self.get_dataset(self.train_splits),
-            RandomPlacementPolicy(self.input_size, self.jitter, self.scale_range, self.flip_prob),
+            RandomPlacementPolicy(self.input_size, jitter, self.scale_range, self.flip_prob),
             batch_size=batch_size,
             seed=torch.initial_seed() if self.seed is None else self.seed,
             num_workers=self.data_num_workers,
@@ -207,7 +216,12 @@ class EventExp(ExperimentKeys):
     def get_prepare(self, *, training: bool) -> Prepare:
         """Return the function that makes the network's input and targets from a batch on the device."""
         size = self.input_size if training else self.test_size
-        return partial(prepare_batch, out_hw=size, max_boxes=self.max_boxes)
+        return partial(
+            prepare_batch,
+            out_hw=size,
+            interpolation=self.dataset_kind.interpolation,
+            max_boxes=self.max_boxes,
+        )
 
     def get_optimizer(self, model: nn.Module, *, batch_size: int) -> torch.optim.Optimizer:
         """Build the optimiser over ``model``, which is on its device."""

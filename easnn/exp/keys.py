@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
+from easnn.data import DATASETS
 from easnn.engine import OPTIMIZERS, SCHEDULES
 from easnn.exp.key import Key
 from easnn.exp.kinds import boolean, choice, integer, member, optional, pair, real, several, words
@@ -88,11 +89,7 @@ class DataKeys(Settings):
 
     KEY_GROUP = "Data"
 
-    data_name = Key(
-        "n-caltech",
-        choice("n-caltech", "gen1", "gen4", "synthetic"),
-        "dataset; this version: `gen1`, `synthetic`",
-    )
+    data_name = Key("n-caltech", choice(*DATASETS), "dataset")
     data_dir = Key(
         None,
         optional(words()),
@@ -127,11 +124,20 @@ class DataKeys(Settings):
         "time in which an event fades to 1/e (`timesurface`); `None`: 10 for `n-caltech`, else 50",
         unit="ms",
     )
+    downsample = Key(
+        1,
+        choice(1, 2),
+        "2 halves the resolution of events and boxes, e.g. `gen4` to 640×360",
+    )
     input_size = Key((640, 640), pair(SIDE), "height,width seen in training", unit="px")
     test_size = Key((640, 640), pair(SIDE), "height,width seen in evaluation", unit="px")
     data_num_workers = Key(4, integer(low=0), "processes that load data; 0: the training process does")
     flip_prob = Key(0.5, real(low=0, high=1), "probability of mirroring a training sample")
-    jitter = Key(0.3, real(low=0, below=1), "how far the aspect ratio of a training sample may change")
+    jitter = Key(
+        None,
+        optional(real(low=0, below=1)),
+        "how far the aspect ratio of a training sample may change; `None`: 0.1 for `n-caltech`, else 0.3",
+    )
     scale_range = Key(
         (0.4, 1.0),
         pair(real(above=0)),

@@ -8,10 +8,10 @@ import pytest
 import torch
 from PIL import Image
 
-from easnn.cli.demo_event import main
+from easnn.cli.demo_event import main, open_scene
 from easnn.engine import save_checkpoint
 from easnn.engine.checkpoint import KEYS
-from easnn.events import BOX_DTYPE, open_dat, pack_events, write_boxes, write_dat
+from easnn.events import BOX_DTYPE, open_dat, pack_events, write_boxes, write_dat, write_five_byte
 from easnn.exp import ExperimentRecord, get_exp
 
 SENSOR_HW = (24, 40)
@@ -122,6 +122,23 @@ def test_every_representation_is_drawn(recording: Path, tmp_path: Path, words: s
         assert len(np.unique(np.asarray(sheet).reshape(-1, 3), axis=0)) > 20
     with Image.open(out / "clip_street.gif") as clip:
         assert clip.n_frames == 8
+
+
+@pytest.mark.parametrize("suffix", ["_td.dat", ".bin"])
+def test_what_the_model_sees_at_half_resolution(
+    recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], suffix: str
+) -> None:
+    path = recording.with_name("street" + suffix)
+    if suffix == ".bin":
+        write_five_byte(path, open_dat(recording).events())
+    experiment = get_exp(exp_name="e-yolox-demo")
+    experiment.merge(["downsample", "2"])
+    scene = open_scene(path, None, experiment)
+    assert (scene.sensor_hw, scene.recording.sensor_hw) == ((12, 20), (12, 20))
+    assert scene.labels[["w", "h"]].tolist() == [(5, 4)]
+    assert scene.recording.events()["x"].tolist() == (open_dat(recording).events()["x"] // 2).tolist()
+    assert run(untrained(tmp_path, "downsample 2"), path, tmp_path / "out", "--sheets", "1") == 0
+    assert "12x20 pixels (height x width)" in capsys.readouterr().out
 
 
 def test_files_go_beside_the_checkpoint(checkpoint: Path, recording: Path) -> None:

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import pytest
+from caltech_layout import line_of, write_image
 from raw_layout import write_recording
 
-from easnn.data import DATASETS, build_dataset
+from easnn.data import DATASETS, build_dataset, build_source
 from easnn.utils.errors import ConfigError
 
 FRAMES = {
@@ -21,16 +22,27 @@ FRAMES = {
 @pytest.mark.parametrize("data_name", DATASETS)
 def test_every_dataset_is_built_from_the_same_arguments(tmp_path, data_name):
     write_recording(tmp_path / "train", "a")
-    dataset = build_dataset(data_name, tmp_path, ["train"], **FRAMES)
+    write_image(tmp_path, "cup", 1)
+    (tmp_path / "train.txt").write_text(line_of("cup", 1))
+    source = build_source(data_name, tmp_path, ["train"])
+    options = FRAMES | {"num_classes": len(source.class_names), "window_ms": 0}
+    dataset = build_dataset(data_name, tmp_path, ["train"], **options)
     assert (dataset.name, dataset.split, len(dataset)) == (data_name, "train", 1)
-    assert dataset.load(0).events.shape == (1, 3, 2, 24, 32)
+    assert dataset.sensor_hw == source.sensor_hw
+    assert dataset.load(0).events.shape == (1, 3, 2, *dataset.sensor_hw)
 
 
-@pytest.mark.parametrize("data_name", ["gen4", "n-caltech"])
-def test_unknown_dataset(tmp_path, data_name):
+@pytest.mark.parametrize("build", [build_dataset, build_source])
+def test_unknown_dataset(tmp_path, build):
     with pytest.raises(ConfigError) as caught:
-        build_dataset(data_name, tmp_path, ["train"], **FRAMES)
-    assert str(caught.value) == (
-        "`data_name` must be one of gen1, synthetic, the datasets that this version reads, but is "
-        f"{data_name}."
-    )
+        build("gen3", tmp_path, ["train"], **(FRAMES if build is build_dataset else {}))
+    assert str(caught.value) == "`data_name` must be one of n-caltech, gen1, gen4, synthetic, but is gen3."
+
+
+def test_published_placement_of_each_dataset():
+    assert {name: (kind.interpolation, kind.jitter) for name, kind in DATASETS.items()} == {
+        "n-caltech": ("cubic", 0.1),
+        "gen1": ("linear", 0.3),
+        "gen4": ("linear", 0.3),
+        "synthetic": ("linear", 0.3),
+    }

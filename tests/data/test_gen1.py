@@ -196,9 +196,10 @@ def test_class_outside_num_classes(tmp_path):
         tmp_path / "train", "a", boxes=[*ONE_BOX, (60_000, 1, 1, 5, 5, 7), (70_000, 1, 1, 5, 5, 4)]
     )
     assert error_of(lambda: open_dataset(tmp_path)) == (
-        f"DataError: The class ids in {tmp_path}/train/a_bbox.npy must be 0 to 1 (`num_classes` is 2), but "
-        "2 of 3 boxes have others, like 7. Set `num_classes` to the number of classes in the dataset, or "
-        "remove these boxes."
+        f"DataError: The class ids in {tmp_path}/train/a_bbox.npy must be 0 to 1 (car, pedestrian), but 2 of "
+        "3 "
+        'boxes have others, like 7. Remove these boxes, or declare all classes as "class_names" in '
+        f"{tmp_path}/dataset.json."
     )
 
 
@@ -213,7 +214,7 @@ def test_num_classes_must_be_that_of_the_dataset(tmp_path):
 def test_nothing_labelled(tmp_path):
     write_recording(tmp_path / "train", "a", boxes=[])
     assert error_of(lambda: open_dataset(tmp_path)) == (
-        f"DataError: {tmp_path} has no label in train: every NAME_bbox.npy is empty."
+        f"DataError: {tmp_path} has no label in train: all its box files are empty."
     )
 
 
@@ -235,6 +236,7 @@ def test_a_recording_without_labels_beside_others_is_normal(tmp_path):
     ],
 )
 def test_impossible_frames(tmp_path, options, message):
+    write_recording(tmp_path / "train", "a")
     assert error_of(lambda: open_dataset(tmp_path, **options)) == f"ConfigError: {message}"
 
 

@@ -114,3 +114,12 @@ def _late_by_less_than(records: int, true: np.ndarray, rng: np.random.Generator)
         if not (arrival[:-records] > earliest[records:]).any():
             return arrival
         delay_us /= 2
+
+
+def test_late_events_are_counted(raw_dat):
+    assert open_dat(raw_dat([1, 2, 2, 9])).late_events() == 0
+    assert open_dat(raw_dat([5, 4, 9, 5, 8, 9])).late_events() == 3
+    assert open_dat(raw_dat([2**32 - 2, 1, 2**32 - 1, 3])).late_events() == 1  # around a wrap
+    long = np.arange(200_000, dtype=np.uint32)
+    long[[70_000, 65_536, 199_999]] = 60_000
+    assert open_dat(raw_dat(long)).late_events() == 3

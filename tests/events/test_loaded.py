@@ -34,6 +34,17 @@ def test_five_bytes_round_trip(tmp_path, real: Path):
     assert path.read_bytes() == sample.read_bytes()
 
 
+def test_late_events_get_the_greatest_time_before_them(tmp_path):
+    path = tmp_path / "a.bin"
+    path.write_bytes(bytes([1, 1, 0, 0, 9, 2, 2, 0, 0, 5, 3, 3, 0, 0, 12]))
+    recording = open_five_byte(path)
+    assert recording.events()["t_us"].tolist() == [9, 9, 12]
+    assert recording.late_events() == 1
+    assert recording.window(9, 10)["x"].tolist() == [1, 2]
+    write_five_byte(path, EVENTS)
+    assert pickle.loads(pickle.dumps(open_five_byte(path))).late_events() == 0
+
+
 @pytest.mark.parametrize("sensor_hw", [None, (256, 300)])
 def test_npz_round_trip(tmp_path, sensor_hw):
     path = tmp_path / "a.npz"
@@ -177,6 +188,14 @@ def test_cut_five_bytes(tmp_path):
         (
             pack_events([5], [256], 0, 0),
             "Event 0 of {path} must lie inside the sensor, 256×256 pixels, but is t_us=5, x=256, y=0, p=0.",
+        ),
+        (
+            pack_events([5, 4], 1, 1, 0),
+            "Event 1 of {path} must not be before the event before it, but is t_us=4, x=1, y=1, p=0.",
+        ),
+        (
+            pack_events([5], 1, 1, [2]),
+            "Event 0 of {path} must have a polarity of 0 or 1, but is t_us=5, x=1, y=1, p=2.",
         ),
     ],
 )

@@ -23,6 +23,14 @@ PUBLISHED_GEN1_PAIRS = [
 ]
 
 
+PUBLISHED_N_CALTECH = (
+    "max_epoch 60 data_num_workers 2 eval_interval 10 embedding arsnn basic_lr_per_img 0.000009375 seed 80 "
+    "data_dir DIR no_aug_epochs 0 Tm 4 T 3 scheduler fixed spike_attach True write_zero True readout sum "
+    "use_spike full_spike_v2 window 0 spike_fn atan alpha 1.5"
+)
+"""Keys of the published training command for N-Caltech101, the default dataset, with e-yolox-m."""
+
+
 def set_keys(experiment: EventExp, words: str) -> None:
     """Set keys from words as on the command line."""
     experiment.merge(words.split())

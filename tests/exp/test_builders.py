@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 from experiments import set_keys
 
-from easnn.exp import EventExp, get_exp
+from easnn.exp import EventExp, event_exp, get_exp
 from easnn.exp.event_exp import CHECKOUT
 
 
@@ -89,3 +90,22 @@ def test_the_default_folder_is_named_after_the_dataset() -> None:
     exp = EventExp()
     exp.data_name = "gen1"
     assert exp.data_root().parts[-2:] == ("datasets", "gen1")
+
+
+def test_jitter_and_interpolation_are_those_of_the_dataset_unless_set(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    policies = []
+    monkeypatch.setattr(
+        event_exp, "build_train_loader", lambda _data, policy, **_options: policies.append(policy)
+    )
+    monkeypatch.setattr(EventExp, "get_dataset", lambda *_: None)
+    seen = []
+    for words in ("data_name gen1", "data_name n-caltech", "data_name n-caltech jitter 0.25"):
+        exp = EventExp()
+        set_keys(exp, words)
+        exp.get_train_loader(batch_size=2, device=torch.device("cpu"))
+        prepare = exp.get_prepare(training=False)
+        assert isinstance(prepare, partial)
+        seen.append((policies[-1].jitter, prepare.keywords["interpolation"]))
+    assert seen == [(0.3, "linear"), (0.1, "cubic"), (0.25, "cubic")]

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from experiments import PUBLISHED_GEN1_PAIRS
+from experiments import PUBLISHED_GEN1_PAIRS, PUBLISHED_N_CALTECH
 
 from easnn.exp import EventExp, get_exp
 from easnn.utils.errors import ConfigError
@@ -19,6 +19,14 @@ def test_published_gen1_commands_are_valid(pairs: list[str]) -> None:
     exp.merge(pairs)
     exp.validate()
     assert exp.notices() == []
+
+
+def test_the_published_n_caltech_command_is_valid() -> None:
+    exp = get_exp(exp_name="e-yolox-m")
+    exp.merge(PUBLISHED_N_CALTECH.split())
+    exp.validate()
+    assert exp.notices() == []
+    assert (exp.data_name, exp.num_classes, exp.window) == ("n-caltech", 100, 0)
 
 
 @pytest.mark.parametrize(
@@ -133,11 +141,6 @@ def test_notices() -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (
-            "data_name n-caltech",
-            "`data_name` must be one of gen1, synthetic, the datasets that this version reads, "
-            "but is n-caltech.",
-        ),
         (
             "data_name gen1 aggregation event_sum",
             "`aggregation` event_sum belongs to RVT-preprocessed data, which this version does not read. It "

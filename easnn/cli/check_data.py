@@ -1,0 +1,200 @@
+"""Walk a dataset without training: ``tools/check_data.py``."""
+
+from __future__ import annotations
+
+import argparse
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+from tabulate import tabulate
+
+from easnn.cli.arguments import parse
+from easnn.cli.console import exit_code_of
+from easnn.data import RecordingSource, build_source
+from easnn.data.survey import Problem, RecordingSurvey, shared_recordings, survey_recording
+from easnn.exp import EventExp, get_exp
+from easnn.exp.keys import SPLITS
+from easnn.utils.errors import DataError, EasnnError
+from easnn.utils.files import write_json
+
+DESCRIPTION = """\
+Reads every recording and label of a dataset, prints what it holds and what is wrong with it, and ends with
+exit code 0 if a training would work with it, else 1. With the options and keys of a training command, it also
+checks that they fit the dataset."""
+
+MOST_FILES = 10  # of each kind of problem that are printed
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    parser = argparse.ArgumentParser(
+        description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument("-n", "--name", help="name of an experiment, e.g. e-yolox-s")
+    parser.add_argument("-f", "--exp_file", metavar="FILE", help="experiment file that defines `class Exp`")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything there, too")
+    parser.add_argument("--strict", action="store_true", help="exit code 1 for any problem")
+    parser.add_argument(
+        "--processes", type=int, default=1, metavar="N", help="processes that read (default: %(default)s)"
+    )
+    parser.add_argument(
+        "words", nargs=argparse.REMAINDER, metavar="key value", help="keys, e.g. data_name gen1 data_dir DIR"
+    )
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Check the dataset, print what was found, and return the exit code."""
+    options = parse(make_parser(), argv)
+    problems: list[Problem] = []
+    code = exit_code_of(lambda: problems.extend(check(options)))
+    return code or int(any(problem.fatal or options.strict for problem in problems))
+
+
+def check(options: argparse.Namespace) -> list[Problem]:
+    """Do what the options say and return what is wrong with the dataset.
+
+    Raises:
+        ConfigError: if a key is wrong.
+        OutputError: if the JSON file cannot be written.
+    """
+    named = options.name is not None or options.exp_file is not None
+    experiment = get_exp(options.exp_file, options.name) if named else EventExp()
+    experiment.merge(options.pairs)
+    problems: list[Problem] = []
+    splits: dict[str, list[RecordingSurvey]] = {}
+    class_names: tuple[str, ...] = ()
+    for split in SPLITS:
+        needed = split in (*experiment.train_splits, experiment.eval_split)
+        try:
+            source = build_source(experiment.data_name, experiment.data_root(), split)
+        except DataError as error:
+            problems.append(Problem("split not readable", split, str(error), fatal=needed))
+            continue
+        class_names = source.class_names
+        splits[split] = survey_source(source, _reach_us(experiment, source), options.processes)
+        problems += [problem for survey in splits[split] for problem in survey.problems]
+        if not any(survey.frames for survey in splits[split]):
+            problems.append(Problem("split without labels", split, "nothing is labelled", fatal=needed))
+    problems += shared_recordings(splits)
+    if named or "num_classes" in options.pairs[::2]:
+        problems += _misfits(experiment)
+    print(report(splits, class_names, problems))
+    if options.json is not None:
+        write_json(
+            options.json,
+            {
+                "data_name": experiment.data_name,
+                "data_dir": str(experiment.data_root()),
+                "class_names": class_names,
+                "splits": {
+                    split: [
+                        {k: v for k, v in asdict(survey).items() if k != "problems"} for survey in surveys
+                    ]
+                    for split, surveys in splits.items()
+                },
+                "problems": [asdict(problem) for problem in problems],
+            },
+        )
+    return problems
+
+
+def survey_source(source: RecordingSource, reach_us: int | None, processes: int) -> list[RecordingSurvey]:
+    """Return the surveys of all recordings, in their order, made by some processes."""
+    count = len(source.recordings)
+    if processes <= 1:
+        return _survey_some(source, reach_us, range(count))
+    parts = [range(first, count, processes) for first in range(processes)]
+    surveys: list[RecordingSurvey | None] = [None] * count
+    with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
+        results = pool.map(_survey_some, [source] * processes, [reach_us] * processes, parts)
+        for part, found in zip(parts, results, strict=True):
+            surveys[part.start :: processes] = found
+    return [survey for survey in surveys if survey is not None]
+
+
+def report(
+    splits: Mapping[str, Sequence[RecordingSurvey]], class_names: Sequence[str], problems: Sequence[Problem]
+) -> str:
+    """Return what the splits hold and what is wrong, for a terminal."""
+    parts = []
+    if splits:
+        parts.append(tabulate([_split_row(*item) for item in splits.items()], headers="keys", **_PLAIN))
+        counts = {split: np.sum([s.boxes for s in surveys], axis=0) for split, surveys in splits.items()}
+        rows = [
+            {"class": name, **{f"{split} boxes": f"{counts[split][n]:,}" for split in splits}}
+            for n, name in enumerate(class_names)
+        ]
+        parts.append(tabulate(rows, headers="keys", **_PLAIN))
+    parts += _problem_lists(problems)
+    fatal = sum(problem.fatal for problem in problems)
+    parts.append(
+        f"A training would not work: {fatal} of {len(problems)} problems would stop it."
+        if fatal
+        else f"A training would work. Problems that would not stop it: {len(problems)}."
+    )
+    return "\n\n".join(parts)
+
+
+_PLAIN = {"disable_numparse": True, "stralign": "right"}
+
+
+def _survey_some(source: RecordingSource, reach_us: int | None, numbers: range) -> list[RecordingSurvey]:
+    return [survey_recording(source, source.recordings[number], reach_us) for number in numbers]
+
+
+def _reach_us(experiment: EventExp, source: RecordingSource) -> int | None:
+    """Return how far before a label its events are looked for."""
+    if source.timeless or experiment.window == 0:
+        return None
+    return -1000 * experiment.window * (experiment.Tl + 2)
+
+
+def _misfits(experiment: EventExp) -> list[Problem]:
+    """Return what a training of this experiment would say about its keys and datasets."""
+    problems = []
+    for splits in (experiment.train_splits, (experiment.eval_split,)):
+        try:
+            experiment.validate()
+            experiment.get_dataset(splits)
+        except EasnnError as error:
+            problems.append(Problem("experiment does not fit", "+".join(splits), str(error), fatal=True))
+    return problems
+
+
+def _split_row(split: str, surveys: Sequence[RecordingSurvey]) -> dict[str, str]:
+    seconds = np.array([survey.duration_us for survey in surveys]) / 1e6
+    rates = np.array([survey.events for survey in surveys]) / 1e6 / np.maximum(seconds, 1e-6)
+    return {
+        "split": split,
+        "recordings": f"{len(surveys):,}",
+        "events": f"{sum(survey.events for survey in surveys):,}",
+        "labelled frames": f"{sum(survey.frames for survey in surveys):,}",
+        "boxes": f"{sum(sum(survey.boxes) for survey in surveys):,}",
+        "hours": f"{seconds.sum() / 3600:.3f}",
+        "seconds: median (range)": _spread(seconds),
+        "Mev/s: median (range)": _spread(rates),
+    }
+
+
+def _spread(values: np.ndarray) -> str:
+    return f"{np.median(values):.3f} ({values.min():.3f} to {values.max():.3f})"
+
+
+def _problem_lists(problems: Sequence[Problem]) -> list[str]:
+    by_kind: dict[tuple[bool, str], list[Problem]] = defaultdict(list)
+    for problem in problems:
+        by_kind[not problem.fatal, problem.kind].append(problem)
+    texts = []
+    for (harmless, kind), found in sorted(by_kind.items()):
+        lines = [f"{'note' if harmless else 'ERROR'}: {kind}: {len(found)}"]
+        lines += [f"  {problem.where}: {problem.detail}" for problem in found[:MOST_FILES]]
+        if len(found) > MOST_FILES:
+            lines.append(f"  … and {len(found) - MOST_FILES} more (--json FILE lists all)")
+        texts.append("\n".join(lines))
+    return texts

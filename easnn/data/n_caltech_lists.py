@@ -1,0 +1,140 @@
+"""Which recordings of N-Caltech101 belong to which split: lists on the disk, or made from what is there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from loguru import logger
+
+from easnn.data.layout import LabelledRecording, reject_recordings
+from easnn.utils.distributed import is_main
+from easnn.utils.errors import DataError
+from easnn.utils.seeding import generator
+
+EVENTS_FOLDER = "Caltech101"
+BOXES_FOLDER = "Caltech101_annotations"
+SPLITS = ("train", "val", "test")
+IGNORED_CLASSES = frozenset({"BACKGROUND_Google"})
+"""Pictures of nothing in particular."""
+
+VAL_PART = 5
+"""Of a class with n recordings, n // VAL_PART are for validation if there are no lists."""
+LIST_SEED = 0
+
+_LINE = re.compile(
+    rf"(?:.*[/\\])?{EVENTS_FOLDER}[/\\](?P<class_name>[^/\\]+)[/\\](?P<events>[^/\\]+\.bin)\s+"
+    rf"(?:.*[/\\])?{BOXES_FOLDER}[/\\](?P=class_name)[/\\](?P<boxes>[^/\\]+\.bin)\s*"
+)
+
+
+def find_listed(root: Path, split: str) -> list[LabelledRecording]:
+    """Return the recordings of a split, named ``CLASS/image_XXXX``, in the order of the list.
+
+    ``<root>/SPLIT.txt`` has a line ``EVENTS ANNOTATION`` for each. Their paths count from ``Caltech101`` and
+    ``Caltech101_annotations`` on, so a list made on another machine serves.
+
+    Without any list, the recordings of each class, sorted by name, are shuffled by a fixed seed; a fifth of
+    them is ``val``, the rest ``train``, each in the order of the names. So everybody who has the whole
+    dataset has the same splits.
+
+    Raises:
+        DataError: if the folders are not there, only this list is missing, or it names what is not there.
+    """
+    for folder in (root, root / EVENTS_FOLDER, root / BOXES_FOLDER):
+        if not folder.is_dir():
+            raise DataError(f"{folder} is not a folder. {_expected_layout(root)}")
+    path = root / f"{split}.txt"
+    if path.exists():
+        return _read_list(root, path)
+    others = [f"{name}.txt" for name in SPLITS if (root / f"{name}.txt").exists()]
+    if others or split not in ("train", "val"):
+        there = f"there are only {', '.join(others)}" if others else "those made without lists are train, val"
+        raise DataError(f"{path} is missing: {there}. Add it, or choose another split.")
+    recordings = _make_list(root, split)
+    if is_main():
+        logger.warning(
+            "{} has no train.txt, val.txt and test.txt, so `{}` is {} of each class, chosen by a fixed seed: "
+            "{} recordings.",
+            root,
+            split,
+            "a fifth" if split == "val" else "four fifths",
+            len(recordings),
+        )
+    return recordings
+
+
+def _read_list(root: Path, path: Path) -> list[LabelledRecording]:
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError as error:
+        raise DataError(f"Cannot read {path}: {error.strerror}.") from error
+    recordings: dict[str, LabelledRecording] = {}
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        match = _LINE.fullmatch(line)
+        if match is None:
+            raise DataError(
+                f"Line {number} of {path} must be {EVENTS_FOLDER}/CLASS/image_XXXX.bin "
+                f"{BOXES_FOLDER}/CLASS/annotation_XXXX.bin, but is {line[:200]!r}."
+            )
+        if match["class_name"] in IGNORED_CLASSES:
+            continue
+        files = _recording(root, match["class_name"], match["events"], match["boxes"])
+        missing = next((file for file in (files.events_path, files.boxes_path) if not file.is_file()), None)
+        if missing is not None:
+            raise DataError(
+                f"Line {number} of {path} names {missing}, which is not there. Copy it again, or remove the "
+                "line."
+            )
+        if files.name in recordings:
+            raise DataError(f"Line {number} of {path} names {files.name} again. Remove the line.")
+        recordings[files.name] = files
+    if not recordings:
+        raise DataError(f"{path} names no recording. Remove all lists to have them made, or copy it again.")
+    return list(recordings.values())
+
+
+def _make_list(root: Path, split: str) -> list[LabelledRecording]:
+    recordings: list[LabelledRecording] = []
+    for folder in sorted((root / EVENTS_FOLDER).iterdir()):
+        if not folder.is_dir() or folder.name in IGNORED_CLASSES:
+            continue
+        names = sorted(path.name for path in folder.glob("*.bin"))
+        order = generator(LIST_SEED, "n-caltech lists", folder.name).permutation(len(names))
+        validation = {names[position] for position in order[: len(names) // VAL_PART]}
+        chosen = [name for name in names if (name in validation) == (split == "val")]
+        recordings += [
+            _recording(root, folder.name, name, name.replace("image", "annotation")) for name in chosen
+        ]
+    reject_recordings(
+        root,
+        [files.name for files in recordings if not files.boxes_path.is_file()],
+        "without boxes",
+        f"Put {BOXES_FOLDER}/CLASS/annotation_XXXX.bin beside each {EVENTS_FOLDER}/CLASS/image_XXXX.bin.",
+    )
+    if not recordings:
+        raise DataError(f"{root} has no recording for {split}. {_expected_layout(root)}")
+    return recordings
+
+
+def _recording(root: Path, class_name: str, events: str, boxes: str) -> LabelledRecording:
+    return LabelledRecording(
+        f"{class_name}/{events.removesuffix('.bin')}",
+        root / EVENTS_FOLDER / class_name / events,
+        root / BOXES_FOLDER / class_name / boxes,
+    )
+
+
+def class_of(recording: LabelledRecording) -> str:
+    """Return the name of the class that a recording shows."""
+    return recording.name.split("/")[0]
+
+
+def _expected_layout(root: Path) -> str:
+    return (
+        f"Expected are {root}/{EVENTS_FOLDER}/CLASS/image_XXXX.bin and "
+        f"{root}/{BOXES_FOLDER}/CLASS/annotation_XXXX.bin, and optionally the lists train.txt, val.txt and "
+        "test.txt beside the two folders."
+    )
