@@ -17,7 +17,7 @@ from easnn.analysis.curves import PICTURES
 from easnn.cli.arguments import sensor_size
 from easnn.cli.console import exit_code_of
 from easnn.cli.experiment import Checkpoint
-from easnn.data import GEN1_CLASSES, FrameSpec
+from easnn.data import FrameSpec
 from easnn.data.info import read_dataset_info
 from easnn.data.layout import BOXES_SUFFIX, EVENTS_SUFFIX
 from easnn.engine import load_weights
@@ -247,7 +247,7 @@ def _time_range(recording: Recording, options: argparse.Namespace) -> tuple[int,
 
 def _class_names(experiment: EventExp) -> tuple[str, ...]:
     """Return the class names of the training data; none if it is not here and has not the usual classes."""
-    names = read_dataset_info(experiment.data_root()).class_names or GEN1_CLASSES
+    names = read_dataset_info(experiment.data_root()).class_names or experiment.dataset_kind.class_names
     return names if len(names) == experiment.num_classes else ()
 
 

@@ -12,7 +12,7 @@ from typing import Protocol, Unpack
 from easnn.data.dataset import DetectionDataset
 from easnn.data.gen1 import GEN1, Gen1Dataset
 from easnn.data.gen4 import GEN4, Gen4Dataset
-from easnn.data.n_caltech import NCaltechDataset, NCaltechSource
+from easnn.data.n_caltech import N_CALTECH_CLASSES, NCaltechDataset, NCaltechSource
 from easnn.data.options import DatasetOptions
 from easnn.data.raw import RawSource
 from easnn.data.source import RecordingSource
@@ -45,22 +45,28 @@ class DatasetKind:
     Attributes:
         build: makes the dataset.
         source: finds its recordings.
+        class_names: name of each class id, in order, unless the folder's ``dataset.json`` has others.
         interpolation: how its frames are resized to the network's input.
         jitter: how far the aspect ratio of its training samples changes, unless said otherwise.
     """
 
     build: DatasetBuilder
     source: SourceBuilder
+    class_names: tuple[str, ...]
     interpolation: Interpolation = "linear"
     jitter: float = 0.3
 
 
 DATASETS: Mapping[str, DatasetKind] = MappingProxyType(
     {
-        "n-caltech": DatasetKind(NCaltechDataset, NCaltechSource, interpolation="cubic", jitter=0.1),
-        "gen1": DatasetKind(Gen1Dataset, partial(RawSource, kind=GEN1)),
-        "gen4": DatasetKind(Gen4Dataset, partial(RawSource, kind=GEN4)),
-        "synthetic": DatasetKind(partial(Gen1Dataset, name="synthetic"), partial(RawSource, kind=GEN1)),
+        "n-caltech": DatasetKind(
+            NCaltechDataset, NCaltechSource, N_CALTECH_CLASSES, interpolation="cubic", jitter=0.1
+        ),
+        "gen1": DatasetKind(Gen1Dataset, partial(RawSource, kind=GEN1), GEN1.class_names),
+        "gen4": DatasetKind(Gen4Dataset, partial(RawSource, kind=GEN4), GEN4.class_names),
+        "synthetic": DatasetKind(
+            partial(Gen1Dataset, name="synthetic"), partial(RawSource, kind=GEN1), GEN1.class_names
+        ),
     }
 )
 """The values of the key ``data_name``."""
