@@ -10,21 +10,30 @@ from typing import Any
 
 DEFAULT_BATCH_SIZE = 64
 
+PUBLISHED_PROTOCOL = ("train_splits", "train,val", "eval_split", "test")
+"""Train on train and val, choose the checkpoint on test and report it there."""
+
 
 class SetKey(argparse.Action):
     """An option that is another way to write ``key value``.
 
     Args:
-        key: the key that it sets.
-        value: text of its value, for an option without an argument.
+        key: the key that it sets to its argument; none for an option without an argument.
+        pairs: keys and values that such an option stands for.
     """
 
     def __init__(
-        self, option_strings: Sequence[str], dest: str, *, key: str, value: str | None = None, **kwargs: Any
+        self,
+        option_strings: Sequence[str],
+        dest: str,
+        *,
+        key: str | None = None,
+        pairs: Sequence[str] = (),
+        **kwargs: Any,
     ) -> None:
-        super().__init__(option_strings, argparse.SUPPRESS, nargs=0 if value else None, **kwargs)
+        super().__init__(option_strings, argparse.SUPPRESS, nargs=None if key else 0, **kwargs)
         self.key = key
-        self.value = value
+        self.pairs = pairs
 
     def __call__(
         self,
@@ -33,8 +42,8 @@ class SetKey(argparse.Action):
         values: str | Sequence[Any] | None,
         option_string: str | None = None,
     ) -> None:
-        """Add the pair to those given so far."""
-        namespace.pairs += [self.key, self.value or values]
+        """Add the pairs to those given so far."""
+        namespace.pairs += [self.key, values] if self.key else self.pairs
 
 
 def sensor_size(text: str) -> tuple[int, int]:
@@ -69,6 +78,12 @@ def build_parser(description: str, *, checkpoint_help: str) -> argparse.Argument
         key="exp_name",
         metavar="NAME",
         help="name of the run, and of its directory in `output_dir`",
+    )
+    experiment.add_argument(
+        "--published_protocol",
+        action=SetKey,
+        pairs=PUBLISHED_PROTOCOL,
+        help=f"the splits of the published results: {' '.join(PUBLISHED_PROTOCOL)}",
     )
     experiment.add_argument("--help-keys", action="store_true", help="print every key and exit")
     run = parser.add_argument_group("run")

@@ -50,14 +50,16 @@ def make_parser() -> argparse.ArgumentParser:
     )
     group.add_argument("--seed", action=SetKey, key="seed", metavar="N", help="seed of all randomness")
     group.add_argument(
-        "--test", action=SetKey, key="eval_split", value="test", help="evaluate on the test split"
+        "--test", action=SetKey, pairs=("eval_split", "test"), help="evaluate on the test split"
     )
     group.add_argument(
         "--eval_proh",
         action=SetKey,
-        key="eval_proph",
-        value="True",
+        pairs=("eval_proph", "True"),
         help="Prophesee protocol, not COCO",
+    )
+    group.add_argument(
+        "--both", action=SetKey, pairs=("eval_both", "True"), help="both protocols, side by side"
     )
     group.add_argument(
         "--speed",
@@ -90,7 +92,8 @@ def evaluate(options: argparse.Namespace) -> None:
     folder = make_directory(_run_directory(options, checkpoint, experiment).results)
     result = run_evaluation(model)
     if is_main():
-        path = folder / f"{checkpoint.path.stem}_{result.split}_{result.protocol}.json"
+        protocols = "_".join(one.protocol for one in (result, *result.beside))
+        path = folder / f"{checkpoint.path.stem}_{result.split}_{protocols}.json"
         about = {"checkpoint": str(checkpoint.path), "keys": experiment.plain()}
         write_json(path, {**result.to_dict(), **about})
         print(result.table())

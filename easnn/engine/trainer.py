@@ -222,4 +222,7 @@ class Trainer:
 
 def _numbers(result: Mapping[str, Any]) -> dict[str, float]:
     """Return the entries of a result that make a curve."""
-    return {name: value for name, value in result.items() if isinstance(value, float)}
+    numbers = {name: value for name, value in result.items() if isinstance(value, float)}
+    for other in result["beside"]:
+        numbers |= {f"{other['protocol']}_{name}": value for name, value in _numbers(other).items()}
+    return numbers

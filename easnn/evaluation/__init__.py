@@ -5,6 +5,7 @@ from easnn.evaluation.coco import CocoEvaluator
 from easnn.evaluation.frame import Evaluator, FrameResult
 from easnn.evaluation.prophesee import PropheseeEvaluator
 from easnn.evaluation.result import ClassResult, Counts, EvaluationResult
+from easnn.evaluation.side_by_side import SideBySide
 
 __all__ = [
     "PROTOCOLS",
@@ -15,5 +16,6 @@ __all__ = [
     "Evaluator",
     "FrameResult",
     "PropheseeEvaluator",
+    "SideBySide",
     "build_evaluator",
 ]

@@ -4,11 +4,28 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from tabulate import tabulate
+
+PRECISION = {
+    "AP": "ap",
+    "AP50": "ap50",
+    "AP75": "ap75",
+    "AP small": "ap_small",
+    "AP medium": "ap_medium",
+    "AP large": "ap_large",
+}
+RECALL = {
+    "AR1": "ar1",
+    "AR10": "ar10",
+    "AR100": "ar100",
+    "AR small": "ar_small",
+    "AR medium": "ar_medium",
+    "AR large": "ar_large",
+}
 
 
 @dataclass(frozen=True)
@@ -68,6 +85,7 @@ class EvaluationResult:
         ar_large: ``ar100`` of boxes from 96² px.
         per_class: one result per class, in the order of the dataset's classes.
         timing: milliseconds per frame of each named part of the evaluation, if they were measured.
+        beside: the results of other protocols on the same detections.
     """
 
     protocol: str
@@ -89,60 +107,58 @@ class EvaluationResult:
     ar_large: float
     per_class: tuple[ClassResult, ...]
     timing: Mapping[str, float] | None = None
+    beside: tuple[EvaluationResult, ...] = ()
 
     def table(self) -> str:
-        """Return the result for people: what was evaluated, then the measures, then the classes."""
+        """Return the result for people: what was evaluated, then the measures, then the classes.
+
+        What stands beside it follows in further columns.
+        """
+        results = (self, *self.beside)
         about = [
-            ("protocol", self.protocol),
-            ("split", self.split),
-            ("frames", _of(self.counts.frames, self.given.frames)),
-            ("boxes", _of(self.counts.boxes, self.given.boxes)),
-            ("detections", _of(self.counts.detections, self.given.detections)),
-            ("left out", "\n".join(self.filters) or "nothing"),
+            ("protocol", *(r.protocol for r in results)),
+            ("split", *(r.split for r in results)),
+            ("frames", *(_of(r.counts.frames, r.given.frames) for r in results)),
+            ("boxes", *(_of(r.counts.boxes, r.given.boxes) for r in results)),
+            ("detections", *(_of(r.counts.detections, r.given.detections) for r in results)),
+            ("left out", *("\n".join(r.filters) or "nothing" for r in results)),
         ]
         if self.timing:
             parts = (f"{name} {milliseconds:.2f}" for name, milliseconds in self.timing.items())
             about.append(("ms per frame", ", ".join(parts)))
-        precision = {
-            "AP": self.ap,
-            "AP50": self.ap50,
-            "AP75": self.ap75,
-            "AP small": self.ap_small,
-            "AP medium": self.ap_medium,
-            "AP large": self.ap_large,
-        }
-        recall = {
-            "AR1": self.ar1,
-            "AR10": self.ar10,
-            "AR100": self.ar100,
-            "AR small": self.ar_small,
-            "AR medium": self.ar_medium,
-            "AR large": self.ar_large,
-        }
-        measures = [
-            (name, _shown(value), other_name, _shown(other))
-            for (name, value), (other_name, other) in zip(precision.items(), recall.items(), strict=True)
-        ]
-        classes = [
-            (c.name, _shown(c.ap), _shown(c.ap50), _shown(c.ar), c.boxes, c.detections)
-            for c in self.per_class
-        ]
         return "\n\n".join(
             (
                 tabulate(about, tablefmt="plain"),
-                tabulate(measures, tablefmt="plain", disable_numparse=True),
-                tabulate(
-                    classes,
-                    headers=("class", "AP", "AP50", "AR100", "boxes", "detections"),
-                    disable_numparse=True,
-                ),
+                tabulate(_measure_rows(results), tablefmt="plain", disable_numparse=True),
+                *(r.class_table(f"{r.protocol}: class" if self.beside else "class") for r in results),
             )
         )
+
+    def class_table(self, title: str) -> str:
+        """Return the classes for people, under ``title``."""
+        rows = [
+            (c.name, _shown(c.ap), _shown(c.ap50), _shown(c.ar), c.boxes, c.detections)
+            for c in self.per_class
+        ]
+        headers = (title, "AP", "AP50", "AR100", "boxes", "detections")
+        table: str = tabulate(rows, headers=headers, disable_numparse=True)
+        return table
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON: numbers, texts, lists and dictionaries; None in place of NaN."""
         plain: dict[str, Any] = _plain(dataclasses.asdict(self))
         return plain
+
+
+def _measure_rows(results: Sequence[EvaluationResult]) -> list[tuple[str, ...]]:
+    """Return precision and recall beside each other, or with several results one below the other."""
+    precision, recall = (
+        [(name, *(_shown(getattr(r, field)) for r in results)) for name, field in measures.items()]
+        for measures in (PRECISION, RECALL)
+    )
+    if len(results) > 1:
+        return [("", *(r.protocol for r in results)), *precision, *recall]
+    return [left + right for left, right in zip(precision, recall, strict=True)]
 
 
 def _of(counted: int, given: int) -> str:

@@ -32,7 +32,7 @@ from easnn.engine import (
     build_schedule,
     evaluate_detector,
 )
-from easnn.evaluation import EvaluationResult, Evaluator, build_evaluator
+from easnn.evaluation import PROTOCOLS, EvaluationResult, Evaluator, SideBySide, build_evaluator
 from easnn.exp.keys import ExperimentKeys
 from easnn.models import DetectorConfig, EmbeddingConfig, EventDetector, build_detector
 from easnn.representations import CHANNELS, REPRESENTATIONS, TAU_US, check_measure
@@ -254,10 +254,14 @@ class EventExp(ExperimentKeys):
 
     def get_evaluator(self, dataset: DetectionDataset) -> Evaluator:
         """Build the evaluator for detections on ``dataset``."""
-        protocol = "prophesee" if self.eval_proph else "coco"
-        return build_evaluator(
-            protocol, dataset.class_names, split=dataset.split, sensor_hw=dataset.sensor_hw
-        )
+        protocols = sorted(
+            PROTOCOLS, reverse=self.eval_proph
+        )  # the one that chooses the best weights is first
+        evaluators = [
+            build_evaluator(protocol, dataset.class_names, split=dataset.split, sensor_hw=dataset.sensor_hw)
+            for protocol in protocols
+        ]
+        return SideBySide(evaluators) if self.eval_both else evaluators[0]
 
     def get_evaluation(
         self, *, batch_size: int, device: torch.device, fp16: bool = False, timed: bool = False

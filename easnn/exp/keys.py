@@ -198,6 +198,11 @@ class EvaluationKeys(Settings):
         False, boolean(), "evaluate the untrained network, too, and keep it as `initial_ckpt.pth`"
     )
     eval_proph = Key(False, boolean(), "Prophesee protocol instead of COCO, same as `--eval_proh`")
+    eval_both = Key(
+        False,
+        boolean(),
+        "score by both protocols, same as `--both`; `eval_proph` says which one chooses the best weights",
+    )
     test_conf = Key(0.01, real(low=0, high=1), "lowest score of a detection, same as `--conf`")
     nmsthre = Key(0.65, real(low=0, high=1), "highest IoU of two detections of a class, same as `--nms`")
 

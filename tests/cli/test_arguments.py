@@ -85,6 +85,12 @@ def test_options_of_evaluation_are_keys() -> None:
     assert (experiment.seed, experiment.eval_split, experiment.eval_proph) == (3, "test", True)
 
 
+def test_the_published_protocol_is_a_preset() -> None:
+    for parse_line in (parse_train, parse_eval):
+        experiment = named_experiment(parse_line("-n e-yolox-s --published_protocol T 3"))
+        assert (experiment.train_splits, experiment.eval_split, experiment.T) == (("train", "val"), "test", 3)
+
+
 def test_tsize_may_be_a_pair() -> None:
     assert named_experiment(parse_eval("-n e-yolox-s --tsize 256,320")).test_size == (256, 320)
 

@@ -101,6 +101,14 @@ def test_keys_on_the_command_line_win_and_are_shown(run: Run, capsys: pytest.Cap
     assert (run.path.parent / "other" / "results" / "best_ckpt_val_prophesee.json").is_file()
 
 
+def test_both_protocols_in_one_evaluation(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert evaluation.main(["-c", str(run.best), "-expn", "other", "--both"]) == 0
+    assert ["protocol", "coco", "prophesee"] in [row.split() for row in capsys.readouterr().out.splitlines()]
+    results = run.path.parent / "other" / "results"
+    result = json.loads((results / "best_ckpt_val_coco_prophesee.json").read_text())
+    assert [result["protocol"], result["beside"][0]["protocol"]] == ["coco", "prophesee"]
+
+
 def test_the_network_comes_from_the_checkpoint(
     run: Run, raw_dataset: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

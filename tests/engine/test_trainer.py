@@ -87,6 +87,17 @@ def test_metrics_are_written_at_the_interval_and_at_the_end_of_each_epoch(whole_
     assert {"ap", "ap50", "ar100"} <= lines[6].keys()
 
 
+def test_other_protocols_have_curves_of_their_own(tmp_path):
+    def evaluate_twice(model):
+        result = evaluate(model)
+        return dataclasses.replace(result, beside=(result,))
+
+    build_trainer(tmp_path, PLAN, evaluate=evaluate_twice).train()
+    *_, line = train_lines(RunDirectory(tmp_path))
+    assert line["kind"] == "eval"
+    assert line["coco_ap50"] == line["ap50"]
+
+
 @pytest.mark.parametrize("iteration", [1, STEPS - 1, STEPS, 2 * STEPS - 1, 3 * STEPS - 1])
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_run_that_was_stopped_and_resumed_is_the_same_to_the_last_digit(

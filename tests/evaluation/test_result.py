@@ -4,20 +4,38 @@ import dataclasses
 
 import numpy as np
 
-from easnn.evaluation import FrameResult, build_evaluator
+from easnn.evaluation import FrameResult, SideBySide, build_evaluator
+
+
+BOXES = np.array([[0, 0, 0, 50, 50], [1, 100, 0, 50, 50], [0, 9, 9, 9, 9]], dtype=np.float32)
+FOUND = np.array([[0, 0.9, 0, 0, 50, 50]], dtype=np.float32)
+FRAMES = (FrameResult(0, 1_000_000, "a", BOXES, FOUND), FrameResult(1, 0, "a", BOXES, FOUND))
+
+
+def evaluator_of(protocol):
+    return build_evaluator(protocol, ("car", "pedestrian"), split="test", sensor_hw=(240, 304))
 
 
 def result_of(protocol):
-    boxes = np.array([[0, 0, 0, 50, 50], [1, 100, 0, 50, 50], [0, 9, 9, 9, 9]], dtype=np.float32)
-    found = np.array([[0, 0.9, 0, 0, 50, 50]], dtype=np.float32)
-    evaluator = build_evaluator(protocol, ("car", "pedestrian"), split="test", sensor_hw=(240, 304))
-    evaluator.process([FrameResult(0, 1_000_000, "a", boxes, found), FrameResult(1, 0, "a", boxes, found)])
+    evaluator = evaluator_of(protocol)
+    evaluator.process(FRAMES)
     return evaluator.evaluate()
 
 
 def test_table_says_what_was_evaluated_and_filtered():
     result = dataclasses.replace(result_of("prophesee"), timing={"forward": 12.3456, "nms": 0.5})
     assert result.table() == EXPECTED
+
+
+def test_two_protocols_stand_side_by_side():
+    both = SideBySide([evaluator_of("prophesee"), evaluator_of("coco")])
+    both.process([FrameResult(5, 0, "a", BOXES, FOUND)])
+    both.reset()
+    both.process(iter(FRAMES))
+    result = both.evaluate()
+    assert result.table() == EXPECTED_BOTH
+    coco = result_of("coco").to_dict()
+    assert result.to_dict() == {**result_of("prophesee").to_dict(), "beside": [coco]}
 
 
 def test_table_of_the_coco_protocol_filters_nothing():
@@ -54,3 +72,37 @@ class       AP      AP50    AR100    boxes    detections
 ----------  ------  ------  -------  -------  ------------
 car         1.0000  1.0000  1.0000   1        1
 pedestrian  0.0000  0.0000  0.0000   1        0"""
+
+EXPECTED_BOTH = """\
+protocol    prophesee                                                       coco
+split       test                                                            test
+frames      1 of 2                                                          2
+boxes       2 of 6                                                          6
+detections  1 of 2                                                          2
+left out    frames of the first 0.5 s of a recording                        nothing
+            boxes and detections with a diagonal < 30 px or a side < 10 px
+            frames without a box left, and their detections
+
+           prophesee  coco
+AP         0.5000     0.2525
+AP50       0.5000     0.2525
+AP75       0.5000     0.2525
+AP small   –          0.0000
+AP medium  0.5000     0.5000
+AP large   –          –
+AR1        0.5000     0.2500
+AR10       0.5000     0.2500
+AR100      0.5000     0.2500
+AR small   –          0.0000
+AR medium  0.5000     0.5000
+AR large   –          –
+
+prophesee: class    AP      AP50    AR100    boxes    detections
+------------------  ------  ------  -------  -------  ------------
+car                 1.0000  1.0000  1.0000   1        1
+pedestrian          0.0000  0.0000  0.0000   1        0
+
+coco: class    AP      AP50    AR100    boxes    detections
+-------------  ------  ------  -------  -------  ------------
+car            0.5050  0.5050  0.5000   4        2
+pedestrian     0.0000  0.0000  0.0000   2        0"""

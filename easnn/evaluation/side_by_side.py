@@ -1,0 +1,40 @@
+"""Several protocols on the same detections."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from easnn.evaluation.frame import Evaluator, FrameResult
+from easnn.evaluation.result import EvaluationResult
+
+
+class SideBySide:
+    """Scores the same frames by several protocols.
+
+    Args:
+        evaluators: the protocols; the first one gives the result, the others stand beside it.
+    """
+
+    def __init__(self, evaluators: Sequence[Evaluator]) -> None:
+        self.evaluators = tuple(evaluators)
+
+    def reset(self) -> None:
+        """Forget all frames."""
+        for evaluator in self.evaluators:
+            evaluator.reset()
+
+    def process(self, frames: Iterable[FrameResult]) -> None:
+        """Add frames."""
+        portion = list(frames)
+        for evaluator in self.evaluators:
+            evaluator.process(portion)
+
+    def evaluate(self) -> EvaluationResult:
+        """Score all frames added since the last reset.
+
+        Raises:
+            DataError: as the protocols do.
+        """
+        first, *others = (evaluator.evaluate() for evaluator in self.evaluators)
+        return replace(first, beside=tuple(others))
