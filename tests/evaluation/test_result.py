@@ -6,7 +6,6 @@ import numpy as np
 
 from easnn.evaluation import FrameResult, SideBySide, build_evaluator
 
-
 BOXES = np.array([[0, 0, 0, 50, 50], [1, 100, 0, 50, 50], [0, 9, 9, 9, 9]], dtype=np.float32)
 FOUND = np.array([[0, 0.9, 0, 0, 50, 50]], dtype=np.float32)
 FRAMES = (FrameResult(0, 1_000_000, "a", BOXES, FOUND), FrameResult(1, 0, "a", BOXES, FOUND))
