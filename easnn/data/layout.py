@@ -11,8 +11,6 @@ from easnn.utils.errors import DataError
 
 EVENTS_SUFFIX = "_td.dat"
 BOXES_SUFFIX = "_bbox.npy"
-PREPROCESSED_FOLDER = "event_representations_v2"
-"""What RVT's preprocessing makes in the folder of a recording."""
 
 
 @dataclass(frozen=True)
@@ -91,13 +89,6 @@ def _recordings_of_split(root: Path, split: str, ignored: Collection[str]) -> li
         for suffix in (EVENTS_SUFFIX, BOXES_SUFFIX)
     )
     if not with_events | with_boxes:
-        preprocessed = next(folder.glob(f"*/{PREPROCESSED_FOLDER}"), None)
-        if preprocessed is not None:
-            raise DataError(
-                f"{root} must hold raw recordings, but {preprocessed.parent} was preprocessed for RVT, which "
-                f"this version does not read. Give the folder of the files NAME{EVENTS_SUFFIX} that it was "
-                "made from."
-            )
         raise DataError(f"{folder} holds no recording. {_expected_layout(root)}")
     reject_recordings(
         folder,

@@ -3,33 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Unpack
 
 import numpy as np
 
+from easnn.data.automotive import GEN1, AutomotiveKind
+from easnn.data.class_ids import check_class_ids
 from easnn.data.info import FILE_NAME, read_dataset_info
 from easnn.data.layout import LabelledRecording, find_recordings
+from easnn.data.options import DatasetOptions
+from easnn.data.recording_dataset import RecordingDataset
 from easnn.data.source import RecordingSource
 from easnn.events import DatRecording, open_dat, read_boxes
 from easnn.utils.errors import DataError
-
-
-@dataclass(frozen=True)
-class RawKind:
-    """What a dataset in the raw layout is, as far as its ``dataset.json`` and its headers do not say.
-
-    Attributes:
-        class_names: name of each class id, in order.
-        dropped_classes: names of the class ids after those; their boxes are dropped.
-        sensor_hw: height and width of the sensor in pixels.
-        ignored: names of recordings to skip.
-    """
-
-    class_names: tuple[str, ...]
-    sensor_hw: tuple[int, int]
-    dropped_classes: tuple[str, ...] = ()
-    ignored: frozenset[str] = frozenset()
 
 
 class RawSource(RecordingSource):
@@ -47,7 +34,7 @@ class RawSource(RecordingSource):
         DataError: if the layout is incomplete, or ``dataset.json`` or the first recording cannot be read.
     """
 
-    def __init__(self, root: Path | str, splits: str | Sequence[str], kind: RawKind) -> None:
+    def __init__(self, root: Path | str, splits: str | Sequence[str], kind: AutomotiveKind) -> None:
         self.root = Path(root)
         info = read_dataset_info(self.root)
         splits = (splits,) if isinstance(splits, str) else splits
@@ -73,17 +60,40 @@ class RawSource(RecordingSource):
     def boxes(self, files: LabelledRecording) -> np.ndarray:
         """Read the boxes of a recording without those of dropped classes."""
         boxes = read_boxes(files.boxes_path)
-        class_ids, kept = boxes["class_id"], len(self.class_names)
-        last_id = kept + len(self._dropped) - 1
-        unknown = class_ids[(class_ids < 0) | (class_ids > last_id)]
-        if len(unknown):
-            names = ", ".join((*self.class_names, *self._dropped))
-            raise DataError(
-                f"The class ids in {files.boxes_path} must be 0 to {last_id} ({names}), but {len(unknown)} "
-                f"of {len(boxes)} boxes have others, like {unknown[0]}. Remove these boxes, or declare all "
-                f'classes as "class_names" in {self.root / FILE_NAME}.'
-            )
-        return boxes[class_ids < kept]
+        check_class_ids(boxes, (*self.class_names, *self._dropped), files.boxes_path, self.root)
+        return boxes[boxes["class_id"] < len(self.class_names)]
+
+
+class RawDataset(RecordingDataset):
+    """Labelled frames of recordings ``<root>/<split>/NAME_td.dat`` with boxes ``NAME_bbox.npy``.
+
+    ``<root>/dataset.json`` may give the classes and the sensor. Without it the classes are those of ``kind``,
+    and the sensor is that of the first recording's header, or else that of ``kind``. A time at which only
+    dropped classes are labelled is no labelled frame.
+
+    Args:
+        root: folder of the dataset.
+        splits: name of a folder in it, or several.
+        kind: which dataset it is, or is like.
+        name: value of the key ``data_name``; that of ``kind`` unless said otherwise.
+        **options: see :class:`~easnn.data.options.DatasetOptions`.
+
+    Raises:
+        ConfigError: if ``num_classes`` is not the dataset's number of classes, or a frame is impossible.
+        DataError: if the layout is incomplete, a box file cannot be read or has an unknown class, or nothing
+            is labelled.
+    """
+
+    def __init__(
+        self,
+        root: Path | str,
+        splits: str | Sequence[str],
+        *,
+        kind: AutomotiveKind = GEN1,
+        name: str | None = None,
+        **options: Unpack[DatasetOptions],
+    ) -> None:
+        super().__init__(name or kind.name, RawSource(root, splits, kind), splits, **options)
 
 
 def _size(hw: tuple[int, int]) -> str:

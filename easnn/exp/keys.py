@@ -98,7 +98,11 @@ class DataKeys(Settings):
     train_splits = Key(
         ("train",), several(choice(*SPLITS)), "splits to train on; the published results: `train,val`"
     )
-    Tl = Key(1, integer(low=1), "macro slices of a sample: consecutive windows, oldest first")
+    Tl = Key(
+        1,
+        integer(low=1),
+        "macro slices of a sample, oldest first: 1, or the number of histograms (`event_sum`)",
+    )
     Tm = Key(4, integer(low=1), "micro slices of a window: sampling steps of the embedding")
     window = Key(
         -200, integer(high=0), "start of the window before the label; 0: the whole recording", unit="ms"
@@ -106,7 +110,7 @@ class DataKeys(Settings):
     aggregation = Key(
         "micro_sum",
         choice(*CHANNELS),
-        "how events become arrays (formats.md); `event_sum`, for RVT-preprocessed data: not in this version",
+        "how events become arrays (formats.md); `event_sum` is for RVT-preprocessed data, and only that",
     )
     slicing: Key[Slicing] = Key(
         "extent",
