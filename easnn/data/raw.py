@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Unpack
+from typing import Protocol, TypeVar, Unpack
 
 import numpy as np
 
 from easnn.data.automotive import GEN1, AutomotiveKind
 from easnn.data.class_ids import check_class_ids
-from easnn.data.info import FILE_NAME, read_dataset_info
+from easnn.data.info import DatasetInfo, read_dataset_info
 from easnn.data.layout import LabelledRecording, find_recordings
 from easnn.data.options import DatasetOptions
 from easnn.data.recording_dataset import RecordingDataset
 from easnn.data.source import RecordingSource
-from easnn.events import DatRecording, open_dat, read_boxes
+from easnn.events import DatRecording, Recording, open_dat, read_boxes
 from easnn.utils.errors import DataError
+
+Opened = TypeVar("Opened", bound=Recording, covariant=True)
 
 
 class RawSource(RecordingSource):
@@ -42,20 +44,11 @@ class RawSource(RecordingSource):
         self.class_names = info.class_names or kind.class_names
         self.class_advice = f' Other classes are declared as "class_names" in {self.root / FILE_NAME}.'
         self._dropped = () if info.class_names else kind.dropped_classes
-        first_path = self.recordings[0].events_path
-        self.sensor_hw = info.sensor_hw or open_dat(first_path).sensor_hw or kind.sensor_hw
+        self.sensor_hw = sensor_of(info, open_dat(self.recordings[0].events_path), kind)
 
     def open(self, path: Path) -> DatRecording:
         """Open a recording; one that does not say its sensor is checked against the dataset's."""
-        recording = open_dat(path)
-        if recording.sensor_hw is None:
-            return open_dat(path, sensor_hw=self.sensor_hw)
-        if recording.sensor_hw != self.sensor_hw:
-            raise DataError(
-                f"{path} must have the sensor size of its dataset, {_size(self.sensor_hw)} (height x width), "
-                f"but its header says {_size(recording.sensor_hw)}. Put other sensors in another folder."
-            )
-        return recording
+        return open_with_sensor(path, self.sensor_hw, open_dat)
 
     def boxes(self, files: LabelledRecording) -> np.ndarray:
         """Read the boxes of a recording without those of dropped classes."""
@@ -94,6 +87,36 @@ class RawDataset(RecordingDataset):
         **options: Unpack[DatasetOptions],
     ) -> None:
         super().__init__(name or kind.name, RawSource(root, splits, kind), splits, **options)
+
+
+def sensor_of(info: DatasetInfo, first: Recording, kind: AutomotiveKind) -> tuple[int, int]:
+    """Return height and width of a dataset's sensor, from the first of its recordings unless it says them."""
+    return info.sensor_hw or first.sensor_hw or kind.sensor_hw
+
+
+class Opener(Protocol[Opened]):
+    """Opens a recording, with the size of its sensor if the file does not say it."""
+
+    def __call__(self, path: Path, *, sensor_hw: tuple[int, int] | None = None) -> Opened:
+        """Return the recording."""
+        ...
+
+
+def open_with_sensor(path: Path, sensor_hw: tuple[int, int], opener: Opener[Opened]) -> Opened:
+    """Open a recording of a dataset; the sensor is ``sensor_hw`` if the file does not say it.
+
+    Raises:
+        DataError: if it cannot be opened or has another sensor.
+    """
+    recording = opener(path)
+    if recording.sensor_hw is None:
+        return opener(path, sensor_hw=sensor_hw)
+    if recording.sensor_hw != sensor_hw:
+        raise DataError(
+            f"{path} must have the sensor size of its dataset, {_size(sensor_hw)} (height x width), "
+            f"but its header says {_size(recording.sensor_hw)}. Put other sensors in another folder."
+        )
+    return recording
 
 
 def _size(hw: tuple[int, int]) -> str:

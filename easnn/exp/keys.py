@@ -101,7 +101,7 @@ class DataKeys(Settings):
     Tl = Key(
         1,
         integer(low=1),
-        "macro slices of a sample, oldest first: 1, or the number of histograms (`event_sum`)",
+        "macro slices of a sample, oldest first; with `event_sum` the histograms, else 1",
     )
     Tm = Key(4, integer(low=1), "micro slices of a window: sampling steps of the embedding")
     window = Key(

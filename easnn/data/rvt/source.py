@@ -13,6 +13,7 @@ from easnn.data.class_ids import check_class_ids
 from easnn.data.contents import LONG_AGO_US, Contents
 from easnn.data.info import FILE_NAME, read_dataset_info
 from easnn.data.layout import LabelledRecording
+from easnn.data.rvt.grid import HISTOGRAM_US
 from easnn.data.rvt.histograms import HistogramRecording
 from easnn.data.rvt.labels import read_histogram_numbers, read_labels
 from easnn.data.rvt.tree import SequenceFiles, find_sequences
@@ -20,9 +21,6 @@ from easnn.data.source import LabelSource
 from easnn.events import downsample_boxes
 from easnn.representations import event_sum
 from easnn.utils.errors import DataError
-
-HISTOGRAM_US = 50_000
-"""Length of a histogram's window."""
 
 
 class RvtSource(LabelSource):
