@@ -10,7 +10,7 @@ import numpy as np
 
 from easnn.data.automotive import GEN1, AutomotiveKind
 from easnn.data.class_ids import check_class_ids
-from easnn.data.info import DatasetInfo, read_dataset_info
+from easnn.data.info import FILE_NAME, DatasetInfo, read_dataset_info
 from easnn.data.layout import LabelledRecording, find_recordings
 from easnn.data.options import DatasetOptions
 from easnn.data.recording_dataset import RecordingDataset

@@ -7,7 +7,7 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import active_children, get_context
@@ -64,7 +64,7 @@ def plan_tasks(raw: Path, out: Path, rules: RvtRules, splits: Sequence[str]) -> 
     ]
     make_directory(out)
     if (read_dataset_info(out).class_names or rules.kind.class_names) != class_names:
-        if (out / FILE_NAME).exists() or any(out.iterdir()):
+        if any(out.iterdir()):
             raise OutputError(
                 f"{out} has other classes than {raw}: {', '.join(class_names)}. Choose another folder."
             )
@@ -74,7 +74,7 @@ def plan_tasks(raw: Path, out: Path, rules: RvtRules, splits: Sequence[str]) -> 
     return tasks
 
 
-def run_tasks(tasks: Sequence[Task], processes: int) -> Iterator[tuple[Task, Outcome]]:
+def run_tasks(tasks: Sequence[Task], processes: int) -> Generator[tuple[Task, Outcome], None, None]:
     """Run all tasks and yield each with what became of it, as they end.
 
     Nothing half is left when this ends, however it does. More than one process are spawned, so a script that
@@ -94,14 +94,16 @@ def run_tasks(tasks: Sequence[Task], processes: int) -> Iterator[tuple[Task, Out
         futures = {pool.submit(task.run): task for task in tasks}
         for future in as_completed(futures):
             yield futures[future], future.result()
-    except BrokenProcessPool as error:
-        raise OutputError(
-            "A process was killed, perhaps for want of memory. Run the same again with fewer --processes: it "
-            "goes on where it stopped."
-        ) from error
-    finally:
+    except BaseException as error:
         for process in set(active_children()) - others:
             process.terminate()
+        if isinstance(error, BrokenProcessPool):
+            raise OutputError(
+                "A process was killed, perhaps for want of memory. Run the same again with fewer "
+                "--processes: it goes on where it stopped."
+            ) from error
+        raise
+    finally:
         pool.shutdown(cancel_futures=True)
         for task in tasks:
             shutil.rmtree(partial_folder(task.out), ignore_errors=True)

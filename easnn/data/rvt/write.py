@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import h5py
 import hdf5plugin
@@ -89,7 +90,8 @@ def write_sequence(folder: Path, plan: SequencePlan, histograms: Iterable[np.nda
             for number, histogram in enumerate(histograms):
                 data[number] = histogram
         starts = np.searchsorted(plan.boxes["t_us"], plan.frames_us)
-        np.savez(files.boxes_path, **dict(zip(LABEL_KEYS, (_stored_labels(plan.boxes), starts), strict=True)))
+        arrays: dict[str, Any] = dict(zip(LABEL_KEYS, (_stored_labels(plan.boxes), starts), strict=True))
+        np.savez(files.boxes_path, **arrays)
         np.save(files.label_times_path, plan.frames_us)
         np.save(files.end_times_path, plan.ends_us)
         np.save(files.histogram_numbers_path, plan.histogram_numbers)
