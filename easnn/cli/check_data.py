@@ -15,10 +15,9 @@ from tabulate import tabulate
 
 from easnn.cli.arguments import parse
 from easnn.cli.console import exit_code_of
-from easnn.data import LabelSource, build_source
+from easnn.data import SPLITS, LabelSource, build_source
 from easnn.data.survey import Problem, RecordingSurvey, shared_recordings, survey_recording
 from easnn.exp import EventExp, get_exp
-from easnn.exp.keys import SPLITS
 from easnn.utils.errors import DataError, EasnnError
 from easnn.utils.files import write_json
 

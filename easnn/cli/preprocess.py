@@ -14,8 +14,8 @@ from tabulate import tabulate
 from tqdm import tqdm
 
 from easnn.cli.console import exit_code_of
+from easnn.data import SPLITS
 from easnn.data.rvt import RULES, Outcome, Status, Task, plan_tasks, run_tasks
-from easnn.exp.keys import SPLITS
 from easnn.utils.errors import ConfigError, DataError
 
 DESCRIPTION = """\

@@ -14,6 +14,7 @@ from easnn.data.automotive import (
 from easnn.data.catalog import DATASETS, DatasetKind, build_dataset, build_source
 from easnn.data.dataset import DetectionDataset, Frame
 from easnn.data.frame import FrameSpec
+from easnn.data.layout import SPLITS
 from easnn.data.loader import (
     BatchLoader,
     RequestedSamples,
@@ -41,6 +42,7 @@ __all__ = [
     "IGNORED_SEQUENCES",
     "N_CALTECH_CLASSES",
     "N_CALTECH_SENSOR_HW",
+    "SPLITS",
     "AutomotiveKind",
     "BatchLoader",
     "DatasetKind",

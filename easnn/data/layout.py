@@ -9,6 +9,8 @@ from pathlib import Path
 
 from easnn.utils.errors import DataError
 
+SPLITS = ("train", "val", "test")
+
 EVENTS_SUFFIX = "_td.dat"
 BOXES_SUFFIX = "_bbox.npy"
 

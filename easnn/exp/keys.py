@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-from easnn.data import DATASETS
+from easnn.data import DATASETS, SPLITS
 from easnn.engine import OPTIMIZERS, SCHEDULES
 from easnn.exp.key import Key
 from easnn.exp.kinds import boolean, choice, integer, member, optional, pair, real, several, words
@@ -19,7 +19,6 @@ from easnn.models.config import (
 )
 from easnn.representations import CHANNELS, Measure, Slicing
 
-SPLITS = ("train", "val", "test")
 SIDE = integer(low=32, multiple_of=32)
 
 
