@@ -18,6 +18,8 @@ PUBLISHED = (
 )
 """Keys of the published command for 1Mpx, but for those that say how long and in how many processes."""
 
+EVENTS = 100_000
+
 TINY = """\
 from easnn.exp import EventExp
 
@@ -26,7 +28,7 @@ class Exp(EventExp):
     def __init__(self):
         super().__init__()
         self.depth, self.width = 0.33, 0.0625
-        self.input_size = self.test_size = (32, 64)
+        self.input_size = self.test_size = (64, 128)
 """
 
 
@@ -38,10 +40,10 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
         rng = np.random.default_rng(len(split))
         raw = folder / "raw" / split
         raw.mkdir(parents=True)
-        x, y, p = (rng.integers(0, side, 8000) for side in (128, 64, 2))
+        x, y, p = (rng.integers(0, side, EVENTS) for side in (128, 64, 2))
         write_dat(
             raw / f"{split}_td.dat",
-            pack_events(np.sort(rng.integers(0, 1_000_000, 8000)), x, y, p),
+            pack_events(np.sort(rng.integers(0, 1_000_000, EVENTS)), x, y, p),
             sensor_hw=(64, 128),
         )
         boxes = np.zeros(4, BOX_DTYPE)
@@ -76,7 +78,7 @@ def test_the_data_are_checked(tree: Path, tmp_path: Path, capsys: pytest.Capture
     assert lines[-1] == "A training would work. Problems that would not stop it: 1."  # no test split
     train_split = json.loads(report.read_text())["splits"]["train"][0]
     assert (train_split["histograms"], train_split["frames"], train_split["boxes"]) == (19, 4, [0, 0, 4])
-    assert 0 < train_split["events"] < 8000 // 4 + 100
+    assert 0 < train_split["events"] < EVENTS // 4 + 1000
     assert check_data.main([*words, "num_classes", "3"]) == 1  # the default is to make frames from events
     assert "which was preprocessed for RVT, but is micro_sum" in capsys.readouterr().out
     assert check_data.main([*words, "num_classes", "3", "aggregation", "event_sum", "Tl", "4"]) == 0
