@@ -61,8 +61,8 @@ class Task:
         split: its split.
         out: folder of its sequence.
         rules: how.
-        class_names: the classes that are kept, and
-        dropped_classes: those that are known, but dropped.
+        class_names: name of each class id that is kept, in order.
+        dropped_classes: names of the class ids after those; their boxes are dropped.
         sensor_hw: height and width of the sensor in pixels.
         root: folder of the raw recordings.
     """
