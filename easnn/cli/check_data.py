@@ -15,10 +15,9 @@ from tabulate import tabulate
 
 from easnn.cli.arguments import parse
 from easnn.cli.console import exit_code_of
-from easnn.data import RecordingSource, build_source
+from easnn.data import SPLITS, LabelSource, build_source
 from easnn.data.survey import Problem, RecordingSurvey, shared_recordings, survey_recording
 from easnn.exp import EventExp, get_exp
-from easnn.exp.keys import SPLITS
 from easnn.utils.errors import DataError, EasnnError
 from easnn.utils.files import write_json
 
@@ -77,7 +76,9 @@ def check(options: argparse.Namespace) -> list[Problem]:
             problems.append(Problem("split not readable", split, str(error), fatal=needed))
             continue
         class_names = source.class_names
-        splits[split] = survey_source(source, _reach_us(experiment, source), options.processes)
+        splits[split] = survey_source(
+            source, source.reach_us(experiment.window, experiment.Tl), options.processes
+        )
         problems += [problem for survey in splits[split] for problem in survey.problems]
         if not any(survey.frames for survey in splits[split]):
             problems.append(Problem("split without labels", split, "nothing is labelled", fatal=needed))
@@ -104,7 +105,7 @@ def check(options: argparse.Namespace) -> list[Problem]:
     return problems
 
 
-def survey_source(source: RecordingSource, reach_us: int | None, processes: int) -> list[RecordingSurvey]:
+def survey_source(source: LabelSource, reach_us: int | None, processes: int) -> list[RecordingSurvey]:
     """Return the surveys of all recordings, in their order, made by some processes."""
     count = len(source.recordings)
     if processes <= 1:
@@ -144,15 +145,8 @@ def report(
 _PLAIN = {"disable_numparse": True, "stralign": "right"}
 
 
-def _survey_some(source: RecordingSource, reach_us: int | None, numbers: range) -> list[RecordingSurvey]:
+def _survey_some(source: LabelSource, reach_us: int | None, numbers: range) -> list[RecordingSurvey]:
     return [survey_recording(source, source.recordings[number], reach_us) for number in numbers]
-
-
-def _reach_us(experiment: EventExp, source: RecordingSource) -> int | None:
-    """Return how far before a label its events are looked for."""
-    if source.timeless or experiment.window == 0:
-        return None
-    return -1000 * experiment.window * (experiment.Tl + 2)
 
 
 def _misfits(experiment: EventExp) -> list[Problem]:
@@ -169,10 +163,12 @@ def _misfits(experiment: EventExp) -> list[Problem]:
 
 def _split_row(split: str, surveys: Sequence[RecordingSurvey]) -> dict[str, str]:
     seconds = np.array([survey.duration_us for survey in surveys]) / 1e6
+    histograms = sum(survey.histograms for survey in surveys)
     rates = np.array([survey.events for survey in surveys]) / 1e6 / np.maximum(seconds, 1e-6)
     return {
         "split": split,
         "recordings": f"{len(surveys):,}",
+        **({"histograms": f"{histograms:,}"} if histograms else {}),
         "events": f"{sum(survey.events for survey in surveys):,}",
         "labelled frames": f"{sum(survey.frames for survey in surveys):,}",
         "boxes": f"{sum(sum(survey.boxes) for survey in surveys):,}",

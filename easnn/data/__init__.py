@@ -1,11 +1,20 @@
 """Datasets, samples and batches, the placement of frames and boxes, and loaders."""
 
 from easnn.data.augment import LetterboxPolicy, PlacementPolicy, RandomPlacementPolicy, prepare_batch
+from easnn.data.automotive import (
+    GEN1,
+    GEN1_CLASSES,
+    GEN1_SENSOR_HW,
+    GEN4,
+    GEN4_CLASSES,
+    GEN4_SENSOR_HW,
+    IGNORED_SEQUENCES,
+    AutomotiveKind,
+)
 from easnn.data.catalog import DATASETS, DatasetKind, build_dataset, build_source
 from easnn.data.dataset import DetectionDataset, Frame
 from easnn.data.frame import FrameSpec
-from easnn.data.gen1 import GEN1_CLASSES, GEN1_SENSOR_HW, IGNORED_SEQUENCES, Gen1Dataset
-from easnn.data.gen4 import GEN4_CLASSES, GEN4_SENSOR_HW, Gen4Dataset
+from easnn.data.layout import SPLITS
 from easnn.data.loader import (
     BatchLoader,
     RequestedSamples,
@@ -15,20 +24,26 @@ from easnn.data.loader import (
 )
 from easnn.data.n_caltech import N_CALTECH_CLASSES, N_CALTECH_SENSOR_HW, NCaltechDataset
 from easnn.data.options import DatasetOptions
+from easnn.data.raw import RawDataset
 from easnn.data.recording_dataset import RecordingDataset
+from easnn.data.rvt import RvtDataset, RvtSource
 from easnn.data.sample import DetectionBatch, DetectionSample, collate
 from easnn.data.sampler import EpochSampler, EvaluationSampler, SampleRequest
-from easnn.data.source import RecordingSource
+from easnn.data.source import LabelSource, RecordingSource
 
 __all__ = [
     "DATASETS",
+    "GEN1",
     "GEN1_CLASSES",
     "GEN1_SENSOR_HW",
+    "GEN4",
     "GEN4_CLASSES",
     "GEN4_SENSOR_HW",
     "IGNORED_SEQUENCES",
     "N_CALTECH_CLASSES",
     "N_CALTECH_SENSOR_HW",
+    "SPLITS",
+    "AutomotiveKind",
     "BatchLoader",
     "DatasetKind",
     "DatasetOptions",
@@ -39,15 +54,17 @@ __all__ = [
     "EvaluationSampler",
     "Frame",
     "FrameSpec",
-    "Gen1Dataset",
-    "Gen4Dataset",
+    "LabelSource",
     "LetterboxPolicy",
     "NCaltechDataset",
     "PlacementPolicy",
     "RandomPlacementPolicy",
+    "RawDataset",
     "RecordingDataset",
     "RecordingSource",
     "RequestedSamples",
+    "RvtDataset",
+    "RvtSource",
     "SampleRequest",
     "build_dataset",
     "build_eval_loader",

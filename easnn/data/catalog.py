@@ -9,13 +9,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Protocol, Unpack
 
+from easnn.data.automotive import GEN1, GEN4, AutomotiveKind
 from easnn.data.dataset import DetectionDataset
-from easnn.data.gen1 import GEN1, Gen1Dataset
-from easnn.data.gen4 import GEN4, Gen4Dataset
 from easnn.data.n_caltech import N_CALTECH_CLASSES, NCaltechDataset, NCaltechSource
 from easnn.data.options import DatasetOptions
-from easnn.data.raw import RawSource
-from easnn.data.source import RecordingSource
+from easnn.data.raw import RawDataset, RawSource
+from easnn.data.rvt import RvtDataset, RvtSource, is_preprocessed
+from easnn.data.source import LabelSource
 from easnn.ops import Interpolation
 from easnn.utils.errors import ConfigError
 
@@ -33,7 +33,7 @@ class DatasetBuilder(Protocol):
 class SourceBuilder(Protocol):
     """Finds the recordings of some splits."""
 
-    def __call__(self, root: Path | str, splits: str | Sequence[str]) -> RecordingSource:
+    def __call__(self, root: Path | str, splits: str | Sequence[str]) -> LabelSource:
         """Return the recordings; see :func:`build_source`."""
         ...
 
@@ -57,15 +57,38 @@ class DatasetKind:
     jitter: float = 0.3
 
 
+def _automotive_dataset(
+    root: Path | str,
+    splits: str | Sequence[str],
+    kind: AutomotiveKind,
+    **options: Unpack[DatasetOptions],
+) -> DetectionDataset:
+    """Make a dataset of raw recordings or of preprocessed sequences, whichever is there."""
+    dataset = RvtDataset if is_preprocessed(root) else RawDataset
+    return dataset(root, splits, kind=kind, **options)
+
+
+def _automotive_source(root: Path | str, splits: str | Sequence[str], kind: AutomotiveKind) -> LabelSource:
+    """Find raw recordings or preprocessed sequences, whichever is there."""
+    source = RvtSource if is_preprocessed(root) else RawSource
+    return source(root, splits, kind)
+
+
 DATASETS: Mapping[str, DatasetKind] = MappingProxyType(
     {
         "n-caltech": DatasetKind(
             NCaltechDataset, NCaltechSource, N_CALTECH_CLASSES, interpolation="cubic", jitter=0.1
         ),
-        "gen1": DatasetKind(Gen1Dataset, partial(RawSource, kind=GEN1), GEN1.class_names),
-        "gen4": DatasetKind(Gen4Dataset, partial(RawSource, kind=GEN4), GEN4.class_names),
+        **{
+            kind.name: DatasetKind(
+                partial(_automotive_dataset, kind=kind),
+                partial(_automotive_source, kind=kind),
+                kind.class_names,
+            )
+            for kind in (GEN1, GEN4)
+        },
         "synthetic": DatasetKind(
-            partial(Gen1Dataset, name="synthetic"), partial(RawSource, kind=GEN1), GEN1.class_names
+            partial(RawDataset, name="synthetic"), partial(RawSource, kind=GEN1), GEN1.class_names
         ),
     }
 )
@@ -90,7 +113,7 @@ def build_dataset(
     return _kind(data_name).build(root, splits, **options)
 
 
-def build_source(data_name: str, root: Path | str, splits: str | Sequence[str]) -> RecordingSource:
+def build_source(data_name: str, root: Path | str, splits: str | Sequence[str]) -> LabelSource:
     """Find the recordings of the dataset called ``data_name``; the arguments are as for a dataset.
 
     Raises:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from easnn.events import Recording, label_window, play_at_speed
-from easnn.representations import TAU_US, Measure, Slicing, check_measure, represent
+from easnn.representations import REPRESENTATIONS, TAU_US, Measure, Slicing, check_measure, represent
 from easnn.utils.errors import ConfigError
 
 
@@ -27,8 +27,8 @@ class FrameSpec:
         tau_us: time in which an event fades to 1/e, where the representation has it fade.
 
     Raises:
-        ConfigError: if the window begins after its end, ``Tl`` is not 1, or the representation does not take
-            the measure.
+        ConfigError: if the window begins after its end, ``Tl`` is not 1, or the representation is not made
+            from events or does not take the measure.
     """
 
     window_ms: int
@@ -40,6 +40,12 @@ class FrameSpec:
     tau_us: int = TAU_US
 
     def __post_init__(self) -> None:
+        if self.aggregation == "event_sum":
+            raise ConfigError(
+                "`aggregation` must be made from events for recordings of events: one of "
+                f"{', '.join(REPRESENTATIONS)}, but is event_sum, which sums the histograms of "
+                "RVT-preprocessed data. `python tools/preprocess.py` makes them."
+            )
         if self.window_ms > 0:
             raise ConfigError(
                 "`window` must be negative (ms before the label) or 0 (the whole recording), but is "

@@ -9,10 +9,16 @@ from pathlib import Path
 
 from easnn.utils.errors import DataError
 
+SPLITS = ("train", "val", "test")
+
 EVENTS_SUFFIX = "_td.dat"
 BOXES_SUFFIX = "_bbox.npy"
-PREPROCESSED_FOLDER = "event_representations_v2"
-"""What RVT's preprocessing makes in the folder of a recording."""
+
+ANY_EVENTS_SUFFIX = (
+    EVENTS_SUFFIX,
+    *(f"_td.{ending}" for ending in ("raw", "dat.h5", "h5", "hdf5", "aedat4", "npz")),
+)
+"""Of events in any format, for tools that convert them."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +31,7 @@ class LabelledRecording:
 
 
 def find_recordings(
-    root: Path, splits: Sequence[str], *, ignored: Collection[str] = ()
+    root: Path, splits: Sequence[str], *, ignored: Collection[str] = (), any_format: bool = False
 ) -> list[LabelledRecording]:
     """List the recordings of some splits, in the order of the splits and then of the names.
 
@@ -33,11 +39,15 @@ def find_recordings(
         root: folder of the dataset.
         splits: names of folders in it.
         ignored: names of recordings to skip.
+        any_format: whether the events may be in another format than DAT.
 
     Raises:
         DataError: if a folder is missing or empty, a file has no partner, or two splits share a recording.
     """
-    recordings = [recording for split in splits for recording in _recordings_of_split(root, split, ignored)]
+    suffixes = ANY_EVENTS_SUFFIX if any_format else (EVENTS_SUFFIX,)
+    recordings = [
+        recording for split in splits for recording in _recordings_of_split(root, split, ignored, suffixes)
+    ]
     reject_shared(root, splits, recordings)
     return recordings
 
@@ -80,39 +90,45 @@ def reject_recordings(folder: Path, names: Sequence[str], fault: str, advice: st
         raise DataError(f"{folder} has {len(names)} recording{plural} {fault}: {shown}. {advice}")
 
 
-def _recordings_of_split(root: Path, split: str, ignored: Collection[str]) -> list[LabelledRecording]:
+def _recordings_of_split(
+    root: Path, split: str, ignored: Collection[str], events_suffixes: tuple[str, ...]
+) -> list[LabelledRecording]:
     folder = root / split
     missing = next((path for path in (root, folder) if not path.is_dir()), None)
     if missing is not None:
         raise DataError(f"{missing} is not a folder. {_expected_layout(root)}")
     files = [path.name for path in folder.iterdir()]
-    with_events, with_boxes = (
-        {name.removesuffix(suffix) for name in files if name.endswith(suffix)} - set(ignored)
-        for suffix in (EVENTS_SUFFIX, BOXES_SUFFIX)
+    events = [
+        (name.removesuffix(suffix), name)
+        for suffix in events_suffixes
+        for name in files
+        if name.endswith(suffix)
+    ]
+    reject_recordings(
+        folder,
+        sorted(name for name, uses in Counter(name for name, _ in events).items() if uses > 1),
+        "with more than one file of events",
+        f"Keep one beside its NAME{BOXES_SUFFIX}.",
     )
-    if not with_events | with_boxes:
-        preprocessed = next(folder.glob(f"*/{PREPROCESSED_FOLDER}"), None)
-        if preprocessed is not None:
-            raise DataError(
-                f"{root} must hold raw recordings, but {preprocessed.parent} was preprocessed for RVT, which "
-                f"this version does not read. Give the folder of the files NAME{EVENTS_SUFFIX} that it was "
-                "made from."
-            )
+    with_events = {name: file for name, file in events if name not in ignored}
+    with_boxes = {name.removesuffix(BOXES_SUFFIX) for name in files if name.endswith(BOXES_SUFFIX)}
+    with_boxes -= set(ignored)
+    if not with_events and not with_boxes:
         raise DataError(f"{folder} holds no recording. {_expected_layout(root)}")
     reject_recordings(
         folder,
-        sorted(with_events - with_boxes),
+        sorted(with_events.keys() - with_boxes),
         "without boxes",
         f"Put NAME{BOXES_SUFFIX} beside each NAME{EVENTS_SUFFIX} (with no rows if nothing was labelled).",
     )
     reject_recordings(
         folder,
-        sorted(with_boxes - with_events),
+        sorted(with_boxes - with_events.keys()),
         "with boxes, but no events",
         f"Put NAME{EVENTS_SUFFIX} beside each NAME{BOXES_SUFFIX}, or remove the boxes.",
     )
     return [
-        LabelledRecording(name, folder / f"{name}{EVENTS_SUFFIX}", folder / f"{name}{BOXES_SUFFIX}")
+        LabelledRecording(name, folder / with_events[name], folder / f"{name}{BOXES_SUFFIX}")
         for name in sorted(with_events)
     ]
 

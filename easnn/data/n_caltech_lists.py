@@ -7,14 +7,13 @@ from pathlib import Path
 
 from loguru import logger
 
-from easnn.data.layout import LabelledRecording, reject_recordings
+from easnn.data.layout import SPLITS, LabelledRecording, reject_recordings
 from easnn.utils.distributed import is_main
 from easnn.utils.errors import DataError
 from easnn.utils.seeding import generator
 
 EVENTS_FOLDER = "Caltech101"
 BOXES_FOLDER = "Caltech101_annotations"
-SPLITS = ("train", "val", "test")
 IGNORED_CLASSES = frozenset({"BACKGROUND_Google"})
 """Pictures of nothing in particular."""
 

@@ -15,7 +15,7 @@ from easnn.data.labels import index_labels
 from easnn.data.layout import LabelledRecording
 from easnn.data.options import DatasetOptions
 from easnn.data.recordings import RecentRecordings
-from easnn.data.source import RecordingSource
+from easnn.data.source import LabelSource, RecordingSource
 from easnn.events import Recording, downsample_boxes, downsample_recording, downsampled_hw
 from easnn.representations import TAU_US
 from easnn.utils.errors import ConfigError, DataError
@@ -72,7 +72,7 @@ class RecordingDataset(DetectionDataset):
                 f"{self.frame_spec.window_ms}."
             )
         self.class_names = source.class_names
-        _check_classes(source, options["num_classes"])
+        check_classes(source, options["num_classes"])
         self._source = source
         self._downsample = options.get("downsample", 1)
         self.sensor_hw = downsampled_hw(source.sensor_hw, self._downsample)
@@ -113,11 +113,12 @@ class RecordingDataset(DetectionDataset):
         """
         boxes = self._source.boxes(files)
         if self._source.clip_boxes:
-            boxes = _clipped(boxes, self._source.sensor_hw)
+            boxes = clipped(boxes, self._source.sensor_hw)
         return downsample_boxes(boxes, self._downsample)
 
 
-def _check_classes(source: RecordingSource, num_classes: int) -> None:
+def check_classes(source: LabelSource, num_classes: int) -> None:
+    """Raise :class:`ConfigError` if a detector of ``num_classes`` classes does not fit a dataset."""
     names = source.class_names
     if num_classes == len(names):
         return
@@ -128,7 +129,8 @@ def _check_classes(source: RecordingSource, num_classes: int) -> None:
     )
 
 
-def _clipped(boxes: np.ndarray, sensor_hw: tuple[int, int]) -> np.ndarray:
+def clipped(boxes: np.ndarray, sensor_hw: tuple[int, int]) -> np.ndarray:
+    """Return boxes (BOX_DTYPE) that end at the border of the frame."""
     clipped = boxes.copy()
     for start, length, side in (("x", "w", sensor_hw[1]), ("y", "h", sensor_hw[0])):
         clipped[start] = boxes[start].clip(0, side)

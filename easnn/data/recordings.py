@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
+import os
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
+from typing import Generic, TypeVar
 
-from easnn.events import Recording
+Opened = TypeVar("Opened")
 
 
-class RecentRecordings:
+class RecentRecordings(Generic[Opened]):
     """Opens recordings on demand and keeps those that were used last, so that files and mappings stay few.
+
+    A forked process opens its own: two that read through one file descriptor would move each other's place.
 
     Args:
         open_recording: opens the recording at a path.
         capacity: how many stay open.
     """
 
-    def __init__(self, open_recording: Callable[[Path], Recording], capacity: int) -> None:
+    def __init__(self, open_recording: Callable[[Path], Opened], capacity: int) -> None:
         self._open_recording = open_recording
         self._capacity = capacity
-        self._recent: OrderedDict[Path, Recording] = OrderedDict()
+        self._recent: OrderedDict[Path, Opened] = OrderedDict()
+        self._process = os.getpid()
 
-    def __getitem__(self, path: Path) -> Recording:
+    def __getitem__(self, path: Path) -> Opened:
+        if self._process != os.getpid():
+            self._recent.clear()
+            self._process = os.getpid()
         if path not in self._recent:
             self._recent[path] = self._open_recording(path)
         self._recent.move_to_end(path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,11 +9,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from easnn.data.layout import LabelledRecording
-from easnn.data.source import RecordingSource
-from easnn.events import StoredRecording
+from easnn.data.source import LabelSource
 from easnn.utils.errors import DataError
-
-EVENTS_AT_ONCE = 250_000
 
 
 @dataclass(frozen=True)
@@ -40,7 +36,8 @@ class RecordingSurvey:
 
     Attributes:
         name: name of the recording.
-        events: number of events.
+        events: number of events; for histograms, of those that they count.
+        histograms: number of histograms, if the events were made into such.
         duration_us: time from the first event to the last.
         frames: number of distinct times of the labels.
         boxes: number of boxes of each class.
@@ -51,15 +48,14 @@ class RecordingSurvey:
     name: str
     boxes: list[int]
     events: int = 0
+    histograms: int = 0
     duration_us: int = 0
     frames: int = 0
     digest: str | None = None
     problems: list[Problem] = field(default_factory=list)
 
 
-def survey_recording(
-    source: RecordingSource, files: LabelledRecording, reach_us: int | None
-) -> RecordingSurvey:
+def survey_recording(source: LabelSource, files: LabelledRecording, reach_us: int | None) -> RecordingSurvey:
     """Read all events and boxes of a recording.
 
     Args:
@@ -78,19 +74,17 @@ def survey_recording(
     except DataError as error:
         survey.problems.append(Problem("unreadable labels", str(files.boxes_path), str(error), fatal=True))
     try:
-        recording = source.open(files.events_path)
-        survey.events = len(recording)
-        survey.duration_us = recording.last_us - recording.first_us
-        survey.digest, silence_us = _walk(recording, label_times_us)
+        contents = source.contents(files, label_times_us)
     except DataError as error:
         survey.problems.append(Problem("unreadable events", str(files.events_path), str(error), fatal=True))
         return survey
-    late = recording.late_events()
-    if late:
-        detail = f"{late} of {survey.events} events come after a later one"
+    survey.events, survey.histograms = contents.events, contents.histograms
+    survey.duration_us, survey.digest = contents.duration_us, contents.digest
+    if contents.late_events:
+        detail = f"{contents.late_events} of {survey.events} events come after a later one"
         survey.problems.append(Problem("unsorted times", str(files.events_path), detail))
-    if reach_us is not None and (silence_us >= reach_us).any():
-        silent = label_times_us[silence_us >= reach_us]
+    if reach_us is not None and (contents.silence_us >= reach_us).any():
+        silent = label_times_us[contents.silence_us >= reach_us]
         detail = f"{len(silent)} of {survey.frames} labelled times, the first at {silent[0]} µs"
         survey.problems.append(Problem("labels without events", str(files.boxes_path), detail))
     return survey
@@ -120,21 +114,6 @@ def shared_recordings(splits: Mapping[str, Sequence[RecordingSurvey]]) -> list[P
                 Problem("same events twice in a split", places[0], f"also {', '.join(places[1:])}")
             )
     return problems
-
-
-def _walk(recording: StoredRecording, label_times_us: np.ndarray) -> tuple[str, np.ndarray]:
-    """Read all events; return their digest, and for each label the time since the last event before it."""
-    digest = hashlib.sha256()
-    last_event_us = np.full(len(label_times_us), np.iinfo(np.int64).min // 2)
-    parts = len(recording) // EVENTS_AT_ONCE + 1
-    step_us = (recording.last_us - recording.first_us) // parts + 1
-    for part in range(parts):
-        start_us = recording.first_us + part * step_us
-        events = recording.window(start_us, start_us + step_us)
-        digest.update(events.tobytes())
-        before = np.searchsorted(events["t_us"], label_times_us)
-        last_event_us[before > 0] = events["t_us"][before[before > 0] - 1]
-    return digest.hexdigest(), label_times_us - last_event_us
 
 
 def _box_problems(boxes: np.ndarray, sensor_hw: tuple[int, int], path: str) -> Iterable[Problem]:

@@ -1,7 +1,7 @@
 """Recordings and their labels: one event type, and a reader and a writer for every file format."""
 
 from easnn.events.aedat4 import open_aedat4
-from easnn.events.boxes import read_boxes, write_boxes
+from easnn.events.boxes import parse_boxes, read_boxes, write_boxes
 from easnn.events.contours import Contours, read_contours, write_contours
 from easnn.events.dat import DatRecording, open_dat, write_dat, write_dat_pieces
 from easnn.events.downsample import (
@@ -45,6 +45,7 @@ __all__ = [
     "open_raw",
     "open_recording",
     "pack_events",
+    "parse_boxes",
     "play_at_speed",
     "read_boxes",
     "read_contours",

@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 
+from easnn.events.arrays import load_array
 from easnn.events.checks import reject_rows
 from easnn.events.types import BOX_DTYPE
 from easnn.utils.errors import DataError
@@ -51,14 +52,29 @@ def read_boxes(path: Path | str) -> np.ndarray:
             size or a time before 0.
     """
     path = Path(path)
-    stored = _load(path)
+    boxes = parse_boxes(load_array(path), path)
+    return boxes[np.argsort(boxes["t_us"], kind="stable")]
+
+
+def parse_boxes(stored: np.ndarray, path: Path) -> np.ndarray:
+    """Return boxes of either layout as an array [N] of BOX_DTYPE, in the same order.
+
+    Args:
+        stored: what the file holds.
+        path: the file's name for errors.
+
+    Raises:
+        DataError: if that is no array of boxes, or if a box is not finite, has a negative size or a time
+            before 0.
+    """
+    _check_fields(stored, path)
     names = {SYNONYMS.get(name, name): name for name in stored.dtype.names or ()}
     boxes = np.empty(len(stored), BOX_DTYPE)
     with np.errstate(invalid="ignore", over="ignore"):
         for name in BOX_DTYPE.names or ():
             boxes[name] = stored[names[name]]
     _check_boxes(boxes, path)
-    return boxes[np.argsort(boxes["t_us"], kind="stable")]
+    return boxes
 
 
 def write_boxes(path: Path | str, boxes: np.ndarray, *, layout: Literal["new", "old"] = "new") -> None:
@@ -85,17 +101,8 @@ def write_boxes(path: Path | str, boxes: np.ndarray, *, layout: Literal["new", "
         np.save(file, stored, allow_pickle=False)
 
 
-def _load(path: Path) -> np.ndarray:
-    """Return the array of ``path``, which is one-dimensional and has exactly the fields of a box."""
-    try:
-        with path.open("rb") as file:
-            stored = np.lib.format.read_array(file, allow_pickle=False)
-    except OSError as error:
-        raise DataError(f"Cannot read {path}: {error.strerror}.") from error
-    except Exception as error:  # NumPy's parser raises nearly anything when a header is damaged
-        raise DataError(
-            f"{path} is not a whole .npy file without Python objects: {error}. Copy it again."
-        ) from error
+def _check_fields(stored: np.ndarray, path: Path) -> None:
+    """Check that an array is one-dimensional and has exactly the fields of a box."""
     if stored.dtype.names is None or stored.ndim != 1:
         raise DataError(
             f"{path} must hold a structured array [N] of boxes, but holds {stored.dtype} "
@@ -112,7 +119,6 @@ def _load(path: Path) -> np.ndarray:
             raise DataError(
                 f"The field `{name}` of {path} must hold numbers, but holds {stored.dtype[name]}."
             )
-    return stored
 
 
 def _check_boxes(boxes: np.ndarray, path: Path) -> None:

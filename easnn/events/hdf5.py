@@ -112,7 +112,7 @@ class Hdf5Recording:
         return self._read("t", start, stop).astype(np.int64) + self._layout.offset_us
 
     def _read(self, name: str, start: int, stop: int) -> np.ndarray:
-        return self._layout.read(name, start, stop)
+        return self._layout.columns[name].read(start, stop)
 
 
 def open_hdf5(path: Path | str, *, sensor_hw: tuple[int, int] | None = None) -> Hdf5Recording:

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from easnn.events.arrays import load_members
 from easnn.events.columns import COLUMNS, check_columns, pack_columns
 from easnn.events.loaded import LoadedRecording
-from easnn.events.mapping import map_file
 from easnn.events.order import check_writable
 from easnn.utils.errors import DataError
 from easnn.utils.files import atomic_write
-
-MAX_SHRINK = 1032
-"""How many times smaller zip's compression can make data."""
 
 LIMIT_HW = (65_536, 65_536)
 _SCALARS = ("height", "width")
@@ -61,40 +57,9 @@ def write_npz(path: Path | str, events: np.ndarray, *, sensor_hw: tuple[int, int
 
 
 def _read(path: Path) -> tuple[np.ndarray, tuple[int, int] | None]:
-    map_file(path).close()  # says what is wrong with a file that is missing or empty
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = {entry.filename.removesuffix(".npy"): entry for entry in archive.infolist()}
-            missing = [name for name in COLUMNS if name not in members]
-            names = [*COLUMNS, *_SCALARS] if members.keys() >= {*_SCALARS} else list(COLUMNS)
-            arrays = {} if missing else {name: _array(archive, members[name]) for name in names}
-    except Exception as error:  # zipfile and NumPy raise nearly anything when a file is damaged
-        raise DataError(
-            f"{path} is not a whole NumPy archive of plain arrays: {error}. Copy it again."
-        ) from error
-    if missing:
-        raise DataError(
-            f"{path} must have the arrays t, x, y and p, but has {', '.join(sorted(members)) or 'none'}."
-        )
+    arrays = load_members(path, COLUMNS, _SCALARS)
     check_columns({name: (arrays[name].dtype, arrays[name].shape) for name in COLUMNS}, path, "")
     return pack_columns(arrays, path), _sensor_hw(arrays, path)
-
-
-def _array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> np.ndarray:
-    """Return a member, whose header must not promise more than the archive can hold."""
-    with archive.open(entry) as stream:
-        read_header = {
-            (1, 0): np.lib.format.read_array_header_1_0,
-            (2, 0): np.lib.format.read_array_header_2_0,
-        }[np.lib.format.read_magic(stream)]
-        shape, _, dtype = read_header(stream)
-        if dtype.hasobject:
-            raise ValueError("Python objects are never loaded")
-        promised = dtype.itemsize * int(np.prod(shape, dtype=object))
-        held = entry.file_size - stream.tell()
-        if promised != held or entry.file_size > MAX_SHRINK * entry.compress_size:
-            raise ValueError(f"`{entry.filename}` promises {promised} bytes, but holds {held}")
-        return np.frombuffer(stream.read(), dtype).reshape(shape)
 
 
 def _sensor_hw(arrays: dict[str, np.ndarray], path: Path) -> tuple[int, int] | None:

@@ -33,9 +33,10 @@ from easnn.engine import (
     evaluate_detector,
 )
 from easnn.evaluation import PROTOCOLS, EvaluationResult, Evaluator, SideBySide, build_evaluator
+from easnn.exp.event_sum import check_event_sum
 from easnn.exp.keys import ExperimentKeys
 from easnn.models import DetectorConfig, EmbeddingConfig, EventDetector, build_detector
-from easnn.representations import CHANNELS, REPRESENTATIONS, TAU_US, check_measure
+from easnn.representations import CHANNELS, TAU_US, check_measure
 from easnn.utils.errors import ConfigError
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -75,6 +76,8 @@ class EventExp(ExperimentKeys):
                     f"`{name}` must begin with the smaller {value}, but is {smallest:g},{largest:g}."
                 )
         check_measure(self.aggregation, self.measure)
+        if self.aggregation == "event_sum":
+            check_event_sum(self)
         if self.speed_aug and self.window == 0:
             raise ConfigError(
                 "`speed_aug` needs a `window` that ends at the label and can hold more or less of the "
@@ -164,11 +167,6 @@ class EventExp(ExperimentKeys):
             ConfigError: if a key has a value that this version does not support, or does not fit the dataset.
             DataError: if the dataset's files are incomplete or wrong.
         """
-        if self.aggregation not in REPRESENTATIONS:
-            raise ConfigError(
-                f"`aggregation` {self.aggregation} belongs to RVT-preprocessed data, which this version does "
-                f"not read. It must be one of {', '.join(REPRESENTATIONS)}."
-            )
         return build_dataset(
             self.data_name,
             self.data_root(),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-from easnn.data import DATASETS
+from easnn.data import DATASETS, SPLITS
 from easnn.engine import OPTIMIZERS, SCHEDULES
 from easnn.exp.key import Key
 from easnn.exp.kinds import boolean, choice, integer, member, optional, pair, real, several, words
@@ -19,7 +19,6 @@ from easnn.models.config import (
 )
 from easnn.representations import CHANNELS, Measure, Slicing
 
-SPLITS = ("train", "val", "test")
 SIDE = integer(low=32, multiple_of=32)
 
 
@@ -98,7 +97,11 @@ class DataKeys(Settings):
     train_splits = Key(
         ("train",), several(choice(*SPLITS)), "splits to train on; the published results: `train,val`"
     )
-    Tl = Key(1, integer(low=1), "macro slices of a sample: consecutive windows, oldest first")
+    Tl = Key(
+        1,
+        integer(low=1),
+        "macro slices of a sample, oldest first; with `event_sum` the histograms, else 1",
+    )
     Tm = Key(4, integer(low=1), "micro slices of a window: sampling steps of the embedding")
     window = Key(
         -200, integer(high=0), "start of the window before the label; 0: the whole recording", unit="ms"
@@ -106,7 +109,7 @@ class DataKeys(Settings):
     aggregation = Key(
         "micro_sum",
         choice(*CHANNELS),
-        "how events become arrays (formats.md); `event_sum`, for RVT-preprocessed data: not in this version",
+        "how events become arrays (formats.md); `event_sum` is for RVT-preprocessed data, and only that",
     )
     slicing: Key[Slicing] = Key(
         "extent",

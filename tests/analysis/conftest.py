@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from small_parts import FixedDetector, write_recording
 
-from easnn.data import FrameSpec, Gen1Dataset
+from easnn.data import FrameSpec, RawDataset
 
 
 @pytest.fixture
@@ -22,9 +22,9 @@ def frame_spec() -> FrameSpec:
 
 
 @pytest.fixture
-def dataset(tmp_path: Path) -> Gen1Dataset:
+def dataset(tmp_path: Path) -> RawDataset:
     """Two recordings of a second with three labelled frames each."""
     root = tmp_path / "data"
     for name in ("a", "b"):
         write_recording(root / "val", name, label_times_us=[300_000, 600_000, 900_000])
-    return Gen1Dataset(root, "val", window_ms=-200, Tl=1, Tm=4, aggregation="micro_sum", num_classes=2)
+    return RawDataset(root, "val", window_ms=-200, Tl=1, Tm=4, aggregation="micro_sum", num_classes=2)

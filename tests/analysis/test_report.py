@@ -9,14 +9,14 @@ from PIL import Image
 from small_parts import INPUT_HW, SENSOR_HW, FixedDetector, write_recording
 
 from easnn.analysis import Observer, Scene, write_recording_pictures, write_run_pictures
-from easnn.data import FrameSpec, Gen1Dataset
+from easnn.data import FrameSpec, RawDataset
 from easnn.events import open_dat, read_boxes
 
 CLASSES = ("car", "pedestrian")
 METRICS = '{"kind": "train", "iteration": 1, "epoch": 1, "total_loss": 3.5, "lr": 0.001}\n'
 
 
-def test_pictures_of_a_run(tmp_path: Path, detector: FixedDetector, dataset: Gen1Dataset) -> None:
+def test_pictures_of_a_run(tmp_path: Path, detector: FixedDetector, dataset: RawDataset) -> None:
     run_dir = tmp_path / "run"
     run_dir.mkdir()
     (run_dir / "metrics.jsonl").write_text(METRICS)
@@ -86,7 +86,7 @@ def test_pictures_of_a_recording(tmp_path: Path, observer: Observer, frame_spec:
 
 
 def test_sheets_show_labelled_moments_if_there_are_any(
-    tmp_path: Path, observer: Observer, dataset: Gen1Dataset
+    tmp_path: Path, observer: Observer, dataset: RawDataset
 ) -> None:
     files = dataset.recordings[0]
     scene = Scene(

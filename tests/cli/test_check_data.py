@@ -66,6 +66,7 @@ def test_a_sound_dataset(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
         "name": "val",
         "boxes": [0, 1],
         "events": 1000,
+        "histograms": 0,
         "duration_us": 999_000,
         "frames": 1,
         "digest": "",

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 from raw_layout import open_dataset, write_recording
 
-from easnn.data import Gen1Dataset
+from easnn.data import RawDataset
 
 
 @pytest.fixture
-def small_dataset(tmp_path: Path) -> Gen1Dataset:
+def small_dataset(tmp_path: Path) -> RawDataset:
     """Eleven frames in three recordings, of one to three boxes each."""
     for number, frames in enumerate((2, 5, 4)):
         boxes = [

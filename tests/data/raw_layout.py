@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from easnn.data import Gen1Dataset
+from easnn.data import RawDataset
 from easnn.events import BOX_DTYPE, pack_events, write_boxes, write_dat
 
 SENSOR_HW = (24, 32)
@@ -40,7 +40,7 @@ def some_events(name: str) -> np.ndarray:
     return pack_events(t_us, rng.integers(0, 32, 200), rng.integers(0, 24, 200), rng.integers(0, 2, 200))
 
 
-def open_dataset(root: Path, splits: str | Sequence[str] = "train", **options: Any) -> Gen1Dataset:
+def open_dataset(root: Path, splits: str | Sequence[str] = "train", **options: Any) -> RawDataset:
     """Open a dataset with 20 ms windows of two slices and two classes, unless told otherwise."""
     defaults = {"window_ms": -20, "Tl": 1, "Tm": 2, "aggregation": "micro_sum", "num_classes": 2}
-    return Gen1Dataset(root, splits, **(defaults | options))
+    return RawDataset(root, splits, **(defaults | options))

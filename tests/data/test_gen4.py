@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from raw_layout import write_recording
 
-from easnn.data import Gen4Dataset
+from easnn.data import GEN4, RawDataset
 from easnn.events import pack_events
 from easnn.utils.errors import ConfigError, DataError
 
@@ -13,7 +13,7 @@ HW = (720, 1280)
 
 def open_gen4(root, **options):
     defaults = {"window_ms": -20, "Tl": 1, "Tm": 2, "aggregation": "micro_sum", "num_classes": 3}
-    return Gen4Dataset(root, "train", **(defaults | options))
+    return RawDataset(root, "train", kind=GEN4, **(defaults | options))
 
 
 def error_of(action):
@@ -84,14 +84,4 @@ def test_num_classes_must_be_three(tmp_path):
         f"ConfigError: `num_classes` must be 3 (pedestrian, two-wheeler, car) for {tmp_path}, but is 2. "
         "Other "
         f'classes are declared as "class_names" in {tmp_path}/dataset.json.'
-    )
-
-
-def test_a_preprocessed_tree_is_recognised(tmp_path):
-    sequence = tmp_path / "train" / "moorea_2019"
-    (sequence / "event_representations_v2").mkdir(parents=True)
-    assert error_of(lambda: open_gen4(tmp_path, Tl=4)) == (
-        f"DataError: {tmp_path} must hold raw recordings, but {sequence} was preprocessed for RVT, which "
-        "this "
-        "version does not read. Give the folder of the files NAME_td.dat that it was made from."
     )

@@ -30,6 +30,14 @@ PUBLISHED_N_CALTECH = (
 )
 """Keys of the published training command for N-Caltech101, the default dataset, with e-yolox-m."""
 
+PUBLISHED_GEN4 = (
+    "max_epoch 30 data_num_workers 4 Tl 4 T 3 eval_interval 10 embedding arsnn basic_lr_per_img "
+    "0.0000092592593 seed 80 data_name gen4 data_dir DIR num_classes 3 scheduler fixed spike_attach True "
+    "thresh 1 readout sum embedding_depth 2 embedding_ksize 5 write_zero True spike_fn atan aggregation "
+    "event_sum use_spike True"
+)
+"""Keys of the published training command for 1Mpx, preprocessed for RVT, with e-yolox-m."""
+
 
 def set_keys(experiment: EventExp, words: str) -> None:
     """Set keys from words as on the command line."""

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from experiments import PUBLISHED_GEN1_PAIRS, PUBLISHED_N_CALTECH
+from experiments import PUBLISHED_GEN1_PAIRS, PUBLISHED_GEN4, PUBLISHED_N_CALTECH
 
 from easnn.exp import EventExp, get_exp
 from easnn.utils.errors import ConfigError
@@ -29,6 +29,14 @@ def test_the_published_n_caltech_command_is_valid() -> None:
     assert (exp.data_name, exp.num_classes, exp.window) == ("n-caltech", 100, 0)
 
 
+def test_the_published_1mpx_command_is_valid() -> None:
+    exp = get_exp(exp_name="e-yolox-m")
+    exp.merge(PUBLISHED_GEN4.split())
+    exp.validate()
+    assert exp.notices() == []
+    assert (exp.data_name, exp.aggregation, exp.Tl, exp.Tm) == ("gen4", "event_sum", 4, 4)
+
+
 @pytest.mark.parametrize(
     "words",
     [
@@ -44,6 +52,9 @@ def test_the_published_n_caltech_command_is_valid() -> None:
         "aggregation timesurface embedding snn slicing window tau 20",
         "aggregation sum measure timesurface",
         "aggregation event_sum",
+        "aggregation event_sum Tl 7",
+        "aggregation event_sum embedding arsnn Tl 4",
+        "aggregation event_sum embedding rsnn Tl 2 Tm 2",
         "speed_aug True speed_range 1,1",
     ],
 )
@@ -97,6 +108,36 @@ def test_valid_combinations(words: str) -> None:
             "`measure` must be count for `aggregation` event_sum, which sums histograms, in which events "
             "have no time, but is timesurface.",
         ),
+        (
+            "aggregation event_sum embedding arsnn Tl 3",
+            "`Tl` must be `Tm` (4) for `aggregation` event_sum and the embedding `arsnn`, whose sampling steps "
+            "are the `Tl` histograms, but is 3.",
+        ),
+        (
+            "aggregation event_sum window -50",
+            "`window` does nothing for `aggregation` event_sum, whose frames are made from histograms of 50 ms "
+            "and not from events: it must be -200, but is -50.",
+        ),
+        (
+            "aggregation event_sum slicing window",
+            "`slicing` does nothing for `aggregation` event_sum, whose frames are made from histograms of 50 "
+            "ms and not from events: it must be extent, but is window.",
+        ),
+        (
+            "aggregation event_sum tau 50",
+            "`tau` does nothing for `aggregation` event_sum, whose frames are made from histograms of 50 ms "
+            "and not from events: it must be None, but is 50.0.",
+        ),
+        (
+            "aggregation event_sum downsample 2",
+            "`downsample` does nothing for `aggregation` event_sum, whose frames are made from histograms of "
+            "50 ms and not from events: it must be 1, but is 2.",
+        ),
+        (
+            "aggregation event_sum speed_aug True",
+            "`speed_aug` does nothing for `aggregation` event_sum, whose frames are made from histograms of 50 "
+            "ms and not from events: it must be False, but is True.",
+        ),
         ("speed_range 2,0.5", "`speed_range` must begin with the smaller speed, but is 2,0.5."),
         (
             "speed_aug True window 0",
@@ -136,23 +177,3 @@ def test_notices() -> None:
         "`abs` split does nothing; it never did anything in the published code either.",
         "`eval_split` val is trained on: its AP says nothing about new data.",
     ]
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (
-            "data_name gen1 aggregation event_sum",
-            "`aggregation` event_sum belongs to RVT-preprocessed data, which this version does not read. It "
-            "must be one of micro_sum, sum, voxel_grid, voxel_cube, timesurface.",
-        ),
-    ],
-)
-def test_what_this_version_does_not_have_is_refused_when_the_dataset_is_built(
-    words: str, message: str
-) -> None:
-    exp = experiment(words)
-    exp.validate()
-    with pytest.raises(ConfigError) as error:
-        exp.get_dataset(["train"])
-    assert str(error.value) == message

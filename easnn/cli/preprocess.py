@@ -1,0 +1,120 @@
+"""Preprocess raw recordings as RVT does: ``tools/preprocess.py``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+
+from tabulate import tabulate
+from tqdm import tqdm
+
+from easnn.cli.console import exit_code_of
+from easnn.data import SPLITS
+from easnn.data.rvt import RULES, Outcome, Status, Task, plan_tasks, run_tasks
+from easnn.utils.errors import ConfigError, DataError
+
+DESCRIPTION = """\
+Makes histograms of 50 ms of raw recordings, filters their labels, and writes both as the preprocessing of RVT
+does: OUTPUT/{train,val,test}/NAME/event_representations_v2 and labels_v2. A sequence appears when it is whole,
+and is never replaced; an interrupted run goes on when it is repeated."""
+
+MOST_PROCESSES = 8  # unless asked for
+INTERRUPTED = 130  # what shells expect
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    parser = argparse.ArgumentParser(
+        description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument("data_name", choices=RULES, help="whose filters and resolution: %(choices)s")
+    parser.add_argument(
+        "input",
+        type=Path,
+        metavar="INPUT",
+        help="folder of the raw recordings, INPUT/{train,val,test}/NAME_td.*",
+    )
+    parser.add_argument("output", type=Path, metavar="OUTPUT", help="folder to write to, or to go on with")
+    parser.add_argument(
+        "--splits",
+        type=lambda text: text.split(","),
+        metavar="NAMES",
+        help="splits, separated by commas (default: those of train,val,test that are there)",
+    )
+    parser.add_argument(
+        "--processes",
+        type=int,
+        default=min(MOST_PROCESSES, os.cpu_count() or 1),
+        metavar="N",
+        help="processes, without effect on the files (default: one per core, here %(default)s)",
+    )
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Preprocess, print what was made, and return the exit code."""
+    options = make_parser().parse_args(argv)
+    try:
+        return exit_code_of(lambda: preprocess(options))
+    except KeyboardInterrupt:
+        print("Interrupted. The same command goes on where it stopped.", file=sys.stderr)
+        return INTERRUPTED
+
+
+def preprocess(options: argparse.Namespace) -> None:
+    """Do what the options say.
+
+    Raises:
+        ConfigError: if an option is wrong.
+        DataError: if a recording cannot be preprocessed, after all others were.
+        OutputError: if the output cannot be written.
+    """
+    if options.processes < 1:
+        raise ConfigError(f"`--processes` must be at least 1, but is {options.processes}.")
+    splits = options.splits or [split for split in SPLITS if (options.input / split).is_dir()] or [*SPLITS]
+    tasks = plan_tasks(options.input, options.output, RULES[options.data_name], splits)
+    done: dict[Task, Outcome] = {}
+    start = time.perf_counter()
+    with (
+        tqdm(desc="preprocessing", total=len(tasks), unit="recording") as bar,
+        closing(run_tasks(tasks, min(options.processes, len(tasks)))) as results,
+    ):
+        for task, outcome in results:
+            done[task] = outcome
+            if outcome.status is Status.FAILED:
+                bar.write(f"failed: {outcome.error}", file=sys.stderr)
+            bar.set_postfix_str(_rates(done, time.perf_counter() - start), refresh=False)
+            bar.update()
+    print(report(done, splits))
+    failed = sum(outcome.status is Status.FAILED for outcome in done.values())
+    if failed:
+        raise DataError(f"{failed} of {len(tasks)} recordings could not be preprocessed, as said above.")
+
+
+def report(done: Mapping[Task, Outcome], splits: Sequence[str]) -> str:
+    """Return what became of the recordings, as a table for a terminal."""
+    rows = []
+    for split in splits:
+        outcomes = [outcome for task, outcome in done.items() if task.split == split]
+        counts = {status.value: sum(o.status is status for o in outcomes) for status in Status}
+        sizes = {
+            "labelled frames": sum(o.frames for o in outcomes),
+            "boxes": sum(o.boxes for o in outcomes),
+            "histograms": sum(o.histograms for o in outcomes),
+            "events read": sum(o.events for o in outcomes),
+        }
+        numbers = {"recordings": len(outcomes), **counts, **sizes}
+        rows.append({"split": split, **{name: f"{number:,}" for name, number in numbers.items()}})
+    table: str = tabulate(rows, headers="keys", disable_numparse=True, stralign="right")
+    return table
+
+
+def _rates(done: Mapping[Task, Outcome], seconds: float) -> str:
+    made = [outcome for outcome in done.values() if outcome.status is Status.MADE]
+    histograms, events = sum(o.histograms for o in made), sum(o.events for o in made)
+    return f"{histograms / seconds:.0f} histograms/s, {events / seconds / 1e6:.1f} Mev/s"

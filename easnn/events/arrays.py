@@ -1,0 +1,80 @@
+"""NumPy files, read without trusting them."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from easnn.events.mapping import map_file
+from easnn.utils.errors import DataError
+
+MAX_SHRINK = 1032
+"""How many times smaller zip's compression can make data."""
+
+
+def load_array(path: Path) -> np.ndarray:
+    """Return the array of a ``.npy`` file.
+
+    Raises:
+        DataError: if the file is missing, not whole or holds Python objects.
+    """
+    try:
+        with path.open("rb") as file:
+            array: np.ndarray = np.lib.format.read_array(file, allow_pickle=False)
+    except OSError as error:
+        raise DataError(f"Cannot read {path}: {error.strerror}.") from error
+    except Exception as error:  # NumPy's parser raises nearly anything when a header is damaged
+        raise DataError(
+            f"{path} is not a whole .npy file without Python objects: {error}. Copy it again."
+        ) from error
+    return array
+
+
+def load_members(path: Path, needed: Sequence[str], optional: Sequence[str] = ()) -> dict[str, np.ndarray]:
+    """Return arrays of a NumPy archive (``.npz``) by their names.
+
+    Args:
+        path: the file.
+        needed: names of arrays that must be there.
+        optional: names of arrays that are read if all of them are there.
+
+    Raises:
+        DataError: if the file is missing or not whole, holds Python objects, or lacks an array.
+    """
+    map_file(path).close()  # says what is wrong with a file that is missing or empty
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = {entry.filename.removesuffix(".npy"): entry for entry in archive.infolist()}
+            missing = [name for name in needed if name not in members]
+            names = [*needed, *(optional if members.keys() >= {*optional} else ())]
+            arrays = {} if missing else {name: _array(archive, members[name]) for name in names}
+    except Exception as error:  # zipfile and NumPy raise nearly anything when a file is damaged
+        raise DataError(
+            f"{path} is not a whole NumPy archive of plain arrays: {error}. Copy it again."
+        ) from error
+    if missing:
+        raise DataError(
+            f"{path} must have the arrays {', '.join(needed[:-1])} and {needed[-1]}, but has "
+            f"{', '.join(sorted(members)) or 'none'}."
+        )
+    return arrays
+
+
+def _array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> np.ndarray:
+    """Return a member, whose header must not promise more than the archive can hold."""
+    with archive.open(entry) as stream:
+        read_header = {
+            (1, 0): np.lib.format.read_array_header_1_0,
+            (2, 0): np.lib.format.read_array_header_2_0,
+        }[np.lib.format.read_magic(stream)]
+        shape, _, dtype = read_header(stream)
+        if dtype.hasobject:
+            raise ValueError("Python objects are never loaded")
+        promised = dtype.itemsize * int(np.prod(shape, dtype=object))
+        held = entry.file_size - stream.tell()
+        if promised != held or entry.file_size > MAX_SHRINK * entry.compress_size:
+            raise ValueError(f"`{entry.filename}` promises {promised} bytes, but holds {held}")
+        return np.frombuffer(stream.read(), dtype).reshape(shape)
