@@ -1,8 +1,9 @@
 """Datasets, samples and batches, the placement of frames and boxes, and loaders."""
 
 from easnn.data.augment import LetterboxPolicy, PlacementPolicy, RandomPlacementPolicy, prepare_batch
+from easnn.data.cache import GB, CachedDataset, CacheKind, FrameCache, default_cache_dir, open_frame_cache
 from easnn.data.catalog import DATASETS, DatasetKind, build_dataset, build_source
-from easnn.data.dataset import DetectionDataset, Frame
+from easnn.data.dataset import CacheableDataset, DetectionDataset, Frame, Label
 from easnn.data.frame import FrameSpec
 from easnn.data.gen1 import GEN1_CLASSES, GEN1_SENSOR_HW, IGNORED_SEQUENCES, Gen1Dataset
 from easnn.data.gen4 import GEN4_CLASSES, GEN4_SENSOR_HW, Gen4Dataset
@@ -22,6 +23,7 @@ from easnn.data.source import RecordingSource
 
 __all__ = [
     "DATASETS",
+    "GB",
     "GEN1_CLASSES",
     "GEN1_SENSOR_HW",
     "GEN4_CLASSES",
@@ -30,6 +32,9 @@ __all__ = [
     "N_CALTECH_CLASSES",
     "N_CALTECH_SENSOR_HW",
     "BatchLoader",
+    "CacheKind",
+    "CacheableDataset",
+    "CachedDataset",
     "DatasetKind",
     "DatasetOptions",
     "DetectionBatch",
@@ -38,9 +43,11 @@ __all__ = [
     "EpochSampler",
     "EvaluationSampler",
     "Frame",
+    "FrameCache",
     "FrameSpec",
     "Gen1Dataset",
     "Gen4Dataset",
+    "Label",
     "LetterboxPolicy",
     "NCaltechDataset",
     "PlacementPolicy",
@@ -54,6 +61,8 @@ __all__ = [
     "build_source",
     "build_train_loader",
     "collate",
+    "default_cache_dir",
     "named_worker_failures",
+    "open_frame_cache",
     "prepare_batch",
 ]
