@@ -142,8 +142,6 @@ def _with_cache_kind(words: list[str]) -> list[str]:
     if "--cache" not in words:
         return words
     after = words.index("--cache") + 1
-    return (
-        words
-        if words[after : after + 1] in ([kind] for kind in get_args(CacheKind))
-        else [*words[:after], "ram", *words[after:]]
-    )
+    if words[after : after + 1] in [[kind] for kind in get_args(CacheKind)]:
+        return words
+    return [*words[:after], "ram", *words[after:]]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -67,7 +67,7 @@ class CacheFolder:
             ) from error
 
     def size_bytes(self, name: str) -> int:
-        """Return how much a store takes."""
+        """Return how much a store takes; nothing, if somebody removed the folder."""
         return sum(size for path, size in self._sizes().items() if path.startswith(f"{name}."))
 
     def room_bytes(self, name: str) -> int:
@@ -103,12 +103,10 @@ class CacheFolder:
 
     def _sizes(self) -> dict[str, int]:
         sizes = {}
-        with os.scandir(self.path) as files:
+        with suppress(FileNotFoundError), os.scandir(self.path) as files:
             for file in files:
-                try:
+                with suppress(FileNotFoundError):  # removed just now
                     sizes[file.name] = file.stat().st_size
-                except FileNotFoundError:  # removed just now
-                    continue
         return sizes
 
     def _held(self, name: str) -> Path:

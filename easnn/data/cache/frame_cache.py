@@ -89,11 +89,11 @@ class FrameCache:
             return
         size_bytes = sum(self._folder.size_bytes(name) for name in self._stores)
         logger.info(
-            "{}: {:,} frames, {:.2f} GB of {:.3g} GB, hits {:.1%}",
+            "{}: {:,} frames, {} of {}, hits {:.1%}",
             name,
             sum(store.count() for store in self._stores.values()),
-            size_bytes / GB,
-            self._folder.limit_bytes / GB,
+            _size(size_bytes),
+            _size(self._folder.limit_bytes),
             hits.rate,
         )
 
@@ -102,6 +102,7 @@ class FrameCache:
         if name not in self._stores:
             self._in_use.enter_context(self._folder.use(name))
             self._stores[name] = FrameStore(self._folder, name)
+            self._in_use.callback(self._stores[name].close)
         return self._stores[name]
 
 
@@ -144,8 +145,12 @@ def _memory_store(limit_bytes: int, in_use: ExitStack) -> tuple[CacheFolder, str
     limit, name = gather_objects(mine)[rank() - local_rank()]
     if limit < limit_bytes and is_main():
         logger.info(
-            "The cache may take {:.3g} GB, half of the free memory (`cache_gb` {:.3g}).",
-            limit / GB,
-            limit_bytes / GB,
+            "The cache may take {}, half of the free memory (`cache_gb`: {}).",
+            _size(limit),
+            _size(limit_bytes),
         )
     return CacheFolder(path, limit), name
+
+
+def _size(count: int) -> str:
+    return f"{count / GB:.3g} GB" if count >= GB else f"{count / 10**6:.3g} MB"

@@ -117,6 +117,13 @@ class FrameStore:
             self._failed(error)
             return 0
 
+    def close(self) -> None:
+        """Let this process do without the store from now on."""
+        connection = self._connections.get(os.getpid())
+        self._connections[os.getpid()] = None
+        if connection is not None:
+            connection.close()
+
     def _connection(self) -> sqlite3.Connection | None:
         process = os.getpid()
         if process not in self._connections:
@@ -135,6 +142,7 @@ class FrameStore:
             isolation_level=None,  # every statement is a transaction
             check_same_thread=False,
         )
+        connection.text_factory = bytes  # there is no text: where damage makes some, it need not be valid
         for pragma in (
             f"page_size = {PAGE_BYTES}",
             "journal_mode = WAL",
