@@ -30,6 +30,7 @@ setup(
         "h5py>=3.11",
         "hdf5plugin>=5.0",
         "aedat>=2.3",
+        "zstandard>=0.22",
         "opencv-python-headless>=4.10",
         "pillow>=10",
         "matplotlib>=3.8",

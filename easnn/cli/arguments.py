@@ -6,7 +6,9 @@ import argparse
 import re
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args
+
+from easnn.data import CacheKind
 
 DEFAULT_BATCH_SIZE = 64
 
@@ -103,6 +105,14 @@ def build_parser(description: str, *, checkpoint_help: str) -> argparse.Argument
         metavar="N",
         help="samples per step of all processes together (default: %(default)s)",
     )
+    run.add_argument(
+        "--cache",
+        nargs="?",
+        choices=get_args(CacheKind),
+        const="ram",
+        help="keep frames once they are made: in memory for this run (default), or on the disk, at most "
+        "`cache_gb`, for later runs, too",
+    )
     run.add_argument("--fp16", action="store_true", help="mixed precision")
     run.add_argument(
         "--num_machines", type=int, default=1, metavar="N", help="machines of the run (default: 1)"
@@ -133,10 +143,20 @@ def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argpar
     options = argparse.Namespace(pairs=[])
     rest = list(sys.argv[1:] if argv is None else argv)
     while True:
-        parser.parse_args(rest, options)
+        parser.parse_args(_with_cache_kind(rest), options)
         words = options.words
         next_option = next((i for i in range(2, len(words), 2) if words[i].startswith("-")), len(words))
         options.pairs += words[:next_option]
         rest = words[next_option:]
         if not rest:
             return options
+
+
+def _with_cache_kind(words: list[str]) -> list[str]:
+    """Return the words with the default after a ``--cache`` that is followed by something else, such as a key."""
+    if "--cache" not in words:
+        return words
+    after = words.index("--cache") + 1
+    if words[after : after + 1] in [[kind] for kind in get_args(CacheKind)]:
+        return words
+    return [*words[:after], "ram", *words[after:]]

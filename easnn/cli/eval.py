@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from loguru import logger
@@ -86,11 +87,14 @@ def evaluate(options: argparse.Namespace) -> None:
     device = training_device()
     model = experiment.get_model().to(device)
     load_weights(model, checkpoint.contents["model"], strict=True, source=str(checkpoint.path))
-    run_evaluation = experiment.get_evaluation(
-        batch_size=options.batch_size, device=device, fp16=options.fp16, timed=options.speed
-    )
-    folder = make_directory(_run_directory(options, checkpoint, experiment).results)
-    result = run_evaluation(model)
+    with experiment.open_cache(options.cache) if options.cache else nullcontext() as cache:
+        run_evaluation = experiment.get_evaluation(
+            batch_size=options.batch_size, device=device, fp16=options.fp16, timed=options.speed, cache=cache
+        )
+        folder = make_directory(_run_directory(options, checkpoint, experiment).results)
+        result = run_evaluation(model)
+        if cache is not None:
+            cache.report()
     if is_main():
         protocols = "_".join(one.protocol for one in (result, *result.beside))
         path = folder / f"{checkpoint.path.stem}_{result.split}_{protocols}.json"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import cast
 
@@ -22,6 +23,7 @@ from easnn.cli.experiment import (
     run_directory_path,
     seed_run,
 )
+from easnn.data import FrameCache
 from easnn.engine import WRITERS, RunDirectory, Trainer, build_writers, check_writer, load_weights
 from easnn.exp import EventExp, ExperimentRecord
 from easnn.models import EventDetector
@@ -77,6 +79,8 @@ def train(options: argparse.Namespace) -> None:
     )
     check(experiment)
     _check_options(options, experiment)
+    if options.cache and experiment.speed_aug and is_main():
+        logger.warning("`speed_aug` makes every training frame anew: --cache serves the evaluations only.")
     seed_run(experiment)
     device = training_device()
     if options.occupy:
@@ -84,12 +88,15 @@ def train(options: argparse.Namespace) -> None:
     model = experiment.get_model().to(device)
     if checkpoint and not options.resume:
         _load_start_weights(model, checkpoint)
-    trainer = build_trainer(experiment, model, options, device, checkpoint)
-    if checkpoint and options.resume:
-        trainer.resume(checkpoint.contents, checkpoint.path)
-    if options.start_epoch is not None:
-        trainer.start_from(options.start_epoch)
-    result = trainer.train()
+    with experiment.open_cache(options.cache) if options.cache else nullcontext() as cache:
+        trainer = build_trainer(experiment, model, options, device, checkpoint, cache)
+        if checkpoint and options.resume:
+            trainer.resume(checkpoint.contents, checkpoint.path)
+        if options.start_epoch is not None:
+            trainer.start_from(options.start_epoch)
+        result = trainer.train()
+        if cache is not None:
+            cache.report_all()
     if not is_main():
         return
     if result.best_ap is not None:
@@ -104,6 +111,7 @@ def build_trainer(
     options: argparse.Namespace,
     device: torch.device,
     checkpoint: Checkpoint | None = None,
+    cache: FrameCache | None = None,
 ) -> Trainer:
     """Assemble a run; its directory is made when everything else is there.
 
@@ -113,6 +121,7 @@ def build_trainer(
         options: of the command line.
         device: this process's device.
         checkpoint: what the run starts from or goes on with, if anything.
+        cache: where frames are kept, if they are.
 
     Raises:
         ConfigError: if a key does not fit the dataset or this version.
@@ -120,8 +129,8 @@ def build_trainer(
         OutputError: if the run directory cannot be written.
     """
     batch_size = options.batch_size
-    train_loader = experiment.get_train_loader(batch_size=batch_size, device=device)
-    evaluate = experiment.get_evaluation(batch_size=batch_size, device=device, fp16=options.fp16)
+    train_loader = experiment.get_train_loader(batch_size=batch_size, device=device, cache=cache)
+    evaluate = experiment.get_evaluation(batch_size=batch_size, device=device, fp16=options.fp16, cache=cache)
     optimizer = experiment.get_optimizer(model, batch_size=batch_size)
     path = run_directory_path(experiment)
     goes_on_there = options.resume and checkpoint is not None and checkpoint.lies_in(path)
@@ -139,6 +148,7 @@ def build_trainer(
         device=device,
         experiment=ExperimentRecord.of(experiment).plain(),
         writers=build_writers(options.logger, run, experiment=experiment.plain()),
+        after_epoch=None if cache is None else cache.report,
     )
 
 

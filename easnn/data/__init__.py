@@ -11,8 +11,9 @@ from easnn.data.automotive import (
     IGNORED_SEQUENCES,
     AutomotiveKind,
 )
+from easnn.data.cache import GB, CachedDataset, CacheKind, FrameCache, default_cache_dir, open_frame_cache
 from easnn.data.catalog import DATASETS, DatasetKind, build_dataset, build_source
-from easnn.data.dataset import DetectionDataset, Frame
+from easnn.data.dataset import CacheableDataset, DetectionDataset, Frame, Label
 from easnn.data.frame import FrameSpec
 from easnn.data.layout import SPLITS
 from easnn.data.loader import (
@@ -34,6 +35,7 @@ from easnn.data.source import LabelSource, RecordingSource
 __all__ = [
     "DATASETS",
     "GEN1",
+    "GB",
     "GEN1_CLASSES",
     "GEN1_SENSOR_HW",
     "GEN4",
@@ -45,6 +47,9 @@ __all__ = [
     "SPLITS",
     "AutomotiveKind",
     "BatchLoader",
+    "CacheKind",
+    "CacheableDataset",
+    "CachedDataset",
     "DatasetKind",
     "DatasetOptions",
     "DetectionBatch",
@@ -53,8 +58,12 @@ __all__ = [
     "EpochSampler",
     "EvaluationSampler",
     "Frame",
+    "FrameCache",
     "FrameSpec",
     "LabelSource",
+    "Gen1Dataset",
+    "Gen4Dataset",
+    "Label",
     "LetterboxPolicy",
     "NCaltechDataset",
     "PlacementPolicy",
@@ -71,6 +80,8 @@ __all__ = [
     "build_source",
     "build_train_loader",
     "collate",
+    "default_cache_dir",
     "named_worker_failures",
+    "open_frame_cache",
     "prepare_batch",
 ]

@@ -10,6 +10,14 @@ from torch import Tensor
 from easnn.utils.errors import ConfigError
 
 
+class Label(NamedTuple):
+    """What is known about a frame without its events; see :class:`Frame`."""
+
+    boxes: Tensor
+    time_us: int
+    sequence: str
+
+
 class Frame(NamedTuple):
     """The events before a label and its boxes, both in sensor pixels.
 
@@ -72,3 +80,27 @@ class DetectionDataset(ABC):
             f"`speed_aug` must be False for `data_name` {self.name}, whose frames are not made from events "
             "here, but is True."
         )
+
+
+class CacheableDataset(DetectionDataset):
+    """A dataset that can tell what its frames follow from, so that they can be kept and found again."""
+
+    @abstractmethod
+    def label(self, index: int) -> Label:
+        """Return frame ``index`` without its events."""
+
+    @abstractmethod
+    def settings(self) -> str | None:
+        """Return what all frames follow from beside their recordings and times: code, folder, options.
+
+        None if that cannot be told; then frames are not to be kept.
+        """
+
+    @abstractmethod
+    def moment(self, index: int) -> str | None:
+        """Return which recording and which time in it frame ``index`` shows.
+
+        The recording is told by its path, its size and the time of its last change, as they were when this
+        process first asked. If they are others by now, this is None, for nobody can tell which of the two is
+        read: then the frame is not to be kept.
+        """

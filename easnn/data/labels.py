@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,6 +31,17 @@ class LabelIndex:
         """Return the boxes of one frame, ``[N, 5]``: a view."""
         return self.boxes[self.offsets[frame] : self.offsets[frame + 1]]
 
+    def of_recording(self, number: int) -> LabelIndex:
+        """Return the labels of one recording, as number 0: views."""
+        first, end = np.searchsorted(self.recordings, [number, number + 1])
+        offsets = self.offsets[first : end + 1]
+        return LabelIndex(
+            self.recordings[first:end] - np.int32(number),
+            self.times_us[first:end],
+            offsets - offsets[0],
+            self.boxes[offsets[0] : offsets[-1]],
+        )
+
 
 def index_labels(boxes_of_recordings: Iterable[np.ndarray]) -> LabelIndex:
     """Make one frame of every distinct time in each recording.
@@ -41,14 +52,30 @@ def index_labels(boxes_of_recordings: Iterable[np.ndarray]) -> LabelIndex:
     Args:
         boxes_of_recordings: for each recording its boxes (``BOX_DTYPE``), sorted by time.
     """
-    recordings, times, counts, rows = [], [], [], []
-    for number, boxes in enumerate(boxes_of_recordings):
-        distinct_times, frame_of_box = np.unique(boxes["t_us"], return_inverse=True)
-        kept = (boxes["w"] > 0) & (boxes["h"] > 0)
-        recordings.append(np.full(len(distinct_times), number, np.int32))
-        times.append(distinct_times)
-        counts.append(np.bincount(frame_of_box[kept], minlength=len(distinct_times)))
-        fields = [boxes[name][kept] for name in ("class_id", "x", "y", "w", "h")]
-        rows.append(np.stack(fields, axis=1).astype(np.float32))
-    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.concatenate(counts), dtype=np.int64)])
-    return LabelIndex(np.concatenate(recordings), np.concatenate(times), offsets, np.concatenate(rows))
+    return join_labels([labels_of_recording(boxes) for boxes in boxes_of_recordings])
+
+
+def labels_of_recording(boxes: np.ndarray) -> LabelIndex:
+    """Return the labels of one recording, number 0; see :func:`index_labels`."""
+    distinct_times, frame_of_box = np.unique(boxes["t_us"], return_inverse=True)
+    kept = (boxes["w"] > 0) & (boxes["h"] > 0)
+    counts = np.bincount(frame_of_box[kept], minlength=len(distinct_times))
+    fields = [boxes[name][kept] for name in ("class_id", "x", "y", "w", "h")]
+    return LabelIndex(
+        np.zeros(len(distinct_times), np.int32),
+        distinct_times,
+        np.concatenate([np.zeros(1, np.int64), np.cumsum(counts, dtype=np.int64)]),
+        np.stack(fields, axis=1).astype(np.float32),
+    )
+
+
+def join_labels(labels_of_recordings: Sequence[LabelIndex]) -> LabelIndex:
+    """Return the labels of many recordings, numbered in their order, from those of each."""
+    frames = [len(labels) for labels in labels_of_recordings]
+    counts = np.concatenate([np.diff(labels.offsets) for labels in labels_of_recordings])
+    return LabelIndex(
+        np.repeat(np.arange(len(frames), dtype=np.int32), frames),
+        np.concatenate([labels.times_us for labels in labels_of_recordings]),
+        np.concatenate([np.zeros(1, np.int64), np.cumsum(counts, dtype=np.int64)]),
+        np.concatenate([labels.boxes for labels in labels_of_recordings]),
+    )

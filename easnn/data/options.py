@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import NotRequired, TypedDict
 
 from easnn.representations import Measure, Slicing
@@ -22,6 +23,7 @@ class DatasetOptions(TypedDict):
             otherwise.
         num_classes: number of classes that the detector is built for.
         downsample: by how much the resolution of events and boxes is reduced; 1 unless said otherwise.
+        cache_dir: folder of caches, where labels are kept for the next start; nowhere unless said otherwise.
     """
 
     window_ms: int
@@ -33,3 +35,4 @@ class DatasetOptions(TypedDict):
     tau_us: NotRequired[int]
     num_classes: int
     downsample: NotRequired[int]
+    cache_dir: NotRequired[Path | None]

@@ -9,9 +9,10 @@ from typing import Unpack
 import numpy as np
 import torch
 
-from easnn.data.dataset import DetectionDataset, Frame
+from easnn.data.cache.code import code_digest
+from easnn.data.cache.labels import LabelFile, index_labels_of
+from easnn.data.dataset import CacheableDataset, Frame, Label
 from easnn.data.frame import FrameSpec
-from easnn.data.labels import index_labels
 from easnn.data.layout import LabelledRecording
 from easnn.data.options import DatasetOptions
 from easnn.data.recordings import RecentRecordings
@@ -19,6 +20,7 @@ from easnn.data.source import LabelSource, RecordingSource
 from easnn.events import Recording, downsample_boxes, downsample_recording, downsampled_hw
 from easnn.representations import TAU_US
 from easnn.utils.errors import ConfigError, DataError
+from easnn.utils.files import file_stamp
 
 OPEN_RECORDINGS = 64
 """Recordings that each process keeps open."""
@@ -27,10 +29,11 @@ MOST_NAMES = 7
 """Class names that a message lists before it only gives their number."""
 
 
-class RecordingDataset(DetectionDataset):
+class RecordingDataset(CacheableDataset):
     """One frame for each distinct time of a recording's labels, of the events in the window that ends there.
 
-    Constructing reads all boxes; a recording is opened when one of its frames is loaded.
+    Constructing reads all boxes, or finds them in the folder of caches where their files have not changed; a
+    recording is opened when one of its frames is loaded.
 
     Attributes:
         frame_spec: how frames are made; it serves for unlabelled moments, too.
@@ -77,10 +80,13 @@ class RecordingDataset(DetectionDataset):
         self._downsample = options.get("downsample", 1)
         self.sensor_hw = downsampled_hw(source.sensor_hw, self._downsample)
         self.recordings = source.recordings
-        self._labels = index_labels(self.boxes_of(files) for files in self.recordings)
+        self._labels = index_labels_of(
+            self.recordings, self.boxes_of, self._label_file(options.get("cache_dir"))
+        )
         if len(self._labels) == 0:
             raise DataError(f"{source.root} has no label in {self.split}: all its box files are empty.")
         self._recordings = RecentRecordings(self.open, OPEN_RECORDINGS)
+        self._stamps = np.zeros((len(self.recordings), 2), np.int64)  # zero: not looked at yet
 
     def __len__(self) -> int:
         return len(self._labels)
@@ -91,11 +97,30 @@ class RecordingDataset(DetectionDataset):
 
     def load_at_speed(self, index: int, speed: float) -> Frame:
         """Read frame ``index`` with its recording played ``speed`` times as fast."""
-        files = self.recordings[self._labels.recordings[index]]
-        time_us = int(self._labels.times_us[index])
-        recording = self._recordings[files.events_path]
-        events = self.frame_spec.frame(recording, time_us, self.sensor_hw, speed)
-        return Frame(events, torch.tensor(self._labels.boxes_of(index)), time_us, files.name)
+        label = self.label(index)
+        recording = self._recordings[self._files(index).events_path]
+        return Frame(self.frame_spec.frame(recording, label.time_us, self.sensor_hw, speed), *label)
+
+    def label(self, index: int) -> Label:
+        """Return frame ``index`` without its events; see :class:`CacheableDataset`."""
+        boxes = torch.tensor(self._labels.boxes_of(index))
+        return Label(boxes, int(self._labels.times_us[index]), self._files(index).name)
+
+    def settings(self) -> str | None:
+        """Return what all frames follow from; see :class:`CacheableDataset`."""
+        label_settings = self._label_settings()
+        return None if label_settings is None else f"{label_settings} {self.frame_spec}"
+
+    def moment(self, index: int) -> str | None:
+        """Return which recording, and which time in it, frame ``index`` shows; see :class:`CacheableDataset`."""
+        path = self._files(index).events_path
+        first_stamp = self._stamps[self._labels.recordings[index]]
+        stamp = file_stamp(path)
+        if not first_stamp.any():
+            first_stamp[:] = stamp
+        if stamp != tuple(first_stamp):
+            return None
+        return f"{path.absolute()} {stamp} {self._labels.times_us[index]}"
 
     def open(self, path: Path) -> Recording:
         """Open the recording with the events of ``path``, at the resolution of the frames.
@@ -115,6 +140,28 @@ class RecordingDataset(DetectionDataset):
         if self._source.clip_boxes:
             boxes = clipped(boxes, self._source.sensor_hw)
         return downsample_boxes(boxes, self._downsample)
+
+    def _files(self, index: int) -> LabelledRecording:
+        return self.recordings[int(self._labels.recordings[index])]
+
+    def _label_settings(self) -> str | None:
+        """Return what all labels follow from beside their files, None if that cannot be told."""
+        source = self._source
+        code = code_digest(self, source)
+        kind = type(source).__qualname__
+        return (
+            None
+            if code is None
+            else repr((code, kind, source.settings(), source.root.resolve(), self._downsample))
+        )
+
+    def _label_file(self, cache_dir: Path | None) -> LabelFile | None:
+        settings = self._label_settings()
+        return (
+            None
+            if cache_dir is None or settings is None
+            else LabelFile(cache_dir, f"{self.split} {settings}")
+        )
 
 
 def check_classes(source: LabelSource, num_classes: int) -> None:

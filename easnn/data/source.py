@@ -74,6 +74,11 @@ class RecordingSource(LabelSource):
 
     timeless = False
 
+    def settings(self) -> str:
+        """Return what events and boxes follow from beside their files and the code: the other attributes."""
+        about_files = ("root", "recordings", "class_advice")
+        return repr({name: value for name, value in sorted(vars(self).items()) if name not in about_files})
+
     @abstractmethod
     def open(self, path: Path) -> StoredRecording:
         """Open the recording with the events of ``path``; its sensor is that of the dataset.

@@ -61,6 +61,7 @@ class Trainer:
         device: This process's device.
         experiment: The keys of the run as plain values; they travel in the checkpoint.
         writers: Where numbers go.
+        after_epoch: Called on every process at the end of each epoch.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class Trainer:
         device: torch.device,
         experiment: Mapping[str, Any],
         writers: Sequence[MetricWriter] = (),
+        after_epoch: Callable[[], None] | None = None,
     ) -> None:
         config.check_device(device)
         precision = Precision(device, mixed=config.fp16)
@@ -96,6 +98,7 @@ class Trainer:
         self._device = device
         self._experiment = dict(experiment)
         self._progress = Progress(config, len(train_loader), device, writers)
+        self._after_epoch = after_epoch
         self._signals = StopSignals()
         self._last_result: EvaluationResult | None = None
 
@@ -188,6 +191,8 @@ class Trainer:
         self._save(self._run.latest)
         if self._config.save_history_ckpt:
             self._save(self._run.history(self._state.position.epoch))
+        if self._after_epoch is not None:
+            self._after_epoch()
 
     def _evaluates(self, epoch: int) -> bool:
         epochs_done = epoch + 1

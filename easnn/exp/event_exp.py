@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 
@@ -11,15 +12,20 @@ from torch import nn
 
 from easnn.data import (
     DATASETS,
+    GB,
     BatchLoader,
+    CacheKind,
     DatasetKind,
     DetectionDataset,
     EvaluationSampler,
+    FrameCache,
     LetterboxPolicy,
     RandomPlacementPolicy,
     build_dataset,
     build_eval_loader,
     build_train_loader,
+    default_cache_dir,
+    open_frame_cache,
     prepare_batch,
 )
 from easnn.engine import (
@@ -160,6 +166,14 @@ class EventExp(ExperimentKeys):
             return round(1000 * self.tau)
         return N_CALTECH_TAU_US if self.data_name == "n-caltech" else TAU_US
 
+    def cache_root(self) -> Path:
+        """Return the folder of the caches."""
+        return default_cache_dir() if self.cache_dir is None else Path(self.cache_dir).expanduser()
+
+    def open_cache(self, kind: CacheKind) -> AbstractContextManager[FrameCache]:
+        """Return the cache for the frames of a run, to be opened by a ``with`` block on every process."""
+        return open_frame_cache(kind, self.cache_root(), round(self.cache_gb * GB))
+
     def get_dataset(self, splits: Sequence[str]) -> DetectionDataset:
         """Open the labelled frames of some splits.
 
@@ -180,18 +194,22 @@ class EventExp(ExperimentKeys):
             tau_us=self.tau_us(),
             num_classes=self.num_classes,
             downsample=self.downsample,
+            cache_dir=self.cache_root(),
         )
 
-    def get_train_loader(self, *, batch_size: int, device: torch.device) -> TrainLoader:
+    def get_train_loader(
+        self, *, batch_size: int, device: torch.device, cache: FrameCache | None = None
+    ) -> TrainLoader:
         """Build this process's loader of training samples.
 
         Args:
             batch_size: samples per step of all processes together.
             device: where the batches will go.
+            cache: where frames are kept, if they are.
         """
         jitter = self.dataset_kind.jitter if self.jitter is None else self.jitter
         loader = build_train_loader(
-            self.get_dataset(self.train_splits),
+            self._read_through(cache, self.get_dataset(self.train_splits)),
             RandomPlacementPolicy(self.input_size, jitter, self.scale_range, self.flip_prob),
             batch_size=batch_size,
             seed=torch.initial_seed() if self.seed is None else self.seed,
@@ -201,10 +219,12 @@ class EventExp(ExperimentKeys):
         )
         return RepeatFirstBatch(loader) if self.overfit_one_batch else loader
 
-    def get_eval_loader(self, *, batch_size: int, device: torch.device) -> BatchLoader[EvaluationSampler]:
+    def get_eval_loader(
+        self, *, batch_size: int, device: torch.device, cache: FrameCache | None = None
+    ) -> BatchLoader[EvaluationSampler]:
         """Build this process's loader of the frames of ``eval_split``; the arguments are as in training."""
         return build_eval_loader(
-            self.get_dataset([self.eval_split]),
+            self._read_through(cache, self.get_dataset([self.eval_split])),
             LetterboxPolicy(self.test_size),
             batch_size=batch_size,
             num_workers=self.data_num_workers,
@@ -262,7 +282,13 @@ class EventExp(ExperimentKeys):
         return SideBySide(evaluators) if self.eval_both else evaluators[0]
 
     def get_evaluation(
-        self, *, batch_size: int, device: torch.device, fp16: bool = False, timed: bool = False
+        self,
+        *,
+        batch_size: int,
+        device: torch.device,
+        fp16: bool = False,
+        timed: bool = False,
+        cache: FrameCache | None = None,
     ) -> Callable[[nn.Module], EvaluationResult]:
         """Return the function that evaluates a detector on ``eval_split``; every process calls it.
 
@@ -271,8 +297,9 @@ class EventExp(ExperimentKeys):
             device: where to compute.
             fp16: whether to use mixed precision.
             timed: whether the result tells how long a frame takes.
+            cache: where frames are kept, if they are.
         """
-        loader = self.get_eval_loader(batch_size=batch_size, device=device)
+        loader = self.get_eval_loader(batch_size=batch_size, device=device, cache=cache)
         return partial(
             evaluate_detector,
             loader=loader,
@@ -300,3 +327,6 @@ class EventExp(ExperimentKeys):
             ckpt_interval_steps=self.ckpt_interval_steps,
             patience=self.patience,
         )
+
+    def _read_through(self, cache: FrameCache | None, dataset: DetectionDataset) -> DetectionDataset:
+        return dataset if cache is None else cache.cached(dataset, num_workers=self.data_num_workers)

@@ -219,6 +219,12 @@ class OutputKeys(Settings):
         None, optional(words()), "name of the run directory (`-expn`); `None`: that of the experiment file"
     )
     output_dir = Key("./YOLOX_outputs", words(), "folder of the run directories")
+    cache_dir = Key(
+        None,
+        optional(words()),
+        "folder of the caches, on a disk of this machine; `None`: `~/.cache/easnn` (see `XDG_CACHE_HOME`)",
+    )
+    cache_gb = Key(20.0, real(low=0.1), "most that the cache of `--cache` may take", unit="GB")
     print_interval = Key(10, integer(low=1), "steps between two lines of the log")
     pictures = Key(True, boolean(), "draw curves, samples and a clip at the end of the training")
     save_history_ckpt = Key(False, boolean(), "keep a checkpoint of every epoch")

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 import resource
+from contextlib import suppress
+from pathlib import Path
 
 import torch
+
+CONTROL_GROUPS = Path("/sys/fs/cgroup")
 
 
 def training_device() -> torch.device:
@@ -31,3 +35,16 @@ def peak_memory_mb(device: torch.device) -> float:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+
+
+def free_memory_bytes() -> int:
+    """Return how much memory this process may still take: that of the machine, or of its control group."""
+    free = [os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    with suppress(OSError):  # Linux only; here memory that only buffers files counts as free
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        free = [1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")] or free
+    with suppress(OSError, ValueError):  # no control groups of version 2, or no limit ("max")
+        group = CONTROL_GROUPS / Path("/proc/self/cgroup").read_text().rpartition("::")[2].strip().lstrip("/")
+        limit, used = ((group / f"memory.{name}").read_text() for name in ("max", "current"))
+        free.append(max(0, int(limit) - int(used)))
+    return min(free)

@@ -6,6 +6,7 @@ Every function works without an initialised process group: a single process is a
 from __future__ import annotations
 
 import functools
+import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable
@@ -33,6 +34,11 @@ def rank() -> int:
 def world_size() -> int:
     """Return the number of processes, 1 in a single process."""
     return dist.get_world_size() if is_distributed() else 1
+
+
+def local_rank() -> int:
+    """Return the number of this process among those of the run on its machine, 0 in a single process."""
+    return int(os.environ.get("LOCAL_RANK", "0")) if is_distributed() else 0
 
 
 def is_main() -> bool:

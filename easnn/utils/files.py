@@ -60,6 +60,18 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
             temporary.unlink(missing_ok=True)
 
 
+def file_stamp(path: Path) -> tuple[int, int]:
+    """Return the size in bytes and the time of the last change in ns, which tell a changed file.
+
+    Both are -1 if the file is not there.
+    """
+    try:
+        status = os.stat(path)  # noqa: PTH116 - pathlib takes several times as long, and files are many
+    except OSError:
+        return -1, -1
+    return status.st_size, status.st_mtime_ns
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write ``value`` as indented JSON, atomically.
 

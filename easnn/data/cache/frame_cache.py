@@ -1,0 +1,156 @@
+"""The cache of a run: where it lies, what it serves, and what it says about itself."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Literal
+
+from loguru import logger
+
+from easnn.data.cache.dataset import CachedDataset
+from easnn.data.cache.folder import CacheFolder
+from easnn.data.cache.hits import HitCounter, Hits
+from easnn.data.cache.place import memory_cache_dir, memory_limit_bytes
+from easnn.data.cache.store import FrameStore
+from easnn.data.dataset import CacheableDataset, DetectionDataset
+from easnn.utils.distributed import gather_objects, is_main, local_rank, rank
+
+CacheKind = Literal["ram", "disk"]
+
+GB = 10**9
+
+
+class FrameCache:
+    """Keeps the frames of a run's datasets, for this run (``ram``) or for later ones, too (``disk``).
+
+    Every process of the run makes one, with :func:`open_frame_cache`, and calls the same methods.
+
+    Args:
+        folder: where stores lie.
+        store_name: name of the one store for everything; None takes one for each dataset's settings.
+        in_use: ends the use of stores when it is closed.
+    """
+
+    def __init__(self, folder: CacheFolder, store_name: str | None, in_use: ExitStack) -> None:
+        self._folder = folder
+        self._store_name = store_name
+        self._stores: dict[str, FrameStore] = {}
+        self._counters: list[HitCounter] = []
+        self._reported = Hits()
+        self._said_full = False
+        self._in_use = in_use
+
+    def cached(self, dataset: DetectionDataset, *, num_workers: int) -> DetectionDataset:
+        """Return a dataset with the same frames, which come from the cache if they are there.
+
+        Args:
+            dataset: the dataset; one whose frames cannot be kept is returned as it is.
+            num_workers: data workers of this process that will read it.
+
+        Raises:
+            OutputError: if the cache cannot be written.
+        """
+        settings = dataset.settings() if isinstance(dataset, CacheableDataset) else None
+        if not isinstance(dataset, CacheableDataset) or settings is None:
+            if is_main():
+                logger.warning("The frames of {} {} are read without the cache.", dataset.name, dataset.split)
+            return dataset
+        counter = HitCounter(num_workers)
+        self._counters.append(counter)
+        return CachedDataset(dataset, settings, self._store(settings), counter)
+
+    def report(self) -> None:
+        """Log size and hit rate since the last report; every process calls this at the same time."""
+        total = self._total()
+        self._log("cache", total - self._reported)
+        self._reported = total
+        if total.refused and not self._said_full and is_main():
+            self._said_full = True
+            logger.warning(
+                "The cache is full: {:,} frames were not kept and are made anew each time. A larger "
+                "`cache_gb` keeps more.",
+                total.refused,
+            )
+
+    def report_all(self) -> None:
+        """Log size and hit rate of the whole run; every process calls this at the same time."""
+        self._log("cache, whole run", self._total())
+
+    def _total(self) -> Hits:
+        here = sum((counter.total() for counter in self._counters), Hits())
+        return sum(gather_objects(here), Hits())
+
+    def _log(self, name: str, hits: Hits) -> None:
+        if not is_main() or hits.rate is None:
+            return
+        size_bytes = sum(self._folder.size_bytes(name) for name in self._stores)
+        logger.info(
+            "{}: {:,} frames, {} of {}, hits {:.1%}",
+            name,
+            sum(store.count() for store in self._stores.values()),
+            _size(size_bytes),
+            _size(self._folder.limit_bytes),
+            hits.rate,
+        )
+
+    def _store(self, settings: str) -> FrameStore:
+        name = self._store_name or hashlib.blake2b(settings.encode(), digest_size=16).hexdigest()
+        if name not in self._stores:
+            self._in_use.enter_context(self._folder.use(name))
+            self._stores[name] = FrameStore(self._folder, name)
+            self._in_use.callback(self._stores[name].close)
+        return self._stores[name]
+
+
+@contextmanager
+def open_frame_cache(kind: CacheKind, cache_dir: Path, limit_bytes: int) -> Iterator[FrameCache]:
+    """Open the cache of a run; every process of the run calls this at the same time.
+
+    A cache in memory is shared by the processes of a machine and removed at the end. What killed runs left
+    there is removed at the start.
+
+    Args:
+        kind: ``ram`` or ``disk``.
+        cache_dir: folder of caches, for ``disk``.
+        limit_bytes: how much it may take. In memory it takes at most half of what is free at the start.
+
+    Raises:
+        OutputError: if it cannot be written.
+    """
+    with ExitStack() as in_use:
+        if kind == "disk":
+            folder, store_name = CacheFolder(cache_dir / "frames", limit_bytes), None
+            folder.make()
+        else:
+            folder, store_name = _memory_store(limit_bytes, in_use)
+        yield FrameCache(folder, store_name, in_use)
+
+
+def _memory_store(limit_bytes: int, in_use: ExitStack) -> tuple[CacheFolder, str]:
+    """Return the store of this run in the memory of this machine, whose first process makes and removes it."""
+    path = memory_cache_dir()
+    folder = CacheFolder(path, limit_bytes)
+    folder.make()
+    name = f"run-{secrets.token_hex(8)}"
+    if local_rank() == 0:
+        while folder.remove_oldest_unused():  # left by runs that were killed
+            pass
+        in_use.enter_context(folder.use(name))
+        in_use.callback(folder.remove, name)
+    mine = (memory_limit_bytes(path, limit_bytes), name)
+    limit, name = gather_objects(mine)[rank() - local_rank()]
+    if limit < limit_bytes and is_main():
+        logger.info(
+            "The cache may take {}, half of the free memory (`cache_gb`: {}).",
+            _size(limit),
+            _size(limit_bytes),
+        )
+    return CacheFolder(path, limit), name
+
+
+def _size(count: int) -> str:
+    return f"{count / GB:.3g} GB" if count >= GB else f"{count / 10**6:.3g} MB"

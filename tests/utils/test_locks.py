@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+
+from easnn.utils.files import file_stamp
+from easnn.utils.locks import exclusive, hold, is_held
+
+
+def _hold_and_be_killed(path) -> None:
+    held = hold(path)
+    assert is_held(path)
+    os.kill(os.getpid(), signal.SIGKILL)
+    held.close()
+
+
+def test_a_file_is_held_until_its_last_holder_lets_go(tmp_path):
+    path = tmp_path / "lock"
+    assert not is_held(path)
+    with hold(path):
+        with hold(path):
+            assert is_held(path)
+        assert is_held(path)
+    assert not is_held(path)
+
+
+def test_a_killed_process_holds_nothing(tmp_path):
+    process = multiprocessing.get_context("fork").Process(
+        target=_hold_and_be_killed, args=(tmp_path / "lock",)
+    )
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    assert not is_held(tmp_path / "lock")
+
+
+def test_an_exclusive_block_is_held(tmp_path):
+    with exclusive(tmp_path / "lock"):
+        assert is_held(tmp_path / "lock")
+    assert not is_held(tmp_path / "lock")
+
+
+def test_a_stamp_tells_size_and_time(tmp_path):
+    path = tmp_path / "file"
+    assert file_stamp(path) == (-1, -1)
+    path.write_bytes(b"abc")
+    os.utime(path, ns=(5, 7))
+    assert file_stamp(path) == (3, 7)
