@@ -34,8 +34,8 @@ from easnn.data.source import LabelSource, RecordingSource
 
 __all__ = [
     "DATASETS",
-    "GEN1",
     "GB",
+    "GEN1",
     "GEN1_CLASSES",
     "GEN1_SENSOR_HW",
     "GEN4",
@@ -60,10 +60,8 @@ __all__ = [
     "Frame",
     "FrameCache",
     "FrameSpec",
-    "LabelSource",
-    "Gen1Dataset",
-    "Gen4Dataset",
     "Label",
+    "LabelSource",
     "LetterboxPolicy",
     "NCaltechDataset",
     "PlacementPolicy",
