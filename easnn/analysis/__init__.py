@@ -7,6 +7,9 @@ from easnn.analysis.curves import write_curves
 from easnn.analysis.frames import draw_embedding, draw_events, draw_frame
 from easnn.analysis.observer import Observer
 from easnn.analysis.report import RecordingReport, write_recording_pictures, write_run_pictures
+from easnn.analysis.sampler_numbers import SamplerNumbers, sampler_numbers
+from easnn.analysis.sampler_sheet import sampler_sheet
+from easnn.analysis.sampler_view import SamplerView
 from easnn.analysis.scene import Scene
 from easnn.analysis.sheet import sample_sheet
 from easnn.analysis.view import SampleView
@@ -17,6 +20,8 @@ __all__ = [
     "Picture",
     "RecordingReport",
     "SampleView",
+    "SamplerNumbers",
+    "SamplerView",
     "Scene",
     "clip_frame",
     "draw_boxes",
@@ -25,6 +30,8 @@ __all__ = [
     "draw_frame",
     "draw_outlines",
     "sample_sheet",
+    "sampler_numbers",
+    "sampler_sheet",
     "write_clip",
     "write_curves",
     "write_picture",

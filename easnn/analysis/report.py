@@ -15,7 +15,7 @@ from easnn.analysis.canvas import Picture, write_picture
 from easnn.analysis.clip import clip_frame, write_clip
 from easnn.analysis.curves import PICTURES, write_curves
 from easnn.analysis.observer import Observer
-from easnn.analysis.scene import Scene
+from easnn.analysis.scene import Scene, scene_of
 from easnn.analysis.sheet import sample_sheet
 from easnn.analysis.view import SampleView
 from easnn.data import DetectionDataset, RecordingDataset
@@ -107,7 +107,7 @@ def write_run_pictures(
         files.append(_write_sheet(directory, view, dataset.class_names))
     if isinstance(dataset, RecordingDataset) and dataset.frame_spec.window_ms:
         middle = dataset.load(len(dataset) // 2)
-        scene = _scene_of(dataset, middle.sequence)
+        scene = scene_of(dataset, middle.sequence)
         first_us, last_us = scene.recording.first_us, scene.recording.last_us
         start_us = min(max(middle.time_us - RUN_CLIP_US // 2, first_us), last_us)
         end_us = min(start_us + RUN_CLIP_US, last_us + 1)
@@ -182,13 +182,6 @@ def _view(observer: Observer, scene: Scene, time_us: int, step_us: int) -> Sampl
     """Look at one moment of a scene, with the labels of the last ``step_us``."""
     ground_truth = scene.ground_truth(time_us, time_us - step_us)
     return observer.observe(scene.counts(time_us), scene.name, time_us, ground_truth)
-
-
-def _scene_of(dataset: RecordingDataset, sequence: str) -> Scene:
-    """Return one recording of a dataset, as its frames see it."""
-    files = next(r for r in dataset.recordings if r.name == sequence)
-    recording = dataset.open(files.events_path)
-    return Scene(sequence, recording, dataset.sensor_hw, dataset.frame_spec, dataset.boxes_of(files))
 
 
 def _write_sheet(directory: Path, view: SampleView, class_names: Sequence[str]) -> Path:
