@@ -25,7 +25,7 @@ OFF: Colour = (255, 152, 62)
 """Events of polarity 0, darker."""
 GROUND_TRUTH: Colour = (255, 255, 255)
 """Labelled boxes where they share a picture with detections."""
-POSITIVE: Colour = (94, 226, 140)
+POSITIVE: Colour = (255, 221, 87)
 """Values above zero where the sign matters."""
 NEGATIVE: Colour = (255, 121, 198)
 """Values below zero."""
@@ -52,8 +52,8 @@ def class_colour(class_id: int) -> Colour:
 
 
 def step_colours(count: int) -> list[Colour]:
-    """Return a colour for each of ``count`` sampling steps, from yellow for the newest slice to violet."""
-    shades = matplotlib.colormaps["plasma"](np.linspace(0.95, 0.25, count))[:, :3]
+    """Return a colour for each of ``count`` sampling steps, from lime for the newest slice to violet."""
+    shades = matplotlib.colormaps["viridis"](np.linspace(0.92, 0.2, count))[:, :3]
     return [(int(r), int(g), int(b)) for r, g, b in np.rint(255 * shades)]
 
 

@@ -135,11 +135,12 @@ def _times(view: SamplerView) -> list[str]:
     if view.steps_ms is None:
         return ["newest", *([f"{n} before" for n in range(1, view.steps)])]
     digits = 0 if all(end - begin >= FINE_MS for begin, end in view.steps_ms) else 1
-    # Adding 0 turns −0 into 0.
-    return [
-        f"{round(begin, digits) + 0:.{digits}f} to {round(end, digits) + 0:.{digits}f} ms"
-        for begin, end in view.steps_ms
-    ]
+    return [f"{_ms(begin, digits)} to {_ms(end, digits)} ms" for begin, end in view.steps_ms]
+
+
+def _ms(time: float, digits: int) -> str:
+    rounded = round(time, digits) + 0.0  # which turns −0 into 0
+    return f"{rounded:.{digits}f}".replace("-", "−")
 
 
 def _legend(view: SamplerView) -> list[tuple[str, Colour]]:

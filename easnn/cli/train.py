@@ -22,6 +22,7 @@ from easnn.cli.experiment import (
     run_directory_path,
     seed_run,
 )
+from easnn.cli.observing import evaluation_pictures
 from easnn.engine import WRITERS, RunDirectory, Trainer, build_writers, check_writer, load_weights
 from easnn.exp import EventExp, ExperimentRecord
 from easnn.models import EventDetector
@@ -139,6 +140,7 @@ def build_trainer(
         device=device,
         experiment=ExperimentRecord.of(experiment).plain(),
         writers=build_writers(options.logger, run, experiment=experiment.plain()),
+        draw=evaluation_pictures(experiment) if experiment.pictures else None,
     )
 
 

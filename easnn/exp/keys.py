@@ -212,7 +212,11 @@ class OutputKeys(Settings):
     )
     output_dir = Key("./YOLOX_outputs", words(), "folder of the run directories")
     print_interval = Key(10, integer(low=1), "steps between two lines of the log")
-    pictures = Key(True, boolean(), "draw curves, samples and a clip at the end of the training")
+    pictures = Key(
+        True,
+        boolean(),
+        "draw samples at each evaluation, and curves, samples and a clip at the end of the training",
+    )
     save_history_ckpt = Key(False, boolean(), "keep a checkpoint of every epoch")
     ckpt_interval_steps = Key(0, integer(low=0), "steps between checkpoints within an epoch; 0: none")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -55,8 +55,14 @@ class SamplerTrace:
         return self.value - self.written
 
     def apply(self, change: Callable[[Tensor], Tensor]) -> SamplerTrace:
-        """Return the trace with every tensor changed in the same way, which leaves the first axis."""
-        tensors = {f.name: getattr(self, f.name) for f in fields(self)}
+        """Return the trace with every tensor changed in the same way."""
         return replace(
-            self, **{name: change(value) for name, value in tensors.items() if isinstance(value, Tensor)}
+            self,
+            spikes=change(self.spikes),
+            end_step=change(self.end_step),
+            by_spike=change(self.by_spike),
+            span_steps=change(self.span_steps),
+            accumulated=change(self.accumulated),
+            value=change(self.value),
+            surplus=change(self.surplus),
         )
