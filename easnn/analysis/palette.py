@@ -53,7 +53,7 @@ def class_colour(class_id: int) -> Colour:
 
 def step_colours(count: int) -> list[Colour]:
     """Return a colour for each of ``count`` sampling steps, from lime for the newest slice to violet."""
-    shades = matplotlib.colormaps["viridis"](np.linspace(0.92, 0.2, count))[:, :3]
+    shades = matplotlib.colormaps["viridis"](np.linspace(0.92, 0.25, count))[:, :3]
     return [(int(r), int(g), int(b)) for r, g, b in np.rint(255 * shades)]
 
 

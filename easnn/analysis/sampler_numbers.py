@@ -37,7 +37,7 @@ class SamplerNumbers:
         segments_per_pixel: mean number of segments that a spike ended and that are written.
         steps_per_segment: mean number of steps in such a segment; None without such a segment.
         accumulated: mean potential A of such a segment; None without such a segment.
-        potential: how the absolute potential that segments accumulated divides: ``spike``, into segments that
+        potential: how the absolute potential A that segments accumulated divides: ``spike``, into segments that
             a spike ended; ``residue``, into what was left without a spike; ``surplus``, into what came after
             segment Ts. None without potential.
     """
@@ -67,7 +67,7 @@ class SamplerNumbers:
             for n, (fires, samples) in enumerate(zip(self.fires_at, self.samples_at, strict=True), start=1)
         ]
         facts: list[tuple[str, str]] = [
-            ("samples", str(self.samples)),
+            ("samples looked at", str(self.samples)),
             ("active pixels, of all", _percent(self.active)),
             ("other pixels that fire", _percent(self.silent_fires)),
             ("never fire", _percent(self.never_fires)),

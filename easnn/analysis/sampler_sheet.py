@@ -69,7 +69,7 @@ def _steps(view: SamplerView, hw: tuple[int, int]) -> Iterator[Group]:
     colours = step_colours(view.steps)
     slices = view.counts.reshape(-1, *view.counts.shape[-3:])[::-1]
     yield Group(
-        "Events of each slice, in the order in which the sampler reads them",
+        "Events in each step, newest slice first",
         [
             Panel(f"{name} · {when}", resize(draw_frame(events, view.aggregation), hw), colour)
             for name, when, events, colour in zip(names, _times(view), slices, colours, strict=True)
@@ -90,6 +90,7 @@ def _segments(view: SamplerView, hw: tuple[int, int]) -> Iterator[Group]:
     by_spike = trace.by_spike.numpy()
     steps = np.where(by_spike, trace.end_step.numpy(), -1)
     accumulated = np.where(by_spike, trace.accumulated.numpy(), 0)
+    full = full_strength(accumulated)
     for n, step in enumerate(steps):
         yield Group(
             _of(n, len(steps), "When each pixel sampled"),
@@ -101,7 +102,7 @@ def _segments(view: SamplerView, hw: tuple[int, int]) -> Iterator[Group]:
                 for c, of_channel in enumerate(step)
             ],
         )
-        yield _signed(_of(n, len(steps), "Potential accumulated until then"), accumulated[n], hw)
+        yield _signed(_of(n, len(steps), "Potential accumulated until then"), accumulated[n], full, hw)
 
 
 def _residue(view: SamplerView, hw: tuple[int, int]) -> Group:
@@ -109,12 +110,11 @@ def _residue(view: SamplerView, hw: tuple[int, int]) -> Group:
     trace = view.trace
     residue = np.where(trace.residue.numpy(), trace.value.numpy(), 0).sum(axis=0)
     fate = "dropped (RPD)" if trace.drops_residue else "written after the last step"
-    return _signed(f"Left without a spike and {fate}", residue, hw)
+    return _signed(f"Left without a spike and {fate}", residue, full_strength(residue), hw)
 
 
-def _signed(title: str, values: npt.NDArray[Any], hw: tuple[int, int]) -> Group:
-    """Show signed values [C,H,W] channel by channel, all by the same measure."""
-    full = full_strength(values)
+def _signed(title: str, values: npt.NDArray[Any], full: float, hw: tuple[int, int]) -> Group:
+    """Show signed values [C,H,W] channel by channel, at full strength from ``full`` on."""
     scale = f"full colour at ±{full:.3g}" if full else "nothing"
     return Group(
         title,
