@@ -215,7 +215,7 @@ class OutputKeys(Settings):
     pictures = Key(
         True,
         boolean(),
-        "draw samples at each evaluation, and curves, samples and a clip at the end of the training",
+        "draw samples at each evaluation, and pictures of the run at its end",
     )
     save_history_ckpt = Key(False, boolean(), "keep a checkpoint of every epoch")
     ckpt_interval_steps = Key(0, integer(low=0), "steps between checkpoints within an epoch; 0: none")
