@@ -46,7 +46,7 @@ class SamplerView:
 
     @property
     def steps_ms(self) -> list[tuple[float, float]] | None:
-        """Begin and end of each step's slice, newest first, in ms from the sample's moment: negative."""
+        """Begin and end of each step's slice, newest first, in ms from the sample's moment."""
         if self.slice_bounds_us is None:
             return None
         bounds_ms = [(int(bound_us) - self.time_us) / 1000 for bound_us in self.slice_bounds_us[::-1]]
