@@ -5,26 +5,36 @@ from easnn.analysis.canvas import Picture, write_picture
 from easnn.analysis.clip import CLIP_FORMATS, clip_frame, write_clip
 from easnn.analysis.curves import write_curves
 from easnn.analysis.frames import draw_embedding, draw_events, draw_frame
+from easnn.analysis.gallery import Gallery, draw_gallery
 from easnn.analysis.observer import Observer
 from easnn.analysis.report import RecordingReport, write_recording_pictures, write_run_pictures
+from easnn.analysis.sampler_numbers import SamplerNumbers, sampler_numbers
+from easnn.analysis.sampler_sheet import sampler_sheet
+from easnn.analysis.sampler_view import SamplerView
 from easnn.analysis.scene import Scene
 from easnn.analysis.sheet import sample_sheet
 from easnn.analysis.view import SampleView
 
 __all__ = [
     "CLIP_FORMATS",
+    "Gallery",
     "Observer",
     "Picture",
     "RecordingReport",
     "SampleView",
+    "SamplerNumbers",
+    "SamplerView",
     "Scene",
     "clip_frame",
     "draw_boxes",
     "draw_embedding",
     "draw_events",
     "draw_frame",
+    "draw_gallery",
     "draw_outlines",
     "sample_sheet",
+    "sampler_numbers",
+    "sampler_sheet",
     "write_clip",
     "write_curves",
     "write_picture",

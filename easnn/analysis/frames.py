@@ -40,7 +40,7 @@ def draw_frame(frame: npt.NDArray[Any], aggregation: str) -> Picture:
     """
     if aggregation == "timesurface":
         off, on = frame.reshape(-1, *frame.shape[-3:])[-1].astype(np.float64)
-        return _shine(off, on)
+        return shine(off, on)
     return draw_events(frame)
 
 
@@ -64,8 +64,8 @@ def draw_events(counts: npt.NDArray[Any]) -> Picture:
     Returns:
         The picture [H,W,3].
     """
-    off, on = _polarities(counts.reshape(-1, *counts.shape[-3:]).sum(axis=0, dtype=np.float64))
-    return _shine(1 - (1 - EVENT_OPACITY) ** off, 1 - (1 - EVENT_OPACITY) ** on)
+    off, on = polarities(counts.reshape(-1, *counts.shape[-3:]).sum(axis=0, dtype=np.float64))
+    return shine(1 - (1 - EVENT_OPACITY) ** off, 1 - (1 - EVENT_OPACITY) ** on)
 
 
 def draw_embedding(frame: npt.NDArray[Any]) -> Picture:
@@ -83,11 +83,11 @@ def draw_embedding(frame: npt.NDArray[Any]) -> Picture:
         The picture [H,W,3].
     """
     departure = _departure(frame)
-    off, on = _polarities(departure if len(departure) == 1 else np.abs(departure))
+    off, on = polarities(departure if len(departure) == 1 else np.abs(departure))
     distances = np.maximum(off, on)
     distances = distances[distances > 0]
     full = np.percentile(distances, FULL_PERCENTILE) if distances.size else 1.0
-    return _shine(np.sqrt(np.minimum(off / full, 1)), np.sqrt(np.minimum(on / full, 1)))
+    return shine(np.sqrt(np.minimum(off / full, 1)), np.sqrt(np.minimum(on / full, 1)))
 
 
 def written_share(frame: npt.NDArray[Any]) -> float:
@@ -101,7 +101,7 @@ def _departure(frame: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return departure
 
 
-def _polarities(frame: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+def polarities(frame: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     """Split a frame [2,H,W], a signed one [1,H,W], or a voxel cube [4,H,W], into OFF and ON [H,W]."""
     if len(frame) == 1:
         return np.maximum(-frame[0], 0), np.maximum(frame[0], 0)
@@ -109,9 +109,11 @@ def _polarities(frame: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[
     return frame[0] + shared, frame[-1] + shared
 
 
-def _shine(off: npt.NDArray[Any], on: npt.NDArray[Any]) -> Picture:
-    """Add the light of both polarities, given by opacities [H,W] in 0..1, to the ground."""
-    darkness = _darkness(BACKGROUND) * _cover(off, OFF) * _cover(on, ON)
+def shine(
+    first: npt.NDArray[Any], second: npt.NDArray[Any], colours: tuple[Colour, Colour] = (OFF, ON)
+) -> Picture:
+    """Add the light of two colours, given by opacities [H,W] in 0..1, to the ground."""
+    darkness = _darkness(BACKGROUND) * _cover(first, colours[0]) * _cover(second, colours[1])
     picture: Picture = np.rint(255 * (1 - darkness)).astype(np.uint8)
     return picture
 

@@ -9,9 +9,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from easnn.analysis.sampler_view import SamplerView
 from easnn.analysis.view import SampleView
 from easnn.models import EventDetector
 from easnn.ops import (
+    Placement,
     letterbox_placement,
     place_frames,
     select_detections,
@@ -70,8 +72,7 @@ class Observer:
             ground_truth: labelled boxes [N,5] (class, x, y, w, h) in sensor pixels, or None.
         """
         height, width = counts.shape[-2:]
-        placement = letterbox_placement((height, width), self._input_hw)
-        events = place_frames(counts[None].to(self._device), [placement], self._input_hw, self._interpolation)
+        events, placement = self._place(counts)
         written = self._model.embedding(events).flatten(0, -4)
         outputs = self._model(events)
         [found] = select_detections(outputs, self._confidence, self._nms_iou, max_detections=MAX_DETECTIONS)
@@ -85,6 +86,50 @@ class Observer:
             aggregation=self._aggregation,
             measure=self._measure,
         )
+
+    @torch.inference_mode()
+    def observe_sampler(
+        self,
+        counts: Tensor,
+        sequence: str,
+        time_us: int,
+        slice_bounds_us: npt.NDArray[np.int64] | None = None,
+    ) -> SamplerView | None:
+        """Look at what the sampler does with one frame.
+
+        Args:
+            counts: the frame [Tl,Tm,C,H,W] at sensor resolution, oldest slice first.
+            sequence: name of the recording.
+            time_us: time at which the events end.
+            slice_bounds_us: times between which the slices lie [Tl·Tm+1], oldest first, if they are known.
+
+        Returns:
+            The view, or None if the embedding has no membrane (``count``).
+        """
+        events, placement = self._place(counts)
+
+        def cut(values: Tensor) -> Tensor:
+            return values[..., : placement.height_px, : placement.width_px].cpu()
+
+        trace = self._model.embedding.trace(events)
+        if trace is None:
+            return None
+        return SamplerView(
+            sequence=sequence,
+            time_us=time_us,
+            counts=counts.numpy(),
+            active=cut(events.flatten(0, 3).ne(0).any(0)).numpy(),
+            trace=trace.apply(lambda values: cut(values[..., 0, :, :, :])),
+            output=_as_array(cut(self._model.embedding(events).flatten(0, -4))),
+            slice_bounds_us=slice_bounds_us,
+            aggregation=self._aggregation,
+        )
+
+    def _place(self, counts: Tensor) -> tuple[Tensor, Placement]:
+        """Return the network's input [1,Tl,Tm,C,h,w] for one frame, and where the sensor's image is in it."""
+        placement = letterbox_placement((counts.shape[-2], counts.shape[-1]), self._input_hw)
+        frames = counts[None].to(self._device)
+        return place_frames(frames, [placement], self._input_hw, self._interpolation), placement
 
 
 def _as_array(tensor: Tensor) -> npt.NDArray[np.float32]:

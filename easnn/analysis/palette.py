@@ -6,6 +6,9 @@ classes have colours far from both. All values are RGB, 0 to 255.
 
 from __future__ import annotations
 
+import matplotlib
+import numpy as np
+
 Colour = tuple[int, int, int]
 
 BACKGROUND: Colour = (16, 20, 28)
@@ -22,6 +25,10 @@ OFF: Colour = (255, 152, 62)
 """Events of polarity 0, darker."""
 GROUND_TRUTH: Colour = (255, 255, 255)
 """Labelled boxes where they share a picture with detections."""
+POSITIVE: Colour = (255, 221, 87)
+"""Values above zero where the sign matters."""
+NEGATIVE: Colour = (255, 121, 198)
+"""Values below zero."""
 
 CLASS_COLOURS: tuple[Colour, ...] = (
     (255, 221, 87),
@@ -42,6 +49,12 @@ CURVE_COLOURS: tuple[Colour, ...] = (ON, OFF, *CLASS_COLOURS[1:4])
 def class_colour(class_id: int) -> Colour:
     """Return the colour of a class; after the last colour they repeat."""
     return CLASS_COLOURS[class_id % len(CLASS_COLOURS)]
+
+
+def step_colours(count: int) -> list[Colour]:
+    """Return a colour for each of ``count`` sampling steps, from lime for the newest slice to violet."""
+    shades = matplotlib.colormaps["viridis"](np.linspace(0.92, 0.25, count))[:, :3]
+    return [(int(r), int(g), int(b)) for r, g, b in np.rint(255 * shades)]
 
 
 def as_hex(colour: Colour) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +13,11 @@ from easnn.analysis.boxes import class_label
 from easnn.analysis.canvas import Picture, write_picture
 from easnn.analysis.clip import clip_frame, write_clip
 from easnn.analysis.curves import PICTURES, write_curves
+from easnn.analysis.gallery import file_name, moment_name, spread
 from easnn.analysis.observer import Observer
-from easnn.analysis.scene import Scene
+from easnn.analysis.sampler_sheet import sampler_sheet
+from easnn.analysis.sampler_view import SamplerView
+from easnn.analysis.scene import Scene, scene_of
 from easnn.analysis.sheet import sample_sheet
 from easnn.analysis.view import SampleView
 from easnn.data import DetectionDataset, RecordingDataset
@@ -44,11 +46,14 @@ class RecordingReport:
             pixels).
         ms_per_window: mean time for each named part of the work.
         files: the pictures.
+        sampler: what the sampler did at the moments of the sheets; empty if that was not asked for, or the
+            embedding has no membrane.
     """
 
     windows: list[dict[str, Any]]
     ms_per_window: dict[str, float]
     files: list[Path]
+    sampler: list[SamplerView]
 
 
 def write_run_pictures(
@@ -101,17 +106,17 @@ def write_run_pictures(
     )
     directory = make_directory(run_dir / PICTURES)
     files = [write_curves(run_dir)]
-    for index in _spread(len(dataset), sheets):
+    for index in spread(len(dataset), sheets):
         counts, boxes, time_us, sequence = dataset.load(index)
         view = observer.observe(counts, sequence, time_us, boxes.numpy())
         files.append(_write_sheet(directory, view, dataset.class_names))
     if isinstance(dataset, RecordingDataset) and dataset.frame_spec.window_ms:
         middle = dataset.load(len(dataset) // 2)
-        scene = _scene_of(dataset, middle.sequence)
+        scene = scene_of(dataset, middle.sequence)
         first_us, last_us = scene.recording.first_us, scene.recording.last_us
         start_us = min(max(middle.time_us - RUN_CLIP_US // 2, first_us), last_us)
         end_us = min(start_us + RUN_CLIP_US, last_us + 1)
-        clip = directory / f"clip_{_file_name(scene.name)}.{clip_format}"
+        clip = directory / f"clip_{file_name(scene.name)}.{clip_format}"
         frames = (
             clip_frame(_view(observer, scene, time_us, STEP_US), dataset.class_names)
             for time_us in scene.moments(start_us, end_us, STEP_US)
@@ -132,6 +137,7 @@ def write_recording_pictures(
     step_us: int = STEP_US,
     sheets: int = 4,
     clip_format: ClipFormat = "gif",
+    sampler: bool = False,
 ) -> RecordingReport:
     """Detect objects in the sliding windows of a recording; write sheets and a clip.
 
@@ -147,6 +153,7 @@ def write_recording_pictures(
         step_us: time between two windows.
         sheets: number of sheets.
         clip_format: ``gif`` or ``mp4``.
+        sampler: whether to write a sheet of the sampler beside each sheet.
 
     Raises:
         DataError: if the recording cannot be read.
@@ -155,8 +162,11 @@ def write_recording_pictures(
     make_directory(directory)
     moments = scene.moments(start_us, end_us, step_us)
     sheet_times = scene.label_times_us(start_us, moments[-1]) or moments
-    chosen = [sheet_times[n] for n in _spread(len(sheet_times), sheets)]
+    chosen = [sheet_times[n] for n in spread(len(sheet_times), sheets)]
     files = [_write_sheet(directory, _view(observer, scene, time_us, 1), class_names) for time_us in chosen]
+    sampled = [_sampler_view(observer, scene, time_us) for time_us in chosen if sampler]
+    views = [view for view in sampled if view is not None]
+    files += [_write_sampler_sheet(directory, view) for view in views]
 
     stopwatch = Stopwatch()
     windows: list[dict[str, Any]] = []
@@ -172,10 +182,10 @@ def write_recording_pictures(
             windows.append(_record(view, class_names))
             yield clip_frame(view, class_names)
 
-    clip = directory / f"clip_{_file_name(scene.name)}.{clip_format}"
+    clip = directory / f"clip_{file_name(scene.name)}.{clip_format}"
     write_clip(clip, frames(), fps=1e6 / step_us)
     ms_per_window = {part: 1000 * s / len(windows) for part, s in stopwatch.seconds.items()}
-    return RecordingReport(windows, ms_per_window, [*files, clip])
+    return RecordingReport(windows, ms_per_window, [*files, clip], views)
 
 
 def _view(observer: Observer, scene: Scene, time_us: int, step_us: int) -> SampleView:
@@ -184,16 +194,20 @@ def _view(observer: Observer, scene: Scene, time_us: int, step_us: int) -> Sampl
     return observer.observe(scene.counts(time_us), scene.name, time_us, ground_truth)
 
 
-def _scene_of(dataset: RecordingDataset, sequence: str) -> Scene:
-    """Return one recording of a dataset, as its frames see it."""
-    files = next(r for r in dataset.recordings if r.name == sequence)
-    recording = dataset.open(files.events_path)
-    return Scene(sequence, recording, dataset.sensor_hw, dataset.frame_spec, dataset.boxes_of(files))
+def _sampler_view(observer: Observer, scene: Scene, time_us: int) -> SamplerView | None:
+    bounds_us = scene.slice_bounds_us(time_us)
+    return observer.observe_sampler(scene.counts(time_us), scene.name, time_us, bounds_us)
 
 
 def _write_sheet(directory: Path, view: SampleView, class_names: Sequence[str]) -> Path:
-    path = directory / f"sheet_{_file_name(view.sequence)}_{view.time_us // 1000}ms.png"
+    path = directory / f"sheet_{moment_name(view.sequence, view.time_us)}.png"
     write_picture(path, sample_sheet(view, class_names))
+    return path
+
+
+def _write_sampler_sheet(directory: Path, view: SamplerView) -> Path:
+    path = directory / f"sampler_{moment_name(view.sequence, view.time_us)}.png"
+    write_picture(path, sampler_sheet(view))
     return path
 
 
@@ -211,13 +225,3 @@ def _record(view: SampleView, class_names: Sequence[str]) -> dict[str, Any]:
             for class_id, score, *box in view.detections.tolist()
         ],
     }
-
-
-def _file_name(text: str) -> str:
-    """Return ``text`` without anything that could trouble a file system."""
-    return re.sub(r"[^\w.-]+", "_", text)
-
-
-def _spread(length: int, count: int) -> list[int]:
-    """Return up to ``count`` different positions in ``range(length)``, evenly spread."""
-    return sorted({(2 * k + 1) * length // (2 * count) for k in range(count if length else 0)})

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from easnn.data import FrameSpec
+from easnn.data import FrameSpec, RecordingDataset
 from easnn.events import Recording
 
 
@@ -48,6 +48,16 @@ class Scene:
         """
         return self.spec.frame(self.recording, time_us, self.sensor_hw)
 
+    def slice_bounds_us(self, time_us: int) -> npt.NDArray[np.int64] | None:
+        """Return the times between which the slices of the frame at ``time_us`` lie.
+
+        They are those of :meth:`~easnn.data.FrameSpec.slice_bounds_us`.
+
+        Raises:
+            DataError: if the recording cannot be read.
+        """
+        return self.spec.slice_bounds_us(self.recording, time_us)
+
     def label_times_us(self, after_us: int, until_us: int) -> list[int]:
         """Return the times in ``(after_us, until_us]`` at which there are labels, each once."""
         if self.labels is None:
@@ -62,3 +72,14 @@ class Scene:
             return None
         boxes = self.labels[self.labels["t_us"] == times[-1]]
         return np.stack([boxes[name] for name in ("class_id", "x", "y", "w", "h")], axis=1).astype(np.float32)
+
+
+def scene_of(dataset: RecordingDataset, sequence: str) -> Scene:
+    """Return one recording of a dataset, as its frames see it.
+
+    Raises:
+        DataError: if the recording or its boxes cannot be read.
+    """
+    files = next(r for r in dataset.recordings if r.name == sequence)
+    recording = dataset.open(files.events_path)
+    return Scene(sequence, recording, dataset.sensor_hw, dataset.frame_spec, dataset.boxes_of(files))

@@ -7,16 +7,25 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from loguru import logger
 from tabulate import tabulate
 
-from easnn.analysis import CLIP_FORMATS, Observer, RecordingReport, Scene, write_recording_pictures
+from easnn.analysis import (
+    CLIP_FORMATS,
+    RecordingReport,
+    SamplerView,
+    Scene,
+    sampler_numbers,
+    write_recording_pictures,
+)
 from easnn.analysis.curves import PICTURES
 from easnn.cli.arguments import sensor_size
 from easnn.cli.console import exit_code_of
 from easnn.cli.experiment import Checkpoint
+from easnn.cli.observing import build_observer
 from easnn.data import FrameSpec
 from easnn.data.info import read_dataset_info
 from easnn.data.layout import BOXES_SUFFIX, EVENTS_SUFFIX
@@ -32,7 +41,7 @@ from easnn.events import (
 )
 from easnn.exp import EventExp
 from easnn.utils.device import training_device
-from easnn.utils.errors import DataError
+from easnn.utils.errors import ConfigError, DataError
 from easnn.utils.files import write_json
 from easnn.utils.logging import setup_logging
 
@@ -96,6 +105,12 @@ def make_parser() -> argparse.ArgumentParser:
     pictures.add_argument(
         "--sheets", type=int, default=4, metavar="N", help="how many at most (default: %(default)s)"
     )
+    pictures.add_argument(
+        "--sampler",
+        action="store_true",
+        help="also show what the sampler did with the moments of the sheets: a sheet of it for each, and "
+        "numbers as JSON",
+    )
     return parser
 
 
@@ -110,27 +125,21 @@ def look(options: argparse.Namespace) -> None:
 
     Raises:
         CheckpointError: if the checkpoint cannot be read or does not fit.
-        ConfigError: if its model does not take windows of raw recordings.
+        ConfigError: if its model does not take windows of raw recordings, or has no sampler to show.
         DataError: if the recording or its labels are wrong.
         OutputError: if a file cannot be written.
     """
     setup_logging()
     checkpoint = Checkpoint(options.ckpt)
     experiment = checkpoint.record.experiment(checkpoint.path)
+    if options.sampler:
+        _check_sampler(options, experiment)
     scene = open_scene(options.recording, options.sensor_size, experiment)
     start_us, end_us = _time_range(scene.recording, options)
     model = experiment.get_model().to(training_device())
     load_weights(model, checkpoint.contents["model"], strict=True, source=str(checkpoint.path))
     nms_iou = experiment.nmsthre if options.nms is None else options.nms
-    observer = Observer(
-        model,
-        input_hw=experiment.test_size,
-        confidence=options.conf,
-        nms_iou=nms_iou,
-        interpolation=experiment.dataset_kind.interpolation,
-        aggregation=experiment.aggregation,
-        measure=experiment.measure,
-    )
+    observer = build_observer(experiment, model, confidence=options.conf, nms_iou=nms_iou)
     directory = options.output or checkpoint.path.parent / PICTURES / scene.name
     report = write_recording_pictures(
         directory,
@@ -142,19 +151,39 @@ def look(options: argparse.Namespace) -> None:
         step_us=round(1000 * options.step_ms),
         sheets=options.sheets,
         clip_format=options.format,
+        sampler=options.sampler,
     )
     about = {
         "recording": str(scene.recording.path),
         "checkpoint": str(checkpoint.path),
         "sensor_hw": scene.sensor_hw,
         "window_ms": scene.spec.window_ms,
-        "step_ms": options.step_ms,
-        "confidence": options.conf,
-        "nms_iou": nms_iou,
     }
-    path = directory / "detections.json"
-    write_json(path, {**about, "windows": report.windows})
-    print(summary(scene, report, path))
+    of_detections = {"step_ms": options.step_ms, "confidence": options.conf, "nms_iou": nms_iou}
+    files = [*report.files, directory / "detections.json"]
+    write_json(files[-1], {**about, **of_detections, "windows": report.windows})
+    if report.sampler:
+        files.append(directory / "sampler.json")
+        write_json(files[-1], {**about, **sampler_record(report.sampler)})
+    print(summary(scene, report, files))
+    if report.sampler:
+        numbers = sampler_numbers(report.sampler)
+        print(f"\n{numbers.table()}")
+        if warning := numbers.warning():
+            logger.warning(warning)
+
+
+def sampler_record(views: Sequence[SamplerView]) -> dict[str, Any]:
+    """Return what the sampler did, as plain values: with all samples together, and with each.
+
+    Args:
+        views: the samples, at least one.
+    """
+    samples = [
+        {"time_us": view.time_us, "slices_ms": view.steps_ms, **sampler_numbers([view]).to_dict()}
+        for view in views
+    ]
+    return {"all": sampler_numbers(views).to_dict(), "each": samples}
 
 
 def open_scene(path: Path, sensor_hw: tuple[int, int] | None, experiment: EventExp) -> Scene:
@@ -189,7 +218,7 @@ def open_scene(path: Path, sensor_hw: tuple[int, int] | None, experiment: EventE
     return Scene(name, downsample_recording(recording, factor), downsampled_hw(hw, factor), spec, labels)
 
 
-def summary(scene: Scene, report: RecordingReport, detections: Path) -> str:
+def summary(scene: Scene, report: RecordingReport, files: Sequence[Path]) -> str:
     """Return what was seen and found, and where the files are."""
     height, width = scene.sensor_hw
     parts = ", ".join(f"{part} {ms:.1f}" for part, ms in report.ms_per_window.items())
@@ -199,7 +228,7 @@ def summary(scene: Scene, report: RecordingReport, detections: Path) -> str:
         ("labels", "none" if scene.labels is None else f"{len(scene.labels)} boxes"),
         ("windows", f"{len(report.windows)}, each {_length(scene.spec)}"),
         ("ms per window", f"{sum(report.ms_per_window.values()):.1f} ({parts})"),
-        ("files", "\n".join(map(str, [*report.files, detections]))),
+        ("files", "\n".join(map(str, files))),
     ]
     hits: dict[str, list[tuple[int, float]]] = defaultdict(list)
     for window in report.windows:
@@ -243,6 +272,19 @@ def _time_range(recording: Recording, options: argparse.Namespace) -> tuple[int,
     if options.duration is not None:
         end_us = min(end_us, start_us + math.ceil(1e6 * options.duration))
     return start_us, end_us
+
+
+def _check_sampler(options: argparse.Namespace, experiment: EventExp) -> None:
+    if experiment.embedding == "count":
+        raise ConfigError(
+            f"`--sampler` needs an embedding with a membrane (arsnn, rsnn, snn), but that of {options.ckpt} is "
+            "count, which only adds up the events. Leave `--sampler` out."
+        )
+    if options.sheets < 1:
+        raise ConfigError(
+            f"`--sampler` shows the moments of the sheets, but `--sheets` is {options.sheets}. It must be at "
+            "least 1."
+        )
 
 
 def _class_names(experiment: EventExp) -> tuple[str, ...]:

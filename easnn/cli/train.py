@@ -23,6 +23,7 @@ from easnn.cli.experiment import (
     run_directory_path,
     seed_run,
 )
+from easnn.cli.observing import evaluation_pictures
 from easnn.data import FrameCache
 from easnn.engine import WRITERS, RunDirectory, Trainer, build_writers, check_writer, load_weights
 from easnn.exp import EventExp, ExperimentRecord
@@ -149,6 +150,7 @@ def build_trainer(
         experiment=ExperimentRecord.of(experiment).plain(),
         writers=build_writers(options.logger, run, experiment=experiment.plain()),
         after_epoch=None if cache is None else cache.report,
+        draw=evaluation_pictures(experiment) if experiment.pictures else None,
     )
 
 

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from easnn.events import Recording, label_window, play_at_speed
-from easnn.representations import REPRESENTATIONS, TAU_US, Measure, Slicing, check_measure, represent
+from easnn.events import EventWindow, Recording, label_window, play_at_speed
+from easnn.representations import (
+    REPRESENTATIONS,
+    TAU_US,
+    Measure,
+    Slicing,
+    check_measure,
+    represent,
+    slice_bounds_us,
+)
 from easnn.utils.errors import ConfigError
 
 
@@ -72,11 +82,10 @@ class FrameSpec:
         Raises:
             DataError: if the recording cannot be read.
         """
-        duration_us = -1000 * self.window_ms
-        window = label_window(recording, time_us, round(speed * duration_us), max_steps_back=self.Tl + 1)
+        window = self._window(recording, time_us, speed)
         values = represent(
             self.aggregation,
-            window if speed == 1 else play_at_speed(window, duration_us),
+            window if speed == 1 else play_at_speed(window, self._duration_us),
             sensor_hw=sensor_hw,
             Tm=self.Tm,
             slicing=self.slicing,
@@ -84,3 +93,27 @@ class FrameSpec:
             tau_us=self.tau_us,
         )
         return torch.from_numpy(values)[None]
+
+    def slice_bounds_us(self, recording: Recording, time_us: int) -> npt.NDArray[np.int64] | None:
+        """Return the times between which the slices of the frame at ``time_us`` lie, oldest first.
+
+        Slice k holds what happened from ``bounds[k]`` on and before ``bounds[k + 1]``. ``None`` from a voxel
+        grid, whose slices share events.
+
+        Raises:
+            DataError: if the recording cannot be read.
+        """
+        if self.aggregation == "voxel_grid":
+            return None
+        window = self._window(recording, time_us)
+        if self.aggregation == "sum":
+            return np.array([window.start_us, window.end_us])
+        return slice_bounds_us(window, self.Tm, self.slicing)
+
+    @property
+    def _duration_us(self) -> int:
+        return -1000 * self.window_ms
+
+    def _window(self, recording: Recording, time_us: int, speed: float = 1.0) -> EventWindow:
+        duration_us = round(speed * self._duration_us)
+        return label_window(recording, time_us, duration_us, max_steps_back=self.Tl + 1)

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from easnn.engine.config import Position, TrainConfig
 from easnn.engine.step import StepReport
-from easnn.engine.writers import MetricWriter
+from easnn.engine.writers import MetricWriter, Pictures
 from easnn.utils.device import peak_memory_mb
 from easnn.utils.distributed import gather_objects, is_main, world_size
 from easnn.utils.errors import OutputError
@@ -98,6 +98,11 @@ class Progress:
         """Give numbers to every writer."""
         for writer in self._writers:
             writer.write(kind, self._iteration(done), {"epoch": done.epoch + 1, **values})
+
+    def write_pictures(self, done: Position, pictures: Pictures) -> None:
+        """Give pictures to every writer."""
+        for writer in self._writers:
+            writer.write_pictures(self._iteration(done), pictures)
 
     def _show(self, done: Position, losses: Mapping[str, float], report: StepReport, lr: float) -> None:
         seconds = self._stopwatch.elapsed

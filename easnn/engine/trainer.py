@@ -25,7 +25,7 @@ from easnn.engine.run_directory import RunDirectory
 from easnn.engine.schedules import Schedule
 from easnn.engine.state import RunState
 from easnn.engine.step import TrainingStep
-from easnn.engine.writers import MetricWriter
+from easnn.engine.writers import MetricWriter, Pictures
 from easnn.evaluation import EvaluationResult
 from easnn.utils.distributed import is_main
 from easnn.utils.files import write_json
@@ -60,8 +60,9 @@ class Trainer:
         run: Where files go.
         device: This process's device.
         experiment: The keys of the run as plain values; they travel in the checkpoint.
-        writers: Where numbers go.
+        writers: Where numbers and pictures go.
         after_epoch: Called on every process at the end of each epoch.
+        draw: Draws what a model does, after each evaluation; called on the main process alone.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class Trainer:
         experiment: Mapping[str, Any],
         writers: Sequence[MetricWriter] = (),
         after_epoch: Callable[[], None] | None = None,
+        draw: Callable[[nn.Module], Pictures] | None = None,
     ) -> None:
         config.check_device(device)
         precision = Precision(device, mixed=config.fp16)
@@ -93,6 +95,7 @@ class Trainer:
         self._loader = train_loader
         self._prepare = prepare
         self._evaluate = evaluate
+        self._draw = draw
         self._config = config
         self._run = run
         self._device = device
@@ -184,6 +187,10 @@ class Trainer:
             write_json(self._run.result(epochs_done), result.to_dict())
             numbers = _numbers(result.to_dict())
             self._progress.write("eval", self._state.position, {**numbers, "epoch": epochs_done})
+            if self._draw is not None:
+                with self._signals.immediate():
+                    pictures = self._draw(self.evaluated_model)
+                self._progress.write_pictures(self._state.position, pictures)
         return result
 
     def _finish_epoch(self) -> None:

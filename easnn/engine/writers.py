@@ -1,4 +1,4 @@
-"""Where the numbers of a run go: JSON lines always, TensorBoard or Weights & Biases on request."""
+"""Where the numbers and pictures of a run go: JSON lines always, TensorBoard or Weights & Biases on request."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
 
 from easnn.engine.run_directory import RunDirectory
 from easnn.utils.distributed import is_main
@@ -17,9 +20,12 @@ from easnn.utils.files import atomic_write
 
 WRITERS = ("tensorboard", "wandb")
 
+Pictures: TypeAlias = Mapping[str, npt.NDArray[np.uint8]]
+"""RGB pictures [H,W,3] by name."""
+
 
 class MetricWriter(Protocol):
-    """Takes the numbers of a run; exists on the main process only."""
+    """Takes the numbers and pictures of a run; exists on the main process only."""
 
     def continue_from(self, iteration: int, *, evaluates: bool) -> None:
         """Drop what a resumed run writes again, if that can be.
@@ -32,6 +38,10 @@ class MetricWriter(Protocol):
 
     def write(self, kind: str, iteration: int, values: Mapping[str, float]) -> None:
         """Take ``values`` of a ``kind`` (``train``, ``eval``) after ``iteration`` steps of the run."""
+        ...
+
+    def write_pictures(self, iteration: int, pictures: Pictures) -> None:
+        """Take pictures after ``iteration`` steps of the run; a writer of numbers leaves them alone."""
         ...
 
     def close(self) -> None:
@@ -114,12 +124,15 @@ class JsonLinesWriter:
         except OSError as error:
             raise OutputError(f"Cannot write {self._path}: {error.strerror}. Free some space.") from error
 
+    def write_pictures(self, iteration: int, pictures: Pictures) -> None:
+        """Do nothing: the file holds numbers."""
+
     def close(self) -> None:
         """Do nothing: every line is in the file as soon as it is written."""
 
 
 class TensorboardWriter:
-    """Writes scalars ``<kind>/<name>`` for TensorBoard, which needs no network.
+    """Writes scalars ``<kind>/<name>`` and pictures for TensorBoard, which needs no network.
 
     Args:
         path: Directory of the event files.
@@ -144,6 +157,12 @@ class TensorboardWriter:
             for name, value in values.items():
                 self._writer.add_scalar(f"{kind}/{name}", value, iteration)
 
+    def write_pictures(self, iteration: int, pictures: Pictures) -> None:
+        """Add each picture to those of its name."""
+        with self._named_failures():
+            for name, picture in pictures.items():
+                self._writer.add_image(name, picture, iteration, dataformats="HWC")
+
     def close(self) -> None:
         """Write what is buffered."""
         with self._named_failures():
@@ -158,7 +177,7 @@ class TensorboardWriter:
 
 
 class WandbWriter:
-    """Sends scalars ``<kind>/<name>`` to Weights & Biases.
+    """Sends scalars ``<kind>/<name>`` and pictures to Weights & Biases.
 
     Args:
         path: The run's directory; its name is the run's name.
@@ -168,6 +187,7 @@ class WandbWriter:
     def __init__(self, path: Path, experiment: Mapping[str, Any]) -> None:
         import wandb
 
+        self._image = wandb.Image
         self._run = wandb.init(project="easnn", name=path.name, dir=str(path), config=dict(experiment))
 
     def continue_from(self, iteration: int, *, evaluates: bool) -> None:
@@ -176,6 +196,10 @@ class WandbWriter:
     def write(self, kind: str, iteration: int, values: Mapping[str, float]) -> None:
         """Add one point to each curve."""
         self._run.log({f"{kind}/{name}": value for name, value in values.items()}, step=iteration)
+
+    def write_pictures(self, iteration: int, pictures: Pictures) -> None:
+        """Add each picture to those of its name."""
+        self._run.log({name: self._image(picture) for name, picture in pictures.items()}, step=iteration)
 
     def close(self) -> None:
         """Send what is buffered."""

@@ -226,7 +226,11 @@ class OutputKeys(Settings):
     )
     cache_gb = Key(20.0, real(low=0.1), "most that the cache of `--cache` may take", unit="GB")
     print_interval = Key(10, integer(low=1), "steps between two lines of the log")
-    pictures = Key(True, boolean(), "draw curves, samples and a clip at the end of the training")
+    pictures = Key(
+        True,
+        boolean(),
+        "draw samples at each evaluation, and pictures of the run at its end",
+    )
     save_history_ckpt = Key(False, boolean(), "keep a checkpoint of every epoch")
     ckpt_interval_steps = Key(0, integer(low=0), "steps between checkpoints within an epoch; 0: none")
 

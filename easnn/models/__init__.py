@@ -2,6 +2,7 @@
 
 from easnn.models.config import DetectorConfig, EmbeddingConfig, SpikeMode
 from easnn.models.detector import EventDetector, build_detector
+from easnn.models.embedding import SamplerTrace
 from easnn.models.neurons import ParametricLIF
 from easnn.models.published import load_published_state_dict, published_names
 
@@ -10,6 +11,7 @@ __all__ = [
     "EmbeddingConfig",
     "EventDetector",
     "ParametricLIF",
+    "SamplerTrace",
     "SpikeMode",
     "build_detector",
     "load_published_state_dict",

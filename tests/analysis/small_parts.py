@@ -8,25 +8,27 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from easnn.analysis import SamplerView
 from easnn.events import BOX_DTYPE, pack_events, write_boxes, write_dat
+from easnn.models import EmbeddingConfig, SamplerTrace
+from easnn.models.embedding import build_embedding
 
 SENSOR_HW = (20, 40)
 INPUT_HW = (32, 64)  # 1.6 times the sensor
 
 
 class FixedDetector(nn.Module):
-    """Finds the same objects in every frame, whatever is in it; its embedding adds up the slices.
+    """Finds the same objects in every frame, whatever is in it.
 
     Args:
         objects: rows (cx, cy, w, h in network pixels, objectness, class probabilities).
+        embedding: of what kind; by default it adds up the slices.
     """
 
-    def __init__(self, objects: list[list[float]]) -> None:
+    def __init__(self, objects: list[list[float]], embedding: EmbeddingConfig | None = None) -> None:
         super().__init__()
         self.objects = nn.Parameter(torch.tensor(objects))
-
-    def embedding(self, events: Tensor) -> Tensor:
-        return events.sum(dim=(1, 2))
+        self.embedding = build_embedding(embedding or EmbeddingConfig())
 
     def forward(self, events: Tensor) -> Tensor:
         assert not self.training
@@ -44,3 +46,29 @@ def write_recording(folder: Path, name: str, *, seconds: float = 1.0, label_time
     write_dat(folder / f"{name}_td.dat", events, sensor_hw=SENSOR_HW)
     write_boxes(folder / f"{name}_bbox.npy", boxes)
     return folder / f"{name}_td.dat"
+
+
+def sampler_view(
+    *, rpd: bool = True, active: tuple[bool, ...] = (True, True, True, True, False), adaptive: bool = True
+) -> SamplerView:
+    """Three steps of a row of five pixels with one channel and one segment.
+
+    Pixel 0 samples in step 0, and has 3 left later; pixel 1 in step 1 with 2, and has nothing left; pixel 2
+    in step 2 with −1; pixel 3 never, −4 is left; pixel 4, without an event, in step 0 with 100.
+    """
+    spikes = torch.tensor([[1, 0, 0, 0, 1], [0, 1, 0, 0, 0], [0, 0, 1, 0, 0]]).bool()
+    accumulated = torch.tensor([6.0, 2.0, -1.0, -4.0, 100.0]).view(1, 1, 1, 5)
+    trace = SamplerTrace(
+        spikes=spikes.view(3, 1, 1, 5),
+        end_step=torch.tensor([0, 1, 2, 2, 0]).view(1, 1, 1, 5),
+        by_spike=torch.tensor([True, True, True, False, True]).view(1, 1, 1, 5),
+        span_steps=torch.tensor([1, 2, 3, 3, 1]).view(1, 1, 1, 5),
+        accumulated=accumulated,
+        value=accumulated,
+        surplus=torch.tensor([3.0, 0, 0, 0, 50]).view(1, 1, 5),
+        adaptive=adaptive,
+        drops_residue=rpd,
+    )
+    counts = np.zeros((1, 3, 2, 1, 5), np.uint8)
+    bounds_us = np.array([700_000, 800_000, 900_000, 1_000_000])
+    return SamplerView("row", 1_000_000, counts, np.array([active]), trace, trace.written.numpy(), bounds_us)

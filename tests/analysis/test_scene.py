@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -54,3 +55,26 @@ def test_an_unlabelled_recording_has_no_ground_truth(scene: Scene) -> None:
     unlabelled = Scene("a", scene.recording, SENSOR_HW, scene.spec, None)
     assert unlabelled.label_times_us(0, 10**6) == []
     assert unlabelled.ground_truth(300_000, 0) is None
+
+
+def test_slices_lie_between_the_first_and_the_last_event(scene: Scene) -> None:
+    # Events every ms from 300 to 499 ms; Δ = 199 ms // 4.
+    bounds_us = scene.slice_bounds_us(500_000)
+    assert bounds_us is not None
+    assert bounds_us.tolist() == [300_000, 349_750, 399_500, 449_250, 499_000]
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"slicing": "window"}, [300_000, 350_000, 400_000, 450_000, 500_000]),
+        ({"aggregation": "sum"}, [300_000, 500_000]),
+        ({"aggregation": "voxel_grid"}, None),
+        ({"window_ms": 0, "slicing": "window", "Tm": 1}, [0, 999_001]),
+    ],
+)
+def test_slices_as_the_frame_is_made(
+    scene: Scene, changes: dict[str, object], expected: list[int] | None
+) -> None:
+    bounds_us = replace(scene, spec=replace(scene.spec, **changes)).slice_bounds_us(500_000)
+    assert (None if bounds_us is None else bounds_us.tolist()) == expected

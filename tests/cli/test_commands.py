@@ -208,6 +208,35 @@ def test_two_processes(raw_dataset: Path, tmp_path: Path) -> None:
     done = run_tool("train_event.py", ["-d", "2", *words_for(raw_dataset, tmp_path)], CHECKOUT)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "e_yolox_demo" / "best_ckpt.pth").is_file()
+    assert pictures_of(tmp_path / "e_yolox_demo") == {
+        f"{what}/val_{time_ms}ms": [2] for what in ("detections", "sampler") for time_ms in (100, 300, 400)
+    }
+
+
+def pictures_of(run: Path) -> dict[str, list[int]]:
+    """Return the steps after which TensorBoard got each picture of a run."""
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    events = accumulator.EventAccumulator(str(run / "tensorboard")).Reload()
+    return {name: [image.step for image in events.Images(name)] for name in events.Tags()["images"]}
+
+
+def test_samples_are_drawn_at_each_evaluation_without_an_effect_on_the_training(
+    raw_dataset: Path, tmp_path: Path
+) -> None:
+    for name, pictures in (("drawn", "True"), ("plain", "False")):
+        words = words_for(raw_dataset, tmp_path, "exp_name", name, "pictures", pictures, "eval_interval", "1")
+        words[words.index("max_epoch") + 1] = "2"
+        words[words.index("eval_initial") + 1] = "True"
+        assert train.main(words) == 0
+    drawn = pictures_of(tmp_path / "drawn")
+    assert len(drawn) == 6
+    assert all(steps == [0, 2, 4] for steps in drawn.values())
+    assert pictures_of(tmp_path / "plain") == {}
+    one, other = (
+        torch.load(tmp_path / name / "latest_ckpt.pth", weights_only=True)["raw_model"]
+        for name in ("drawn", "plain")
+    )
+    assert all(torch.equal(one[name], other[name]) for name in one)
 
 
 def test_a_process_with_data_workers_that_fails_ends_the_run(raw_dataset: Path, tmp_path: Path) -> None:

@@ -117,9 +117,10 @@ def test_an_unlabelled_part_as_mp4(
 )
 def test_every_representation_is_drawn(recording: Path, tmp_path: Path, words: str) -> None:
     out = tmp_path / "out"
-    assert run(untrained(tmp_path, words), recording, out, "--sheets", "1") == 0
-    with Image.open(out / "sheet_street_1250ms.png") as sheet:
-        assert len(np.unique(np.asarray(sheet).reshape(-1, 3), axis=0)) > 20
+    assert run(untrained(tmp_path, words), recording, out, "--sheets", "1", "--sampler") == 0
+    for name in ("sheet_street_1250ms.png", "sampler_street_1250ms.png"):
+        with Image.open(out / name) as sheet:
+            assert len(np.unique(np.asarray(sheet).reshape(-1, 3), axis=0)) > 20
     with Image.open(out / "clip_street.gif") as clip:
         assert clip.n_frames == 8
 
@@ -139,6 +140,72 @@ def test_what_the_model_sees_at_half_resolution(
     assert scene.recording.events()["x"].tolist() == (open_dat(recording).events()["x"] // 2).tolist()
     assert run(untrained(tmp_path, "downsample 2"), path, tmp_path / "out", "--sheets", "1") == 0
     assert "12x20 pixels (height x width)" in capsys.readouterr().out
+
+
+def test_the_sampler(recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "street_bbox.npy").unlink()
+    out = tmp_path / "out"
+    ckpt = untrained(tmp_path, "write_zero True slicing window thresh 0.1")
+    assert run(ckpt, recording, out, "--sampler", "--sheets", "2", "--step-ms", "100") == 0
+    assert sorted(file.name for file in out.iterdir()) == [
+        "clip_street.gif",
+        "detections.json",
+        "sampler.json",
+        "sampler_street_1200ms.png",
+        "sampler_street_1400ms.png",
+        "sheet_street_1200ms.png",
+        "sheet_street_1400ms.png",
+    ]
+    contents = json.loads((out / "sampler.json").read_text())
+    assert list(contents) == ["recording", "checkpoint", "sensor_hw", "window_ms", "all", "each"]
+    together, (first, second) = contents["all"], contents["each"]
+    assert (together["samples"], together["segments"], together["rpd"]) == (2, 1, True)
+    assert (first["samples"], first["time_us"], second["time_us"]) == (1, 1_200_000, 1_400_000)
+    assert second["slices_ms"] == [[-50, 0], [-100, -50], [-150, -100], [-200, -150]]
+    assert len(together["fires_at"]) == 4
+    assert sum(together["potential"].values()) == pytest.approx(1)
+    assert sum(together["samples_at"]) == pytest.approx(together["segments_per_pixel"])
+    with Image.open(out / "sampler_street_1200ms.png") as sheet:
+        assert sheet.width == 4 * (40 * 8 + 16) + 16
+    printed = capsys.readouterr().out
+    for text in ("sampler.json", "sampler_street_1200ms.png", "potential dropped by RPD"):
+        assert text in printed
+
+
+def test_a_dead_sampler(recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ckpt = untrained(tmp_path, "write_zero True thresh 1000")
+    assert run(ckpt, recording, tmp_path / "out", "--sampler", "--sheets", "1") == 0
+    assert "The sampler is dead: 100.0% of the active pixels never fire." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "options", "message"),
+    [
+        (
+            "embedding count",
+            [],
+            "`--sampler` needs an embedding with a membrane (arsnn, rsnn, snn), but that of {ckpt} is count, "
+            "which only adds up the events. Leave `--sampler` out.",
+        ),
+        (
+            "",
+            ["--sheets", "0"],
+            "`--sampler` shows the moments of the sheets, but `--sheets` is 0. It must be at least 1.",
+        ),
+    ],
+)
+def test_no_sampler_to_show(
+    recording: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    words: str,
+    options: list[str],
+    message: str,
+) -> None:
+    ckpt = untrained(tmp_path, words)
+    assert run(ckpt, recording, tmp_path / "out", "--sampler", *options) == 1
+    assert capsys.readouterr().err == f"error: {message.format(ckpt=ckpt)}\n"
+    assert not (tmp_path / "out").exists()
 
 
 def test_files_go_beside_the_checkpoint(checkpoint: Path, recording: Path) -> None:

@@ -18,8 +18,8 @@ from raw_layout import open_dataset, some_events, write_recording
 
 from easnn.data import (
     GB,
-    Gen1Dataset,
     LetterboxPolicy,
+    RawDataset,
     build_eval_loader,
     open_frame_cache,
 )
@@ -192,7 +192,7 @@ def test_other_code_gives_its_own_frames(small_dataset, tmp_path, log, monkeypat
 def test_frames_of_code_that_lies_in_no_file_are_not_kept(small_dataset, tmp_path, log):
     made_here = {"__module__": "nowhere"}
     dataset = open_dataset(tmp_path)
-    dataset.__class__ = type("MyDataset", (Gen1Dataset,), made_here)
+    dataset.__class__ = type("MyDataset", (RawDataset,), made_here)
     with disk_cache(tmp_path / "cache") as cache:
         assert cache.cached(dataset, num_workers=0) is dataset
     assert log == ["The frames of gen1 train are read without the cache.\n"]

@@ -1,8 +1,13 @@
 from __future__ import annotations
 
 import json
+import sys
+from io import BytesIO
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from easnn.engine import JsonLinesWriter, RunDirectory, build_writers
 from easnn.utils.errors import ConfigError, OutputError
@@ -106,6 +111,45 @@ def test_tensorboard_gets_every_number(tmp_path):
     }
     assert seen == {("train/total_loss", 5, 1.5), ("eval/ap", 6, 0.5)}
     assert len(records(run.metrics)) == 2
+
+
+def test_tensorboard_gets_every_picture(tmp_path):
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    run = RunDirectory(tmp_path)
+    picture = np.arange(4 * 5 * 3, dtype=np.uint8).reshape(4, 5, 3)
+    for writer in build_writers("tensorboard", run, experiment={}):
+        writer.write_pictures(7, {"sampler/a_1ms": picture})
+        writer.close()
+    events = accumulator.EventAccumulator(str(run.tensorboard)).Reload()
+    [seen] = events.Images("sampler/a_1ms")
+    assert seen.step == 7
+    with Image.open(BytesIO(seen.encoded_image_string)) as image:
+        np.testing.assert_array_equal(np.asarray(image), picture)
+    assert not run.metrics.exists(), "which holds numbers"
+
+
+def test_wandb_gets_numbers_and_pictures(tmp_path, monkeypatch):
+    logged = []
+
+    class FakeWandb:
+        """Stands for the package, which needs an account."""
+
+        Image = tuple
+
+        @staticmethod
+        def init(**about):
+            assert about["name"] == tmp_path.name
+            return SimpleNamespace(
+                log=lambda values, step: logged.append((step, values)), finish=lambda: None
+            )
+
+    monkeypatch.setitem(sys.modules, "wandb", FakeWandb)
+    monkeypatch.setattr("easnn.engine.writers.find_spec", lambda _name: object())
+    [_, writer] = build_writers("wandb", RunDirectory(tmp_path), experiment={})
+    writer.write("eval", 3, {"ap": 0.5})
+    writer.write_pictures(3, {"sampler/a_1ms": "pixels"})
+    writer.close()
+    assert logged == [(3, {"eval/ap": 0.5}), (3, {"sampler/a_1ms": tuple("pixels")})]
 
 
 def test_unknown_writer(tmp_path):

@@ -121,6 +121,35 @@ def test_a_run_that_was_stopped_and_resumed_is_the_same_to_the_last_digit(
     }
 
 
+class Pictures:
+    """A writer that keeps the pictures that it is given."""
+
+    def __init__(self):
+        self.seen = []
+
+    def continue_from(self, iteration, *, evaluates): ...
+
+    def write(self, kind, iteration, values): ...
+
+    def write_pictures(self, iteration, pictures):
+        self.seen.append((iteration, pictures))
+
+    def close(self): ...
+
+
+def test_samples_are_drawn_after_each_evaluation_and_change_nothing(tmp_path, whole_run):
+    def draw(model):
+        assert model is trainer.evaluated_model
+        model.eval()
+        return {"name": "picture"}
+
+    writer = Pictures()
+    trainer = build_trainer(tmp_path / "run", PLAN, draw=draw, writers=[writer])
+    trainer.train()
+    assert writer.seen == [(2 * STEPS, {"name": "picture"}), (3 * STEPS, {"name": "picture"})]
+    assert_same(load_checkpoint(RunDirectory(tmp_path / "run").latest), load_checkpoint(whole_run.latest))
+
+
 def test_a_run_killed_later_than_its_last_checkpoint_repeats_what_was_lost(tmp_path, whole_run):
     config = dataclasses.replace(PLAN, ckpt_interval_steps=3)
 

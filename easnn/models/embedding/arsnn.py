@@ -2,13 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
 from easnn.models.config import EmbeddingConfig
 from easnn.models.embedding.base import EventEmbedding
 from easnn.models.embedding.packed import unpack
-from easnn.models.embedding.recurrence import GatedRecurrence
+from easnn.models.embedding.recurrence import GatedRecurrence, Step
+from easnn.models.embedding.trace import SamplerTrace
+
+
+class Reading(NamedTuple):
+    """What the pixels whose segment ends read out; tensors are packed as those of a :class:`Step`.
+
+    Attributes:
+        step: the step at whose end they do it.
+        by_spike: whether spikes end the segments, or the end of the steps.
+        ends: where a segment ends, bool.
+        number: segments that each pixel has ended before, n.
+        content: r, or r′ of a residue.
+        accumulated: A.
+        elapsed: steps since the last spike.
+    """
+
+    step: int
+    by_spike: bool
+    ends: Tensor
+    number: Tensor
+    content: Tensor
+    accumulated: Tensor
+    elapsed: Tensor
+
+    def at(self, n: int, quantity: Tensor | float) -> Tensor:
+        """Return ``quantity`` where segment ``n`` ends, and 0 elsewhere."""
+        return torch.where(self.ends & (self.number == n), quantity, 0)
 
 
 class AdaptiveSampling(EventEmbedding):
@@ -34,20 +64,49 @@ class AdaptiveSampling(EventEmbedding):
     def embed(self, slices: Tensor) -> Tensor:
         """Make slices ``[Tl·Tm, B, C, H, W]``, oldest first, into segments ``[Ts, B, C, H, W]``."""
         steps = self.recurrence(slices)
+        segments = [torch.zeros_like(steps[0].membrane)] * self.Ts
+        for reading in self._readings(steps):
+            if reading.by_spike or not self.write_zero:
+                segments = [s + reading.at(n, reading.content) for n, s in enumerate(segments)]
+        return unpack(torch.stack(segments))
+
+    def trace_slices(self, slices: Tensor) -> SamplerTrace:
+        """Tell what happens to slices ``[Tl·Tm, B, C, H, W]``, oldest first."""
+        steps = self.recurrence(slices)
+        readings = list(self._readings(steps))
+
+        def collect(quantity: Callable[[Reading], Tensor | float]) -> Tensor:
+            """Put the quantity of each reading at the segment that it belongs to; a pixel has one at most."""
+            zero = torch.zeros_like(steps[0].membrane)
+            parts = [sum((r.at(n, quantity(r)) for r in readings), start=zero) for n in range(self.Ts)]
+            return unpack(torch.stack(parts))
+
+        beyond = [torch.where(r.ends & (r.number >= self.Ts), r.accumulated.abs(), 0) for r in readings]
+        return SamplerTrace(
+            spikes=unpack(torch.stack([step.spikes for step in steps])) > 0,
+            end_step=collect(lambda r: r.step + 1.0).long() - 1,
+            by_spike=collect(lambda r: float(r.by_spike)) > 0,
+            span_steps=collect(lambda r: r.elapsed).long(),
+            accumulated=collect(lambda r: r.accumulated),
+            value=collect(lambda r: r.content),
+            surplus=unpack(torch.stack(beyond).sum(0)),
+            adaptive=True,
+            drops_residue=self.write_zero,
+        )
+
+    def _readings(self, steps: Sequence[Step]) -> Iterator[Reading]:
+        """Go through the steps: yield what ends with the spikes of each, and at last what ends without."""
         sums = torch.zeros_like(steps[0].membrane)
         elapsed, written = torch.zeros_like(sums), torch.zeros_like(sums)
-        segments = [torch.zeros_like(sums)] * self.Ts
-        for membrane, spikes, _ in steps:
+        for step, (membrane, spikes, _) in enumerate(steps):
             sums, elapsed, fired = sums + membrane, elapsed + 1, spikes > 0
             content = self._read(sums, membrane, elapsed)
             content = content * spikes if self.spike_attach else content
-            segments = [s + torch.where(fired & (written == n), content, 0) for n, s in enumerate(segments)]
+            yield Reading(step, True, fired, written, content, sums, elapsed)
             written = written + fired
             sums, elapsed = sums.masked_fill(fired, 0), elapsed.masked_fill(fired, 0)
-        if not self.write_zero:
-            residue = self._read(sums, steps[-1].rest, elapsed.clamp_min(1))
-            segments = [s + torch.where(~fired & (written == n), residue, 0) for n, s in enumerate(segments)]
-        return unpack(torch.stack(segments))
+        residue = self._read(sums, steps[-1].rest, elapsed.clamp_min(1))
+        yield Reading(step, False, ~fired, written, residue, sums, elapsed)
 
     def _read(self, sums: Tensor, last: Tensor, elapsed: Tensor) -> Tensor:
         match self.readout:
