@@ -4,6 +4,7 @@ from easnn.models.config import DetectorConfig, EmbeddingConfig, SpikeMode
 from easnn.models.detector import EventDetector, build_detector
 from easnn.models.neurons import ParametricLIF
 from easnn.models.published import load_published_state_dict, published_names
+from easnn.models.translation import from_published, to_published
 
 __all__ = [
     "DetectorConfig",
@@ -12,6 +13,8 @@ __all__ = [
     "ParametricLIF",
     "SpikeMode",
     "build_detector",
+    "from_published",
     "load_published_state_dict",
     "published_names",
+    "to_published",
 ]
