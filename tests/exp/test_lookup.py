@@ -49,7 +49,7 @@ def test_exactly_one_of_name_and_file(arguments: dict[str, str]) -> None:
         get_exp(**arguments)
     assert str(error.value) == (
         "Give either the name of an experiment (-n) or an experiment file (-f). The names are e-yolox-demo, "
-        "e-yolox-l, e-yolox-m, e-yolox-s."
+        "e-yolox-l, e-yolox-m, e-yolox-nano, e-yolox-s, e-yolox-tiny."
     )
 
 
