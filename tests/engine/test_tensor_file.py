@@ -38,7 +38,7 @@ def test_numpy_1_and_2_call_it_differently(tmp_path: Path, core: bytes) -> None:
     assert read_tensor_file(path) == {"best_ap": 0.375}
 
 
-@pytest.mark.parametrize("value", [np.arange(3), np.array("a")[()], Path("a"), len, os.system])
+@pytest.mark.parametrize("value", [np.arange(3), Path("a"), len, os.system])
 @pytest.mark.parametrize("zipped", [True, False])
 def test_everything_else_is_refused(tmp_path: Path, value: object, zipped: bool) -> None:
     path = tmp_path / "a.pth"
