@@ -58,7 +58,7 @@ class Checkpoint:
         """
         if self.contents.get("optimizer") is None:
             raise CheckpointError(
-                f"{self.path} cannot be resumed: it comes from the published code, whose optimizer keeps its state "
+                f"{self.path} cannot be resumed: it comes from the published code, whose optimiser keeps its state "
                 "in another order. Leave out --resume to start a new run from its weights."
             )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import torch
@@ -77,7 +77,6 @@ def own_checkpoint(checkpoint: object, path: Path) -> dict[str, Any]:
             f"{path} is not a checkpoint of this framework: it has no `format`. Give a file that a training "
             "run wrote, such as latest_ckpt.pth or best_ckpt.pth."
         )
-    assert isinstance(checkpoint, dict)
     if checkpoint["format"] != FORMAT:
         raise CheckpointError(
             f"{path} has checkpoint format {checkpoint['format']}, but this version reads format {FORMAT}. "
@@ -89,7 +88,7 @@ def own_checkpoint(checkpoint: object, path: Path) -> dict[str, Any]:
     return checkpoint
 
 
-def is_own(contents: object) -> bool:
+def is_own(contents: object) -> TypeGuard[dict[str, Any]]:
     """Tell whether a file with these contents was written by this framework."""
     return isinstance(contents, dict) and "format" in contents
 

@@ -108,7 +108,7 @@ def test_there_is_no_run_to_resume(published: Path, raw_dataset: Path, capsys: C
     for path in (published, ours):
         assert train.main(["-c", str(path), "--resume", *words]) == 1
         assert error_line(capsys) == (
-            f"error: {path} cannot be resumed: it comes from the published code, whose optimizer keeps its state in "
+            f"error: {path} cannot be resumed: it comes from the published code, whose optimiser keeps its state in "
             "another order. Leave out --resume to start a new run from its weights."
         )
 

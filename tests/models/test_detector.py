@@ -44,8 +44,8 @@ def test_separable_convolutions_are_all_but_the_stem(stem):
         {"focus": "backbone.stem.conv.conv", "conv": "backbone.stem.conv"}[stem]
     }
     assert all(conv.groups == conv.in_channels for name, conv in large.items() if name not in whole)
-    # Two neurons where there was one, for 4 + 2 + 12 units: stages, pyramid, and two towers at three levels;
-    # and for 1 + 3 + 3 + 1 + 4 bottlenecks.
+    # Two neurons where there was one: four stages with 1, 3, 3 and 1 bottlenecks, two units and four bottlenecks
+    # of the pyramid, and two units in two towers at three levels.
     parts = ("backbone", "neck", "head")
     plain = build_detector(replace(TINY, stem=stem))
     added = [neurons(model, part) - neurons(plain, part) for part in parts]
