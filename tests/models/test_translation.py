@@ -7,8 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from golden_case import config_of
-from test_golden import CASES
+from golden_case import CASES, config_of
 
 from easnn.models import (
     DetectorConfig,
