@@ -42,7 +42,7 @@ PUBLISHED_ORDER = (
 def from_published(state_dict: Mapping[str, Tensor]) -> tuple[DetectorConfig, dict[str, Tensor]]:
     """Return a configuration that fits published weights, and the weights under our names.
 
-    Names may begin with ``module.``; what is no weight is left out.
+    Names may begin with ``module.``; what is no weight is left out. Parameters become plain tensors.
 
     Raises:
         CheckpointError: if they belong to another network, or are not whole. The message is the second half
@@ -79,7 +79,7 @@ def to_published(config: DetectorConfig, weights: Mapping[str, Tensor]) -> dict[
 def _cleaned(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
     prefix = PARALLEL if all(name.startswith(PARALLEL) for name in state_dict) else ""
     return {
-        SLOPE.sub(".act.surrogate_function.alpha", name.removeprefix(prefix)): value
+        SLOPE.sub(".act.surrogate_function.alpha", name.removeprefix(prefix)): value.detach()
         for name, value in state_dict.items()
         if not LEFTOVERS.search(name)
     }
