@@ -5,34 +5,62 @@ from __future__ import annotations
 import argparse
 import secrets
 from pathlib import Path
+from typing import Any
 
 from loguru import logger
 
-from easnn.engine import load_checkpoint
-from easnn.exp import NETWORK_KEYS, EventExp, ExperimentRecord, get_exp
+from easnn.engine import PublishedCheckpoint, is_own, own_checkpoint, read_tensor_file
+from easnn.exp import NETWORK_KEYS, EventExp, ExperimentRecord, PublishedRecord, get_exp
 from easnn.utils.distributed import broadcast_object, is_main
+from easnn.utils.errors import CheckpointError
 from easnn.utils.seeding import seed_everything
 
 
 class Checkpoint:
-    """A checkpoint that the command line names.
+    """A checkpoint that the command line names: of this framework, or of the published code.
 
     Args:
         path: its file.
 
     Attributes:
         path: its file.
-        contents: what it holds.
-        record: the experiment that it belongs to.
+        contents: what it holds; of a published one ``model`` (under our names), ``epoch`` and ``best_ap``.
+        record: the experiment that it belongs to, or what the weights of a published one tell of it.
 
     Raises:
-        CheckpointError: if it cannot be read or does not say which experiment it belongs to.
+        CheckpointError: if it cannot be read, does not say which experiment it belongs to, or is something
+            else.
     """
+
+    contents: dict[str, Any]
+    record: ExperimentRecord | PublishedRecord
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.contents = load_checkpoint(path)
-        self.record = ExperimentRecord.read(self.contents["experiment"], path)
+        contents = read_tensor_file(path)
+        if is_own(contents):
+            self.contents = own_checkpoint(contents, path)
+            self.record = ExperimentRecord.read(self.contents["experiment"], path)
+        else:
+            published = PublishedCheckpoint.of(contents, path)
+            self.contents = {
+                "model": published.weights,
+                "epoch": published.epochs,
+                "best_ap": published.best_ap,
+            }
+            self.record = PublishedRecord(published.config)
+
+    def check_resumable(self) -> None:
+        """Check that it holds the state of a run.
+
+        Raises:
+            CheckpointError: if it is a published one, or was converted from one.
+        """
+        if self.contents.get("optimizer") is None:
+            raise CheckpointError(
+                f"{self.path} cannot be resumed: it comes from the published code, whose optimiser keeps its state "
+                "in another order. Leave out --resume to start a new run from its weights."
+            )
 
     def lies_in(self, directory: Path) -> bool:
         """Tell whether the file lies in ``directory``."""
@@ -55,7 +83,7 @@ def experiment_for(options: argparse.Namespace, checkpoint: Checkpoint, *, same_
 
     A key on the command line always wins. Everything else comes from the checkpoint, unless ``-n`` or ``-f``
     choose an experiment: then from that, but for the keys of the network if the weights have to fit it, and
-    for the seed if it has none.
+    for the seed if it has none. A published checkpoint tells less: see :class:`PublishedRecord`.
 
     Args:
         options: of the command line.
@@ -64,9 +92,12 @@ def experiment_for(options: argparse.Namespace, checkpoint: Checkpoint, *, same_
 
     Raises:
         ConfigError: if a key is wrong.
-        CheckpointError: if the checkpoint's experiment does not fit this version.
+        CheckpointError: if the checkpoint's experiment does not fit this version, or that of a published one
+            is not known or contradicts its weights.
     """
     record, source = checkpoint.record, checkpoint.path
+    if isinstance(record, PublishedRecord):
+        return _published_experiment(options, record, source, same_network=same_network)
     if options.name is None and options.exp_file is None:
         experiment = record.experiment(source)
     else:
@@ -79,6 +110,19 @@ def experiment_for(options: argparse.Namespace, checkpoint: Checkpoint, *, same_
     differences = record.differences(experiment)
     if differences and is_main():
         logger.warning("Keys that differ from those of {}:\n{}", source, differences)
+    return experiment
+
+
+def _published_experiment(
+    options: argparse.Namespace, record: PublishedRecord, source: Path, *, same_network: bool
+) -> EventExp:
+    unnamed = options.name is None and options.exp_file is None
+    experiment = EventExp() if unnamed else get_exp(options.exp_file, options.name)
+    experiment.merge(options.pairs)
+    if unnamed or same_network:
+        keys = record.complete(experiment, source)
+        if is_main():
+            logger.info("Keys that were not given for {}:\n{}", source, keys)
     return experiment
 
 

@@ -73,6 +73,8 @@ def train(options: argparse.Namespace) -> None:
     """Be one process of the run."""
     setup_logging()
     checkpoint = _checkpoint(options)
+    if checkpoint and options.resume:
+        checkpoint.check_resumable()
     experiment = (
         experiment_for(options, checkpoint, same_network=options.resume)
         if checkpoint

@@ -1,20 +1,18 @@
-"""Checkpoint files: written whole or not at all, and read without executing anything."""
+"""Checkpoint files of this framework: written whole or not at all."""
 
 from __future__ import annotations
 
-import pickle
 import platform
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from easnn.utils.errors import CheckpointError, OutputError
-from easnn.utils.files import atomic_write
+from easnn.engine.tensor_file import read_tensor_file, write_tensor_file
+from easnn.utils.errors import CheckpointError
 
 FORMAT = 1
 """Version of the layout; a reader refuses any other."""
@@ -52,14 +50,7 @@ def save_checkpoint(path: Path, checkpoint: Mapping[str, Any]) -> None:
     """
     whole = {**checkpoint, "format": FORMAT, "versions": _versions()}
     _check_plain(whole, "checkpoint")
-    with atomic_write(path) as file:
-        try:
-            torch.save(whole, file)
-        except RuntimeError as error:  # torch hides the operating system's error in its own
-            raise OutputError(
-                f"Cannot write {path}: the disk is probably full. Nothing was replaced; free some space or "
-                "choose another directory."
-            ) from error
+    write_tensor_file(path, whole)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
@@ -68,8 +59,20 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: if the file is missing, damaged, holds executable content, or is something else.
     """
-    checkpoint = _read(path)
-    if not isinstance(checkpoint, dict) or "format" not in checkpoint:
+    return own_checkpoint(read_tensor_file(path), path)
+
+
+def own_checkpoint(checkpoint: object, path: Path) -> dict[str, Any]:
+    """Return what a file holds if it is a checkpoint of this framework.
+
+    Args:
+        checkpoint: what was read.
+        path: the file, for messages.
+
+    Raises:
+        CheckpointError: if it is something else, or of another version.
+    """
+    if not is_own(checkpoint):
         raise CheckpointError(
             f"{path} is not a checkpoint of this framework: it has no `format`. Give a file that a training "
             "run wrote, such as latest_ckpt.pth or best_ckpt.pth."
@@ -85,29 +88,9 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     return checkpoint
 
 
-def _read(path: Path) -> object:
-    if not path.is_file():
-        raise CheckpointError(f"Checkpoint {path} does not exist. Check the path given with -c.")
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise CheckpointError(f"Cannot read checkpoint {path}: {error.strerror}.") from error
-    except pickle.UnpicklingError as error:
-        if zipfile.is_zipfile(path) or "GLOBAL" in str(error):  # a whole file, or a function is named in it
-            raise CheckpointError(
-                f"{path} holds something other than tensors and plain values, and reading it could execute code; it "
-                "was not read. Save its weights as a plain state dict with the software that made it."
-            ) from error
-        raise _damaged(path) from error
-    except (RuntimeError, EOFError, ValueError, KeyError, IndexError, AttributeError, TypeError) as error:
-        raise _damaged(path) from error  # what torch's readers raise on bytes that are no checkpoint
-
-
-def _damaged(path: Path) -> CheckpointError:
-    return CheckpointError(
-        f"{path} ({path.stat().st_size} bytes) is truncated or not a checkpoint. Copy it again, or take "
-        "another one."
-    )
+def is_own(contents: object) -> TypeGuard[dict[str, Any]]:
+    """Tell whether a file with these contents was written by this framework."""
+    return isinstance(contents, dict) and "format" in contents
 
 
 def _check_plain(value: object, where: str) -> None:

@@ -3,6 +3,7 @@
 from easnn.exp.event_exp import EventExp
 from easnn.exp.key import Key
 from easnn.exp.lookup import experiment_names, get_exp
+from easnn.exp.published import PublishedRecord
 from easnn.exp.record import NETWORK_KEYS, ExperimentRecord
 from easnn.exp.reference import keys_page, keys_table
 
@@ -11,6 +12,7 @@ __all__ = [
     "EventExp",
     "ExperimentRecord",
     "Key",
+    "PublishedRecord",
     "experiment_names",
     "get_exp",
     "keys_page",

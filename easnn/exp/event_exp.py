@@ -127,6 +127,7 @@ class EventExp(ExperimentKeys):
             alpha=self.alpha,
             T=self.T,
             stem=self.stem,
+            depthwise=self.depthwise,
             embedding=EmbeddingConfig(
                 kind=self.embedding,
                 depth=self.embedding_depth,

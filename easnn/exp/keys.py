@@ -35,6 +35,7 @@ class DetectorKeys(Settings):
         choice(*get_args(StemKind)),
         "first layer: `focus` never spikes, `conv` spikes (published N-Caltech101 results)",
     )
+    depthwise = Key(False, boolean(), "separable 3×3 convolutions behind the stem, as in YOLOX-nano")
     act: Key[ActivationName] = Key(
         "silu", choice(*get_args(ActivationName)), "activation of the parts that do not spike"
     )

@@ -67,6 +67,10 @@ class Settings:
         for name, value in {name: known[name].parse(text) for name, text in texts.items()}.items():
             setattr(self, name, value)
 
+    def is_set(self, name: str) -> bool:
+        """Tell whether a key was set, by a file or on the command line, or else has its default."""
+        return name in vars(self)
+
     def plain(self) -> dict[str, object]:
         """Return the value of every key as built-in types, from which :meth:`load_plain` sets them again."""
         return {name: key.kind.plain(getattr(self, name)) for name, key in self.declarations().items()}

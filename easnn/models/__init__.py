@@ -5,6 +5,7 @@ from easnn.models.detector import EventDetector, build_detector
 from easnn.models.embedding import SamplerTrace
 from easnn.models.neurons import ParametricLIF
 from easnn.models.published import load_published_state_dict, published_names
+from easnn.models.translation import from_published, to_published
 
 __all__ = [
     "DetectorConfig",
@@ -14,6 +15,8 @@ __all__ = [
     "SamplerTrace",
     "SpikeMode",
     "build_detector",
+    "from_published",
     "load_published_state_dict",
     "published_names",
+    "to_published",
 ]

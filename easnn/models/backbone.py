@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from easnn.models.blocks import SPP, ConvUnit, CSPLayer, Style
+from easnn.models.blocks import SPP, CSPLayer, Style, spatial_unit
 
 
 class CSPDarknet(nn.Module):
@@ -23,12 +23,12 @@ class CSPDarknet(nn.Module):
         c2, c3, c4, c5 = (base_channels * 2**stage for stage in (1, 2, 3, 4))
         self.stem = stem
         self.dark2 = nn.Sequential(
-            ConvUnit(base_channels, c2, 3, first, stride=2), CSPLayer(c2, c2, blocks, style)
+            spatial_unit(base_channels, c2, first, stride=2, after=style), CSPLayer(c2, c2, blocks, style)
         )
-        self.dark3 = nn.Sequential(ConvUnit(c2, c3, 3, style, stride=2), CSPLayer(c3, c3, 3 * blocks, style))
-        self.dark4 = nn.Sequential(ConvUnit(c3, c4, 3, style, stride=2), CSPLayer(c4, c4, 3 * blocks, style))
+        self.dark3 = nn.Sequential(spatial_unit(c2, c3, style, stride=2), CSPLayer(c3, c3, 3 * blocks, style))
+        self.dark4 = nn.Sequential(spatial_unit(c3, c4, style, stride=2), CSPLayer(c4, c4, 3 * blocks, style))
         self.dark5 = nn.Sequential(
-            ConvUnit(c4, c5, 3, style, stride=2),
+            spatial_unit(c4, c5, style, stride=2),
             SPP(c5, style),
             CSPLayer(c5, c5, blocks, style, shortcut=False),
         )

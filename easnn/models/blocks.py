@@ -22,10 +22,12 @@ class Style:
     Attributes:
         activation: makes the activation of a unit; each spiking unit has neurons of its own.
         repeats: identical time steps that each frame stands for, where they are still one computation.
+        separable: whether 3×3 convolutions are split into a depthwise and a pointwise one.
     """
 
     activation: Callable[[], nn.Module]
     repeats: int = 1
+    separable: bool = False
 
 
 class ConvUnit(nn.Module):
@@ -38,6 +40,7 @@ class ConvUnit(nn.Module):
         style: activation, and time steps per frame.
         stride: of the convolution.
         padding: zeros at each border; by default those that keep the size at stride 1.
+        groups: of channels that are convolved each by themselves.
     """
 
     def __init__(
@@ -48,10 +51,13 @@ class ConvUnit(nn.Module):
         style: Style,
         stride: int = 1,
         padding: int | None = None,
+        groups: int = 1,
     ) -> None:
         super().__init__()
         padding = (kernel_size - 1) // 2 if padding is None else padding
-        self.conv = nn.Conv2d(channels_in, channels_out, kernel_size, stride, padding, bias=False)
+        self.conv = nn.Conv2d(
+            channels_in, channels_out, kernel_size, stride, padding, groups=groups, bias=False
+        )
         self.bn = batch_norm(channels_out, style.repeats)
         self.act = style.activation()
 
@@ -59,6 +65,47 @@ class ConvUnit(nn.Module):
         """Map ``[S·B, C, H, W]`` to ``[T·B, C', H', W']``; T > S only where identical time steps part."""
         out: Tensor = self.act(self.bn(self.conv(x)))
         return out
+
+
+class SeparableUnit(nn.Module):
+    """A 3×3 unit that keeps channels apart, then a 1×1 unit that mixes them (YOLOX's ``DWConv``).
+
+    Args:
+        channels_in: channels of the input.
+        channels_out: channels of the output.
+        style: of the 3×3 unit.
+        pointwise_style: of the 1×1 unit.
+        stride: of the 3×3 unit.
+    """
+
+    def __init__(
+        self, channels_in: int, channels_out: int, style: Style, pointwise_style: Style, stride: int
+    ) -> None:
+        super().__init__()
+        self.depthwise = ConvUnit(channels_in, channels_in, 3, style, stride, groups=channels_in)
+        self.pointwise = ConvUnit(channels_in, channels_out, 1, pointwise_style)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``[S·B, C, H, W]`` to ``[T·B, C', H', W']``, as :class:`ConvUnit` does."""
+        out: Tensor = self.pointwise(self.depthwise(x))
+        return out
+
+
+def spatial_unit(
+    channels_in: int, channels_out: int, style: Style, stride: int = 1, after: Style | None = None
+) -> nn.Module:
+    """Return the 3×3 unit of a style: one convolution, or a separable one.
+
+    Args:
+        channels_in: channels of the input.
+        channels_out: channels of the output.
+        style: of the unit.
+        stride: of the convolution.
+        after: style of what follows the unit's first activation; by default the same.
+    """
+    if style.separable:
+        return SeparableUnit(channels_in, channels_out, style, after or style, stride)
+    return ConvUnit(channels_in, channels_out, 3, style, stride)
 
 
 class Focus(nn.Module):
@@ -84,7 +131,7 @@ class Bottleneck(nn.Module):
     def __init__(self, channels: int, style: Style, shortcut: bool) -> None:
         super().__init__()
         self.conv1 = ConvUnit(channels, channels, 1, style)
-        self.conv2 = ConvUnit(channels, channels, 3, style)
+        self.conv2 = spatial_unit(channels, channels, style)
         self.shortcut = shortcut
 
     def forward(self, x: Tensor) -> Tensor:

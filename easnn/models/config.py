@@ -111,6 +111,7 @@ class DetectorConfig:
         alpha: its sharpness (start value, if it is learned: ``patan``); ``rect`` has none.
         T: time steps of the spiking parts.
         stem: ``focus`` (space to depth; never spikes) or ``conv`` (6×6 convolution of stride 2; spikes).
+        depthwise: whether the 3×3 convolutions behind the stem are separable, as in YOLOX-nano.
         embedding: how events become frames.
     """
 
@@ -123,6 +124,7 @@ class DetectorConfig:
     alpha: float = 2.0
     T: int = 4
     stem: StemKind = "focus"
+    depthwise: bool = False
     embedding: EmbeddingConfig = field(default_factory=EmbeddingConfig)
 
     def __post_init__(self) -> None:
@@ -136,6 +138,16 @@ class DetectorConfig:
             raise ConfigError(f"`Ts` must be 1 for a detector that does not spike, but is {Ts}.")
         if self.spike_mode.backbone and Ts not in (1, self.T):
             raise ConfigError(f"`Ts` must be 1 or `T` ({self.T}), but is {Ts}.")
+
+    @property
+    def blocks(self) -> int:
+        """Residual blocks of the first and last stage of the backbone, and of each layer of the pyramid."""
+        return max(round(3 * self.depth), 1)
+
+    @property
+    def base_channels(self) -> int:
+        """Channels after the stem."""
+        return int(64 * self.width)
 
 
 def _check_choice(name: str, value: object, allowed: tuple[object, ...]) -> None:

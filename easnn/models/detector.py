@@ -41,13 +41,14 @@ class EventDetector(nn.Module):
         self.config = config
         mode, Ts = config.spike_mode, config.embedding.Ts
         neurons = partial(ParametricLIF, config.T, config.surrogate, config.alpha)
-        analog, spiking = Style(ANALOG[config.act]), Style(neurons)
+        separable = config.depthwise
+        analog, spiking = Style(ANALOG[config.act], separable=separable), Style(neurons, separable=separable)
         body = spiking if mode.backbone else analog
         repeats = config.T // Ts if mode.backbone else 1
         before = Style(analog.activation, repeats)
-        first = Style(partial(neurons, steps_in=Ts), repeats) if mode.backbone else analog
+        first = Style(partial(neurons, steps_in=Ts), repeats, separable) if mode.backbone else analog
 
-        base_channels, blocks = int(64 * config.width), max(round(3 * config.depth), 1)
+        base_channels, blocks = config.base_channels, config.blocks
         channels = (4 * base_channels, 8 * base_channels, 16 * base_channels)
         channels_in = config.embedding.in_channels
         if config.stem == "focus":

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from easnn.models.blocks import ConvUnit, Style
+from easnn.models.blocks import ConvUnit, Style, spatial_unit
 
 PRIOR = 0.01
 """Probability of an object, and of each class, that the untrained head predicts everywhere."""
@@ -20,8 +20,8 @@ class HeadLevel(nn.Module):
     def __init__(self, channels_in: int, channels: int, num_classes: int, style: Style) -> None:
         super().__init__()
         self.stem = ConvUnit(channels_in, channels, 1, style)
-        self.class_tower = nn.Sequential(*[ConvUnit(channels, channels, 3, style) for _ in range(2)])
-        self.box_tower = nn.Sequential(*[ConvUnit(channels, channels, 3, style) for _ in range(2)])
+        self.class_tower = nn.Sequential(*[spatial_unit(channels, channels, style) for _ in range(2)])
+        self.box_tower = nn.Sequential(*[spatial_unit(channels, channels, style) for _ in range(2)])
         self.class_out = nn.Conv2d(channels, num_classes, 1)
         self.box_out = nn.Conv2d(channels, 4, 1)
         self.object_out = nn.Conv2d(channels, 1, 1)

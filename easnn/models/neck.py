@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from easnn.models.blocks import ConvUnit, CSPLayer, Style
+from easnn.models.blocks import ConvUnit, CSPLayer, Style, spatial_unit
 
 Features = tuple[Tensor, Tensor, Tensor]
 
@@ -29,9 +29,9 @@ class PAFPN(nn.Module):
         self.topdown4 = CSPLayer(2 * c4, c4, blocks, style, shortcut=False)
         self.lateral4 = ConvUnit(c4, c3, 1, style)
         self.topdown3 = CSPLayer(2 * c3, c3, blocks, style, shortcut=False)
-        self.down3 = ConvUnit(c3, c3, 3, style, stride=2)
+        self.down3 = spatial_unit(c3, c3, style, stride=2)
         self.bottomup4 = CSPLayer(2 * c3, c4, blocks, style, shortcut=False)
-        self.down4 = ConvUnit(c4, c4, 3, style, stride=2)
+        self.down4 = spatial_unit(c4, c4, style, stride=2)
         self.bottomup5 = CSPLayer(2 * c4, c5, blocks, style, shortcut=False)
 
     def forward(self, features: Features) -> Features:

@@ -33,6 +33,10 @@ RENAMED = (
     (r"dark5\.1\.merge\.", "dark5.1.conv2."),
     (r"\.merge\.", ".conv3."),
     (r"\.blocks\.", ".m."),
+    # Separable units, and the learned slope of a surrogate.
+    (r"\.depthwise\.", ".dconv."),
+    (r"\.pointwise\.", ".pconv."),
+    (r"\.act\.surrogate\.slope$", ".act.surrogate_function.alpha"),
     # The head is listed by kind of layer there, by feature map here.
     (r"^head\.levels\.(\d)\.stem\.", r"head.stems.\1."),
     (r"^head\.levels\.(\d)\.class_tower\.", r"head.cls_convs.\1."),
@@ -74,15 +78,7 @@ def load_published_state_dict(model: EventDetector, state_dict: Mapping[str, Ten
         CheckpointError: if a name is missing or unexpected, or a shape differs; lists all of them.
     """
     names = published_names(model)
-    own = model.state_dict()
-    shapes = {published: own[ours].shape for ours, published in names.items()}
-    problems = [f"missing: {name}" for name in shapes if name not in state_dict]
-    problems += [f"unexpected: {name}" for name in state_dict if name not in shapes]
-    problems += [
-        f"shape: {name} is {list(state_dict[name].shape)}, must be {list(shape)}"
-        for name, shape in shapes.items()
-        if name in state_dict and state_dict[name].shape != shape
-    ]
+    problems = misfits(model, state_dict)
     if problems:
         raise CheckpointError(
             "The checkpoint does not fit the model. Build the model with the keys of the checkpoint's own "
@@ -90,6 +86,20 @@ def load_published_state_dict(model: EventDetector, state_dict: Mapping[str, Ten
             + "\n  ".join(problems)
         )
     model.load_state_dict({ours: state_dict[published] for ours, published in names.items()})
+
+
+def misfits(model: EventDetector, state_dict: Mapping[str, Tensor]) -> list[str]:
+    """Return, one by one, which published names are missing or unexpected and which shapes differ."""
+    own = model.state_dict()
+    shapes = {published: own[ours].shape for ours, published in published_names(model).items()}
+    problems = [f"missing: {name}" for name in shapes if name not in state_dict]
+    problems += [f"unexpected: {name}" for name in state_dict if name not in shapes]
+    problems += [
+        f"shape: {name} is {list(state_dict[name].shape)}, must be {list(shape)}"
+        for name, shape in shapes.items()
+        if name in state_dict and state_dict[name].shape != shape
+    ]
+    return problems
 
 
 def _time_wrappers(config: DetectorConfig) -> list[tuple[str, str]]:

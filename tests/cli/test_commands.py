@@ -256,7 +256,7 @@ def test_a_process_with_data_workers_that_fails_ends_the_run(raw_dataset: Path, 
         (
             ["T", "3"],
             "Give either the name of an experiment (-n) or an experiment file (-f). "
-            "The names are e-yolox-demo, e-yolox-l, e-yolox-m, e-yolox-s.",
+            "The names are e-yolox-demo, e-yolox-l, e-yolox-m, e-yolox-nano, e-yolox-s, e-yolox-tiny.",
         ),
         (
             ["-n", "e-yolox-demo", "embeding", "arsnn"],

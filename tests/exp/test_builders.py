@@ -39,14 +39,14 @@ def test_the_network_is_what_the_keys_say() -> None:
     exp = EventExp()
     set_keys(
         exp,
-        "num_classes 3 depth 0.33 width 0.25 act relu use_spike full_spike spike_fn patan alpha 1.5 "
+        "num_classes 3 depth 0.33 width 0.25 depthwise True act relu use_spike full_spike spike_fn patan alpha 1.5 "
         "T 3 stem conv embedding arsnn embedding_depth 2 embedding_ksize 5 Tm 5 Ts 3 thresh 0.9 "
         "reset None decay 0.25 readout last spike_attach True write_zero True abs True norm bn",
     )
     config = exp.detector_config()
     assert repr(config) == (
         "DetectorConfig(num_classes=3, depth=0.33, width=0.25, act='relu', "
-        "spike_mode=<SpikeMode.FULL: 'full_spike'>, surrogate='patan', alpha=1.5, T=3, stem='conv', "
+        "spike_mode=<SpikeMode.FULL: 'full_spike'>, surrogate='patan', alpha=1.5, T=3, stem='conv', depthwise=True, "
         "embedding=EmbeddingConfig(kind='arsnn', depth=2, kernel_size=5, Tm=5, Ts=3, threshold=0.9, "
         "reset=None, decay=0.25, readout='last', spike_attach=True, write_zero=True, abs=True, norm='bn', "
         "in_channels=2))"

@@ -31,6 +31,27 @@ def test_every_parameter_learns_in_every_mode(mode, stem):
     assert ((outputs[..., 4:] > 0) & (outputs[..., 4:] < 1)).all()
 
 
+@pytest.mark.parametrize("stem", ["focus", "conv"])
+def test_separable_convolutions_are_all_but_the_stem(stem):
+    model = build_detector(replace(TINY, depthwise=True, stem=stem))
+    large = {
+        name: conv
+        for name, conv in model.named_modules()
+        if isinstance(conv, torch.nn.Conv2d) and conv.kernel_size != (1, 1)
+    }
+    whole = {name for name, conv in large.items() if conv.groups == 1}
+    assert {name for name in whole if not name.startswith("embedding.")} == {
+        {"focus": "backbone.stem.conv.conv", "conv": "backbone.stem.conv"}[stem]
+    }
+    assert all(conv.groups == conv.in_channels for name, conv in large.items() if name not in whole)
+    # Two neurons where there was one: four stages with 1, 3, 3 and 1 bottlenecks, two units and four bottlenecks
+    # of the pyramid, and two units in two towers at three levels.
+    parts = ("backbone", "neck", "head")
+    plain = build_detector(replace(TINY, stem=stem))
+    added = [neurons(model, part) - neurons(plain, part) for part in parts]
+    assert added == [4 + 1 + 3 + 3 + 1, 2 + 4, 12]
+
+
 def neurons(model, part):
     return sum(isinstance(m, ParametricLIF) for m in getattr(model, part).modules())
 
@@ -74,8 +95,9 @@ def test_every_embedding_trains(embedding):
     assert [name for name, p in model.named_parameters() if p.grad is None] == []
 
 
+@pytest.mark.parametrize("depthwise", [False, True])
 @pytest.mark.parametrize("mode", list(SpikeMode)[1:])
-def test_identical_segments_are_one_computation(mode):
+def test_identical_segments_are_one_computation(mode, depthwise):
     """A frame that stands for T steps gives what T equal frames give, statistics and gradients included."""
 
     class Repeated(torch.nn.Module):
@@ -89,7 +111,10 @@ def test_identical_segments_are_one_computation(mode):
     results = []
     for Ts in (1, 3):
         torch.manual_seed(1)
-        model = build_detector(replace(TINY, spike_mode=mode, embedding=replace(SAMPLER, Ts=Ts))).double()
+        embedding = replace(SAMPLER, Ts=Ts)
+        model = build_detector(
+            replace(TINY, spike_mode=mode, depthwise=depthwise, embedding=embedding)
+        ).double()
         model.embedding.Ts = 1
         model.embedding = Repeated(model.embedding, Ts)
         losses = model(EVENTS.double(), TARGETS.double())

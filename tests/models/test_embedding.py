@@ -232,3 +232,153 @@ def test_initial_weights():
     bound = (3 / 50) ** 0.5  # Kaiming with gain 1 and 2·5·5 inputs
     largest = recurrence.gate_conv[0].weight.abs().max().item()
     assert 0.9 * bound < largest <= bound
+
+
+@pytest.mark.parametrize(
+    ("changes", "charge", "expected"),
+    [
+        # RPD drops what is left, whatever the readout: 0.5, 1.0, 1.5 spike, 0.5 left
+        ({"Ts": 2, "readout": "last", "write_zero": True}, 0.5, [1.5, 0]),
+        ({"Ts": 2, "readout": "avg", "write_zero": True}, 0.5, [1.0, 0]),
+        ({"Ts": 2, "reset": None, "write_zero": True}, 0.5, [3.0, 0]),
+        # Without RPD: 0.5, 1.0, 1.5 spike → 0.5, 1.0: nothing fires at the threshold, and 1.0 is left
+        ({"Ts": 2, "reset": None}, 0.5, [3.0, 1.0]),
+        ({"Ts": 2, "reset": None, "readout": "last"}, 0.5, [1.5, 1.0]),
+        # A spike in every step, 1.2: segments beyond Ts are lost, and so is what is left after them
+        ({"Ts": 1}, 1.2, [1.2]),
+        ({"Ts": 2}, 1.2, [1.2, 1.2]),
+        ({"Ts": 3, "readout": "avg"}, 1.2, [1.2, 1.2, 1.2]),
+        ({"Ts": 1, "Tm": 3}, 0.6, [1.8]),
+        # SAT keeps every value
+        ({"Ts": 2, "spike_attach": True}, 0.6, [1.8, 1.8]),
+        ({"Ts": 2, "spike_attach": True}, 0.5, [3.0, 0.5]),
+        # Two spikes of 1.2 with a soft reset that leaves 0.2, 0.4 and 0.6 behind
+        ({"Ts": 4, "reset": None}, 1.2, [1.2, 1.4, 1.6, 1.8]),
+        # abs after the segments: −0.3, −0.6, −0.9, −1.2
+        ({"Ts": 2, "abs": True}, -0.3, [0, 0]),
+        ({"Ts": 2}, -0.3, [-3.0, 0]),
+    ],
+)
+def test_hand_counted_options(changes, charge, expected):
+    assert segments(replace(ARSNN, **changes), charge) == pytest.approx(expected, abs=1e-5)
+
+
+def gradient_of_charges(changes, charges):
+    """Return what is written for a membrane that forgets nothing, and its gradient by each step's charge.
+
+    All pixels are alike; `charges` are in the order of reading, newest first.
+    """
+    config = replace(ARSNN, Tm=len(charges), **changes)
+    embedding = constant_charge(config, 0.0)
+    embedding.recurrence.input_conv[0].weight.data[2:] = torch.eye(2)[:, :, None, None]
+    steps = torch.tensor(charges, requires_grad=True)
+    out = embedding(steps.flip(0).view(1, 1, -1, 1, 1, 1).expand(-1, -1, -1, 2, 2, 2))
+    written = out[:, 0, 0, 0, 0]
+    (grad,) = torch.autograd.grad(written.sum(), steps)
+    return written.tolist(), grad.tolist()
+
+
+@pytest.mark.parametrize(
+    ("changes", "charges", "written", "grad"),
+    [
+        # U: 0.6, 1.2 spike. V = U·(1 − S), and the surrogate of S is 1 at 0.6: the first charge c changes V by
+        # 1 − 0.6 = 0.4, and the second U as much. A = U + U.
+        ({}, [0.6, 0.6], [1.8], [1 + 0.4, 1]),
+        # SAT writes A·S. The surrogate is 1 at 1.2, too: A·S adds A = 1.8 times the changes of the second U.
+        ({"spike_attach": True}, [0.6, 0.6], [1.8], [1.4 + 1.8 * 0.4, 1 + 1.8]),
+        ({"spike_attach": True, "readout": "last"}, [0.6, 0.6], [1.2], [0.4 + 1.2 * 0.4, 1 + 1.2]),
+        ({"spike_attach": True, "readout": "avg"}, [0.6, 0.6], [0.9], [1.4 / 2 + 0.9 * 0.4, 1 / 2 + 0.9]),
+        # The surrogate ends at ½: the second U, 1.6, is too far from the threshold, and SAT adds nothing.
+        ({"spike_attach": True}, [0.8, 0.8], [2.4], [1 + 0.2, 1]),
+        # A soft reset changes V by 1 − thresh = 0 where the surrogate is 1.
+        ({"reset": None}, [0.6, 0.6], [1.2 + 0.6], [1, 1]),
+        # A reset to 0.5 changes V by 1 − 0.6 + 0.5.
+        ({"reset": 0.5}, [0.6, 0.6], [1.8], [1 + 0.9, 1]),
+        # RPD: what is left is not written and has no gradient; SAT does not touch it without RPD.
+        ({"write_zero": True}, [0.2, 0.2], [0], [0, 0]),
+        ({"spike_attach": True}, [0.2, 0.2], [0.6], [2, 1]),
+        # Beyond Ts nothing is written: the third charge fires again, unseen.
+        ({}, [1.8, 0.3, 1.9], [1.8], [1, 0, 0]),
+        ({"spike_attach": True}, [1.2, 0.3, 1.9], [1.2], [1 + 1.2, 0, 0]),
+    ],
+)
+def test_hand_computed_gradients(changes, charges, written, grad):
+    found_written, found_grad = gradient_of_charges(changes, charges)
+    assert found_written == pytest.approx(written, abs=1e-5)
+    assert found_grad == pytest.approx(grad, abs=1e-5)
+
+
+@pytest.mark.parametrize("write_zero", [True, False])
+@pytest.mark.parametrize(("Ts", "read"), [(1, 2), (2, 4)])
+def test_nothing_is_read_when_all_segments_are_written(Ts, read, write_zero):
+    """A sampler that stops as soon as every pixel is done, as published, writes and learns the same."""
+    charges = [0.6, 0.6, 0.6, 0.6, 0.9, 3.0]  # a spike in every second step
+    changes = {"Ts": Ts, "write_zero": write_zero, "spike_attach": True}
+    whole, grad = gradient_of_charges(changes, charges)
+    stopped, grad_stopped = gradient_of_charges(changes, charges[:read])
+    assert whole == stopped == pytest.approx([1.8] * Ts)
+    assert grad == [*grad_stopped, *[0] * (len(charges) - read)]
+
+
+@pytest.mark.parametrize("Ts", [1, 2, 4])
+def test_norm_with_every_number_of_segments(Ts):
+    embedding = constant_charge(replace(ARSNN, Ts=Ts, norm="bn"), 0.6).eval()
+    embedding.norm.running_mean.fill_(1.0)
+    embedding.norm.running_var.fill_(4.0 - 1e-3)
+    embedding.norm.weight.data.fill_(3.0)
+    embedding.norm.bias.data.fill_(0.5)
+    with torch.no_grad():
+        out = embedding(torch.zeros(2, 1, 4, 2, 2, 2))
+    # Segments are 1.8, 1.8 and empty ones: 3·(1.8 − 1)/2 + 0.5 and 3·(0 − 1)/2 + 0.5
+    expected = torch.tensor([1.7, 1.7, -1.0, -1.0])[:Ts].view(Ts, 1, 1, 1, 1).expand(Ts, 2, 2, 2, 2)
+    torch.testing.assert_close(out, expected)
+
+
+def test_abs_comes_before_norm():
+    embedding = constant_charge(replace(ARSNN, abs=True, norm="bn"), -0.6).eval()
+    embedding.norm.bias.data.fill_(0.5)
+    embedding.norm.weight.data.fill_(1.0)
+    with torch.no_grad():
+        assert (embedding(torch.zeros(1, 1, 4, 2, 2, 2)) == 0.5).all()
+
+
+@pytest.mark.parametrize("kind", ["rsnn", "snn", "count"])
+def test_abs_of_the_other_embeddings(kind):
+    embedding = build_embedding(EmbeddingConfig(kind=kind, kernel_size=3, abs=True))
+    events = torch.randn(1, 1, 4, 2, 8, 8)
+    out = embedding(events)
+    assert out.min() == 0 < out.max()
+    if kind == "count":
+        assert torch.equal(out, events.sum((1, 2)).relu())
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        # decay 0.25, charge 0.8: U = 0.8, 1.0, 1.05 spike, 0.8
+        ({}, 0.8 + 1.0 + 1.05 + 0.8),
+        ({"readout": "last"}, 0.8),
+        # Soft reset: 0.8, 1.0, 1.05 → 0.05, 0.8125
+        ({"reset": None}, 0.8 + 1.0 + 1.05 + 0.8125),
+        ({"reset": None, "readout": "last"}, 0.8125),
+        # Reset to −1: 0.8, 1.0, 1.05 → −1, 0.55
+        ({"reset": -1.0}, 0.8 + 1.0 + 1.05 + 0.55),
+        # The spike of the last step is reset: 0.8 → 0 every time
+        ({"threshold": 0.75, "readout": "last"}, 0.0),
+    ],
+)
+def test_hand_counted_leaky_integral(changes, expected):
+    embedding = build_embedding(EmbeddingConfig(kind="snn", kernel_size=1, decay=0.25, **changes))
+    torch.nn.init.zeros_(embedding.recurrence.conv[0].weight)
+    torch.nn.init.constant_(embedding.recurrence.conv[0].bias, 0.8)
+    out = embedding(torch.zeros(1, 1, 4, 2, 2, 2))
+    torch.testing.assert_close(out, torch.full((1, 2, 2, 2), expected))
+
+
+def test_decay_is_learned():
+    embedding = build_embedding(EmbeddingConfig(kind="snn", kernel_size=1, decay=0.25))
+    torch.nn.init.zeros_(embedding.recurrence.conv[0].weight)
+    torch.nn.init.constant_(embedding.recurrence.conv[0].bias, 0.2)
+    # U: 0.2, then 0.2·(d + 1) with d = sigmoid(decay): the derivative is 0.2·d·(1 − d), for 8 values.
+    embedding(torch.zeros(1, 1, 2, 2, 2, 2)).sum().backward()
+    assert embedding.recurrence.decay.grad.item() == pytest.approx(8 * 0.2 * 0.25 * 0.75)

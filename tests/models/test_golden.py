@@ -4,22 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from golden_case import GoldenCase, config_of
+from golden_case import CASES, GoldenCase, config_of
 
 from easnn.models import build_detector, published_names
-
-CASES = (
-    "m_ncaltech",
-    "m_ncaltech_published",
-    "s_ann",
-    "s_ann_count",
-    "s_backbone_spiking",
-    "s_full_spike",
-    "s_full_spike_v2",
-    "s_ncaltech_published_full",
-    "s_rsnn_embedding",
-    "s_snn_embedding",
-)
 
 
 @pytest.fixture(scope="module", params=CASES)

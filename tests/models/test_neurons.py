@@ -100,6 +100,53 @@ def test_surrogate_derivatives_are_those_of_their_primitives():
         torch.testing.assert_close(a.grad, b.grad, msg=name)
 
 
+@pytest.mark.parametrize(
+    ("name", "alpha", "x", "derivative"),
+    [
+        # α/2 / (1 + (π/2·α·x)²)
+        ("atan", 2.0, 0.0, 1.0),
+        ("atan", 2.0, 1 / math.pi, 0.5),
+        ("atan", 1.5, 2 / (3 * math.pi), 0.6),
+        ("patan", 2.0, 0.0, 1.0),
+        ("patan", 2.0, -1 / math.pi, 0.5),
+        # α·σ(αx)·(1 − σ(αx))
+        ("sigmoid", 4.0, 0.0, 1.0),
+        ("sigmoid", 2.0, math.log(3) / 2, 2 * 0.75 * 0.25),
+        # 1 where |x| < ½; there is no sharpness
+        ("rect", 2.0, 0.49, 1.0),
+        ("rect", 7.0, -0.49, 1.0),
+        ("rect", 2.0, 0.51, 0.0),
+        ("rect", 2.0, -0.51, 0.0),
+    ],
+)
+def test_hand_computed_derivatives(name, alpha, x, derivative):
+    at = torch.tensor([x], dtype=torch.float64, requires_grad=True)
+    spikes = build_surrogate(name, alpha).double()(at)
+    assert spikes.item() == (x >= 0)
+    spikes.backward()
+    assert at.grad.item() == pytest.approx(derivative)
+
+
+def test_hand_computed_derivative_by_the_slope():
+    # x/2 / (1 + (π/2·a·x)²) at a = 2, x = 1/π
+    step = LearnedATan(2.0).double()
+    step(torch.tensor([1 / math.pi], dtype=torch.float64)).backward()
+    assert step.slope.grad.item() == pytest.approx(1 / (4 * math.pi))
+
+
+def test_hand_computed_gradient_through_the_soft_reset():
+    # τ = 2, rectangle. H: 1.2 spike → 0.2, 0.7. The surrogate is 1 at both: the first current changes the first
+    # spike by 1, V by 1 − 1 = 0, and so the second spike not at all.
+    neuron = ParametricLIF(2, "rect", 1.0)
+    current = torch.tensor([1.2, 0.6])[:, None].requires_grad_()
+    spikes = neuron(current)
+    assert spikes[:, 0].tolist() == [1, 0]
+    (spikes * torch.tensor([[3.0], [5.0]])).sum().backward()
+    assert current.grad[:, 0].tolist() == [3, 5]
+    # H₂ = (1 − σ(w))·V + X, V = 0.2, σ' = ¼
+    assert neuron.w.grad.item() == pytest.approx(5 * -0.25 * 0.2)
+
+
 @pytest.mark.parametrize("slope", [1.5, -1.5])
 def test_learned_slope_gets_the_gradient_of_the_primitive(slope):
     x, weight = torch.randn(50, dtype=torch.float64), torch.randn(50, dtype=torch.float64)

@@ -20,6 +20,20 @@ from easnn.models import (
     load_published_state_dict,
 )
 
+CASES = (
+    "m_ncaltech",
+    "m_ncaltech_published",
+    "s_ann",
+    "s_ann_count",
+    "s_backbone_spiking",
+    "s_full_spike",
+    "s_full_spike_v2",
+    "s_ncaltech_published_full",
+    "s_rsnn_embedding",
+    "s_snn_embedding",
+)
+"""Names of all cases."""
+
 SIZES = {"e-yolox-s": (0.33, 0.5), "e-yolox-m": (0.67, 0.75)}
 
 

@@ -1,0 +1,83 @@
+"""Checkpoint files of the published EAS-SNN code, read and written."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from torch import Tensor
+
+from easnn.engine.tensor_file import write_tensor_file
+from easnn.models import DetectorConfig, from_published, to_published
+from easnn.utils.errors import CheckpointError
+
+
+@dataclass(frozen=True)
+class PublishedCheckpoint:
+    """What is of use in a published file.
+
+    Attributes:
+        config: a configuration that fits the weights; what they do not tell has its default.
+        weights: the weights to evaluate, a moving average, under our names.
+        epochs: epochs that were trained, 0 if the file does not tell.
+        best_ap: the best AP, ``None`` if the file does not tell.
+    """
+
+    config: DetectorConfig
+    weights: dict[str, Tensor]
+    epochs: int = 0
+    best_ap: float | None = None
+
+    @classmethod
+    def of(cls, contents: object, path: Path) -> Self:
+        """Take a published file apart: a dict with ``model``, or a bare state dict.
+
+        Args:
+            contents: what was read from it.
+            path: the file, for messages.
+
+        Raises:
+            CheckpointError: if it is something else, or its weights are not those of a whole network.
+        """
+        entries = contents if isinstance(contents, Mapping) else {}
+        state_dict = entries.get("model", entries)
+        if not _is_state_dict(state_dict):
+            raise CheckpointError(
+                f"{path} is neither a checkpoint of this framework (it has no `format`) nor one of the published "
+                "code (it has no state dict, neither under `model` nor by itself)."
+            )
+        try:
+            config, weights = from_published(state_dict)
+        except CheckpointError as error:
+            raise CheckpointError(
+                f"{path} has no `format`, so it is no checkpoint of this framework, and its weights are not those "
+                f"of a published detector: {error}."
+            ) from error
+        epochs, best_ap = _number(entries.get("start_epoch")), _number(entries.get("best_ap"))
+        return cls(config, weights, int(epochs or 0), best_ap)
+
+    def save(self, path: Path) -> None:
+        """Write the file as the published code would, but without the state of its optimiser.
+
+        Raises:
+            OutputError: if it cannot be written.
+        """
+        state_dict = OrderedDict(to_published(self.config, self.weights))
+        contents = {"start_epoch": self.epochs, "model": state_dict, "best_ap": self.best_ap}
+        write_tensor_file(path, contents)
+
+
+def _is_state_dict(value: object) -> bool:
+    return (
+        isinstance(value, Mapping)
+        and bool(value)
+        and all(isinstance(name, str) and isinstance(weight, Tensor) for name, weight in value.items())
+    )
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float | np.number) else None

@@ -1,0 +1,70 @@
+"""Files of ``torch.save``: read without executing anything, written whole or not at all."""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+
+from easnn.utils.errors import CheckpointError, OutputError
+from easnn.utils.files import atomic_write
+
+_MAKE_SCALAR = cast(Callable[..., Any], np.float64(0).__reduce__()[0])
+ALLOWED: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
+    np.dtype,
+    *(type(np.dtype(code)) for code in "?bhilqBHILQefd"),
+    *((_MAKE_SCALAR, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
+]
+"""Beside tensors and plain values: NumPy's numbers, under the names that NumPy 1 and 2 give them."""
+
+
+def read_tensor_file(path: Path) -> object:
+    """Read a file of ``torch.save``, new or old; its tensors come to the CPU.
+
+    Raises:
+        CheckpointError: if the file is missing, damaged, or holds executable content.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"Checkpoint {path} does not exist. Check the path given with -c.")
+    try:
+        with torch.serialization.safe_globals(ALLOWED):
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise CheckpointError(f"Cannot read checkpoint {path}: {error.strerror}.") from error
+    except pickle.UnpicklingError as error:
+        if zipfile.is_zipfile(path) or "GLOBAL" in str(error):  # a whole file, or a function is named in it
+            raise CheckpointError(
+                f"{path} holds something other than tensors and plain values, and reading it could execute code; it "
+                "was not read. Save its weights as a plain state dict with the software that made it."
+            ) from error
+        raise _damaged(path) from error
+    except (RuntimeError, EOFError, ValueError, KeyError, IndexError, AttributeError, TypeError) as error:
+        raise _damaged(path) from error  # what torch's readers raise on bytes that are no checkpoint
+
+
+def write_tensor_file(path: Path, contents: object) -> None:
+    """Write tensors and plain values atomically: ``path`` holds the old file or the whole new one.
+
+    Raises:
+        OutputError: if the file cannot be written; what was there is left as it was.
+    """
+    with atomic_write(path) as file:
+        try:
+            torch.save(contents, file)
+        except RuntimeError as error:  # torch hides the operating system's error in its own
+            raise OutputError(
+                f"Cannot write {path}: the disk is probably full. Nothing was replaced; free some space or "
+                "choose another directory."
+            ) from error
+
+
+def _damaged(path: Path) -> CheckpointError:
+    return CheckpointError(
+        f"{path} ({path.stat().st_size} bytes) is truncated or not a checkpoint. Copy it again, or take "
+        "another one."
+    )
