@@ -1,18 +1,22 @@
-"""Looking at it: what events, the sampler and the detector look like, and how a run went."""
+"""Looking at it: what events, sampler and detector look like, what they cost, and how a run went."""
 
 from easnn.analysis.boxes import draw_boxes, draw_outlines
 from easnn.analysis.canvas import Picture, write_picture
 from easnn.analysis.clip import CLIP_FORMATS, clip_frame, write_clip
 from easnn.analysis.curves import write_curves
+from easnn.analysis.energy import EnergyReport, energy_tables, measure_energy
 from easnn.analysis.frames import draw_embedding, draw_events, draw_frame
 from easnn.analysis.observer import Observer
 from easnn.analysis.report import RecordingReport, write_recording_pictures, write_run_pictures
 from easnn.analysis.scene import Scene
 from easnn.analysis.sheet import sample_sheet
+from easnn.analysis.summary import ModelSummary, size_line, summarize
 from easnn.analysis.view import SampleView
 
 __all__ = [
     "CLIP_FORMATS",
+    "EnergyReport",
+    "ModelSummary",
     "Observer",
     "Picture",
     "RecordingReport",
@@ -24,7 +28,11 @@ __all__ = [
     "draw_events",
     "draw_frame",
     "draw_outlines",
+    "energy_tables",
+    "measure_energy",
     "sample_sheet",
+    "size_line",
+    "summarize",
     "write_clip",
     "write_curves",
     "write_picture",

@@ -31,6 +31,7 @@ from easnn.events import (
     read_boxes,
 )
 from easnn.exp import EventExp
+from easnn.models import fuse
 from easnn.utils.device import training_device
 from easnn.utils.errors import DataError
 from easnn.utils.files import write_json
@@ -76,6 +77,9 @@ def make_parser() -> argparse.ArgumentParser:
         type=_share,
         metavar="X",
         help="highest IoU of two detections of a class (default: `nmsthre`)",
+    )
+    detections.add_argument(
+        "--fuse", action="store_true", help="fold every batch norm into the convolution before it"
     )
     time = parser.add_argument_group("time")
     time.add_argument(
@@ -123,7 +127,7 @@ def look(options: argparse.Namespace) -> None:
     load_weights(model, checkpoint.contents["model"], strict=True, source=str(checkpoint.path))
     nms_iou = experiment.nmsthre if options.nms is None else options.nms
     observer = Observer(
-        model,
+        fuse(model) if options.fuse else model,
         input_hw=experiment.test_size,
         confidence=options.conf,
         nms_iou=nms_iou,

@@ -52,7 +52,7 @@ class ConvUnit(nn.Module):
         super().__init__()
         padding = (kernel_size - 1) // 2 if padding is None else padding
         self.conv = nn.Conv2d(channels_in, channels_out, kernel_size, stride, padding, bias=False)
-        self.bn = batch_norm(channels_out, style.repeats)
+        self.bn: nn.Module = batch_norm(channels_out, style.repeats)
         self.act = style.activation()
 
     def forward(self, x: Tensor) -> Tensor:
