@@ -15,9 +15,10 @@ from easnn.analysis import energy_tables, measure_energy
 from easnn.cli.arguments import SetKey, parse
 from easnn.cli.console import exit_code_of
 from easnn.cli.experiment import Checkpoint, check, experiment_for
-from easnn.data import DetectionDataset, DetectionSample, LetterboxPolicy, collate
+from easnn.data import DetectionDataset, DetectionSample, collate
 from easnn.engine import RunDirectory, load_weights
 from easnn.exp import EventExp
+from easnn.ops import letterbox_placement
 from easnn.utils.device import training_device
 from easnn.utils.errors import ConfigError
 from easnn.utils.files import make_directory, write_json
@@ -98,19 +99,11 @@ def frames_of(
         samples: how many; all if there are fewer.
         device: where to put them.
     """
-    placement = LetterboxPolicy(experiment.test_size)
+    placement = letterbox_placement(dataset.sensor_hw, experiment.test_size)
     prepare = experiment.get_prepare(training=False)
     count = min(samples, len(dataset))
     indices = [(2 * k + 1) * len(dataset) // (2 * count) for k in range(count)]
     for index in tqdm(indices, desc="energy", unit="frame", leave=False, disable=not on_terminal()):
-        frame = dataset.load(index)
-        sample = DetectionSample(
-            frame.events,
-            frame.boxes,
-            placement(dataset.sensor_hw),
-            index,
-            frame.time_us,
-            frame.sequence,
-        )
+        sample = DetectionSample(placement=placement, index=index, **dataset.load(index)._asdict())
         events, _ = prepare(collate([sample]).to(device))
         yield events

@@ -5,14 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
+from checkpoints import untrained
 from PIL import Image
 
 from easnn.cli.demo_event import main, open_scene
-from easnn.engine import save_checkpoint
-from easnn.engine.checkpoint import KEYS
 from easnn.events import BOX_DTYPE, open_dat, pack_events, write_boxes, write_dat, write_five_byte
-from easnn.exp import ExperimentRecord, get_exp
 
 SENSOR_HW = (24, 40)
 
@@ -21,20 +18,6 @@ SENSOR_HW = (24, 40)
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The checkpoint of a tiny network that was not trained: every score is about 0.0001."""
     return untrained(tmp_path_factory.mktemp("run"))
-
-
-def untrained(folder: Path, words: str = "") -> Path:
-    experiment = get_exp(exp_name="e-yolox-demo")
-    experiment.merge(f"width 0.125 T 1 test_size 64,64 data_dir nowhere {words}".split())
-    torch.manual_seed(0)
-    model = experiment.get_model()
-    contents = dict.fromkeys(KEYS) | {
-        "model": dict(model.state_dict()),
-        "experiment": ExperimentRecord.of(experiment).plain(),
-    }
-    path = folder / "best_ckpt.pth"
-    save_checkpoint(path, contents)
-    return path
 
 
 @pytest.fixture

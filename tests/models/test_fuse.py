@@ -5,30 +5,14 @@ from dataclasses import replace
 
 import pytest
 import torch
+from lively import SAMPLER, TINY, event_counts, lively_detector
 from torch import nn
 
-from easnn.models import DetectorConfig, EmbeddingConfig, SpikeMode, build_detector, fuse
+from easnn.models import SpikeMode, build_detector, fuse
 from easnn.models.blocks import ConvUnit
 
-SAMPLER = EmbeddingConfig(kind="arsnn", depth=2, kernel_size=3, Tm=3, spike_attach=True, norm="bn")
-TINY = DetectorConfig(
-    num_classes=2, depth=0.33, width=0.125, spike_mode=SpikeMode.FULL_V2, T=3, embedding=SAMPLER
-)
-EVENTS = torch.poisson(torch.full((2, 1, 3, 2, 32, 64), 0.8), torch.Generator().manual_seed(0)).double()
-
-
-def lively_detector(config: DetectorConfig) -> nn.Module:
-    """Build a detector in float64 whose norms have seen data: without, hardly a neuron fires."""
-    torch.manual_seed(0)
-    model = build_detector(config).double()
-    for norm in (layer for layer in model.modules() if isinstance(layer, nn.BatchNorm2d)):
-        nn.init.normal_(norm.weight, 1.5, 0.2)
-        nn.init.normal_(norm.bias, 0.5, 0.2)
-        norm.momentum = 0.5
-    with torch.no_grad():
-        for _ in range(4):
-            model(EVENTS, torch.zeros(2, 1, 5, dtype=torch.float64))
-    return model.eval()
+EVENTS = event_counts(frames=2).double()
+NORMED = replace(SAMPLER, norm="bn")
 
 
 @pytest.mark.parametrize(
@@ -36,8 +20,8 @@ def lively_detector(config: DetectorConfig) -> nn.Module:
     [(mode, stem, 1) for mode in SpikeMode for stem in ("focus", "conv")] + [(SpikeMode.FULL, "conv", 3)],
 )
 def test_fused_outputs_are_those_of_the_model(mode: SpikeMode, stem: str, Ts: int) -> None:
-    config = replace(TINY, spike_mode=mode, stem=stem, embedding=replace(SAMPLER, Ts=Ts))
-    model = lively_detector(config)
+    config = replace(TINY, spike_mode=mode, stem=stem, embedding=replace(NORMED, Ts=Ts))
+    model = lively_detector(config, EVENTS)
     fused = fuse(model)
     with torch.no_grad():
         expected = model(EVENTS)
@@ -48,7 +32,7 @@ def test_fused_outputs_are_those_of_the_model(mode: SpikeMode, stem: str, Ts: in
 
 
 def test_the_model_stays_as_it_is() -> None:
-    model = lively_detector(TINY).train()
+    model = lively_detector(TINY, EVENTS).train()
     before = copy.deepcopy(model.state_dict())
     fused = fuse(model)
     torch.testing.assert_close(model.state_dict(), before, rtol=0, atol=0)
@@ -57,7 +41,7 @@ def test_the_model_stays_as_it_is() -> None:
 
 
 def test_fusing_twice_is_fusing_once() -> None:
-    fused = fuse(lively_detector(TINY))
+    fused = fuse(lively_detector(TINY, EVENTS))
     torch.testing.assert_close(fuse(fused).state_dict(), fused.state_dict(), rtol=0, atol=0)
 
 
