@@ -14,7 +14,8 @@ from easnn.exp import ExperimentRecord, get_exp
 def untrained(folder: Path, words: str = "") -> Path:
     """Write the checkpoint of a tiny network with new weights to ``folder``; ``words`` set keys."""
     experiment = get_exp(exp_name="e-yolox-demo")
-    experiment.merge(f"width 0.125 T 1 test_size 64,64 data_dir nowhere {words}".split())
+    experiment.merge(["width", "0.125", "T", "1", "test_size", "64,64", "data_dir", "nowhere"])
+    experiment.merge(words.split())
     torch.manual_seed(0)
     model = experiment.get_model()
     contents = dict.fromkeys(KEYS) | {

@@ -10,6 +10,7 @@ from PIL import Image
 
 from easnn.cli.demo_event import main, open_scene
 from easnn.events import BOX_DTYPE, open_dat, pack_events, write_boxes, write_dat, write_five_byte
+from easnn.exp import get_exp
 
 SENSOR_HW = (24, 40)
 
@@ -105,6 +106,16 @@ def test_every_representation_is_drawn(recording: Path, tmp_path: Path, words: s
         assert len(np.unique(np.asarray(sheet).reshape(-1, 3), axis=0)) > 20
     with Image.open(out / "clip_street.gif") as clip:
         assert clip.n_frames == 8
+
+
+def test_fused_it_sees_the_same(checkpoint: Path, recording: Path, tmp_path: Path) -> None:
+    scores = []
+    for out, options in ((tmp_path / "plain", ()), (tmp_path / "fused", ("--fuse",))):
+        few = ("--conf", "0", "--duration", "0.05", "--sheets", "0")
+        assert run(checkpoint, recording, out, *few, *options) == 0
+        [window] = json.loads((out / "detections.json").read_text())["windows"]
+        scores.append([detection["score"] for detection in window["detections"]])
+    assert scores[1] == pytest.approx(scores[0], rel=1e-4)
 
 
 @pytest.mark.parametrize("suffix", ["_td.dat", ".bin"])

@@ -92,10 +92,14 @@ class EnergyReport:
         ]
 
     @property
-    def rate(self) -> float | None:
-        """Spikes per neuron and step over all layers of the detector and the sampler; None without neurons."""
-        updates = sum(layer.updates for layer in self.neurons)
-        return sum(layer.rate * layer.updates for layer in self.neurons) / updates if updates else None
+    def updates(self) -> int:
+        """Updates of all membranes for a frame; they are not among the operations."""
+        return sum(layer.updates for layer in self.neurons)
+
+    @property
+    def rate(self) -> float:
+        """Spikes per neuron and step over all layers of neurons, the sampler's included; 0 without any."""
+        return share(sum(layer.rate * layer.updates for layer in self.neurons), self.updates)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -104,6 +108,7 @@ class EnergyReport:
             "pj_per_accumulate": AC_PJ,
             "pj_per_mac": MAC_PJ,
             "rate": self.rate,
+            "membrane_updates": self.updates,
             "total": _plain_cost(self.total),
             "not_spiking": _plain_cost(self.plain),
             "variants": [_plain_cost(cost) for cost in self.variants],

@@ -20,7 +20,7 @@ class Recording:
     """Counts the operations of convolutions and the spikes of neurons while its ``with`` block is entered.
 
     Args:
-        model: a detector that computes one frame at a time; hooks hang on it as long as the block lasts.
+        model: a detector; hooks hang on it as long as the block lasts.
         spike_driven: names of the convolutions that receive spikes, see
             :func:`~easnn.analysis.energy.provenance.spike_driven`.
 
@@ -56,7 +56,7 @@ class Recording:
                     return
             self._hooks.callback(hook.remove)
 
-        self._hooks.callback(self._model.register_forward_pre_hook(self._begin_frame).remove)
+        self._hooks.callback(self._model.register_forward_pre_hook(self._begin).remove)
         for name, layer in self._model.named_modules():
             attach(name, layer)
         return self
@@ -72,8 +72,8 @@ class Recording:
         """Return what each layer of neurons did, in the order in which they ran first."""
         return [count.over(name, self.frames) for name, count in self._spikes.items()]
 
-    def _begin_frame(self, _model: nn.Module, _args: object) -> None:
-        self.frames += 1
+    def _begin(self, _model: nn.Module, args: tuple[Tensor]) -> None:
+        self.frames += len(args[0])
 
     def _convolved(self, name: str, conv: nn.Conv2d, input: Tensor, output: Tensor) -> None:
         if name not in self._operations:

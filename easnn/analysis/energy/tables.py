@@ -7,17 +7,14 @@ from collections.abc import Sequence
 from tabulate import tabulate
 
 from easnn.analysis.energy.costs import Cost, EnergyReport, share
-from easnn.analysis.energy.firing import NeuronActivity
 from easnn.analysis.energy.operations import LayerOperations
 
 
 def energy_tables(report: EnergyReport) -> str:
     """Return the tables: convolutions, neurons, parts of the detector, and the total beside others."""
-    return "\n\n".join(
-        table
-        for table in (_layers(report), _neurons(report.neurons), _parts(report), _totals(report))
-        if table
-    )
+    tables = (_layers(report), _neurons(report), _parts(report), _totals(report))
+    updates = f"Not in the sum: {_millions(report.updates)} M updates of membranes, biases, norms, readouts."
+    return "\n\n".join((*(table for table in tables if table), updates))
 
 
 def _layers(report: EnergyReport) -> str:
@@ -41,21 +38,28 @@ def _layers(report: EnergyReport) -> str:
     return _table(rows, headers, texts=3)
 
 
-def _neurons(neurons: tuple[NeuronActivity, ...]) -> str:
+def _neurons(report: EnergyReport) -> str:
+    if not report.neurons:
+        return ""
     rows = [
         (
             layer.name,
             layer.neurons,
             f"{layer.rate:.4f}",
             " ".join(f"{rate:.3f}" for rate in layer.rates),
-            f"{layer.dead / layer.neurons:.1%}",
+            f"{share(layer.dead, layer.neurons):.1%}",
             f"{layer.dead_channels} of {layer.channels}",
-            f"{layer.saturated / layer.neurons:.1%}",
+            f"{share(layer.saturated, layer.neurons):.1%}",
         )
-        for layer in neurons
+        for layer in report.neurons
     ]
+    number, channels, dead, dead_channels, saturated = (
+        sum(getattr(layer, count) for layer in report.neurons)
+        for count in ("neurons", "channels", "dead", "dead_channels", "saturated")
+    )
+    shares = f"{share(dead, number):.1%}", f"{dead_channels} of {channels}", f"{share(saturated, number):.1%}"
     headers = ("neurons", "number", "rate", "rate in each step", "dead", "dead channels", "saturated")
-    return _table(rows, headers, texts=1) if rows else ""
+    return _table([*rows, ("all", number, f"{report.rate:.4f}", "", *shares)], headers, texts=1)
 
 
 def _parts(report: EnergyReport) -> str:
@@ -98,5 +102,5 @@ def _microjoules(pj: float) -> str:
 def _table(rows: Sequence[tuple[object, ...]], headers: tuple[str, ...], *, texts: int) -> str:
     """Return a table whose first ``texts`` columns are texts and the others numbers."""
     align = ("left",) * texts + ("right",) * (len(headers) - texts)
-    table: str = tabulate(rows, headers=headers, colalign=align if rows else None, disable_numparse=True)
+    table: str = tabulate(rows, headers=headers, colalign=align, disable_numparse=True)
     return table

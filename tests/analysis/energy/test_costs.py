@@ -8,11 +8,22 @@ import torch
 from lively import SAMPLER, TINY, event_counts, lively_detector
 from torch import Tensor, nn
 
-from easnn.analysis import energy_tables, measure_energy
-from easnn.models import ParametricLIF, SpikeMode
+from easnn.analysis import EnergyReport, energy_tables, measure_energy
+from easnn.models import EventDetector, ParametricLIF, SpikeMode
 from easnn.utils.errors import ConfigError
 
 EVENTS = event_counts()
+
+
+@pytest.fixture(scope="module")
+def model() -> EventDetector:
+    """A detector that spikes as far as it can."""
+    return lively_detector(TINY, EVENTS)
+
+
+@pytest.fixture(scope="module")
+def report(model: EventDetector) -> EnergyReport:
+    return measure_energy(model, [EVENTS])
 
 
 class Chain(nn.Module):
@@ -66,14 +77,11 @@ def test_dead_channels() -> None:
     assert (neurons.dead, neurons.saturated, neurons.dead_channels) == (16, 0, 1)
 
 
-def test_totals_are_sums_of_the_layers() -> None:
-    report = measure_energy(lively_detector(TINY, EVENTS), [EVENTS])
+def test_totals_are_sums_of_the_layers(model: EventDetector, report: EnergyReport) -> None:
     assert report.total.accumulates == sum(layer.accumulates for layer in report.layers)
     assert report.total.energy_pj == pytest.approx(sum(part.energy_pj for part in report.parts))
     assert [part.name for part in report.parts] == ["embedding", "backbone", "neck", "head"]
-    assert len(report.layers) == sum(
-        isinstance(m, nn.Conv2d) for m in lively_detector(TINY, EVENTS).modules()
-    )
+    assert len(report.layers) == sum(isinstance(layer, nn.Conv2d) for layer in model.modules())
     assert len({layer.name for layer in report.layers}) == len(report.layers)
 
 
@@ -94,8 +102,7 @@ def test_a_network_that_does_not_spike_is_its_own_comparison() -> None:
     assert [layer.name for layer in report.neurons] == ["embedding.recurrence"]
 
 
-def test_sums_of_spikes_under_other_conventions() -> None:
-    report = measure_energy(lively_detector(TINY, EVENTS), [EVENTS])
+def test_sums_of_spikes_under_other_conventions(report: EnergyReport) -> None:
     once, as_macs = report.variants
     sums = [layer for layer in report.layers if layer.input_most > 1 and layer.spikes]
     assert {layer.name for layer in sums} <= {
@@ -111,11 +118,9 @@ def test_sums_of_spikes_under_other_conventions() -> None:
     )
 
 
-def test_the_sampler_is_recorded_step_by_step() -> None:
-    model = lively_detector(TINY, EVENTS)
+def test_the_sampler_is_recorded_step_by_step(model: EventDetector, report: EnergyReport) -> None:
     with torch.no_grad():
         steps = model.embedding.recurrence(EVENTS.flatten(1, 2).transpose(0, 1))
-    report = measure_energy(model, [EVENTS])
     assert report.neurons[0].rates == pytest.approx([step.spikes.mean().item() for step in steps])
     gate = next(layer for layer in report.layers if layer.name == "embedding.recurrence.gate_conv.0")
     assert (gate.spikes, gate.runs) == (True, 3)
@@ -124,8 +129,7 @@ def test_the_sampler_is_recorded_step_by_step() -> None:
     assert gate.input_rate == pytest.approx(fired / EVENTS.numel())
 
 
-def test_nothing_stays_behind() -> None:
-    model = lively_detector(TINY, EVENTS)
+def test_nothing_stays_behind(model: EventDetector) -> None:
     state, outputs = {k: v.clone() for k, v in model.state_dict().items()}, model(EVENTS)
     measure_energy(model, [EVENTS])
     with pytest.raises(ValueError, match="events"):
@@ -151,8 +155,7 @@ def test_layers_that_cannot_be_counted_are_refused() -> None:
     )
 
 
-def test_the_report_is_plain_and_printable() -> None:
-    report = measure_energy(lively_detector(TINY, EVENTS), [EVENTS])
+def test_the_report_is_plain_and_printable(report: EnergyReport) -> None:
     plain = json.loads(json.dumps(report.to_dict(), allow_nan=False))
     assert plain["total"]["energy_pj"] == report.total.energy_pj
     assert sum(layer["share"] for layer in plain["layers"]) == pytest.approx(1)
