@@ -6,13 +6,11 @@ whole numbers, too.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
 
 from easnn.models import ParametricLIF
 from easnn.models.embedding import EventEmbedding
@@ -43,24 +41,14 @@ def spike_driven(model: nn.Module, events: Tensor) -> set[str]:
     def look(name: str, input: Tensor) -> None:
         whole[name] = whole.get(name, True) and bool((input == input.round()).all())
 
-    with _removed_again() as hooks:
+    with ExitStack() as hooks, torch.inference_mode():
         for name, layer in model.named_modules():
             if isinstance(layer, nn.Conv2d):
-                hooks.append(layer.register_forward_pre_hook(lambda _, args, name=name: look(name, args[0])))
+                looking = layer.register_forward_pre_hook(lambda _, args, name=name: look(name, args[0]))
+                hooks.callback(looking.remove)
             if isinstance(layer, ParametricLIF):
-                hooks.append(layer.register_forward_hook(spikes))
+                hooks.callback(layer.register_forward_hook(spikes).remove)
             elif isinstance(layer, nn.Conv2d | nn.BatchNorm2d | EventEmbedding):
-                hooks.append(layer.register_forward_hook(noise))
-        with torch.inference_mode():
-            model(torch.rand(events.shape, generator=random, device=events.device, dtype=events.dtype))
+                hooks.callback(layer.register_forward_hook(noise).remove)
+        model(torch.rand(events.shape, generator=random, device=events.device, dtype=events.dtype))
     return {name for name, only_spikes in whole.items() if only_spikes}
-
-
-@contextmanager
-def _removed_again() -> Iterator[list[RemovableHandle]]:
-    hooks: list[RemovableHandle] = []
-    try:
-        yield hooks
-    finally:
-        for hook in hooks:
-            hook.remove()
