@@ -1,9 +1,10 @@
-"""Looking at it: what events, the sampler and the detector look like, and how a run went."""
+"""Looking at it: what events, sampler and detector look like, what they cost, and how a run went."""
 
 from easnn.analysis.boxes import draw_boxes, draw_outlines
 from easnn.analysis.canvas import Picture, write_picture
 from easnn.analysis.clip import CLIP_FORMATS, clip_frame, write_clip
 from easnn.analysis.curves import write_curves
+from easnn.analysis.energy import EnergyReport, energy_tables, measure_energy
 from easnn.analysis.frames import draw_embedding, draw_events, draw_frame
 from easnn.analysis.gallery import Gallery, draw_gallery
 from easnn.analysis.observer import Observer
@@ -13,11 +14,14 @@ from easnn.analysis.sampler_sheet import sampler_sheet
 from easnn.analysis.sampler_view import SamplerView
 from easnn.analysis.scene import Scene
 from easnn.analysis.sheet import sample_sheet
+from easnn.analysis.summary import ModelSummary, size_line, summarize
 from easnn.analysis.view import SampleView
 
 __all__ = [
     "CLIP_FORMATS",
+    "EnergyReport",
     "Gallery",
+    "ModelSummary",
     "Observer",
     "Picture",
     "RecordingReport",
@@ -32,9 +36,13 @@ __all__ = [
     "draw_frame",
     "draw_gallery",
     "draw_outlines",
+    "energy_tables",
+    "measure_energy",
     "sample_sheet",
     "sampler_numbers",
     "sampler_sheet",
+    "size_line",
+    "summarize",
     "write_clip",
     "write_curves",
     "write_picture",

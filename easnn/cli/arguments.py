@@ -88,6 +88,9 @@ def build_parser(description: str, *, checkpoint_help: str) -> argparse.Argument
         help=f"the splits of the published results: {' '.join(PUBLISHED_PROTOCOL)}",
     )
     experiment.add_argument("--help-keys", action="store_true", help="print every key and exit")
+    experiment.add_argument(
+        "--summary", action="store_true", help="print the network's size, layer by layer, and exit"
+    )
     run = parser.add_argument_group("run")
     run.add_argument("-c", "--ckpt", metavar="FILE", help=checkpoint_help)
     run.add_argument(

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
+from easnn.analysis import summarize
 from easnn.cli.arguments import parse
 from easnn.cli.console import exit_code_of
+from easnn.cli.experiment import Checkpoint, check, experiment_for, frame_shape, named_experiment
 from easnn.engine import launch
 from easnn.exp import EventExp, get_exp, keys_table
+from easnn.utils.logging import setup_logging
 
 
 def run_command(
@@ -29,6 +33,8 @@ def run_command(
     options = parse(parser, argv)
     if options.help_keys:
         return exit_code_of(lambda: print_keys(options))
+    if options.summary:
+        return exit_code_of(lambda: print_summary(options))
     return exit_code_of(
         lambda: launch(
             process,
@@ -48,3 +54,15 @@ def print_keys(options: argparse.Namespace) -> None:
     experiment = get_exp(options.exp_file, options.name) if chosen else EventExp()
     experiment.merge(options.pairs)
     print(keys_table(experiment))
+
+
+def print_summary(options: argparse.Namespace) -> None:
+    """Print the size of the network of the checkpoint of ``-c``, or else of ``-n`` or ``-f``."""
+    setup_logging()
+    if options.ckpt is None:
+        experiment = named_experiment(options)
+    else:
+        experiment = experiment_for(options, Checkpoint(Path(options.ckpt)), same_network=True)
+    check(experiment)
+    shape = frame_shape(experiment, experiment.test_size)
+    print(summarize(experiment.get_model(), shape).table())

@@ -40,6 +40,7 @@ from easnn.events import (
     read_boxes,
 )
 from easnn.exp import EventExp
+from easnn.models import fuse
 from easnn.utils.device import training_device
 from easnn.utils.errors import ConfigError, DataError
 from easnn.utils.files import write_json
@@ -85,6 +86,9 @@ def make_parser() -> argparse.ArgumentParser:
         type=_share,
         metavar="X",
         help="highest IoU of two detections of a class (default: `nmsthre`)",
+    )
+    detections.add_argument(
+        "--fuse", action="store_true", help="fold every batch norm into the convolution before it"
     )
     time = parser.add_argument_group("time")
     time.add_argument(
@@ -139,7 +143,9 @@ def look(options: argparse.Namespace) -> None:
     model = experiment.get_model().to(training_device())
     load_weights(model, checkpoint.contents["model"], strict=True, source=str(checkpoint.path))
     nms_iou = experiment.nmsthre if options.nms is None else options.nms
-    observer = build_observer(experiment, model, confidence=options.conf, nms_iou=nms_iou)
+    observer = build_observer(
+        experiment, fuse(model) if options.fuse else model, confidence=options.conf, nms_iou=nms_iou
+    )
     directory = options.output or checkpoint.path.parent / PICTURES / scene.name
     report = write_recording_pictures(
         directory,

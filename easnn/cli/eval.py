@@ -9,18 +9,21 @@ from pathlib import Path
 
 from loguru import logger
 
+from easnn.analysis import size_line
 from easnn.cli.arguments import SetKey, build_parser
 from easnn.cli.command import run_command
 from easnn.cli.experiment import (
     Checkpoint,
     check,
     experiment_for,
+    frame_shape,
     named_experiment,
     run_directory_path,
     seed_run,
 )
 from easnn.engine import RunDirectory, load_weights
 from easnn.exp import EventExp
+from easnn.models import fuse
 from easnn.utils.device import training_device
 from easnn.utils.distributed import is_main
 from easnn.utils.errors import ConfigError
@@ -63,6 +66,9 @@ def make_parser() -> argparse.ArgumentParser:
         "--both", action=SetKey, pairs=("eval_both", "True"), help="both protocols, side by side"
     )
     group.add_argument(
+        "--fuse", action="store_true", help="fold every batch norm into the convolution before it"
+    )
+    group.add_argument(
         "--speed",
         action="store_true",
         help="measure input, network and choice of detections, in ms per frame",
@@ -87,6 +93,10 @@ def evaluate(options: argparse.Namespace) -> None:
     device = training_device()
     model = experiment.get_model().to(device)
     load_weights(model, checkpoint.contents["model"], strict=True, source=str(checkpoint.path))
+    if is_main():
+        logger.info("The network has {}", size_line(model, frame_shape(experiment, experiment.test_size)))
+    if options.fuse:
+        model = fuse(model)
     with experiment.open_cache(options.cache) if options.cache else nullcontext() as cache:
         run_evaluation = experiment.get_evaluation(
             batch_size=options.batch_size, device=device, fp16=options.fp16, timed=options.speed, cache=cache

@@ -147,6 +147,12 @@ def seed_run(experiment: EventExp) -> None:
     seed_everything(experiment.seed)
 
 
+def frame_shape(experiment: EventExp, input_hw: tuple[int, int]) -> tuple[int, ...]:
+    """Return the shape ``(1, 1, slices, C, H, W)`` of a frame that the network of an experiment takes."""
+    embedding = experiment.detector_config().embedding
+    return (1, 1, embedding.Tm, embedding.in_channels, *input_hw)
+
+
 def run_directory_path(experiment: EventExp) -> Path:
     """Return ``<output_dir>/<exp_name>``."""
     return Path(experiment.output_dir) / (experiment.exp_name or "unnamed")

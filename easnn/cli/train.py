@@ -12,13 +12,14 @@ import torch
 from loguru import logger
 from torch import nn
 
-from easnn.analysis import write_run_pictures
+from easnn.analysis import size_line, write_run_pictures
 from easnn.cli.arguments import build_parser
 from easnn.cli.command import run_command
 from easnn.cli.experiment import (
     Checkpoint,
     check,
     experiment_for,
+    frame_shape,
     named_experiment,
     run_directory_path,
     seed_run,
@@ -89,6 +90,8 @@ def train(options: argparse.Namespace) -> None:
     if options.occupy:
         occupy_memory(device)
     model = experiment.get_model().to(device)
+    if is_main():
+        logger.info("The network has {}", size_line(model, frame_shape(experiment, experiment.input_size)))
     if checkpoint and not options.resume:
         _load_start_weights(model, checkpoint)
     with experiment.open_cache(options.cache) if options.cache else nullcontext() as cache:

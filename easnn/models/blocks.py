@@ -58,7 +58,7 @@ class ConvUnit(nn.Module):
         self.conv = nn.Conv2d(
             channels_in, channels_out, kernel_size, stride, padding, groups=groups, bias=False
         )
-        self.bn = batch_norm(channels_out, style.repeats)
+        self.bn: nn.Module = batch_norm(channels_out, style.repeats)
         self.act = style.activation()
 
     def forward(self, x: Tensor) -> Tensor:

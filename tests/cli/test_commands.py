@@ -160,6 +160,18 @@ def test_speed_is_measured_on_request(run: Run, capsys: pytest.CaptureFixture[st
     assert set(result["timing"]) == {"input", "network", "detections"}
 
 
+def test_fused_it_finds_the_same(run: Run) -> None:
+    path = run.path / "results" / "best_ckpt_val_coco.json"
+    results = []
+    for options in ([], ["--fuse", "--speed"]):
+        assert evaluation.main(["-c", str(run.best), *options]) == 0
+        results.append(json.loads(path.read_text()))
+    plain, fused = results
+    assert set(fused["timing"]) == {"input", "network", "detections"}
+    assert fused["given"]["boxes"] == plain["given"]["boxes"] == 4
+    assert fused["ap"] == pytest.approx(plain["ap"], abs=0.02)  # rounding may move a spike
+
+
 def test_an_evaluation_needs_a_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert error_of([], capsys, evaluation.main) == (
         "error: Name a checkpoint (-c FILE), or the experiment (-n or -f) whose best_ckpt.pth is meant."
@@ -333,3 +345,11 @@ def test_help_keys_prints_the_keys_of_the_experiment(capsys: pytest.CaptureFixtu
     rows = [line.split()[:2] for line in capsys.readouterr().out.splitlines()]
     assert ["width", "0.5"] in rows
     assert ["T", "7"] in rows
+
+
+def test_summary_prints_the_size_of_the_network(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train.main(["-n", "e-yolox-s", "num_classes", "2", "--summary", "test_size", "32,32"]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert rows[-1][:2] == ["all", "8.94"]
+    assert evaluation.main(["-c", str(run.best), "--summary"]) == 0
+    assert "at 32×64, 3 slices, T 2" in capsys.readouterr().out

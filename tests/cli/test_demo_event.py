@@ -5,14 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
+from checkpoints import untrained
 from PIL import Image
 
 from easnn.cli.demo_event import main, open_scene
-from easnn.engine import save_checkpoint
-from easnn.engine.checkpoint import KEYS
 from easnn.events import BOX_DTYPE, open_dat, pack_events, write_boxes, write_dat, write_five_byte
-from easnn.exp import ExperimentRecord, get_exp
+from easnn.exp import get_exp
 
 SENSOR_HW = (24, 40)
 
@@ -21,20 +19,6 @@ SENSOR_HW = (24, 40)
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The checkpoint of a tiny network that was not trained: every score is about 0.0001."""
     return untrained(tmp_path_factory.mktemp("run"))
-
-
-def untrained(folder: Path, words: str = "") -> Path:
-    experiment = get_exp(exp_name="e-yolox-demo")
-    experiment.merge(f"width 0.125 T 1 test_size 64,64 data_dir nowhere {words}".split())
-    torch.manual_seed(0)
-    model = experiment.get_model()
-    contents = dict.fromkeys(KEYS) | {
-        "model": dict(model.state_dict()),
-        "experiment": ExperimentRecord.of(experiment).plain(),
-    }
-    path = folder / "best_ckpt.pth"
-    save_checkpoint(path, contents)
-    return path
 
 
 @pytest.fixture
@@ -123,6 +107,16 @@ def test_every_representation_is_drawn(recording: Path, tmp_path: Path, words: s
             assert len(np.unique(np.asarray(sheet).reshape(-1, 3), axis=0)) > 20
     with Image.open(out / "clip_street.gif") as clip:
         assert clip.n_frames == 8
+
+
+def test_fused_it_sees_the_same(checkpoint: Path, recording: Path, tmp_path: Path) -> None:
+    scores = []
+    for out, options in ((tmp_path / "plain", ()), (tmp_path / "fused", ("--fuse",))):
+        few = ("--conf", "0", "--duration", "0.05", "--sheets", "0")
+        assert run(checkpoint, recording, out, *few, *options) == 0
+        [window] = json.loads((out / "detections.json").read_text())["windows"]
+        scores.append([detection["score"] for detection in window["detections"]])
+    assert scores[1] == pytest.approx(scores[0], rel=1e-4)
 
 
 @pytest.mark.parametrize("suffix", ["_td.dat", ".bin"])

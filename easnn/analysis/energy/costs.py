@@ -1,0 +1,160 @@
+"""From operations to energy: the network as it is, beside what it is compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from itertools import chain
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from easnn.analysis.energy.firing import NeuronActivity
+from easnn.analysis.energy.operations import AC_PJ, MAC_PJ, LayerOperations
+from easnn.analysis.energy.provenance import spike_driven
+from easnn.analysis.energy.recording import Recording
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Operations for a frame.
+
+    Attributes:
+        name: of what.
+        accumulates: accumulate operations.
+        macs: multiply-accumulate operations.
+    """
+
+    name: str
+    accumulates: float
+    macs: float
+
+    @property
+    def energy_pj(self) -> float:
+        """Their energy in pJ."""
+        return AC_PJ * self.accumulates + MAC_PJ * self.macs
+
+
+@dataclass(frozen=True)
+class EnergyReport:
+    """What a detector does for a frame, in the mean over frames.
+
+    Attributes:
+        frames: how many frames were measured.
+        layers: the convolutions, in the order in which they run.
+        neurons: the layers of neurons, in the order in which they run.
+    """
+
+    frames: int
+    layers: tuple[LayerOperations, ...]
+    neurons: tuple[NeuronActivity, ...]
+
+    @property
+    def total(self) -> Cost:
+        """All operations."""
+        return _sum("this network", self.layers)
+
+    @property
+    def parts(self) -> list[Cost]:
+        """The operations of each part of the detector."""
+        names = dict.fromkeys(layer.part for layer in self.layers)
+        return [_sum(name, [layer for layer in self.layers if layer.part == name]) for name in names]
+
+    @property
+    def plain(self) -> Cost:
+        """The operations of the same network without neurons (``use_spike False``).
+
+        Its embedding is the same; every other convolution runs once for a frame, and its input is no spikes.
+        """
+        embedding = [layer for layer in self.layers if layer.part == "embedding"]
+        others = [layer for layer in self.layers if layer.part != "embedding"]
+        macs = sum(layer.macs for layer in embedding) + sum(layer.synapses / layer.runs for layer in others)
+        return Cost("the same network, not spiking", sum(layer.accumulates for layer in embedding), macs)
+
+    @property
+    def variants(self) -> list[Cost]:
+        """The total by other conventions; the last one is that of spikingjelly's ``op_counter``."""
+        sums = [layer for layer in self.layers if layer.spikes and layer.input_most > 1]
+        binary = [layer for layer in self.layers if layer.spikes and layer.input_most <= 1]
+        analog = [layer for layer in self.layers if not layer.spikes]
+        return [
+            Cost(
+                "… a sum of spikes counted once",
+                sum(layer.accumulates_nonzero for layer in self.layers),
+                self.total.macs,
+            ),
+            Cost(
+                "… sums of spikes and padding counted as MACs",
+                sum(layer.accumulates for layer in binary),
+                sum(layer.padded for layer in (*analog, *sums)),
+            ),
+        ]
+
+    @property
+    def updates(self) -> int:
+        """Updates of all membranes for a frame; they are not among the operations."""
+        return sum(layer.updates for layer in self.neurons)
+
+    @property
+    def rate(self) -> float:
+        """Spikes per neuron and step over all layers of neurons, the sampler's included; 0 without any."""
+        return share(sum(layer.rate * layer.updates for layer in self.neurons), self.updates)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return {
+            "frames": self.frames,
+            "pj_per_accumulate": AC_PJ,
+            "pj_per_mac": MAC_PJ,
+            "rate": self.rate,
+            "membrane_updates": self.updates,
+            "total": _plain_cost(self.total),
+            "not_spiking": _plain_cost(self.plain),
+            "variants": [_plain_cost(cost) for cost in self.variants],
+            "parts": [_plain_cost(cost) for cost in self.parts],
+            "layers": [
+                {
+                    **asdict(layer),
+                    "energy_pj": layer.energy_pj,
+                    "share": share(layer.energy_pj, self.total.energy_pj),
+                }
+                for layer in self.layers
+            ],
+            "neurons": [{**asdict(layer), "rate": layer.rate} for layer in self.neurons],
+        }
+
+
+def measure_energy(model: nn.Module, frames: Iterable[Tensor]) -> EnergyReport:
+    """Run a detector on frames and count what it does.
+
+    Args:
+        model: the detector; it is left in evaluation mode.
+        frames: ``[1, Tl, Tm, C, H, W]`` each, all of the same size and on the model's device.
+
+    Raises:
+        ConfigError: if the model has layers whose operations cannot be counted.
+        ValueError: if there are no frames.
+    """
+    model.eval()
+    rest = iter(frames)
+    first = next(rest, None)
+    if first is None:
+        raise ValueError("`frames` must hold at least one frame, but is empty.")
+    with torch.inference_mode(), Recording(model, spike_driven(model, first)) as recording:
+        for events in chain([first], rest):
+            model(events)
+    return EnergyReport(recording.frames, tuple(recording.layers()), tuple(recording.neurons()))
+
+
+def share(part: float, whole: float) -> float:
+    """Return ``part`` as a share of ``whole``, 0 of nothing."""
+    return part / whole if whole else 0.0
+
+
+def _sum(name: str, layers: Sequence[LayerOperations]) -> Cost:
+    return Cost(name, sum(layer.accumulates for layer in layers), sum(layer.macs for layer in layers))
+
+
+def _plain_cost(cost: Cost) -> dict[str, Any]:
+    return {**asdict(cost), "energy_pj": cost.energy_pj}

@@ -1,0 +1,54 @@
+"""Which convolutions receive spikes, told by where their input comes from.
+
+Values alone do not tell it: a frame without events, a neuron layer that never fires, or event counts are
+whole numbers, too.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from easnn.models import ParametricLIF
+from easnn.models.embedding import EventEmbedding
+
+
+def spike_driven(model: nn.Module, events: Tensor) -> set[str]:
+    """Return the names of the convolutions whose input is spikes, sums of spikes, or maxima of them.
+
+    The network runs once on noise. What convolutions, norms and the embedding give is replaced by random
+    fractions, what neurons give by random spikes, 0 or 1. Only pooling, upsampling, concatenation and
+    addition lie between a layer and those; so an input that is nothing but whole numbers came from neurons
+    alone. The mean over several time steps is a fraction; that of a single one is a spike.
+
+    Args:
+        model: a detector in evaluation mode; it is left as it is.
+        events: a frame ``[1, Tl, Tm, C, H, W]``, for its shape.
+    """
+    random = torch.Generator(events.device).manual_seed(0)
+
+    def noise(_layer: nn.Module, _inputs: Any, output: Tensor) -> Tensor:
+        return torch.rand(output.shape, generator=random, device=output.device, dtype=output.dtype)
+
+    def spikes(_layer: nn.Module, _inputs: Any, output: Tensor) -> Tensor:
+        return noise(_layer, _inputs, output).round()
+
+    whole: dict[str, bool] = {}
+
+    def look(name: str, input: Tensor) -> None:
+        whole[name] = whole.get(name, True) and bool((input == input.round()).all())
+
+    with ExitStack() as hooks, torch.inference_mode():
+        for name, layer in model.named_modules():
+            if isinstance(layer, nn.Conv2d):
+                looking = layer.register_forward_pre_hook(lambda _, args, name=name: look(name, args[0]))
+                hooks.callback(looking.remove)
+            if isinstance(layer, ParametricLIF):
+                hooks.callback(layer.register_forward_hook(spikes).remove)
+            elif isinstance(layer, nn.Conv2d | nn.BatchNorm2d | EventEmbedding):
+                hooks.callback(layer.register_forward_hook(noise).remove)
+        model(torch.rand(events.shape, generator=random, device=events.device, dtype=events.dtype))
+    return {name for name, only_spikes in whole.items() if only_spikes}

@@ -1,0 +1,109 @@
+"""Count what a checkpoint's network does for a frame, and its energy: ``tools/energy_event.py``."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import torch
+from loguru import logger
+from torch import Tensor
+from tqdm import tqdm
+
+from easnn.analysis import energy_tables, measure_energy
+from easnn.cli.arguments import SetKey, parse
+from easnn.cli.console import exit_code_of
+from easnn.cli.experiment import Checkpoint, check, experiment_for
+from easnn.data import DetectionDataset, DetectionSample, collate
+from easnn.engine import RunDirectory, load_weights
+from easnn.exp import EventExp
+from easnn.ops import letterbox_placement
+from easnn.utils.device import training_device
+from easnn.utils.errors import ConfigError
+from easnn.utils.files import make_directory, write_json
+from easnn.utils.logging import on_terminal, setup_logging
+
+DESCRIPTION = """\
+Runs a checkpoint on frames of its dataset and counts, layer by layer, the accumulates, the
+multiply-accumulates, their energy, and the spikes. The tables are printed; the numbers are written beside
+the checkpoint's results. docs/energy.md says what is counted and how."""
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    parser = argparse.ArgumentParser(
+        description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument("-c", "--ckpt", type=Path, required=True, metavar="FILE", help="checkpoint of a run")
+    parser.add_argument("-n", "--name", help="name of an experiment to take all but the network from")
+    parser.add_argument("-f", "--exp_file", metavar="FILE", help="its file, instead")
+    parser.add_argument(
+        "--samples",
+        type=int,
+        default=100,
+        metavar="N",
+        help="frames, spread evenly over the split; all if it has fewer (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--test", action=SetKey, key="eval_split", value="test", help="frames of the test split"
+    )
+    parser.add_argument(
+        "words", nargs=argparse.REMAINDER, metavar="key value", help="keys to set, e.g. data_dir DIR"
+    )
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print the report, write it, and return the exit code."""
+    options = parse(make_parser(), argv)
+    return exit_code_of(lambda: report(options))
+
+
+def report(options: argparse.Namespace) -> None:
+    """Do what the options say.
+
+    Raises:
+        CheckpointError: if the checkpoint cannot be read or does not fit.
+        ConfigError: if an option or a key is wrong.
+        DataError: if the dataset's files are incomplete or wrong.
+        OutputError: if the result cannot be written.
+    """
+    setup_logging()
+    if options.samples < 1:
+        raise ConfigError(f"`--samples` must be at least 1, but is {options.samples}.")
+    checkpoint = Checkpoint(options.ckpt)
+    experiment = experiment_for(options, checkpoint, same_network=True)
+    check(experiment)
+    device = training_device()
+    model = experiment.get_model().to(device)
+    load_weights(model, checkpoint.contents["model"], strict=True, source=str(checkpoint.path))
+    folder = make_directory(RunDirectory(checkpoint.path.parent).results)
+    dataset = experiment.get_dataset([experiment.eval_split])
+    energy = measure_energy(model, frames_of(dataset, experiment, options.samples, device))
+    path = folder / f"{checkpoint.path.stem}_{dataset.split}_energy.json"
+    about = {"checkpoint": str(checkpoint.path), "split": dataset.split, "keys": experiment.plain()}
+    write_json(path, {**energy.to_dict(), **about})
+    print(energy_tables(energy))
+    logger.info("The numbers are in {}", path)
+
+
+def frames_of(
+    dataset: DetectionDataset, experiment: EventExp, samples: int, device: torch.device
+) -> Iterator[Tensor]:
+    """Yield frames ``[1, Tl, Tm, C, H, W]`` that are spread evenly over a dataset, as an evaluation sees them.
+
+    Args:
+        dataset: where they come from.
+        experiment: how they become the network's input.
+        samples: how many; all if there are fewer.
+        device: where to put them.
+    """
+    placement = letterbox_placement(dataset.sensor_hw, experiment.test_size)
+    prepare = experiment.get_prepare(training=False)
+    count = min(samples, len(dataset))
+    indices = [(2 * k + 1) * len(dataset) // (2 * count) for k in range(count)]
+    for index in tqdm(indices, desc="energy", unit="frame", leave=False, disable=not on_terminal()):
+        sample = DetectionSample(placement=placement, index=index, **dataset.load(index)._asdict())
+        events, _ = prepare(collate([sample]).to(device))
+        yield events

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from checkpoints import untrained
+
+from easnn.cli.energy import main
+
+
+@pytest.fixture(scope="module")
+def checkpoint(raw_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    words = f"test_size 32,64 T 2 data_dir {raw_dataset} data_num_workers 0"
+    return untrained(tmp_path_factory.mktemp("run"), words)
+
+
+def test_the_report_is_printed_and_lies_beside_the_results(
+    checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["-c", str(checkpoint), "--samples", "2"]) == 0
+    out, err = capsys.readouterr()
+    path = checkpoint.parent / "results" / "best_ckpt_val_energy.json"
+    assert str(path) in err
+    report = json.loads(path.read_text())
+    assert (report["frames"], report["split"], report["checkpoint"]) == (2, "val", str(checkpoint))
+    assert report["keys"]["test_size"] == [32, 64]
+    names = [layer["name"] for layer in report["layers"]]
+    assert (names[0], names[-1]) == ("embedding.recurrence.input_conv.0", "head.levels.2.class_out")
+    shown = {line.split()[0] for line in out.splitlines() if line.strip()}
+    assert {*names, *(layer["name"] for layer in report["neurons"])} <= shown
+
+
+def test_frames_are_spread_over_the_split_and_no_more_than_it_has(
+    checkpoint: Path, raw_dataset: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["eval_split", "train", "test_size", "64,64"]
+    assert main(["-c", str(checkpoint), *words]) == 0
+    report = json.loads((checkpoint.parent / "results" / "best_ckpt_train_energy.json").read_text())
+    assert (report["frames"], report["keys"]["test_size"]) == (4, [64, 64])
+    shown = [line.split() for line in capsys.readouterr().err.splitlines()]
+    assert ["test_size", "[32,", "64]", "[64,", "64]"] in shown
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--samples", "0"], "`--samples` must be at least 1, but is 0."),
+        (["Ts", "3"], "`Ts` must be 1 or `T` (2), but is 3."),
+        (["data_dir", "nowhere"], "nowhere is not a folder."),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_1(
+    checkpoint: Path, words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["-c", str(checkpoint), *words]) == 1
+    assert capsys.readouterr().err.splitlines()[-1].startswith(f"error: {message}")
