@@ -2,14 +2,15 @@
 
 from easnn.cli.sweep.command import main, make_parser
 from easnn.cli.sweep.devices import sweep_devices
-from easnn.cli.sweep.folder import Progress, SweepFolder
+from easnn.cli.sweep.folder import RunStatus, SweepFolder
 from easnn.cli.sweep.plan import Sweep, SweepRun, read_sweep
-from easnn.cli.sweep.runner import Failure, SweepRunner, Tools
+from easnn.cli.sweep.runner import Failure, SweepRunner
 from easnn.cli.sweep.table import Spread, sweep_rows, sweep_table
+from easnn.cli.sweep.tools import Tools
 
 __all__ = [
     "Failure",
-    "Progress",
+    "RunStatus",
     "Spread",
     "Sweep",
     "SweepFolder",

@@ -10,13 +10,15 @@ from loguru import logger
 
 from easnn.cli.console import exit_code_of
 from easnn.cli.sweep.devices import sweep_devices
-from easnn.cli.sweep.folder import Progress, SweepFolder
+from easnn.cli.sweep.folder import RunStatus, SweepFolder
 from easnn.cli.sweep.plan import Sweep, read_sweep
-from easnn.cli.sweep.runner import Failure, SweepRunner, Tools
+from easnn.cli.sweep.runner import Failure, SweepRunner
 from easnn.cli.sweep.table import sweep_rows, sweep_table, write_tables
+from easnn.cli.sweep.tools import Tools
 from easnn.utils.errors import ConfigError
 from easnn.utils.logging import setup_logging
 
+TOOLS = Tools()
 DESCRIPTION = """\
 Trains and evaluates every variant of a sweep file with every seed and prints mean and sample standard deviation
 of each variant. Runs that are done are left out and interrupted ones go on, so the same command finishes a sweep
@@ -58,12 +60,12 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(argv: Sequence[str] | None = None, *, tools: Tools | None = None) -> int:
+def main(argv: Sequence[str] | None = None, *, tools: Tools = TOOLS) -> int:
     """Make the sweep as the command line says and return the exit code.
 
     Args:
         argv: the command line without the program.
-        tools: the commands that train and evaluate, if not those of the project.
+        tools: the programs that train and evaluate.
     """
     options = make_parser().parse_intermixed_args(argv)
     failures: list[Failure] = []
@@ -71,7 +73,7 @@ def main(argv: Sequence[str] | None = None, *, tools: Tools | None = None) -> in
     return code or int(bool(failures))
 
 
-def make_sweep(options: argparse.Namespace, tools: Tools | None = None) -> list[Failure]:
+def make_sweep(options: argparse.Namespace, tools: Tools) -> list[Failure]:
     """Do what the options say and return what failed.
 
     Raises:
@@ -105,13 +107,13 @@ def _show_table(sweep: Sweep, folder: SweepFolder) -> None:
     rows = sweep_rows(sweep, folder)
     write_tables(sweep, folder, rows)
     print(sweep_table(rows), flush=True)
-    if changed := [run for run in sweep.runs if folder.progress(run) is Progress.CHANGED]:
+    if changed := [run for run in sweep.runs if folder.status(run) is RunStatus.CHANGED]:
         names = ", ".join(run.name for run in changed)
         logger.warning("Left out, because they were made with other settings: {}", names)
 
 
 def _check_unchanged(sweep: Sweep, folder: SweepFolder) -> None:
-    changed = [run for run in sweep.runs if folder.progress(run) is Progress.CHANGED]
+    changed = [run for run in sweep.runs if folder.status(run) is RunStatus.CHANGED]
     if changed:
         raise ConfigError(
             f"{len(changed)} runs in {folder.path} were made with other settings, e.g. {changed[0].name}: "

@@ -19,7 +19,7 @@ from easnn.utils.errors import OutputError
 from easnn.utils.files import make_directory, write_json
 
 
-class Progress(Enum):
+class RunStatus(Enum):
     """How far a run is."""
 
     NEW = "not started"
@@ -105,16 +105,16 @@ class SweepFolder:
         """
         write_json(self._record_path(run), asdict(record))
 
-    def progress(self, run: SweepRun) -> Progress:
+    def status(self, run: SweepRun) -> RunStatus:
         """Tell how far a run is."""
         record = self.record(run)
         if record is None:
-            return Progress.NEW
+            return RunStatus.NEW
         if self.differences(run):
-            return Progress.CHANGED
+            return RunStatus.CHANGED
         if not record.trained:
-            return Progress.STARTED
-        return Progress.DONE if self.result(run).is_file() else Progress.TRAINED
+            return RunStatus.STARTED
+        return RunStatus.DONE if self.result(run).is_file() else RunStatus.TRAINED
 
     def differences(self, run: SweepRun) -> list[str]:
         """Return in which settings a run that was started differs from the sweep file, a phrase each."""

@@ -1,43 +1,17 @@
-"""A sweep file: which runs there are. They are all checked before the first one begins."""
+"""Which runs a sweep consists of. They are all checked before the first one begins."""
 
 from __future__ import annotations
 
 import itertools
 import re
-import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import cast
 
-from easnn.cli.arguments import DEFAULT_BATCH_SIZE
-from easnn.exp import EventExp, Key, get_exp
-from easnn.exp.keys import SPLITS
-from easnn.exp.kinds import boolean, choice, integer, optional, several, words
-from easnn.exp.settings import Settings
-from easnn.utils.errors import ConfigError, did_you_mean
-
-GIVEN_BY_THE_SWEEP = ("exp_name", "output_dir", "seed")
-TABLES = ("keys", "variants", "grid")
-
-Texts = dict[str, str]
-"""Keys and their values as on the command line."""
-
-
-class SweepSettings(Settings):
-    """The entries of a sweep file that all runs share, beside the keys of their experiment."""
-
-    experiment = Key(None, optional(words()), "name of an experiment, as -n")
-    exp_file = Key(None, optional(words()), "experiment file, as -f")
-    batch_size = Key(DEFAULT_BATCH_SIZE, integer(low=1), "samples per step, as -b")
-    fp16 = Key(False, boolean(), "mixed precision, as --fp16")
-    seeds = Key(
-        (), several(integer(low=0, high=2**63 - 1)), "a run of each variant with each; (): the experiment's"
-    )
-    split = Key("test", choice(*SPLITS), "split that the table is about")
-    checkpoint: Key[Literal["best", "latest"]] = Key(
-        "best", choice("best", "latest"), "checkpoint of each run that is evaluated on it"
-    )
+from easnn.cli.sweep.sweep_file import SweepFile, SweepSettings, Texts, key_texts, read_sweep_file
+from easnn.exp import EventExp, get_exp
+from easnn.utils.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -45,29 +19,31 @@ class SweepRun:
     """A training and its evaluation.
 
     Attributes:
-        variant: what it shares with the runs that differ from it in the seed only.
+        variant: name of what it shares with the runs that differ from it in the seed only.
         seed: its seed.
-        texts: the keys that it sets, without those that the sweep gives (:data:`GIVEN_BY_THE_SWEEP`).
-        experiment: what they make of the experiment, seed included.
+        varied: the keys in which its variant differs from others.
+        texts: all keys that it sets, without the seed and where it writes.
+        experiment: what they and the seed make of the experiment.
     """
 
     variant: str
     seed: int
+    varied: Texts
     texts: Texts
     experiment: EventExp
 
     @property
     def name(self) -> str:
         """Its name in file names."""
-        return f"{re.sub(r'[^a-zA-Z0-9_.=,+-]+', '_', self.variant)}_seed{self.seed}"
+        return f"{re.sub(r'[^a-zA-Z0-9_.,=+-]+', '_', self.variant)}_seed{self.seed}"
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """All runs of a sweep file, a seed of every variant before the next seed.
+    """All runs, one of every variant before the next seed.
 
     Attributes:
-        path: the file.
+        path: the sweep file.
         settings: what the runs share.
         runs: the runs.
     """
@@ -92,108 +68,52 @@ def read_sweep(path: Path, pairs: Sequence[str] = ()) -> Sweep:
     Raises:
         ConfigError: naming the file, and the entry or the variant and key, if something in it is wrong.
     """
-    contents = _contents(path)
-    settings = _settings(path, contents)
-    of_file = _texts(contents.get("keys", {}), f"{path}, [keys]")
-    _merged(settings, of_file, f"{path}, [keys]")
-    given = _given(settings, pairs)
-    common = of_file | given
-    runs: list[SweepRun] = []
-    variants = _variants(path, contents)
-    for name, texts in variants.items():
-        place = f"{path}, variant {name}" if name else f"{path}, [keys]"
-        if twice := sorted(given.keys() & texts.keys()):
-            raise ConfigError(f"{place}: it sets `{twice[0]}`, which the command line must not set, too.")
-        experiment = _experiment(settings, common | texts, place)
-        seeds = settings.seeds or _seeds_of(experiment, path)
-        variant = name or str(experiment.exp_name)
-        for seed in seeds:
-            of_seed = _experiment(settings, {**common, **texts, "seed": str(seed)}, place)
-            runs.append(SweepRun(variant, seed, common | texts, of_seed))
-    sweep = Sweep(path, settings, tuple(sorted(runs, key=lambda run: _order(settings.seeds, run))))
-    _check_different(sweep)
-    return sweep
+    file = read_sweep_file(path)
+    get_exp(file.settings.exp_file, file.settings.experiment).merge(pairs)
+    given = key_texts(dict(zip(pairs[::2], pairs[1::2], strict=True)), "The command line")
+    _merged(file.settings, file.keys, f"{path}, [keys]")
+    variants = _variants(file)
+    by_variant = [_runs_of(file, name, varied, given) for name, varied in variants.items()]
+    _check_different(path, [runs[0] for runs in by_variant])
+    one_of_each_first = itertools.chain.from_iterable(zip(*by_variant, strict=True))
+    return Sweep(path, file.settings, tuple(one_of_each_first))
 
 
-def _contents(path: Path) -> dict[str, Any]:
-    try:
-        contents = tomllib.loads(path.read_text())
-    except OSError as error:
-        raise ConfigError(f"Cannot read the sweep file {path}: {error.strerror}.") from error
-    except ValueError as error:  # of TOML, or of UTF-8
-        raise ConfigError(f"{path} must be a TOML file, but: {error}") from error
-    known = (*SweepSettings.declarations(), *TABLES)
-    for name in contents:
-        if name not in known:
-            raise ConfigError(
-                f"{path}: Unknown entry `{name}`.{did_you_mean(name, known)} The entries are {', '.join(known)}."
-            )
-    for name in TABLES:
-        _check_table(contents.get(name, {}), f"{path}, [{name}]")
-    return contents
-
-
-def _settings(path: Path, contents: Mapping[str, Any]) -> SweepSettings:
-    settings = SweepSettings()
-    try:
-        settings.load_plain({name: value for name, value in contents.items() if name not in TABLES})
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from error
-    if (settings.experiment is None) == (settings.exp_file is None):
-        raise ConfigError(f"{path} must have either `experiment` (a name, as -n) or `exp_file` (as -f).")
-    if len(set(settings.seeds)) != len(settings.seeds):
-        raise ConfigError(f"{path}: `seeds` must name each seed once, but is {list(settings.seeds)}.")
-    return settings
-
-
-def _variants(path: Path, contents: Mapping[str, Any]) -> dict[str, Texts]:
-    """Return what each variant sets: ``[variants]`` times the points of ``[grid]``; the name may be empty."""
-    listed = {"": Texts()}
-    if contents.get("variants"):
-        listed = {
-            name: _texts(table, f"{path}, variant {name}") for name, table in contents["variants"].items()
-        }
-    axes = []
-    for key, values in contents.get("grid", {}).items():
-        if not isinstance(values, list) or not values:
-            raise ConfigError(f"{path}, [grid]: `{key}` must be a list of values, but is {values!r}.")
-        axes.append([_texts({key: value}, f"{path}, [grid]") for value in values])
+def _variants(file: SweepFile) -> dict[str, Texts]:
+    """Return what each variant sets: the named ones times the grid; the name is empty if there is neither."""
+    axes = [[(key, text) for text in texts] for key, texts in file.grid.items()]
     variants: dict[str, Texts] = {}
-    for (name, texts), point in itertools.product(listed.items(), itertools.product(*axes)):
-        of_grid = {key: text for axis in point for key, text in axis.items()}
-        if twice := sorted(of_grid.keys() & texts.keys()):
-            raise ConfigError(f"{path}, variant {name}: `{twice[0]}` must not be in [grid], too.")
-        full_name = " ".join(filter(None, [name, *(f"{key}={text}" for key, text in of_grid.items())]))
-        if full_name in variants:
-            raise ConfigError(f"{path}: there must be one variant {full_name}, but there are two.")
-        variants[full_name] = texts | of_grid
+    for name, texts in (file.variants or {"": Texts()}).items():
+        _check_set_once(texts, file.grid, f"{file.path}, variant {name}", "in [grid]")
+        for point in itertools.product(*axes):
+            full_name = " ".join(filter(None, [name, *(f"{key}={text}" for key, text in point)]))
+            if full_name in variants:
+                raise ConfigError(f"{file.path} must have one variant {full_name}, but has two.")
+            variants[full_name] = texts | dict(point)
     return variants
 
 
-def _check_table(value: object, place: str) -> None:
-    if not isinstance(value, dict):
-        raise ConfigError(f"{place} must be a table of keys, but is {value!r}.")
-
-
-def _texts(table: object, place: str) -> Texts:
-    _check_table(table, place)
-    texts = {key: _text(value) for key, value in cast(dict[str, Any], table).items()}
-    if reserved := sorted(texts.keys() & set(GIVEN_BY_THE_SWEEP)):
+def _runs_of(file: SweepFile, name: str, varied: Texts, given: Texts) -> list[SweepRun]:
+    """Return the runs of a variant, one for each seed."""
+    place = f"{file.path}, variant {name}" if name else f"{file.path}, [keys]"
+    _check_set_once(varied, given, place, "on the command line")
+    texts = file.keys | given | varied
+    experiment = _experiment(file.settings, texts, place)
+    if not file.settings.seeds and experiment.seed is None:
         raise ConfigError(
-            f"{place}: `{reserved[0]}` must be left out, because the sweep gives it. Seeds are the list `seeds`, "
-            "the folder is --output."
+            f"{file.path} must have `seeds`, e.g. [1, 2, 3], because its experiment has no `seed`."
         )
-    return texts
-
-
-def _text(value: object) -> str:
-    """Return a value of TOML as on the command line; what no key can be is left for the key to refuse."""
-    return ",".join(map(_text, value)) or "()" if isinstance(value, list) else str(value)
-
-
-def _given(settings: SweepSettings, pairs: Sequence[str]) -> Texts:
-    get_exp(settings.exp_file, settings.experiment).merge(pairs)
-    return _texts(dict(zip(pairs[::2], pairs[1::2], strict=True)), "the command line")
+    seeds = file.settings.seeds or (cast(int, experiment.seed),)
+    return [
+        SweepRun(
+            name or str(experiment.exp_name),
+            seed,
+            varied,
+            texts,
+            _experiment(file.settings, {**texts, "seed": str(seed)}, place),
+        )
+        for seed in seeds
+    ]
 
 
 def _merged(settings: SweepSettings, texts: Texts, place: str) -> EventExp:
@@ -214,29 +134,21 @@ def _experiment(settings: SweepSettings, texts: Texts, place: str) -> EventExp:
     return experiment
 
 
-def _seeds_of(experiment: EventExp, path: Path) -> tuple[int, ...]:
-    if experiment.seed is None:
-        raise ConfigError(f"{path} must have `seeds`, such as [1, 2, 3], because its experiment has no seed.")
-    return (experiment.seed,)
+def _check_set_once(texts: Texts, others: Collection[str], place: str, others_place: str) -> None:
+    for key in texts:
+        if key in others:
+            raise ConfigError(f"{place}: `{key}` must be set in one place, but is set {others_place}, too.")
 
 
-def _order(seeds: Sequence[int], run: SweepRun) -> int:
-    return seeds.index(run.seed) if seeds else 0
-
-
-def _check_different(sweep: Sweep) -> None:
+def _check_different(path: Path, runs: Sequence[SweepRun]) -> None:
     """Refuse two variants that are the same, and two names that would share their files."""
-    names: dict[str, SweepRun] = {}
-    settings: dict[str, SweepRun] = {}
-    for run in sweep.runs:
-        same = settings.setdefault(repr(run.experiment.plain()), run)
-        if same is not run:
+    for one, other in itertools.combinations(runs, 2):
+        if one.experiment.plain() == other.experiment.plain():
             raise ConfigError(
-                f"{sweep.path}: the variants must differ, but {same.variant} and {run.variant} set the same."
+                f"{path}: Variants must differ, but {one.variant} and {other.variant} have the same keys."
             )
-        namesake = names.setdefault(run.name, run)
-        if namesake is not run:
+        if one.name == other.name:
             raise ConfigError(
-                f"{sweep.path}: the variants {namesake.variant} and {run.variant} would share the files "
-                f"{run.name}. Name one of them differently."
+                f"{path}: The variants {one.variant} and {other.variant} would share the files {one.name}. "
+                "Name one of them differently."
             )

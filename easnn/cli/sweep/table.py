@@ -9,7 +9,7 @@ from typing import Any
 
 from tabulate import tabulate
 
-from easnn.cli.sweep.folder import Progress, SweepFolder
+from easnn.cli.sweep.folder import RunStatus, SweepFolder
 from easnn.cli.sweep.plan import Sweep
 from easnn.cli.sweep.result import RunResult, shown
 from easnn.utils.files import atomic_write, write_json
@@ -54,7 +54,7 @@ class VariantRow:
 
     Attributes:
         variant: its name.
-        keys: what it sets, as on the command line.
+        keys: those in which it differs from others, as on the command line.
         expected: number of its seeds.
         seeds: the runs that are done.
     """
@@ -77,10 +77,10 @@ def sweep_rows(sweep: Sweep, folder: SweepFolder) -> list[VariantRow]:
         seeds = []
         for run in runs:
             record = folder.record(run)
-            if record is not None and folder.progress(run) is Progress.DONE:
+            if record is not None and folder.status(run) is RunStatus.DONE:
                 result = RunResult.read(folder.result(run))
                 seeds.append(SeedRow(run.seed, result.ap, result.ap50, record.train_s))
-        rows.append(VariantRow(variant, runs[0].texts, len(runs), tuple(seeds)))
+        rows.append(VariantRow(variant, runs[0].varied, len(runs), tuple(seeds)))
     return rows
 
 
