@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from enum import Enum
+from enum import Enum, auto
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,11 @@ from easnn.utils.files import make_directory, write_json
 class RunStatus(Enum):
     """How far a run is."""
 
-    NEW = "not started"
-    CHANGED = "made with other settings"
-    STARTED = "interrupted"
-    TRAINED = "trained"
-    DONE = "done"
+    NEW = auto()  # not started
+    CHANGED = auto()  # started or done with other settings
+    STARTED = auto()  # its training did not come to its end
+    TRAINED = auto()  # not evaluated
+    DONE = auto()
 
 
 @dataclass(frozen=True)
@@ -117,11 +117,18 @@ class SweepFolder:
         return RunStatus.DONE if self.result(run).is_file() else RunStatus.TRAINED
 
     def differences(self, run: SweepRun) -> list[str]:
-        """Return in which settings a run that was started differs from the sweep file, a phrase each."""
+        """Return in which settings a run that was started differs from the sweep file, a phrase each.
+
+        A key that the record does not have, because a later version of the project added it, had its default.
+        """
         record = self.record(run)
         if record is None:
             return []
-        old, new = _flat(record.definition), _flat(self.definition(run))
+        defaults = {name: key.kind.plain(key.default) for name, key in run.experiment.declarations().items()}
+        definition = self.definition(run)
+        known = {name: defaults[name] for name in definition["keys"]}
+        old = _flat({**record.definition, "keys": known | record.definition["keys"]})
+        new = _flat(definition)
         return [
             f"{name} was {old.get(name, 'not there')}, is {new.get(name, 'not there')}"
             for name in {**old, **new}
@@ -139,9 +146,8 @@ class SweepFolder:
         while (target := directory.with_name(f"{directory.name}.earlier-{number}")).exists():
             number += 1
         try:
-            self._record_path(run).unlink(
-                missing_ok=True
-            )  # first: without it, nothing goes on with the files
+            # First: without a record, nobody goes on with the files.
+            self._record_path(run).unlink(missing_ok=True)
             if directory.exists():
                 directory.rename(target)
         except OSError as error:

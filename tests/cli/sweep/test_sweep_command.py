@@ -125,6 +125,20 @@ def test_changed_settings_are_not_mixed(case: SweepCase, capsys: pytest.CaptureF
     assert (case.output / "b_seed1.earlier-1" / "best_ckpt.pth").is_file()
 
 
+def test_a_key_that_a_later_version_added_changes_nothing(case: SweepCase) -> None:
+    case.write("seeds = [1]\n")
+    case.sweep()
+    case.calls()
+    path = case.output / "records" / "e_yolox_demo_seed1.json"
+    record = json.loads(path.read_text())
+    del record["definition"]["keys"]["speed_aug"]
+    path.write_text(json.dumps(record))
+    assert case.sweep() == 0
+    assert case.called() == []
+    case.write("seeds = [1]\n[keys]\nspeed_aug = true\n")
+    assert case.sweep() == 1
+
+
 def test_files_of_unknown_origin_are_set_aside(case: SweepCase) -> None:
     case.write("seeds = [1]\n")
     stray = case.output / "e_yolox_demo_seed1"

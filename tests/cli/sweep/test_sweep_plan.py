@@ -170,6 +170,17 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     assert str(caught.value) == f"Cannot read the sweep file {path}: No such file or directory."
 
 
+def test_the_example_of_the_documentation(tmp_path: Path) -> None:
+    page = (CHECKOUT / "docs" / "sweeps.md").read_text()
+    example = page.split("```toml\n")[1].split("```")[0]
+    sweep = sweep_of(tmp_path, example)
+    assert len(sweep.runs) == 12
+    assert sweep.variants == ("count T=2", "count T=3", "arsnn, RPD T=2", "arsnn, RPD T=3")
+    (shown,) = [line for line in page.splitlines() if line.startswith("error: ")]
+    wrong = example.replace("write_zero = true", 'write_zero = "yes"')
+    assert f"error: {error_of(tmp_path, wrong)}" == shown
+
+
 @pytest.mark.parametrize(
     "path", sorted((CHECKOUT / "exps" / "sweeps").glob("*.toml")), ids=lambda path: path.name
 )
