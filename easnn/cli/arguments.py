@@ -141,10 +141,11 @@ def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argpar
     the place of a key, parsing starts again there. So values may begin with a dash (``window -200``).
 
     Returns:
-        The options, and in ``pairs`` all keys and values, those that options stand for included.
+        The options, in ``pairs`` all keys and values, those that options stand for included, and in ``argv``
+        the words as they were.
     """
-    options = argparse.Namespace(pairs=[])
     rest = list(sys.argv[1:] if argv is None else argv)
+    options = argparse.Namespace(pairs=[], argv=tuple(rest))
     while True:
         parser.parse_args(_with_cache_kind(rest), options)
         words = options.words

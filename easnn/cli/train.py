@@ -24,6 +24,7 @@ from easnn.cli.experiment import (
     run_directory_path,
     seed_run,
 )
+from easnn.cli.grid_search import check_grid_search, note_grid_search
 from easnn.cli.observing import evaluation_pictures
 from easnn.data import FrameCache
 from easnn.engine import WRITERS, RunDirectory, Trainer, build_writers, check_writer, load_weights
@@ -61,6 +62,12 @@ def make_parser() -> argparse.ArgumentParser:
         "--logger",
         default="tensorboard",
         help=f"{' or '.join(WRITERS)}, besides metrics.jsonl (default: %(default)s)",
+    )
+    training.add_argument(
+        "--grid_search",
+        type=Path,
+        metavar="CSV",
+        help="append best AP, checkpoint and command to a table that many runs may share",
     )
     return parser
 
@@ -107,6 +114,7 @@ def train(options: argparse.Namespace) -> None:
         return
     if result.best_ap is not None:
         logger.info("The best AP is {:.4f}, after epoch {}", result.best_ap, result.best_epoch)
+    note_grid_search(options, result, RunDirectory(run_directory_path(experiment)))
     if experiment.pictures:
         draw_run(experiment, cast(EventDetector, trainer.evaluated_model))
 
@@ -208,6 +216,8 @@ def _check_options(options: argparse.Namespace, experiment: EventExp) -> None:
         )
     experiment.get_train_config(fp16=options.fp16).check_device(training_device())
     check_writer(options.logger)
+    if is_main():
+        check_grid_search(options)
     if options.start_epoch is not None and not 0 <= options.start_epoch < experiment.max_epoch:
         raise ConfigError(
             f"`-e` must be at least 0 and below `max_epoch` ({experiment.max_epoch}), "

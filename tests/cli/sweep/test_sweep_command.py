@@ -1,0 +1,238 @@
+"""The whole command, with a stand-in for the tools that train and evaluate."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from sweep_case import SweepCase
+
+from easnn.cli.sweep import SweepFolder, main, read_sweep
+
+TWO_VARIANTS = "seeds = [1, 3]\n[variants.a]\nT = 2\n[variants.b]\nT = 4\n"
+WITH_A_FAILURE = TWO_VARIANTS + "[variants.bad]\nT = 5\n"
+
+
+def test_every_run_is_trained_and_evaluated_with_its_keys(case: SweepCase) -> None:
+    case.write("seeds = [1]\nfp16 = true\n[keys]\nwindow = -100\n[variants.a]\nT = 2\n")
+    assert case.sweep("max_epoch", "7") == 0
+    own = ["output_dir", str(case.output), "exp_name", "a_seed1", "seed", "1"]
+    options = ["-n", "e-yolox-demo", "-b", "4", "--fp16"]
+    keys = ["window", "-100", "max_epoch", "7", "T", "2", *own]
+    checkpoint = str(case.output / "a_seed1" / "best_ckpt.pth")
+    assert [call["words"] for call in case.calls()] == [
+        ["train", *options, *keys],
+        ["evaluate", *options, "-c", checkpoint, *keys, "eval_split", "test"],
+    ]
+
+
+def test_the_table_has_mean_and_sample_deviation(case: SweepCase, capsys: pytest.CaptureFixture[str]) -> None:
+    case.write(TWO_VARIANTS)
+    assert case.sweep() == 0
+    # The stand-in gives AP = 0.1·seed·T: 0.2 and 0.6, mean 0.4, deviation √((0.2² + 0.2²)/1) = 0.283.
+    lines = capsys.readouterr().out.splitlines()
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    assert cells[0] == ["variant", "seeds", "AP", "AP50", "AP50 of each seed", "training, s"]
+    assert cells[2][:5] == ["a", "2", "0.400 ± 0.283", "0.800 ± 0.566", "0.400, 1.200"]
+    assert cells[3][:5] == ["b", "2", "0.800 ± 0.566", "1.600 ± 1.131", "0.800, 2.400"]
+    assert (case.output / "table.md").read_text().splitlines() == lines
+    table = json.loads((case.output / "table.json").read_text())
+    assert table["settings"]["seeds"] == [1, 3]
+    a = table["variants"][0]
+    assert (a["variant"], a["keys"], a["expected"]) == ("a", {"T": "2"}, 2)
+    assert [(row["seed"], row["ap"]) for row in a["seeds"]] == [
+        (1, pytest.approx(0.2)),
+        (3, pytest.approx(0.6)),
+    ]
+    assert a["ap"] == {"mean": pytest.approx(0.4), "deviation": pytest.approx(0.08**0.5)}
+
+
+def test_a_run_that_fails_is_told_and_the_others_go_on(
+    case: SweepCase, capsys: pytest.CaptureFixture[str]
+) -> None:
+    case.write(WITH_A_FAILURE)
+    assert case.sweep("-d", "2") == 1
+    printed = capsys.readouterr()
+    assert "| bad       |  0 of 2 |" in printed.out
+    for seed in (1, 3):
+        assert (
+            f"bad_seed{seed}: training failed with exit code 1: error: the loss is not finite "
+            f"(see {case.output}/logs/bad_seed{seed}.log)" in printed.err
+        )
+    called = case.called()
+    assert sorted(called) == sorted(
+        [f"{step} {name}_seed{seed}" for step in ("train", "evaluate") for name in "ab" for seed in (1, 3)]
+        + ["train bad_seed1", "train bad_seed3"]
+    )
+
+
+def test_an_evaluation_that_leaves_no_result_is_a_failure(
+    case: SweepCase, capsys: pytest.CaptureFixture[str]
+) -> None:
+    case.write("seeds = [1]\n[keys]\neval_proph = true\n")  # the stand-in writes that of the COCO protocol
+    assert case.sweep() == 1
+    result = case.output / "e_yolox_demo_seed1" / "results" / "best_ckpt_test_prophesee.json"
+    assert f"evaluation failed with exit code 0, but without {result}" in capsys.readouterr().err
+
+
+def test_what_is_done_is_not_done_again(case: SweepCase) -> None:
+    case.write(WITH_A_FAILURE)
+    case.sweep()
+    case.calls()
+    assert case.sweep() == 1
+    assert case.called() == ["train bad_seed1", "train bad_seed3"]
+    case.write(TWO_VARIANTS.replace("[1, 3]", "[1, 2, 3]"))
+    assert case.sweep() == 0
+    assert case.called() == ["train a_seed2", "evaluate a_seed2", "train b_seed2", "evaluate b_seed2"]
+
+
+def test_another_split_or_checkpoint_takes_another_evaluation_only(case: SweepCase) -> None:
+    case.write("seeds = [1]\n")
+    case.sweep()
+    case.calls()
+    case.write('seeds = [1]\nsplit = "val"\ncheckpoint = "latest"\n')
+    assert case.sweep() == 0
+    assert case.called() == ["evaluate e_yolox_demo_seed1"]
+    assert (case.output / "e_yolox_demo_seed1" / "results" / "latest_ckpt_val_coco.json").is_file()
+
+
+def test_changed_settings_are_not_mixed(case: SweepCase, capsys: pytest.CaptureFixture[str]) -> None:
+    case.write(TWO_VARIANTS)
+    case.sweep()
+    case.calls()
+    capsys.readouterr()
+    case.write(TWO_VARIANTS.replace("T = 4", "T = 8"))
+    assert case.sweep() == 1
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        f"error: 2 runs in {case.output} were made with other settings, e.g. b_seed1: T was 4, is 8. Make them "
+        "again with --redo-changed, or choose another folder (--output)."
+    )
+    assert case.called() == []
+
+    assert case.sweep("--table") == 0
+    printed = capsys.readouterr()
+    assert "| b         |  0 of 2 |" in printed.out
+    assert "Left out, because they were made with other settings: b_seed1, b_seed3" in printed.err
+
+    assert case.sweep("--redo-changed") == 0
+    assert case.called() == [f"{step} b_seed{seed}" for seed in (1, 3) for step in ("train", "evaluate")]
+    assert (case.output / "b_seed1.earlier-1" / "best_ckpt.pth").is_file()
+
+
+def test_a_key_that_a_later_version_added_changes_nothing(case: SweepCase) -> None:
+    case.write("seeds = [1]\n")
+    case.sweep()
+    case.calls()
+    path = case.output / "records" / "e_yolox_demo_seed1.json"
+    record = json.loads(path.read_text())
+    del record["definition"]["keys"]["speed_aug"]
+    path.write_text(json.dumps(record))
+    assert case.sweep() == 0
+    assert case.called() == []
+    case.write("seeds = [1]\n[keys]\nspeed_aug = true\n")
+    assert case.sweep() == 1
+
+
+def test_files_of_unknown_origin_are_set_aside(case: SweepCase) -> None:
+    case.write("seeds = [1]\n")
+    stray = case.output / "e_yolox_demo_seed1"
+    stray.mkdir(parents=True)
+    (stray / "latest_ckpt.pth").touch()
+    assert case.sweep() == 0
+    assert case.called() == ["train e_yolox_demo_seed1", "evaluate e_yolox_demo_seed1"]  # without --resume
+    assert (case.output / "e_yolox_demo_seed1.earlier-1" / "latest_ckpt.pth").is_file()
+
+
+def test_the_cores_are_divided(case: SweepCase, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    monkeypatch.setattr("easnn.cli.sweep.devices.available_cores", lambda: 9)
+    case.write(TWO_VARIANTS)
+    case.sweep("-d", "4")
+    assert {call["threads"] for call in case.calls()} == {"2"}
+
+
+def test_only_one_sweep_works_in_a_folder(case: SweepCase, capsys: pytest.CaptureFixture[str]) -> None:
+    case.write(TWO_VARIANTS)
+    with SweepFolder(case.output, read_sweep(case.file)).locked():
+        assert case.sweep() == 1
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        f"error: Another sweep, or a run that one left behind, is at work in {case.output}. Wait for it or end it, "
+        "or choose another folder (--output)."
+    )
+    assert case.calls() == []
+
+
+def test_a_table_of_nothing(case: SweepCase, capsys: pytest.CaptureFixture[str]) -> None:
+    case.write(TWO_VARIANTS)
+    assert case.sweep("--table") == 1
+    assert capsys.readouterr().err == (
+        f"error: There are no runs in {case.output}: it does not exist (--output).\n"
+    )
+    assert not case.output.exists()
+
+
+@pytest.mark.parametrize("devices", ["0", "-1"])
+def test_too_few_devices(case: SweepCase, capsys: pytest.CaptureFixture[str], devices: str) -> None:
+    case.write(TWO_VARIANTS)
+    assert case.sweep("-d", devices) == 1
+    assert capsys.readouterr().err == f"error: `-d` must be at least 1, but is {devices}.\n"
+
+
+def test_ctrl_c_lets_the_runs_save_their_state(case: SweepCase) -> None:
+    case.write("seeds = [1, 2]\n[keys]\nT = 6\n")
+    script = (
+        "import sys; from sweep_case import SweepCase, Path; sys.exit(SweepCase(Path(sys.argv[1])).sweep())"
+    )
+    sweep = subprocess.Popen(
+        [sys.executable, "-c", script, str(case.file.parent)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    waits = case.output / "e_yolox_demo_seed1" / "waits"
+    while not waits.exists() and sweep.poll() is None:
+        time.sleep(0.05)
+    sweep.send_signal(signal.SIGINT)
+    _, error = sweep.communicate(timeout=60)
+    assert sweep.returncode == 130, error
+    assert "1 runs save their state and stop; the same command goes on." in error
+    assert case.called() == ["train e_yolox_demo_seed1"]
+
+    assert case.sweep("--table") == 0
+    case.write("seeds = [1]\n[keys]\nT = 6\n")
+    assert case.sweep() == 0
+    assert case.called() == ["train e_yolox_demo_seed1 --resume", "evaluate e_yolox_demo_seed1"]
+
+
+TINY = """
+seeds = [1]
+[keys]
+width = 0.125
+T = 2
+input_size = [32, 64]
+test_size = [32, 64]
+max_epoch = 1
+data_num_workers = 0
+test_conf = 0.0001
+eval_initial = false
+pictures = false
+[variants.count]
+embedding = "count"
+"""
+
+
+def test_the_real_tools(case: SweepCase, raw_dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    case.write('split = "val"\n' + TINY)
+    code = main([str(case.file), "--output", str(case.output), "data_dir", str(raw_dataset)])
+    assert code == 0, capsys.readouterr().err + (case.output / "logs" / "count_seed1.log").read_text()
+    result = json.loads((case.output / "count_seed1" / "results" / "best_ckpt_val_coco.json").read_text())
+    row = json.loads((case.output / "table.json").read_text())["variants"][0]
+    assert row["seeds"][0]["ap"] == row["ap"]["mean"] == result["ap"]
+    assert row["ap"]["deviation"] is None
+    assert row["seeds"][0]["train_s"] > 0
