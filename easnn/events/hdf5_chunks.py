@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import product
 from typing import Any
 
+import h5py
 import numpy as np
 
 BLOSC_FILTER = 32_001
@@ -28,8 +29,9 @@ class ChunkCheck:
         """
         if BLOSC_FILTER not in self._filters:
             return
-        if self._filters != [BLOSC_FILTER]:
-            raise ValueError("Blosc must be the only filter")
+        *before, last = self._filters
+        if last != BLOSC_FILTER or not {*before} <= {h5py.h5z.FILTER_SHUFFLE}:
+            raise ValueError("Blosc must be the only filter, but for a shuffle before it")
         shape, lengths = self._dataset.shape, self._dataset.chunks
         first = range(start // lengths[0] * lengths[0], stop, lengths[0])
         others = (range(0, side, length) for side, length in zip(shape[1:], lengths[1:], strict=True))
@@ -43,7 +45,7 @@ class ChunkCheck:
         info = self._dataset.id.get_chunk_info_by_coord(corner)
         if info.byte_offset is None:
             raise ValueError(f"the chunk of entry {corner[0]} is missing")
-        if info.filter_mask:  # stored as it is
+        if info.filter_mask >> len(self._filters) - 1 & 1:  # stored without Blosc
             whole = info.size == chunk_bytes
         else:
             _, stored = self._dataset.id.read_direct_chunk(corner)

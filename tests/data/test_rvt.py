@@ -100,6 +100,7 @@ def test_splits_and_sequences_in_order(tmp_path):
     [
         {"chunks": (2, 20, 3, 8)},
         {"chunks": (4, 7, 6, 5)},
+        {"shuffle": True},
         {"compression": "gzip", "compression_opts": 1},
         {"compression": None, "compression_opts": None},
     ],

@@ -269,6 +269,31 @@ def test_a_chunk_whose_header_lies(tmp_path, sequence):
     )
 
 
+@pytest.mark.parametrize(
+    ("filter_mask", "stored", "fault"),
+    [
+        (0, b"x" * 15, "the chunk of entry 1 has no header"),
+        (0, b"x" * 960, "the chunk of entry 1 has another size than it says"),
+        (2, b"x" * 960, "the chunk of entry 1 has another size than it says"),  # there is no second filter
+        (1, b"x" * 959, "the chunk of entry 1 has another size than it says"),  # stored without Blosc
+    ],
+)
+def test_chunks_of_another_size(tmp_path, sequence, filter_mask, stored, fault):
+    path = sequence / HISTOGRAMS / HALVED
+    with h5py.File(path, "r+") as file:
+        file["data"].id.write_direct_chunk((1, 0, 0, 0), stored, filter_mask=filter_mask)
+    assert message_of(tmp_path, 0) == (
+        f"Cannot read entries 0 to 2 of `data` of {path}: {fault}. Copy it again."
+    )
+
+
+def test_chunks_without_blosc_among_others(tmp_path, sequence):
+    path = sequence / HISTOGRAMS / HALVED
+    with h5py.File(path, "r+") as file:
+        file["data"].id.write_direct_chunk((1, 0, 0, 0), bytes([1]) * 960, filter_mask=1)
+    assert (open_rvt(tmp_path).load(0).events[3] == 10).all()
+
+
 def test_file_cut_off(tmp_path, sequence):
     path = sequence / HISTOGRAMS / HALVED
     path.write_bytes(path.read_bytes()[:-100])
