@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from easnn.cli.arguments import DEFAULT_BATCH_SIZE
+from easnn.data import SPLITS
 from easnn.exp import Key
-from easnn.exp.keys import SPLITS
 from easnn.exp.kinds import boolean, choice, integer, optional, several, words
 from easnn.exp.settings import Settings
 from easnn.utils.errors import ConfigError, did_you_mean
