@@ -15,7 +15,7 @@ from tabulate import tabulate
 
 from easnn.cli.arguments import parse
 from easnn.cli.console import exit_code_of
-from easnn.data import SPLITS, LabelSource, build_source
+from easnn.data import SPLITS, LabelSource
 from easnn.data.survey import Problem, RecordingSurvey, shared_recordings, survey_recording
 from easnn.exp import EventExp, get_exp
 from easnn.utils.errors import DataError, EasnnError
@@ -71,7 +71,7 @@ def check(options: argparse.Namespace) -> list[Problem]:
     for split in SPLITS:
         needed = split in (*experiment.train_splits, experiment.eval_split)
         try:
-            source = build_source(experiment.data_name, experiment.data_root(), split)
+            source = experiment.dataset_kind.source(experiment.data_root(), split)
         except DataError as error:
             problems.append(Problem("split not readable", split, str(error), fatal=needed))
             continue

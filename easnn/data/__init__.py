@@ -12,10 +12,10 @@ from easnn.data.automotive import (
     AutomotiveKind,
 )
 from easnn.data.cache import GB, CachedDataset, CacheKind, FrameCache, default_cache_dir, open_frame_cache
-from easnn.data.catalog import DATASETS, DatasetKind, build_dataset, build_source
+from easnn.data.catalog import DATASETS, DatasetKind
 from easnn.data.dataset import CacheableDataset, DetectionDataset, Frame, Label
 from easnn.data.frame import FrameSpec
-from easnn.data.layout import SPLITS
+from easnn.data.layout import SPLITS, LabelledRecording
 from easnn.data.loader import (
     BatchLoader,
     RequestedSamples,
@@ -62,6 +62,7 @@ __all__ = [
     "FrameSpec",
     "Label",
     "LabelSource",
+    "LabelledRecording",
     "LetterboxPolicy",
     "NCaltechDataset",
     "PlacementPolicy",
@@ -73,9 +74,7 @@ __all__ = [
     "RvtDataset",
     "RvtSource",
     "SampleRequest",
-    "build_dataset",
     "build_eval_loader",
-    "build_source",
     "build_train_loader",
     "collate",
     "default_cache_dir",

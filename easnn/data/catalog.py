@@ -7,17 +7,18 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Protocol, Unpack
+from typing import Protocol, Self, TypeVar, Unpack
 
 from easnn.data.automotive import GEN1, GEN4, AutomotiveKind
 from easnn.data.dataset import DetectionDataset
-from easnn.data.n_caltech import N_CALTECH_CLASSES, NCaltechDataset, NCaltechSource
+from easnn.data.n_caltech import N_CALTECH_CLASSES, N_CALTECH_TAU_US, NCaltechDataset, NCaltechSource
 from easnn.data.options import DatasetOptions
 from easnn.data.raw import RawDataset, RawSource
+from easnn.data.recording_dataset import RecordingDataset
 from easnn.data.rvt import RvtDataset, RvtSource, is_preprocessed
-from easnn.data.source import LabelSource
+from easnn.data.source import LabelSource, RecordingSource
 from easnn.ops import Interpolation
-from easnn.utils.errors import ConfigError
+from easnn.representations import TAU_US
 
 
 class DatasetBuilder(Protocol):
@@ -26,15 +27,32 @@ class DatasetBuilder(Protocol):
     def __call__(
         self, root: Path | str, splits: str | Sequence[str], **options: Unpack[DatasetOptions]
     ) -> DetectionDataset:
-        """Return the dataset; see :func:`build_dataset`."""
+        """Return the dataset.
+
+        Args:
+            root: its folder.
+            splits: name of a split, or several that are put together.
+            **options: see :class:`DatasetOptions`.
+
+        Raises:
+            ConfigError: if it cannot be read with these options.
+            DataError: if its files are wrong.
+        """
         ...
 
 
-class SourceBuilder(Protocol):
+Source = TypeVar("Source", bound=LabelSource, covariant=True)
+
+
+class SourceBuilder(Protocol[Source]):
     """Finds the recordings of some splits."""
 
-    def __call__(self, root: Path | str, splits: str | Sequence[str]) -> LabelSource:
-        """Return the recordings; see :func:`build_source`."""
+    def __call__(self, root: Path | str, splits: str | Sequence[str]) -> Source:
+        """Return the recordings; the arguments are as for a dataset.
+
+        Raises:
+            DataError: if recordings are missing.
+        """
         ...
 
 
@@ -48,13 +66,38 @@ class DatasetKind:
         class_names: name of each class id, in order, unless the folder's ``dataset.json`` has others.
         interpolation: how its frames are resized to the network's input.
         jitter: how far the aspect ratio of its training samples changes, unless said otherwise.
+        tau_us: time in which an event fades to 1/e, unless said otherwise.
     """
 
     build: DatasetBuilder
-    source: SourceBuilder
+    source: SourceBuilder[LabelSource]
     class_names: tuple[str, ...]
     interpolation: Interpolation = "linear"
     jitter: float = 0.3
+    tau_us: int = TAU_US
+
+    @classmethod
+    def of_recordings(
+        cls, name: str, source: SourceBuilder[RecordingSource], class_names: tuple[str, ...]
+    ) -> Self:
+        """Return a kind of dataset that consists of recordings of events.
+
+        Args:
+            name: its name.
+            source: finds the recordings; a subclass of :class:`~easnn.data.RecordingSource`.
+            class_names: name of each class id, in order.
+        """
+        return cls(partial(_recordings, name, source), source, class_names)
+
+
+def _recordings(
+    name: str,
+    source: SourceBuilder[RecordingSource],
+    root: Path | str,
+    splits: str | Sequence[str],
+    **options: Unpack[DatasetOptions],
+) -> DetectionDataset:
+    return RecordingDataset(name, source(root, splits), splits, **options)
 
 
 def _automotive_dataset(
@@ -77,7 +120,12 @@ def _automotive_source(root: Path | str, splits: str | Sequence[str], kind: Auto
 DATASETS: Mapping[str, DatasetKind] = MappingProxyType(
     {
         "n-caltech": DatasetKind(
-            NCaltechDataset, NCaltechSource, N_CALTECH_CLASSES, interpolation="cubic", jitter=0.1
+            NCaltechDataset,
+            NCaltechSource,
+            N_CALTECH_CLASSES,
+            interpolation="cubic",
+            jitter=0.1,
+            tau_us=N_CALTECH_TAU_US,
         ),
         **{
             kind.name: DatasetKind(
@@ -93,37 +141,3 @@ DATASETS: Mapping[str, DatasetKind] = MappingProxyType(
     }
 )
 """The values of the key ``data_name``."""
-
-
-def build_dataset(
-    data_name: str, root: Path | str, splits: str | Sequence[str], **options: Unpack[DatasetOptions]
-) -> DetectionDataset:
-    """Make the dataset called ``data_name``.
-
-    Args:
-        data_name: a name from :data:`DATASETS`.
-        root: folder of the dataset.
-        splits: name of a split, or several that are put together.
-        **options: see :class:`DatasetOptions`.
-
-    Raises:
-        ConfigError: if there is no such dataset, or it cannot be read this way.
-        DataError: if the files of the dataset are wrong.
-    """
-    return _kind(data_name).build(root, splits, **options)
-
-
-def build_source(data_name: str, root: Path | str, splits: str | Sequence[str]) -> LabelSource:
-    """Find the recordings of the dataset called ``data_name``; the arguments are as for a dataset.
-
-    Raises:
-        ConfigError: if there is no such dataset.
-        DataError: if recordings are missing.
-    """
-    return _kind(data_name).source(root, splits)
-
-
-def _kind(data_name: str) -> DatasetKind:
-    if data_name not in DATASETS:
-        raise ConfigError(f"`data_name` must be one of {', '.join(DATASETS)}, but is {data_name}.")
-    return DATASETS[data_name]

@@ -22,6 +22,8 @@ N_CALTECH_CLASSES: tuple[str, ...] = tuple(
 )
 """In the order of the published checkpoints, which is that of no alphabet."""
 N_CALTECH_SENSOR_HW = (180, 240)
+N_CALTECH_TAU_US = 10_000
+"""For saccades that last about 100 ms."""
 
 
 class NCaltechSource(RecordingSource):

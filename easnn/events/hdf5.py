@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from easnn.events.columns import COLUMNS, pack_columns
 from easnn.events.hdf5_layout import Layout, read_layout
-from easnn.events.order import check_inside, check_writable, restore_order
+from easnn.events.order import NO_TIME_US, check_inside, check_writable, restore_order
 from easnn.utils.errors import DataError
 from easnn.utils.files import atomic_write
 
@@ -66,6 +66,20 @@ class Hdf5Recording:
             DataError: if an event lies outside the sensor, comes more than 1 s late or cannot be read.
         """
         return self._slice(0, len(self))
+
+    def late_events(self) -> int:
+        """Return how many events come after one that is later than them; this reads all times.
+
+        Raises:
+            DataError: if they cannot be read.
+        """
+        late, latest_us = 0, NO_TIME_US
+        for start in range(0, len(self), BLOCK_EVENTS):
+            times_us = self._times(start, min(start + BLOCK_EVENTS, len(self)))
+            before_us = np.maximum.accumulate(np.concatenate([[latest_us], times_us]))
+            late += int(np.count_nonzero(times_us < before_us[:-1]))
+            latest_us = before_us[-1]
+        return late
 
     def _slice(self, start: int, stop: int) -> np.ndarray:
         stop = max(start, stop)

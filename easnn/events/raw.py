@@ -53,6 +53,7 @@ class RawRecording:
         self._firsts: list[int] = []  # number of the first event of each block, then of all events
         self._latest_us: list[int] = []  # greatest time before each block, then of all blocks
         self._first_us = NO_TIME_US
+        self._late_events = 0
         self._index()
 
     def __reduce__(self) -> tuple[type[RawRecording], tuple[Path, tuple[int, int] | None]]:
@@ -97,6 +98,10 @@ class RawRecording:
         """
         return self.window(self.first_us, self.last_us + 1)
 
+    def late_events(self) -> int:
+        """Return how many events come after one that is later than them."""
+        return self._late_events
+
     def _index(self) -> None:
         state, count, latest_us = DecoderState(), 0, NO_TIME_US
         for begin in range(0, len(self._words), BLOCK_WORDS):
@@ -106,7 +111,7 @@ class RawRecording:
             events, state = self._decode(self._read(begin), state)
             if len(events) == 0:
                 continue
-            restore_order(events, self.path, first=count, latest_us=latest_us)
+            self._late_events += restore_order(events, self.path, first=count, latest_us=latest_us)
             if count == 0:
                 self._first_us = int(events["t_us"][0])
             count, latest_us = count + len(events), int(events["t_us"][-1])

@@ -16,10 +16,10 @@ from easnn.events.npz import open_npz
 from easnn.events.order import LATE_US
 from easnn.events.raw import open_raw
 from easnn.events.raw_header import MAX_HEADER_BYTES, is_raw
-from easnn.events.types import Recording
+from easnn.events.types import StoredRecording
 from easnn.utils.errors import DataError
 
-Opener = Callable[..., Recording]
+Opener = Callable[..., StoredRecording]
 
 SIGNATURES: tuple[tuple[bytes, Opener], ...] = (
     (b"\x89HDF\r\n\x1a\n", open_hdf5),
@@ -31,7 +31,7 @@ SIGNATURES: tuple[tuple[bytes, Opener], ...] = (
 PROBED_EVENTS = 1000
 
 
-def open_recording(path: Path | str, *, sensor_hw: tuple[int, int] | None = None) -> Recording:
+def open_recording(path: Path | str, *, sensor_hw: tuple[int, int] | None = None) -> StoredRecording:
     """Open a recording in any format: DAT, RAW (EVT2, EVT2.1, EVT3), HDF5, AEDAT4, 5-byte events, npz.
 
     The format is told from what is in the file, not from its name.

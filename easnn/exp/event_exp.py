@@ -21,7 +21,6 @@ from easnn.data import (
     FrameCache,
     LetterboxPolicy,
     RandomPlacementPolicy,
-    build_dataset,
     build_eval_loader,
     build_train_loader,
     default_cache_dir,
@@ -42,14 +41,11 @@ from easnn.evaluation import PROTOCOLS, EvaluationResult, Evaluator, SideBySide,
 from easnn.exp.event_sum import check_event_sum
 from easnn.exp.keys import ExperimentKeys
 from easnn.models import DetectorConfig, EmbeddingConfig, EventDetector, build_detector
-from easnn.representations import CHANNELS, TAU_US, check_measure
+from easnn.representations import CHANNELS, check_measure
 from easnn.utils.errors import ConfigError
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 """The folder that holds ``easnn/``, ``exps/`` and ``datasets/``."""
-
-N_CALTECH_TAU_US = 10_000
-"""τ for the saccades of N-Caltech101, which last about 100 ms."""
 
 
 class EventExp(ExperimentKeys):
@@ -152,7 +148,7 @@ class EventExp(ExperimentKeys):
 
     @property
     def dataset_kind(self) -> DatasetKind:
-        """What is particular about the dataset."""
+        """What the dataset is; an experiment file with a dataset of its own replaces it."""
         return DATASETS[self.data_name]
 
     def data_root(self) -> Path:
@@ -165,7 +161,7 @@ class EventExp(ExperimentKeys):
         """Return the time in which an event fades to 1/e: ``tau``, or what suits the dataset's recordings."""
         if self.tau is not None:
             return round(1000 * self.tau)
-        return N_CALTECH_TAU_US if self.data_name == "n-caltech" else TAU_US
+        return self.dataset_kind.tau_us
 
     def cache_root(self) -> Path:
         """Return the folder of the caches."""
@@ -182,8 +178,7 @@ class EventExp(ExperimentKeys):
             ConfigError: if a key has a value that this version does not support, or does not fit the dataset.
             DataError: if the dataset's files are incomplete or wrong.
         """
-        return build_dataset(
-            self.data_name,
+        return self.dataset_kind.build(
             self.data_root(),
             splits,
             window_ms=self.window,

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from easnn.cli.preprocess import main
-from easnn.data import build_dataset
+from easnn.data import DATASETS
 from easnn.events import BOX_DTYPE, pack_events, write_boxes, write_dat, write_hdf5
 
 SCRIPT = Path(__file__).resolve().parents[2] / "tools" / "preprocess.py"
@@ -106,7 +106,7 @@ def test_the_tree_is_read(tmp_path: Path) -> None:
     raw, out = tmp_path / "raw", tmp_path / "out"
     write_raw(raw / "val", "a")
     assert run(raw, out) == 0
-    dataset = build_dataset("gen4", out, ["val"], **EVENT_SUM)
+    dataset = DATASETS["gen4"].build(out, ["val"], **EVENT_SUM)
     frame = dataset.load(1)
     expected = [counted(events_of(0), end_us)[:, 1::2, 1::2] for end_us in (150_000, 200_000)]
     np.testing.assert_array_equal(
@@ -249,7 +249,7 @@ def test_declared_classes_go_with_the_recordings(tmp_path: Path, capsys: pytest.
     write_raw(raw / "train", "a", labels=[(150_000, 2, 3, 20, 10, 3)])
     (raw / "dataset.json").write_text('{"class_names": ["a", "b", "c", "d"], "complete": true}')
     assert run(raw, out) == 0
-    dataset = build_dataset("gen4", out, ["train"], **(EVENT_SUM | {"num_classes": 4}))
+    dataset = DATASETS["gen4"].build(out, ["train"], **(EVENT_SUM | {"num_classes": 4}))
     assert dataset.class_names == ("a", "b", "c", "d")
     assert run(raw, out) == 0
     (raw / "dataset.json").write_text('{"class_names": ["a", "b", "c", "D"]}')
@@ -301,7 +301,7 @@ def test_a_run_that_is_killed_goes_on(tmp_path: Path, victim: str) -> None:
         time.sleep(0.1)
     assert run(raw, out) == 0
     assert sorted(path.name for path in (out / "train").iterdir()) == ["a", "b"]
-    assert len(build_dataset("gen4", out, ["train"], **EVENT_SUM)) == 3000
+    assert len(DATASETS["gen4"].build(out, ["train"], **EVENT_SUM)) == 3000
 
 
 def _writers(out: Path) -> list[int]:

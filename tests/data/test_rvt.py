@@ -9,13 +9,12 @@ from raw_layout import write_recording
 from rvt_layout import FULL, HISTOGRAMS, open_rvt, some_histograms, write_sequence
 
 from easnn.data import (
+    DATASETS,
     GEN1,
     IGNORED_SEQUENCES,
     LetterboxPolicy,
     RvtDataset,
-    build_dataset,
     build_eval_loader,
-    build_source,
 )
 from easnn.data.rvt import HistogramRecording, is_preprocessed
 from easnn.data.survey import survey_recording
@@ -116,16 +115,16 @@ def test_what_is_there_decides(tmp_path):
     write_recording(tmp_path / "raw" / "train", "a")
     assert not is_preprocessed(tmp_path / "raw")
     assert not is_preprocessed(tmp_path / "nothing")
-    assert isinstance(build_dataset("gen4", tmp_path / "rvt", ["train"], **EVENT_SUM), RvtDataset)
-    assert build_source("gen4", tmp_path / "rvt", "train").sensor_hw == (6, 8)
+    assert isinstance(DATASETS["gen4"].build(tmp_path / "rvt", ["train"], **EVENT_SUM), RvtDataset)
+    assert DATASETS["gen4"].source(tmp_path / "rvt", "train").sensor_hw == (6, 8)
     raw = EVENT_SUM | {"Tl": 1, "aggregation": "sum", "num_classes": 2}
-    assert build_dataset("gen1", tmp_path / "raw", ["train"], **raw).sensor_hw == (24, 32)
+    assert DATASETS["gen1"].build(tmp_path / "raw", ["train"], **raw).sensor_hw == (24, 32)
 
 
 def test_raw_recordings_and_sequences_in_one_folder(tmp_path):
     write_sequence(tmp_path / "val" / "a")
     write_recording(tmp_path / "train", "b")
-    assert error_of(lambda: build_dataset("gen4", tmp_path, ["train"], **EVENT_SUM)) == (
+    assert error_of(lambda: DATASETS["gen4"].build(tmp_path, ["train"], **EVENT_SUM)) == (
         f"DataError: {tmp_path} must hold either raw recordings or sequences that were preprocessed for RVT, "
         f"but holds both, such as {tmp_path}/train/b_td.dat and {tmp_path}/val/a. Put them into different "
         "folders."
@@ -134,7 +133,7 @@ def test_raw_recordings_and_sequences_in_one_folder(tmp_path):
 
 def test_event_sum_of_raw_recordings_is_refused(tmp_path):
     write_recording(tmp_path / "train", "a")
-    assert error_of(lambda: build_dataset("gen4", tmp_path, ["train"], **EVENT_SUM)) == (
+    assert error_of(lambda: DATASETS["gen4"].build(tmp_path, ["train"], **EVENT_SUM)) == (
         "ConfigError: `aggregation` must be made from events for recordings of events: one of micro_sum, sum, "
         "voxel_grid, voxel_cube, timesurface, but is event_sum, which sums the histograms of RVT-preprocessed "
         "data. `python tools/preprocess.py` makes them."
@@ -207,7 +206,7 @@ def test_survey_of_a_sequence(tmp_path):
         histogram_numbers=[1, 4],
         labels=[(100_000, 2, 2, 5, 6, 0), (250_000, 12, 10, 9, 9, 1)],
     )
-    source = build_source("gen4", tmp_path, "train")
+    source = DATASETS["gen4"].source(tmp_path, "train")
     survey = survey_recording(source, source.recordings[0], source.reach_us(-200, 4))
     assert (survey.events, survey.histograms) == (int(histograms.astype(int).sum()), 6)
     assert (survey.duration_us, survey.frames, survey.boxes) == (300_000, 2, [1, 1, 0])

@@ -83,6 +83,7 @@ def test_windows_of_a_long_file_with_late_events(tmp_path, monkeypatch):
     in_order = np.maximum.accumulate(t_us)
     recording = pickle.loads(pickle.dumps(open_hdf5(path)))
     assert np.array_equal(recording.events()["t_us"], in_order)
+    assert recording.late_events() == np.count_nonzero(t_us < in_order)
     for start_us, end_us in rng.integers(-1000, 51_000, (300, 2)).tolist():
         expected = in_order[(in_order >= start_us) & (in_order < end_us)]
         assert np.array_equal(recording.window(start_us, end_us)["t_us"], expected)

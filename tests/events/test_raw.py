@@ -207,7 +207,9 @@ def test_first_byte_of_the_events_may_be_a_percent_sign(raw):
 
 def test_events_that_come_late_get_the_greatest_time_before_them(raw):
     words = [0x8001, 0x6010, 0x2001, 0x6005, 0x2002, 0x6011, 0x2003]
-    assert open_raw(raw(words)).events()["t_us"].tolist() == [4112, 4112, 4113]
+    recording = open_raw(raw(words))
+    assert recording.events()["t_us"].tolist() == [4112, 4112, 4113]
+    assert recording.late_events() == 1
 
 
 def test_real_recordings(real: Path):
