@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from easnn.analysis.energy.firing import NeuronActivity
-from easnn.analysis.energy.operations import AC_PJ, MAC_PJ, LayerOperations
+from easnn.analysis.energy.operations import AC_PJ, MAC_PJ, LayerOperations, energy_pj
 from easnn.analysis.energy.provenance import spike_driven
 from easnn.analysis.energy.recording import Recording
 
@@ -33,7 +33,7 @@ class Cost:
     @property
     def energy_pj(self) -> float:
         """Their energy in pJ."""
-        return AC_PJ * self.accumulates + MAC_PJ * self.macs
+        return energy_pj(self.accumulates, self.macs)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,11 @@ AC_PJ, MAC_PJ = 0.9, 4.6
 """Energy of an accumulate and of a multiply-accumulate of 32-bit floats in 45 nm (Horowitz, ISSCC 2014)."""
 
 
+def energy_pj(accumulates: float, macs: float) -> float:
+    """Return the energy of operations in pJ."""
+    return AC_PJ * accumulates + MAC_PJ * macs
+
+
 @dataclass(frozen=True, kw_only=True)
 class LayerOperations:
     """What a convolution did; numbers of operations and runs are means over the frames.
@@ -59,7 +64,7 @@ class LayerOperations:
     @property
     def energy_pj(self) -> float:
         """Energy of its operations in pJ."""
-        return AC_PJ * self.accumulates + MAC_PJ * self.macs
+        return energy_pj(self.accumulates, self.macs)
 
 
 class OperationCount:
