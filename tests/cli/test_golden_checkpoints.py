@@ -82,7 +82,6 @@ def test_the_command_gives_the_golden_outputs(golden: Path, tmp_path: Path, name
     finally:
         hook.remove()
     assert code == 0
-    assert len(seen) == len(case.events)
     # In float32, which differs by 1e-5 here; the published code was seen to do so, too.
     for events, expected in zip(case.events, case.outputs, strict=True):
         (found,) = [output for shown, output in seen if torch.equal(shown[0].double(), events)]
