@@ -35,7 +35,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.add_argument("-c", "--ckpt", type=Path, required=True, metavar="FILE", help="checkpoint of a run")
+    parser.add_argument("-c", "--ckpt", type=Path, metavar="FILE", help="checkpoint of a run (required)")
     parser.add_argument("-n", "--name", help="name of an experiment to take all but the network from")
     parser.add_argument("-f", "--exp_file", metavar="FILE", help="its file, instead")
     parser.add_argument(
@@ -46,7 +46,7 @@ def make_parser() -> argparse.ArgumentParser:
         help="frames, spread evenly over the split; all if it has fewer (default: %(default)s)",
     )
     parser.add_argument(
-        "--test", action=SetKey, key="eval_split", value="test", help="frames of the test split"
+        "--test", action=SetKey, pairs=("eval_split", "test"), help="frames of the test split"
     )
     parser.add_argument(
         "words", nargs=argparse.REMAINDER, metavar="key value", help="keys to set, e.g. data_dir DIR"
@@ -70,6 +70,8 @@ def report(options: argparse.Namespace) -> None:
         OutputError: if the result cannot be written.
     """
     setup_logging()
+    if options.ckpt is None:
+        raise ConfigError("Name a checkpoint (-c FILE).")
     if options.samples < 1:
         raise ConfigError(f"`--samples` must be at least 1, but is {options.samples}.")
     checkpoint = Checkpoint(options.ckpt)

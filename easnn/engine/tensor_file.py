@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pickle
+import struct
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
@@ -32,6 +34,8 @@ def read_tensor_file(path: Path) -> object:
     if not path.is_file():
         raise CheckpointError(f"Checkpoint {path} does not exist. Check the path given with -c.")
     try:
+        if not _checksums_hold(path):
+            raise _damaged(path)
         with torch.serialization.safe_globals(ALLOWED):
             return torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
@@ -63,8 +67,22 @@ def write_tensor_file(path: Path, contents: object) -> None:
             ) from error
 
 
+def _checksums_hold(path: Path) -> bool:
+    """Tell whether everything in a file is what was written; torch itself does not compare the checksums.
+
+    Files in the format before zip have none.
+    """
+    try:
+        if not zipfile.is_zipfile(path):
+            return True
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip() is None
+    except (zipfile.BadZipFile, RuntimeError, ValueError, EOFError, struct.error, zlib.error):
+        return False
+
+
 def _damaged(path: Path) -> CheckpointError:
     return CheckpointError(
-        f"{path} ({path.stat().st_size} bytes) is truncated or not a checkpoint. Copy it again, or take "
-        "another one."
+        f"{path} ({path.stat().st_size} bytes) is truncated, damaged, or not a checkpoint. Copy it again, or "
+        "take another one."
     )

@@ -133,6 +133,8 @@ class DetectorConfig:
         _check_choice("stem", self.stem, get_args(StemKind))
         for name in ("num_classes", "depth", "width", "alpha", "T"):
             _check_positive(name, getattr(self, name))
+        if self.base_channels < 1:
+            raise ConfigError(f"`width` must be at least 1/64, which is one channel, but is {self.width}.")
         Ts = self.embedding.Ts
         if not self.spike_mode.backbone and Ts != 1:
             raise ConfigError(f"`Ts` must be 1 for a detector that does not spike, but is {Ts}.")

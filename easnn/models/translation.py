@@ -52,7 +52,7 @@ def from_published(state_dict: Mapping[str, Tensor]) -> tuple[DetectorConfig, di
     try:
         model = _without_weights(infer_config(weights))
     except ConfigError as error:
-        raise CheckpointError(f"there is no such network: {error}") from error
+        raise CheckpointError(f"there is no such network: {str(error).rstrip('.')}") from error
     problems = misfits(model, weights)
     if problems:
         rest = f" and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""

@@ -274,7 +274,7 @@ def test_checkpoints_that_are_none(
         (None, f"Checkpoint {path} does not exist. Check the path given with -c."),
         (
             b"nonsense",
-            f"{path} (8 bytes) is truncated or not a checkpoint. Copy it again, or take another one.",
+            f"{path} (8 bytes) is truncated, damaged, or not a checkpoint. Copy it again, or take another one.",
         ),
     ):
         if content is not None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,26 @@ def test_frames_are_spread_over_the_split_and_no_more_than_it_has(
     assert (report["frames"], report["keys"]["test_size"]) == (4, [64, 64])
     shown = [line.split() for line in capsys.readouterr().err.splitlines()]
     assert ["test_size", "[32,", "64]", "[64,", "64]"] in shown
+
+
+def test_the_test_split_and_options_after_keys(checkpoint: Path, raw_dataset: Path, tmp_path: Path) -> None:
+    shutil.copytree(raw_dataset / "val", tmp_path / "test")
+    assert main(["-c", str(checkpoint), "data_dir", str(tmp_path), "--test", "--samples", "1"]) == 0
+    report = json.loads((checkpoint.parent / "results" / "best_ckpt_test_energy.json").read_text())
+    assert (report["frames"], report["split"]) == (1, "test")
+
+
+def test_a_checkpoint_has_to_be_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["T", "3"]) == 1
+    assert capsys.readouterr().err == "error: Name a checkpoint (-c FILE).\n"
+
+
+def test_nothing_is_said_of_membranes_where_there_are_none(
+    raw_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = f"test_size 32,64 data_dir {raw_dataset} data_num_workers 0 embedding count use_spike False"
+    assert main(["-c", str(untrained(tmp_path, words)), "--samples", "1"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "Not in the sum: biases, norms, readouts."
 
 
 @pytest.mark.parametrize(

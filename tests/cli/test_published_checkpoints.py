@@ -198,5 +198,6 @@ def test_a_damaged_file(published: Path, capsys: Capture) -> None:
     published.write_bytes(published.read_bytes()[:100_000])
     assert evaluation.main(["-c", str(published), *KEYS.split()]) == 1
     assert error_line(capsys) == (
-        f"error: {published} (100000 bytes) is truncated or not a checkpoint. Copy it again, or take another one."
+        f"error: {published} (100000 bytes) is truncated, damaged, or not a checkpoint. Copy it again, "
+        "or take another one."
     )

@@ -74,8 +74,8 @@ def test_truncated_file(tmp_path, part):
     with pytest.raises(CheckpointError) as error:
         load_checkpoint(path)
     assert str(error.value) == (
-        f"{path} ({path.stat().st_size} bytes) is truncated or not a checkpoint. Copy it again, or take "
-        "another one."
+        f"{path} ({path.stat().st_size} bytes) is truncated, damaged, or not a checkpoint. Copy it again, or "
+        "take another one."
     )
 
 
@@ -85,7 +85,7 @@ def test_truncated_file(tmp_path, part):
 def test_other_files(tmp_path, content):
     path = tmp_path / "c.pth"
     path.write_bytes(content)
-    with pytest.raises(CheckpointError, match="is truncated or not a checkpoint"):
+    with pytest.raises(CheckpointError, match="is truncated, damaged, or not a checkpoint"):
         load_checkpoint(path)
 
 

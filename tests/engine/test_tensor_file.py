@@ -47,6 +47,19 @@ def test_everything_else_is_refused(tmp_path: Path, value: object, zipped: bool)
         read_tensor_file(path)
 
 
+def test_a_flipped_bit_is_found(tmp_path: Path) -> None:
+    """Every byte of the zip that means something is covered: the tensors', the pickle's, the directory's."""
+    path = tmp_path / "a.pth"
+    torch.save({"weight": torch.arange(64.0)}, path)
+    whole = path.read_bytes()
+    first_weight = whole.index(torch.arange(64.0).numpy().tobytes()) + 4
+    pickled = whole.index(b"weight")
+    for position in (first_weight, pickled, whole.rindex(b"PK\x01\x02")):
+        path.write_bytes(whole[:position] + bytes([whole[position] ^ 1]) + whole[position + 1 :])
+        with pytest.raises(CheckpointError, match="is truncated, damaged, or not a checkpoint"):
+            read_tensor_file(path)
+
+
 def test_a_function_called_on_the_allowed_ones_is_not_run(tmp_path: Path) -> None:
     """Code in the state of an allowed class is code all the same."""
     target = tmp_path / "made_by_the_bomb"

@@ -36,6 +36,7 @@ def test_embedding_settings_that_do_not_fit(settings, message):
         ({"surrogate": "erf"}, "`surrogate` must be one of atan, sigmoid, rect, patan, but is erf."),
         ({"stem": "patch"}, "`stem` must be one of focus, conv, but is patch."),
         ({"num_classes": 0}, "`num_classes` must be positive, but is 0."),
+        ({"width": 0.015}, "`width` must be at least 1/64, which is one channel, but is 0.015."),
         ({}, "`Ts` must be 1 for a detector that does not spike, but is 2."),
         ({"spike_mode": SpikeMode.FULL, "T": 3}, "`Ts` must be 1 or `T` (3), but is 2."),
     ],

@@ -13,8 +13,9 @@ from easnn.analysis.energy.operations import LayerOperations
 def energy_tables(report: EnergyReport) -> str:
     """Return the tables: convolutions, neurons, parts of the detector, and the total beside others."""
     tables = (_layers(report), _neurons(report), _parts(report), _totals(report))
-    updates = f"Not in the sum: {_millions(report.updates)} M updates of membranes, biases, norms, readouts."
-    return "\n\n".join((*(table for table in tables if table), updates))
+    updates = f"{_millions(report.updates)} M updates of membranes, " if report.updates else ""
+    rest = f"Not in the sum: {updates}biases, norms, readouts."
+    return "\n\n".join((*(table for table in tables if table), rest))
 
 
 def _layers(report: EnergyReport) -> str:
