@@ -124,9 +124,7 @@ def test_unsorted_times(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damaged", ["r0", "r1"])
-def test_what_would_stop_a_training(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], damaged: str
-) -> None:
+def test_what_would_stop_a_training(tmp_path: Path, capsys: pytest.CaptureFixture[str], damaged: str) -> None:
     for number in range(3):
         write_recording(tmp_path / "train", f"r{number}", number)
     write_recording(tmp_path / "val", "v", 3, [(500_000, 1, 2, 20, 10, 7)])
