@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar, Unpack
 
@@ -14,6 +14,7 @@ from easnn.data.info import FILE_NAME, DatasetInfo, read_dataset_info
 from easnn.data.layout import LabelledRecording, find_recordings
 from easnn.data.options import DatasetOptions
 from easnn.data.recording_dataset import RecordingDataset
+from easnn.data.recordings import open_first
 from easnn.data.source import RecordingSource
 from easnn.events import DatRecording, Recording, open_dat, read_boxes
 from easnn.utils.errors import DataError
@@ -25,7 +26,7 @@ class RawSource(RecordingSource):
     """The recordings of some splits in the raw layout.
 
     ``<root>/dataset.json`` may give the classes and the sensor. Without it, the sensor is that of the first
-    recording's header.
+    recording that can be opened.
 
     Args:
         root: folder of the dataset.
@@ -33,7 +34,7 @@ class RawSource(RecordingSource):
         kind: what neither file says.
 
     Raises:
-        DataError: if the layout is incomplete, or ``dataset.json`` or the first recording cannot be read.
+        DataError: if the layout is incomplete, or ``dataset.json`` or every recording cannot be read.
     """
 
     def __init__(self, root: Path | str, splits: str | Sequence[str], kind: AutomotiveKind) -> None:
@@ -44,7 +45,7 @@ class RawSource(RecordingSource):
         self.class_names = info.class_names or kind.class_names
         self.class_advice = f' Other classes are declared as "class_names" in {self.root / FILE_NAME}.'
         self._dropped = () if info.class_names else kind.dropped_classes
-        self.sensor_hw = sensor_of(info, open_dat(self.recordings[0].events_path), kind)
+        self.sensor_hw = sensor_of(info, self.recordings, open_dat, kind)
 
     def open(self, path: Path) -> DatRecording:
         """Open a recording; one that does not say its sensor is checked against the dataset's."""
@@ -61,8 +62,8 @@ class RawDataset(RecordingDataset):
     """Labelled frames of recordings ``<root>/<split>/NAME_td.dat`` with boxes ``NAME_bbox.npy``.
 
     ``<root>/dataset.json`` may give the classes and the sensor. Without it the classes are those of ``kind``,
-    and the sensor is that of the first recording's header, or else that of ``kind``. A time at which only
-    dropped classes are labelled is no labelled frame.
+    and the sensor is that in the header of the first recording that can be opened, or else that of ``kind``.
+    A time at which only dropped classes are labelled is no labelled frame.
 
     Args:
         root: folder of the dataset.
@@ -89,9 +90,26 @@ class RawDataset(RecordingDataset):
         super().__init__(name or kind.name, RawSource(root, splits, kind), splits, **options)
 
 
-def sensor_of(info: DatasetInfo, first: Recording, kind: AutomotiveKind) -> tuple[int, int]:
-    """Return height and width of a dataset's sensor, from the first of its recordings unless it says them."""
-    return info.sensor_hw or first.sensor_hw or kind.sensor_hw
+def sensor_of(
+    info: DatasetInfo,
+    recordings: Sequence[LabelledRecording],
+    opener: Callable[[Path], Recording],
+    kind: AutomotiveKind,
+) -> tuple[int, int]:
+    """Return height and width of a dataset's sensor, from a recording of it unless it says them.
+
+    Args:
+        info: what the dataset says.
+        recordings: at least one; the first that can be opened tells.
+        opener: opens a recording.
+        kind: what neither says.
+
+    Raises:
+        DataError: if no recording can be opened.
+    """
+    if info.sensor_hw is not None:
+        return info.sensor_hw
+    return open_first(opener, (files.events_path for files in recordings)).sensor_hw or kind.sensor_hw
 
 
 class Opener(Protocol[Opened]):

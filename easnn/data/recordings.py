@@ -4,11 +4,33 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from easnn.utils.errors import DataError
+
 Opened = TypeVar("Opened")
+
+
+def open_first(open_recording: Callable[[Path], Opened], paths: Iterable[Path]) -> Opened:
+    """Open the first recording that can be opened: one that is damaged must not hide what the others tell.
+
+    Args:
+        open_recording: opens the recording at a path.
+        paths: at least one.
+
+    Raises:
+        DataError: that of the first recording, if none can be opened.
+    """
+    first_error: DataError | None = None
+    for path in paths:
+        try:
+            return open_recording(path)
+        except DataError as error:
+            first_error = first_error or error
+    assert first_error is not None
+    raise first_error
 
 
 class RecentRecordings(Generic[Opened]):

@@ -123,11 +123,12 @@ def test_unsorted_times(tmp_path: Path) -> None:
     ]
 
 
-def test_what_would_stop_a_training(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("damaged", ["r0", "r1"])
+def test_what_would_stop_a_training(tmp_path: Path, capsys: pytest.CaptureFixture[str], damaged: str) -> None:
     for number in range(3):
         write_recording(tmp_path / "train", f"r{number}", number)
     write_recording(tmp_path / "val", "v", 3, [(500_000, 1, 2, 20, 10, 7)])
-    cut = tmp_path / "train" / "r1_td.dat"
+    cut = tmp_path / "train" / f"{damaged}_td.dat"
     cut.write_bytes(cut.read_bytes()[:-3])
     found = problems_of(tmp_path, code=1)
     assert [(kind, where, fatal) for kind, where, _, fatal in found] == [

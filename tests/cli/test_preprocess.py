@@ -314,3 +314,17 @@ def _writers(out: Path) -> list[int]:
         except OSError:  # the process or its file is gone
             continue
     return found
+
+
+def test_a_damaged_first_recording_does_not_keep_the_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    raw = tmp_path / "raw"
+    for number, name in enumerate("ab"):
+        write_raw(raw / "train", name, number)
+    first = raw / "train" / "a_td.dat"
+    first.write_bytes(first.read_bytes()[:-3])
+    assert run(raw, tmp_path / "out") == 1
+    printed = capsys.readouterr()
+    assert printed.err.endswith("error: 1 of 2 recordings could not be preprocessed, as said above.\n")
+    assert table(printed.out)["train"][:5] == ["2", "1", "0", "0", "1"]

@@ -300,3 +300,11 @@ def test_file_cut_off(tmp_path, sequence):
     assert message_of(tmp_path, 0).startswith(f"{path} is not a whole HDF5 file: ")
     path.write_bytes(b"")
     assert message_of(tmp_path, 0) == f"{path} is empty (0 bytes). Copy or record it again."
+
+
+def test_a_damaged_first_sequence_does_not_keep_the_others(tmp_path, sequence):
+    shutil.copytree(sequence, sequence.with_name("zzz"))
+    path = sequence / HISTOGRAMS / HALVED
+    path.write_bytes(path.read_bytes()[:-100])
+    assert message_of(tmp_path, 0).startswith(f"{path} is not a whole HDF5 file: ")
+    assert open_rvt(tmp_path).load(-1).sequence == "zzz"

@@ -36,18 +36,19 @@ def plan_tasks(raw: Path, out: Path, rules: RvtRules, splits: Sequence[str]) -> 
 
     Raises:
         ConfigError: if ``out`` is the same folder.
-        DataError: if recordings are missing.
+        DataError: if recordings are missing, or none can be opened.
         OutputError: if ``out`` cannot be written to, or has other classes.
     """
     if raw.resolve() == out.resolve():
         raise ConfigError(f"The folders to read and to write must be different, but both are {raw}.")
     info = read_dataset_info(raw)
-    recordings = {
-        split: find_recordings(raw, [split], ignored=rules.kind.ignored, any_format=True) for split in splits
-    }
+    recordings = [
+        (split, files)
+        for split in splits
+        for files in find_recordings(raw, [split], ignored=rules.kind.ignored, any_format=True)
+    ]
     class_names = info.class_names or rules.kind.class_names
-    first = recordings[splits[0]][0].events_path
-    sensor_hw = sensor_of(info, open_recording(first), rules.kind)
+    sensor_hw = sensor_of(info, [files for _, files in recordings], open_recording, rules.kind)
     tasks = [
         Task(
             files=files,
@@ -59,8 +60,7 @@ def plan_tasks(raw: Path, out: Path, rules: RvtRules, splits: Sequence[str]) -> 
             sensor_hw=sensor_hw,
             root=raw,
         )
-        for split in splits
-        for files in recordings[split]
+        for split, files in recordings
     ]
     make_directory(out)
     if (read_dataset_info(out).class_names or rules.kind.class_names) != class_names:

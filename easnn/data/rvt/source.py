@@ -13,6 +13,7 @@ from easnn.data.class_ids import check_class_ids
 from easnn.data.contents import LONG_AGO_US, Contents
 from easnn.data.info import FILE_NAME, read_dataset_info
 from easnn.data.layout import LabelledRecording
+from easnn.data.recordings import open_first
 from easnn.data.rvt.grid import HISTOGRAM_US
 from easnn.data.rvt.histograms import HistogramRecording
 from easnn.data.rvt.labels import read_histogram_numbers, read_labels
@@ -32,7 +33,7 @@ class RvtSource(LabelSource):
         kind: which dataset it is; ``<root>/dataset.json`` may give other classes.
 
     Raises:
-        DataError: if the layout is incomplete, or the first sequence or ``dataset.json`` cannot be read.
+        DataError: if the layout is incomplete, or ``dataset.json`` or every sequence cannot be read.
     """
 
     clip_boxes = True
@@ -44,7 +45,7 @@ class RvtSource(LabelSource):
         self.recordings = find_sequences(self.root, splits, ignored=kind.ignored)
         self.class_names = read_dataset_info(self.root).class_names or kind.class_names
         self.class_advice = f' Other classes are declared as "class_names" in {self.root / FILE_NAME}.'
-        self.sensor_hw = HistogramRecording(self.recordings[0].events_path).frame_hw
+        self.sensor_hw = open_first(HistogramRecording, (f.events_path for f in self.recordings)).frame_hw
 
     def open(self, path: Path) -> HistogramRecording:
         """Open the histograms of a sequence.
