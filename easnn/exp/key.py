@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Generic, NoReturn, Self, TypeVar, overload
+from typing import ClassVar, Generic, NoReturn, Protocol, Self, TypeVar, overload
 
 from easnn.exp.kinds import Kind
 from easnn.utils.errors import ConfigError
 
-if TYPE_CHECKING:
-    from easnn.exp.settings import Settings
-
 Value = TypeVar("Value")
+
+
+class KeyGroup(Protocol):
+    """A class that declares keys.
+
+    Attributes:
+        KEY_GROUP: heading under which the tables list them.
+    """
+
+    KEY_GROUP: ClassVar[str]
 
 
 class Key(Generic[Value]):
@@ -35,7 +42,7 @@ class Key(Generic[Value]):
         self.meaning = meaning
         self.unit = unit
 
-    def __set_name__(self, owner: type[Settings], name: str) -> None:
+    def __set_name__(self, owner: type[KeyGroup], name: str) -> None:
         self.name = name
         self.group = owner.KEY_GROUP
 
