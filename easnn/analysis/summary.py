@@ -79,7 +79,7 @@ class ModelSummary:
         ]
         parts = dict.fromkeys(layer.name.split(".")[0] for layer in self.layers)
         rows = [self._part(part) for part in parts]
-        rows.append(("all", _millions(self.parameters), _billions(self.flops)))
+        rows.append(("all", f"{self.parameters}", _billions(self.flops)))
         return "\n\n".join(
             (
                 tabulate(
@@ -90,7 +90,7 @@ class ModelSummary:
                 ),
                 tabulate(
                     rows,
-                    headers=(self.about, "M parameters", "GFLOPs"),
+                    headers=(self.about, "parameters", "GFLOPs"),
                     colalign=("left", "right", "right"),
                     disable_numparse=True,
                 ),
@@ -101,7 +101,7 @@ class ModelSummary:
         layers = [layer for layer in self.layers if layer.name.split(".")[0] == part]
         return (
             part,
-            _millions(sum(layer.parameters for layer in layers)),
+            f"{sum(layer.parameters for layer in layers)}",
             _billions(sum(layer.flops for layer in layers)),
         )
 

@@ -12,6 +12,7 @@ from easnn.cli.console import exit_code_of
 from easnn.cli.experiment import Checkpoint, check, experiment_for, frame_shape, named_experiment
 from easnn.engine import launch
 from easnn.exp import EventExp, get_exp, keys_table
+from easnn.models import fuse
 from easnn.utils.logging import setup_logging
 
 
@@ -64,5 +65,7 @@ def print_summary(options: argparse.Namespace) -> None:
     else:
         experiment = experiment_for(options, Checkpoint(Path(options.ckpt)), same_network=True)
     check(experiment)
-    shape = frame_shape(experiment, experiment.test_size)
-    print(summarize(experiment.get_model(), shape).table())
+    model = experiment.get_model()
+    if vars(options).get("fuse"):  # an option of the evaluation alone
+        model = fuse(model)
+    print(summarize(model, frame_shape(experiment, experiment.test_size)).table())

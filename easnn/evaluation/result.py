@@ -126,9 +126,16 @@ class EvaluationResult:
         if self.timing:
             parts = (f"{name} {milliseconds:.2f}" for name, milliseconds in self.timing.items())
             about.append(("ms per frame", ", ".join(parts)))
+        empty = [
+            f"The {r.protocol} protocol leaves no box to score, so every measure is undefined (–) and no best "
+            "checkpoint can be chosen by it."
+            for r in results
+            if not r.counts.boxes
+        ]
         return "\n\n".join(
             (
                 tabulate(about, tablefmt="plain"),
+                *empty,
                 tabulate(_measure_rows(results), tablefmt="plain", disable_numparse=True),
                 *(r.class_table(f"{r.protocol}: class" if self.beside else "class") for r in results),
             )

@@ -74,4 +74,6 @@ def test_the_table_ends_with_the_parts() -> None:
     summary = summarize(build_detector(TINY), SHAPE)
     rows = [line.split() for line in summary.table().splitlines()]
     assert [row[0] for row in rows[-5:]] == ["embedding", "backbone", "neck", "head", "all"]
-    assert rows[-1][1:] == [f"{summary.parameters / 1e6:.2f}", f"{summary.flops / 1e9:.2f}"]
+    of_embedding = 2 * (4 * 2 * 9 + 4 + 4 * 4 * 9 + 4)  # two branches of two convolutions
+    assert rows[-5][1] == f"{of_embedding}"
+    assert rows[-1][1:] == [f"{summary.parameters}", f"{summary.flops / 1e9:.2f}"]

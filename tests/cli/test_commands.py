@@ -350,6 +350,9 @@ def test_help_keys_prints_the_keys_of_the_experiment(capsys: pytest.CaptureFixtu
 def test_summary_prints_the_size_of_the_network(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert train.main(["-n", "e-yolox-s", "num_classes", "2", "--summary", "test_size", "32,32"]) == 0
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert rows[-1][:2] == ["all", "8.94"]
-    assert evaluation.main(["-c", str(run.best), "--summary"]) == 0
-    assert "at 32×64, 3 slices, T 2" in capsys.readouterr().out
+    assert (rows[-1][0], f"{int(rows[-1][1]) / 1e6:.2f}") == ("all", "8.94")
+    for option, norms in (("--summary", True), ("--fuse", False)):
+        assert evaluation.main(["-c", str(run.best), "--summary", option]) == 0
+        shown = capsys.readouterr().out
+        assert "at 32×64, 3 slices, T 2" in shown
+        assert ("BatchNorm2d" in shown) == norms
