@@ -23,11 +23,17 @@ def not_finite(report: StepReport, batch: DetectionBatch, position: Position) ->
     """
     losses_are_finite = all(map(math.isfinite, report.losses.values()))
     reports = gather_objects((losses_are_finite, _describe(report, batch)))
-    culprits = [text for finite, text in reports if not finite] or [text for _, text in reports]
+    culprits = [text for finite, text in reports if not finite]
+    where = f"in epoch {position.epoch + 1}, step {position.step + 1}"
+    if culprits:
+        return TrainingError(
+            f"A loss is not finite {where}: {' | '.join(culprits)}. The weights were not changed. Lower "
+            "`basic_lr_per_img`, train without --fp16, or look at these samples."
+        )
     return TrainingError(
-        f"A loss or gradient is not finite in epoch {position.epoch + 1}, step {position.step + 1}: "
-        f"{' | '.join(culprits)}. The weights were not changed. Lower `basic_lr_per_img`, train without "
-        "--fp16, or look at these samples."
+        f"The losses are finite, but the gradient is not {where}: {' | '.join(text for _, text in reports)}. The "
+        "weights were not changed. It grows without bound where nothing fires: lower `thresh`, take a larger batch "
+        "(-b), or begin without `write_zero`. If that is not it, lower `basic_lr_per_img`, or train without --fp16."
     )
 
 

@@ -52,7 +52,7 @@ def test_two_processes_train_as_one_does(tmp_path):
     for first, second in zip(*(c["optimizer"]["state"].values() for c in (one, two)), strict=True):
         assert largest_difference(first, second) < 1e-12
     assert one["optimizer"]["param_groups"] == two["optimizer"]["param_groups"]
-    begin = "A loss or gradient is not finite in epoch 1, step 1: process"
+    begin = "A loss is not finite in epoch 1, step 1: process"
     assert message.startswith(f"{begin} 0: total_loss nan")
     assert message_of_two.startswith(f"{begin} 1: total_loss nan")
     assert "process 0" not in message_of_two

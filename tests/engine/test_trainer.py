@@ -205,12 +205,32 @@ def test_a_loss_that_is_not_finite_stops_the_run_before_the_update(tmp_path):
         build_trainer(tmp_path, PLAN, model=model, train_loader=train_loader(spoil=first.indices[1])).train()
     samples = [f"{name} at {time} µs" for name, time in zip(first.sequences, first.times_us, strict=True)]
     assert str(error.value) == (
-        "A loss or gradient is not finite in epoch 1, step 1: process 0: total_loss nan, iou_loss nan, "
+        "A loss is not finite in epoch 1, step 1: process 0: total_loss nan, iou_loss nan, "
         f"num_fg nan, gradient norm nan; samples {', '.join(samples)}. The weights were not changed. Lower "
         "`basic_lr_per_img`, train without --fp16, or look at these samples."
     )
     assert all(torch.equal(before[name], p) for name, p in model.named_parameters())
     assert not RunDirectory(tmp_path).latest.exists()
+
+
+def test_a_gradient_that_is_not_finite_has_advice_of_its_own(tmp_path):
+    class Steep(ToyDetector):
+        def forward(self, events, targets=None):
+            losses = super().forward(events, targets)
+            endless = torch.sqrt(0 * next(self.parameters()).sum())  # the slope of the root at 0 is infinite
+            return {**losses, "total_loss": losses["total_loss"] + endless}
+
+    with pytest.raises(TrainingError) as error:
+        build_trainer(tmp_path, PLAN, model=Steep()).train()
+    message = str(error.value)
+    assert message.startswith(
+        "The losses are finite, but the gradient is not in epoch 1, step 1: process 0: total_loss "
+    )
+    assert message.endswith(
+        ". The weights were not changed. It grows without bound where nothing fires: lower `thresh`, take a larger "
+        "batch (-b), or begin without `write_zero`. If that is not it, lower `basic_lr_per_img`, or train without "
+        "--fp16."
+    )
 
 
 def test_without_moving_average_the_model_itself_is_saved_and_evaluated(tmp_path):
