@@ -96,6 +96,12 @@ class EventExp(ExperimentKeys):
         notices = []
         if self.abs == "split":
             notices.append("`abs` split does nothing; it never did anything in the published code either.")
+        idle = [name for name in ("spike_attach", "write_zero") if getattr(self, name)]
+        if idle and self.embedding != "arsnn":
+            notices.append(
+                f"`{'`, `'.join(idle)}` {'do' if len(idle) > 1 else 'does'} nothing for `embedding` "
+                f"{self.embedding}, which writes no segments."
+            )
         if self.aggregation == "voxel_cube":
             notices.append(
                 "`aggregation` voxel_cube is as published: late OFF and early ON events share channel 1, and "

@@ -177,3 +177,13 @@ def test_notices() -> None:
         "`abs` split does nothing; it never did anything in the published code either.",
         "`eval_split` val is trained on: its AP says nothing about new data.",
     ]
+
+
+def test_keys_that_do_nothing_are_pointed_out() -> None:
+    assert experiment("embedding snn spike_attach True").notices() == [
+        "`spike_attach` does nothing for `embedding` snn, which writes no segments."
+    ]
+    assert experiment("embedding count spike_attach True write_zero True").notices() == [
+        "`spike_attach`, `write_zero` do nothing for `embedding` count, which writes no segments."
+    ]
+    assert experiment("embedding arsnn spike_attach True write_zero True").notices() == []
