@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -77,7 +78,10 @@ class RecordingSource(LabelSource):
     def settings(self) -> str:
         """Return what events and boxes follow from beside their files and the code: the other attributes."""
         about_files = ("root", "recordings", "class_advice")
-        return repr({name: value for name, value in sorted(vars(self).items()) if name not in about_files})
+        with np.printoptions(threshold=sys.maxsize, floatmode="unique"):  # or long arrays would be shortened
+            return repr(
+                {name: value for name, value in sorted(vars(self).items()) if name not in about_files}
+            )
 
     @abstractmethod
     def open(self, path: Path) -> StoredRecording:
