@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from easnn.data.box_checks import check_boxes
 from easnn.data.contents import Contents, walk_events
 from easnn.data.layout import LabelledRecording
 from easnn.events import StoredRecording
@@ -43,6 +44,16 @@ class LabelSource(ABC):
         Raises:
             DataError: if they cannot be read, or have an unknown class.
         """
+
+    def checked_boxes(self, files: LabelledRecording) -> np.ndarray:
+        """Return the :meth:`boxes` of a recording, checked: a subclass may be anybody's.
+
+        Raises:
+            DataError: if they cannot be read, are not sorted by time or not finite, or have an unknown class.
+        """
+        boxes = self.boxes(files)
+        check_boxes(boxes, self.class_names, files.boxes_path)
+        return boxes
 
     @abstractmethod
     def contents(self, files: LabelledRecording, label_times_us: np.ndarray) -> Contents:
