@@ -16,7 +16,8 @@ from tqdm import tqdm
 from easnn.cli.console import exit_code_of
 from easnn.data import SPLITS
 from easnn.data.rvt import RULES, Outcome, Status, Task, plan_tasks, run_tasks
-from easnn.utils.errors import ConfigError, DataError
+from easnn.utils.errors import ConfigError, DataError, OutputError
+from easnn.utils.locks import only_one
 
 DESCRIPTION = """\
 Makes histograms of 50 ms of raw recordings, filters their labels, and writes both as the preprocessing of RVT
@@ -78,11 +79,29 @@ def preprocess(options: argparse.Namespace) -> None:
         raise ConfigError(f"`--processes` must be at least 1, but is {options.processes}.")
     splits = options.splits or [split for split in SPLITS if (options.input / split).is_dir()] or [*SPLITS]
     tasks = plan_tasks(options.input, options.output, RULES[options.data_name], splits)
+    with only_one(options.output) as alone:
+        if not alone:
+            raise OutputError(
+                f"Another process is preprocessing to {options.output}. Wait for its end, or write to another folder."
+            )
+        done = run_with_bar(tasks, min(options.processes, len(tasks)))
+    print(report(done, splits))
+    failed = sum(outcome.status is Status.FAILED for outcome in done.values())
+    if failed:
+        raise DataError(f"{failed} of {len(tasks)} recordings could not be preprocessed, as said above.")
+
+
+def run_with_bar(tasks: Sequence[Task], processes: int) -> dict[Task, Outcome]:
+    """Run all tasks and return what became of them; a bar shows how far it is, and failures are printed.
+
+    Raises:
+        OutputError: if the output cannot be written.
+    """
     done: dict[Task, Outcome] = {}
     start = time.perf_counter()
     with (
         tqdm(desc="preprocessing", total=len(tasks), unit="recording") as bar,
-        closing(run_tasks(tasks, min(options.processes, len(tasks)))) as results,
+        closing(run_tasks(tasks, processes)) as results,
     ):
         for task, outcome in results:
             done[task] = outcome
@@ -90,10 +109,7 @@ def preprocess(options: argparse.Namespace) -> None:
                 bar.write(f"failed: {outcome.error}", file=sys.stderr)
             bar.set_postfix_str(_rates(done, time.perf_counter() - start), refresh=False)
             bar.update()
-    print(report(done, splits))
-    failed = sum(outcome.status is Status.FAILED for outcome in done.values())
-    if failed:
-        raise DataError(f"{failed} of {len(tasks)} recordings could not be preprocessed, as said above.")
+    return done
 
 
 def report(done: Mapping[Task, Outcome], splits: Sequence[str]) -> str:

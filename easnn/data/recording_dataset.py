@@ -136,7 +136,7 @@ class RecordingDataset(CacheableDataset):
         Raises:
             DataError: if they cannot be read.
         """
-        boxes = self._source.boxes(files)
+        boxes = self._source.checked_boxes(files)
         if self._source.clip_boxes:
             boxes = clipped(boxes, self._source.sensor_hw)
         return downsample_boxes(boxes, self._downsample)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from easnn.data.box_checks import check_boxes
 from easnn.data.contents import Contents, walk_events
 from easnn.data.layout import LabelledRecording
 from easnn.events import StoredRecording
@@ -43,6 +45,16 @@ class LabelSource(ABC):
             DataError: if they cannot be read, or have an unknown class.
         """
 
+    def checked_boxes(self, files: LabelledRecording) -> np.ndarray:
+        """Return the :meth:`boxes` of a recording, checked: a subclass may be anybody's.
+
+        Raises:
+            DataError: if they cannot be read, are not sorted by time or not finite, or have an unknown class.
+        """
+        boxes = self.boxes(files)
+        check_boxes(boxes, self.class_names, files.boxes_path)
+        return boxes
+
     @abstractmethod
     def contents(self, files: LabelledRecording, label_times_us: np.ndarray) -> Contents:
         """Read all of a recording and tell what there is.
@@ -77,7 +89,10 @@ class RecordingSource(LabelSource):
     def settings(self) -> str:
         """Return what events and boxes follow from beside their files and the code: the other attributes."""
         about_files = ("root", "recordings", "class_advice")
-        return repr({name: value for name, value in sorted(vars(self).items()) if name not in about_files})
+        with np.printoptions(threshold=sys.maxsize, floatmode="unique"):  # or long arrays would be shortened
+            return repr(
+                {name: value for name, value in sorted(vars(self).items()) if name not in about_files}
+            )
 
     @abstractmethod
     def open(self, path: Path) -> StoredRecording:

@@ -66,7 +66,7 @@ def survey_recording(source: LabelSource, files: LabelledRecording, reach_us: in
     survey = RecordingSurvey(files.name, boxes=[0] * len(source.class_names))
     label_times_us = np.empty(0, np.int64)
     try:
-        boxes = source.boxes(files)
+        boxes = source.checked_boxes(files)
         label_times_us = np.unique(boxes["t_us"])
         survey.frames = len(label_times_us)
         survey.boxes = np.bincount(boxes["class_id"], minlength=len(survey.boxes)).tolist()

@@ -1,8 +1,9 @@
-"""Locks on files. They end with the process that holds them, however that ends."""
+"""Locks on files and folders. They end with the process that holds them, however that ends."""
 
 from __future__ import annotations
 
 import fcntl
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,22 @@ def exclusive(path: Path) -> Iterator[None]:
     with path.open("ab") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+@contextmanager
+def only_one(folder: Path) -> Iterator[bool]:
+    """Give whether this process is the only one in such a block with a folder, which stays as it is."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        os.close(descriptor)
 
 
 def hold(path: Path) -> IO[bytes]:

@@ -61,7 +61,46 @@ def test_the_example_is_checked_trained_and_evaluated(
     assert message.endswith("which defines dataset_kind. Give this file with -f.")
 
 
-def test_what_is_wrong_with_it_is_found(experiment: str, capsys: pytest.CaptureFixture[str]) -> None:
-    Path("datasets/bees/val/flight2.csv").write_text("300000,20,30\n1,2\n")
+@pytest.mark.parametrize(
+    ("lines", "fault"),
+    [
+        ("300000,20,30\n1,2\n", "datasets/bees/val/flight2.csv cannot be read: "),
+        ("300000,20,30,50,40\n", "datasets/bees/val/flight2.csv cannot be read: "),
+        (
+            "300000,20,30,50,40,2\n",
+            "The class ids in datasets/bees/val/flight2.csv must be 0 to 1, but one at 300000 µs is 2. ",
+        ),
+        (
+            "300000,20,30,50,40,-1\n",
+            "The class ids in datasets/bees/val/flight2.csv must be 0 to 1, but one at 300000 µs is -1. ",
+        ),
+        (
+            "300000,20,nan,50,40,1\n",
+            "The boxes of datasets/bees/val/flight2.csv must be finite, but one at 300000 µs is x=20, y=nan, w=50, "
+            "h=40. ",
+        ),
+    ],
+)
+def test_what_is_wrong_with_it_is_found(
+    experiment: str, capsys: pytest.CaptureFixture[str], lines: str, fault: str
+) -> None:
+    Path("datasets/bees/val/flight2.csv").write_text(lines)
     assert check_data.main(["-f", experiment]) == 1
-    assert "ERROR: unreadable labels: 1\n  datasets/bees/val/flight2.csv: " in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert f"ERROR: unreadable labels: 1\n  datasets/bees/val/flight2.csv: {fault}" in printed
+
+
+def test_boxes_that_are_not_sorted(experiment: str, capsys: pytest.CaptureFixture[str]) -> None:
+    path = Path(experiment)
+    path.write_text(path.read_text().replace('boxes[np.argsort(boxes["t_us"], kind="stable")]', "boxes"))
+    assert train.main(["-f", experiment, "-b", "2", *KEYS]) == 1
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "error: The boxes of datasets/bees/train/flight0.csv must come sorted by time, but one at 300000 µs is "
+        "followed by one at 200000 µs. Sort them where they are read."
+    )
+
+
+@pytest.mark.filterwarnings("ignore:loadtxt")  # which says that the file is empty
+def test_a_recording_without_boxes(experiment: str) -> None:
+    Path("datasets/bees/val/flight2.csv").write_text("")
+    assert check_data.main(["-f", experiment]) == 0

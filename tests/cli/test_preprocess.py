@@ -14,6 +14,7 @@ import pytest
 from easnn.cli.preprocess import main
 from easnn.data import DATASETS
 from easnn.events import BOX_DTYPE, pack_events, write_boxes, write_dat, write_hdf5
+from easnn.utils.locks import only_one
 
 SCRIPT = Path(__file__).resolve().parents[2] / "tools" / "preprocess.py"
 HW = (22, 33)
@@ -305,15 +306,28 @@ def test_a_run_that_is_killed_goes_on(tmp_path: Path, victim: str) -> None:
 
 
 def _writers(out: Path) -> list[int]:
-    """Return the processes that have a file below ``out`` open."""
+    """Return the processes that have a file of a sequence in ``out`` open."""
     found = []
     for descriptor in Path("/proc").glob("[0-9]*/fd/*"):
         try:
-            if str(descriptor.readlink()).startswith(str(out)):
+            if str(descriptor.readlink()).startswith(f"{out}/"):
                 found.append(int(descriptor.parts[2]))
         except OSError:  # the process or its file is gone
             continue
     return found
+
+
+def test_one_run_at_a_time_for_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    raw, out = tmp_path / "raw", tmp_path / "out"
+    write_raw(raw / "train", "a")
+    out.mkdir()
+    with only_one(out):
+        assert run(raw, out) == 1
+    assert capsys.readouterr().err == (
+        f"error: Another process is preprocessing to {out}. Wait for its end, or write to another folder.\n"
+    )
+    assert list((out / "train").iterdir()) == []
+    assert run(raw, out) == 0
 
 
 def test_a_damaged_first_recording_does_not_keep_the_others(

@@ -11,15 +11,18 @@ import tracemalloc
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from loguru import logger
 from raw_layout import open_dataset, some_events, write_recording
 
 from easnn.data import (
+    DATASETS,
     GB,
     LetterboxPolicy,
     RawDataset,
+    RecordingDataset,
     build_eval_loader,
     open_frame_cache,
 )
@@ -147,6 +150,17 @@ def test_another_setting_gives_its_own_frames(small_dataset, tmp_path, log, opti
         made = options == {"aggregation": "timesurface"}
         assert contents(cache.cached(dataset, num_workers=0)) == contents(dataset)
         assert report_of(cache, log).endswith(f"hits {'100' if made else '0'}.0%\n")
+
+
+def test_a_long_array_of_a_source_is_compared_whole(small_dataset, tmp_path):
+    settings = []
+    for value in (0.0, 1e-12):
+        source = DATASETS["gen1"].source(tmp_path, "train")
+        source.gains = np.zeros(5000)
+        source.gains[2500] = value
+        options = {"window_ms": -20, "Tl": 1, "Tm": 2, "aggregation": "micro_sum", "num_classes": 2}
+        settings.append(RecordingDataset("mine", source, "train", **options).settings())
+    assert settings[0] != settings[1]
 
 
 @pytest.mark.parametrize("rewrite", ["events", "only the time"])

@@ -5,7 +5,7 @@ import os
 import signal
 
 from easnn.utils.files import file_stamp
-from easnn.utils.locks import exclusive, hold, is_held
+from easnn.utils.locks import exclusive, hold, is_held, only_one
 
 
 def _hold_and_be_killed(path) -> None:
@@ -39,6 +39,17 @@ def test_an_exclusive_block_is_held(tmp_path):
     with exclusive(tmp_path / "lock"):
         assert is_held(tmp_path / "lock")
     assert not is_held(tmp_path / "lock")
+
+
+def test_only_one_process_has_a_folder(tmp_path):
+    with only_one(tmp_path) as first:
+        with only_one(tmp_path) as second:
+            assert (first, second) == (True, False)
+        with only_one(tmp_path) as third:
+            assert not third
+    with only_one(tmp_path) as later:
+        assert later
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_stamp_tells_size_and_time(tmp_path):

@@ -59,7 +59,9 @@ class RvtDataset(DetectionDataset):
         self.class_names = source.class_names
         self.sensor_hw = source.sensor_hw
         self.recordings = source.recordings
-        self._labels = index_labels(clipped(source.boxes(f), source.sensor_hw) for f in self.recordings)
+        self._labels = index_labels(
+            clipped(source.checked_boxes(f), source.sensor_hw) for f in self.recordings
+        )
         if len(self._labels) == 0:
             raise DataError(f"{source.root} has no label in {self.split}: all its label files are empty.")
         self._histogram_numbers = np.concatenate([source.histogram_numbers(f) for f in self.recordings])

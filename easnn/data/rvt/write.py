@@ -125,7 +125,7 @@ _ADVICE = "Remove it, or write to another folder."
 
 @contextmanager
 def _whole_folder(folder: Path) -> Iterator[Path]:
-    """Give a folder beside ``folder`` that replaces it when the block ends without an error."""
+    """Give a folder beside ``folder`` that gets its name when the block ends without an error."""
     partial = partial_folder(folder)
     try:
         shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed
