@@ -28,7 +28,3 @@ class Precision:
     def autocast(self) -> torch.autocast:
         """Return the context for a forward pass and its loss."""
         return torch.autocast(self._device_type, dtype=self._dtype, enabled=self._mixed)
-
-    def can_scale_down(self) -> bool:
-        """Tell whether an overflow of the gradients may be the scale's fault: the loss is scaled up."""
-        return self.scaler.is_enabled() and self.scaler.get_scale() > 1.0

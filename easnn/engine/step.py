@@ -24,9 +24,9 @@ class StepReport:
         losses: The losses of this process by name.
         grad_norm: L2 norm of the gradient of all parameters, averaged over the processes before the norm is
             taken.
-        finite: Whether the step is sound on every process. If not, the weights were left as they are.
-        updated: Whether the weights changed. In mixed precision a step whose scaled gradients overflow is
-            left out.
+        finite: Whether every loss is finite on every process. If not, the weights were left as they are.
+        updated: Whether the weights changed. A step whose gradient is not finite is left out; in mixed
+            precision the loss is scaled up less from then on.
         stop_signal: The largest stop signal of any process; 0 if none wants to stop.
     """
 
@@ -68,8 +68,9 @@ class TrainingStep:
         scaler.unscale_(self._optimizer)
         report = self._look(losses, stop_signal)
         if report.finite:
-            scaler.step(self._optimizer)
-            scaler.update()
+            if report.updated or scaler.is_enabled():  # a scaler looks itself, and learns from what it sees
+                scaler.step(self._optimizer)
+                scaler.update()
             average_in_place(running_statistics(self._model))
         return report
 
@@ -82,12 +83,11 @@ class TrainingStep:
         if is_distributed():
             verdict = max_across_ranks(verdict)
         *numbers, grad_norm, bad_loss, any_signal = torch.cat([values, norm[None], verdict]).tolist()
-        gradient_is_finite = math.isfinite(grad_norm)
         return StepReport(
             losses=dict(zip(losses, numbers, strict=True)),
             grad_norm=grad_norm,
-            finite=not bad_loss and (gradient_is_finite or self._precision.can_scale_down()),
-            updated=not bad_loss and gradient_is_finite,
+            finite=not bad_loss,
+            updated=not bad_loss and math.isfinite(grad_norm),
             stop_signal=int(any_signal),
         )
 

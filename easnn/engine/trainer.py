@@ -14,7 +14,7 @@ from torch import nn
 from easnn.data import DetectionBatch, named_worker_failures
 from easnn.engine.batch_norm import train_mode
 from easnn.engine.config import Position, TrainConfig
-from easnn.engine.finite import not_finite
+from easnn.engine.finite import Overflows, not_finite
 from easnn.engine.interrupt import StopSignals, exit_code
 from easnn.engine.optimizer import set_learning_rate
 from easnn.engine.parallel import average_gradients
@@ -102,6 +102,7 @@ class Trainer:
         self._experiment = dict(experiment)
         self._progress = Progress(config, len(train_loader), device, writers)
         self._after_epoch = after_epoch
+        self._overflows = Overflows()
         self._signals = StopSignals()
         self._last_result: EvaluationResult | None = None
 
@@ -136,7 +137,7 @@ class Trainer:
         130 or 143.
 
         Raises:
-            TrainingError: if a loss or gradient is not finite.
+            TrainingError: if a loss is not finite, or the gradients of many steps in a row.
             OutputError: if a file cannot be written.
         """
         with self._signals, self._progress:
@@ -165,6 +166,7 @@ class Trainer:
         report = self._step(events, targets, stop_signal=self._signals.received)
         if not report.finite:
             raise not_finite(report, batch, self._state.position)
+        self._overflows.note(report, batch, self._state.position)
         self._state.step_done(updated=report.updated)
         self._progress.step(self._state.position, report, lr, len(batch))
         if report.stop_signal:

@@ -28,7 +28,7 @@ class CheckpointError(EasnnError):
 
 
 class TrainingError(EasnnError):
-    """A run had to stop: a loss or gradient is not finite, or a process was lost."""
+    """A run had to stop: a loss is not finite, or a process was lost."""
 
 
 class OutputError(EasnnError):

@@ -213,24 +213,56 @@ def test_a_loss_that_is_not_finite_stops_the_run_before_the_update(tmp_path):
     assert not RunDirectory(tmp_path).latest.exists()
 
 
-def test_a_gradient_that_is_not_finite_has_advice_of_its_own(tmp_path):
-    class Steep(ToyDetector):
-        def forward(self, events, targets=None):
-            losses = super().forward(events, targets)
-            endless = torch.sqrt(0 * next(self.parameters()).sum())  # the slope of the root at 0 is infinite
-            return {**losses, "total_loss": losses["total_loss"] + endless}
+class Steep(ToyDetector):
+    """A detector whose gradient is infinite in some of its first steps."""
 
+    def __init__(self, steps):
+        super().__init__()
+        self.steps, self.done = steps, 0
+
+    def forward(self, events, targets=None):
+        outputs = super().forward(events, targets)
+        if targets is None:
+            return outputs
+        self.done += 1
+        if self.done not in self.steps:
+            return outputs
+        endless = torch.sqrt(0 * next(self.parameters()).sum())  # the slope of the root at 0 is infinite
+        return {**outputs, "total_loss": outputs["total_loss"] + endless}
+
+
+def test_steps_whose_gradient_is_not_finite_are_left_out(tmp_path):
+    messages = []
+    sink = logger.add(lambda message: messages.append(str(message)), level="WARNING", format="{message}")
+    try:
+        build_trainer(tmp_path, PLAN, model=Steep(range(2, 2 + 3))).train()
+    finally:
+        logger.remove(sink)
+    assert [message.split(": ")[0] for message in messages] == [
+        f"Epoch 1, step {n} is left out" for n in (2, 3, 4)
+    ]
+    assert ": its gradient is not finite (process 0: total_loss " in messages[0]
+    latest = load_checkpoint(RunDirectory(tmp_path).latest)
+    assert (latest["epoch"], latest["ema_updates"]) == (3, 3 * STEPS - 3)
+    assert all(weights.isfinite().all() for weights in latest["raw_model"].values())
+
+
+def test_a_run_whose_gradients_are_never_finite_stops(tmp_path):
+    model = Steep(range(1, 1000))
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
     with pytest.raises(TrainingError) as error:
-        build_trainer(tmp_path, PLAN, model=Steep()).train()
+        build_trainer(tmp_path, dataclasses.replace(PLAN, max_epoch=10), model=model).train()
     message = str(error.value)
+    last = f"epoch 4, step {20 - 3 * STEPS}"
     assert message.startswith(
-        "The losses are finite, but the gradient is not in epoch 1, step 1: process 0: total_loss "
+        f"The gradient is not finite in 20 steps in a row, up to {last}: process 0: total_"
     )
     assert message.endswith(
         ". The weights were not changed. It grows without bound where nothing fires: lower `thresh`, take a larger "
         "batch (-b), or begin without `write_zero`. If that is not it, lower `basic_lr_per_img`, or train without "
         "--fp16."
     )
+    assert all(torch.equal(before[name], p) for name, p in model.named_parameters())
 
 
 def test_without_moving_average_the_model_itself_is_saved_and_evaluated(tmp_path):
