@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from easnn.cli.console import exit_code_of
 from easnn.data import SPLITS
+from easnn.data.info import in_the_making
 from easnn.data.rvt import RULES, Outcome, Status, Task, plan_tasks, run_tasks
 from easnn.utils.errors import ConfigError, DataError, OutputError
 from easnn.utils.locks import only_one
@@ -84,7 +85,8 @@ def preprocess(options: argparse.Namespace) -> None:
             raise OutputError(
                 f"Another process is preprocessing to {options.output}. Wait for its end, or write to another folder."
             )
-        done = run_with_bar(tasks, min(options.processes, len(tasks)))
+        with in_the_making(options.output):
+            done = run_with_bar(tasks, min(options.processes, len(tasks)))
     print(report(done, splits))
     failed = sum(outcome.status is Status.FAILED for outcome in done.values())
     if failed:

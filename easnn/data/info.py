@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from easnn.utils.errors import DataError
+from easnn.utils.files import write_json
 
 FILE_NAME = "dataset.json"
 
@@ -25,23 +28,20 @@ class DatasetInfo:
     sensor_hw: tuple[int, int] | None = None
 
 
-def read_dataset_info(root: Path) -> DatasetInfo:
+def read_dataset_info(root: Path, *, unfinished: bool = False) -> DatasetInfo:
     """Read ``root/dataset.json``, which is optional and may hold other entries, too.
+
+    Args:
+        root: folder of the dataset.
+        unfinished: whether the dataset may be one whose making was interrupted.
 
     Raises:
         DataError: if the file is no JSON object, an entry is not of the expected kind, or the dataset is not
             complete.
     """
     path = root / FILE_NAME
-    if not path.is_file():
-        return DatasetInfo()
-    try:
-        entries = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise DataError(f"{path} is not valid JSON: {error}.") from error
-    if not isinstance(entries, dict):
-        raise DataError(f"{path} must hold a JSON object, but holds {type(entries).__name__}.")
-    if entries.get("complete") is False:
+    entries = _entries(path)
+    if entries.get("complete") is False and not unfinished:
         raise DataError(
             f"{path} says that this dataset is not complete: making it was interrupted. Run the command that "
             "makes it again, and it goes on where it stopped."
@@ -55,6 +55,33 @@ def read_dataset_info(root: Path) -> DatasetInfo:
         class_names=None if names is None else tuple(names),
         sensor_hw=None if size is None else (size[0], size[1]),
     )
+
+
+@contextmanager
+def in_the_making(root: Path) -> Iterator[None]:
+    """Let ``root/dataset.json`` say that the dataset is not complete until the block ends without an error.
+
+    Raises:
+        DataError: if the file is no JSON object.
+        OutputError: if it cannot be written.
+    """
+    path = root / FILE_NAME
+    entries = _entries(path)
+    write_json(path, {**entries, "complete": False})
+    yield
+    write_json(path, {**entries, "complete": True})
+
+
+def _entries(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        entries = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise DataError(f"{path} is not valid JSON: {error}.") from error
+    if not isinstance(entries, dict):
+        raise DataError(f"{path} must hold a JSON object, but holds {type(entries).__name__}.")
+    return entries
 
 
 def _is_list_of(kind: type, value: Any) -> bool:

@@ -63,7 +63,7 @@ def plan_tasks(raw: Path, out: Path, rules: RvtRules, splits: Sequence[str]) -> 
         for split, files in recordings
     ]
     make_directory(out)
-    if (read_dataset_info(out).class_names or rules.kind.class_names) != class_names:
+    if (read_dataset_info(out, unfinished=True).class_names or rules.kind.class_names) != class_names:
         if any(out.iterdir()):
             raise OutputError(
                 f"{out} has other classes than {raw}: {', '.join(class_names)}. Choose another folder."

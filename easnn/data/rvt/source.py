@@ -41,9 +41,9 @@ class RvtSource(LabelSource):
 
     def __init__(self, root: Path | str, splits: str | Sequence[str], kind: AutomotiveKind) -> None:
         self.root = Path(root)
+        self.class_names = read_dataset_info(self.root).class_names or kind.class_names
         splits = (splits,) if isinstance(splits, str) else splits
         self.recordings = find_sequences(self.root, splits, ignored=kind.ignored)
-        self.class_names = read_dataset_info(self.root).class_names or kind.class_names
         self.class_advice = f' Other classes are declared as "class_names" in {self.root / FILE_NAME}.'
         self.sensor_hw = open_first(HistogramRecording, (f.events_path for f in self.recordings)).frame_hw
 
