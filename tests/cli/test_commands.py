@@ -113,6 +113,7 @@ def test_the_network_comes_from_the_checkpoint(
     run: Run, raw_dataset: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["-n", "e-yolox-s", "data_name", "synthetic", "data_dir", str(raw_dataset), "--tsize", "64"]
+    words += ["output_dir", str(run.path.parent)]
     assert evaluation.main(["-c", str(run.best), "-expn", "other", *words, "data_num_workers", "0"]) == 0
     shown = [line.split()[0] for line in capsys.readouterr().err.splitlines() if line.strip()]
     assert "test_size" in shown
