@@ -73,7 +73,7 @@ def preprocess(options: argparse.Namespace) -> None:
 
     Raises:
         ConfigError: if an option is wrong.
-        DataError: if a recording cannot be preprocessed, after all others were.
+        DataError: if a recording cannot be preprocessed, after all others were, or no label is left.
         OutputError: if the output cannot be written.
     """
     if options.processes < 1:
@@ -91,6 +91,11 @@ def preprocess(options: argparse.Namespace) -> None:
     failed = sum(outcome.status is Status.FAILED for outcome in done.values())
     if failed:
         raise DataError(f"{failed} of {len(tasks)} recordings could not be preprocessed, as said above.")
+    if all(outcome.status is Status.UNLABELLED for outcome in done.values()):
+        raise DataError(
+            f"No recording of {options.input} has a label that the filters of {options.data_name} keep, so there is "
+            "no sequence. Check that it is this dataset (`tools/check_data.py` counts its boxes)."
+        )
 
 
 def run_with_bar(tasks: Sequence[Task], processes: int) -> dict[Task, Outcome]:

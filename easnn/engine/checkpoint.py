@@ -85,6 +85,9 @@ def own_checkpoint(checkpoint: object, path: Path) -> dict[str, Any]:
     missing = [key for key in KEYS if key not in checkpoint]
     if missing:
         raise CheckpointError(f"{path} is not a whole checkpoint: it has no {', '.join(missing)}.")
+    weights = checkpoint["model"]
+    if not isinstance(weights, Mapping) or not all(isinstance(w, Tensor) for w in weights.values()):
+        raise CheckpointError(f"`model` of {path} must hold weights by name, but holds something else.")
     return checkpoint
 
 

@@ -324,6 +324,16 @@ def _writers(out: Path) -> list[int]:
     return found
 
 
+def test_nothing_that_the_filters_keep(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    raw = tmp_path / "raw"
+    write_raw(raw / "train", "none", labels=[])
+    assert run(raw, tmp_path / "out") == 1
+    assert capsys.readouterr().err.endswith(
+        f"error: No recording of {raw} has a label that the filters of gen4 keep, so there is no sequence. Check "
+        "that it is this dataset (`tools/check_data.py` counts its boxes).\n"
+    )
+
+
 def test_one_run_at_a_time_for_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     raw, out = tmp_path / "raw", tmp_path / "out"
     write_raw(raw / "train", "a")

@@ -126,6 +126,14 @@ def test_executable_content_is_refused_and_not_run(tmp_path):
             {k: v for k, v in {**whole(), "format": 1}.items() if k not in ("rng", "step")},
             "{path} is not a whole checkpoint: it has no step, rng.",
         ),
+        (
+            {**whole(), "format": 1, "model": None},
+            "`model` of {path} must hold weights by name, but holds something else.",
+        ),
+        (
+            {**whole(), "format": 1, "model": {"weight": 3.0}},
+            "`model` of {path} must hold weights by name, but holds something else.",
+        ),
     ],
 )
 def test_other_contents(tmp_path, content, message):
