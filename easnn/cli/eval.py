@@ -108,7 +108,7 @@ def evaluate(options: argparse.Namespace) -> None:
     if is_main():
         protocols = "_".join(one.protocol for one in (result, *result.beside))
         path = folder / f"{checkpoint.path.stem}_{result.split}_{protocols}.json"
-        about = {"checkpoint": str(checkpoint.path), "keys": experiment.plain()}
+        about = {"checkpoint": str(checkpoint.path), "fused": options.fuse, "keys": experiment.plain()}
         write_json(path, {**result.to_dict(), **about})
         print(result.table())
         logger.info("The result is in {}", path)

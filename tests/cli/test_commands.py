@@ -87,6 +87,7 @@ def test_a_checkpoint_is_all_that_an_evaluation_needs(run: Run) -> None:
     while_training = json.loads((run.path / "results" / "epoch_1.json").read_text())
     assert {key: result[key] for key in while_training} == while_training
     assert result["keys"]["input_size"] == [32, 64]
+    assert result["fused"] is False
     assert "differ" not in done.stderr
 
 
