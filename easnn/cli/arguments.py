@@ -60,6 +60,12 @@ def sensor_size(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
+def add_experiment_options(parser: argparse._ActionsContainer) -> None:
+    """Add the options that choose an experiment, ``-n`` and ``-f``, to a parser or a group of its options."""
+    parser.add_argument("-n", "--name", help="name of an experiment, e.g. e-yolox-s")
+    parser.add_argument("-f", "--exp_file", metavar="FILE", help="experiment file that defines `class Exp`")
+
+
 def build_parser(description: str, *, checkpoint_help: str) -> argparse.ArgumentParser:
     """Return a parser with the options that training and evaluation share.
 
@@ -69,10 +75,7 @@ def build_parser(description: str, *, checkpoint_help: str) -> argparse.Argument
     """
     parser = argparse.ArgumentParser(description=description, allow_abbrev=False)
     experiment = parser.add_argument_group("experiment")
-    experiment.add_argument("-n", "--name", help="name of an experiment, e.g. e-yolox-s")
-    experiment.add_argument(
-        "-f", "--exp_file", metavar="FILE", help="experiment file that defines `class Exp`"
-    )
+    add_experiment_options(experiment)
     experiment.add_argument(
         "-expn",
         "--experiment-name",

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from tabulate import tabulate
 
-from easnn.cli.arguments import parse
+from easnn.cli.arguments import add_experiment_options, parse
 from easnn.cli.console import exit_code_of
 from easnn.data import SPLITS, LabelSource
 from easnn.data.survey import Problem, RecordingSurvey, shared_recordings, survey_recording
@@ -34,8 +34,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.add_argument("-n", "--name", help="name of an experiment, e.g. e-yolox-s")
-    parser.add_argument("-f", "--exp_file", metavar="FILE", help="experiment file that defines `class Exp`")
+    add_experiment_options(parser)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything there, too")
     parser.add_argument("--strict", action="store_true", help="exit code 1 for any problem")
     parser.add_argument(

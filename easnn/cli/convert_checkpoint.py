@@ -6,11 +6,13 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from easnn.cli.arguments import add_experiment_options
 from easnn.cli.console import exit_code_of
 from easnn.cli.experiment import Checkpoint, check, experiment_for
 from easnn.engine import PublishedCheckpoint, save_checkpoint
 from easnn.exp import EventExp, ExperimentRecord, PublishedRecord
-from easnn.utils.errors import ConfigError, OutputError
+from easnn.utils.errors import ConfigError
+from easnn.utils.files import refuse_existing
 from easnn.utils.logging import setup_logging
 
 DESCRIPTION = """\
@@ -24,8 +26,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.add_argument("-n", "--name", help="name of an experiment, e.g. e-yolox-s")
-    parser.add_argument("-f", "--exp_file", metavar="FILE", help="experiment file that defines `class Exp`")
+    add_experiment_options(parser)
     parser.add_argument("input", type=Path, metavar="INPUT", help="checkpoint; its content tells its kind")
     parser.add_argument("output", type=Path, metavar="OUTPUT", help="file to write")
     parser.add_argument(
@@ -53,8 +54,7 @@ def convert(options: argparse.Namespace) -> None:
     """
     setup_logging()
     output: Path = options.output
-    if output.exists():
-        raise OutputError(f"{output} exists already. Choose another name or remove it.")
+    refuse_existing(output)
     checkpoint = Checkpoint(options.input)
     published = isinstance(checkpoint.record, PublishedRecord)
     if not published and options.pairs:

@@ -12,7 +12,8 @@ from tqdm import tqdm
 from easnn.cli.arguments import sensor_size
 from easnn.cli.console import exit_code_of
 from easnn.events import Recording, event_pieces, open_recording, write_dat_pieces, write_hdf5_pieces
-from easnn.utils.errors import ConfigError, DataError, OutputError
+from easnn.utils.errors import ConfigError, DataError
+from easnn.utils.files import refuse_existing
 
 WRITERS = {".dat": write_dat_pieces, ".h5": write_hdf5_pieces, ".hdf5": write_hdf5_pieces}
 """By the suffix of the output."""
@@ -64,8 +65,7 @@ def convert(options: argparse.Namespace) -> None:
     output: Path = options.output
     if output.suffix not in WRITERS:
         raise ConfigError(f"The name of the output must end in {', '.join(WRITERS)}, but is {output.name!r}.")
-    if output.exists():
-        raise OutputError(f"{output} exists already. Choose another name or remove it.")
+    refuse_existing(output)
     recording = open_recording(options.input, sensor_hw=options.sensor_size)
     offset_us = recording.first_us if options.from_zero else 0
     if output.suffix == ".dat" and recording.first_us - offset_us >= DAT_PERIOD_US:

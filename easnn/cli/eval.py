@@ -101,13 +101,13 @@ def evaluate(options: argparse.Namespace) -> None:
         run_evaluation = experiment.get_evaluation(
             batch_size=options.batch_size, device=device, fp16=options.fp16, timed=options.speed, cache=cache
         )
-        folder = make_directory(_run_directory(options, checkpoint, experiment).results)
+        run = _run_directory(options, checkpoint, experiment)
+        make_directory(run.results)
         result = run_evaluation(model)
         if cache is not None:
             cache.report()
     if is_main():
-        protocols = "_".join(one.protocol for one in (result, *result.beside))
-        path = folder / f"{checkpoint.path.stem}_{result.split}_{protocols}.json"
+        path = run.evaluation(checkpoint.path, experiment.eval_split, experiment.protocols())
         about = {"checkpoint": str(checkpoint.path), "fused": options.fuse, "keys": experiment.plain()}
         write_json(path, {**result.to_dict(), **about})
         print(result.table())

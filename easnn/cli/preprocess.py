@@ -80,8 +80,8 @@ def preprocess(options: argparse.Namespace) -> None:
         raise ConfigError(f"`--processes` must be at least 1, but is {options.processes}.")
     splits = options.splits or [split for split in SPLITS if (options.input / split).is_dir()] or [*SPLITS]
     tasks = plan_tasks(options.input, options.output, RULES[options.data_name], splits)
-    with only_one(options.output) as alone:
-        if not alone:
+    with only_one(options.output) as lock:
+        if lock is None:
             raise OutputError(
                 f"Another process is preprocessing to {options.output}. Wait for its end, or write to another folder."
             )

@@ -34,7 +34,7 @@ def reported(folder: Path) -> Iterator[None]:
     except EasnnError as error:
         _report(folder, {"kind": type(error).__name__, "message": str(error)})
         raise SystemExit(1) from None
-    except Exception:
+    except Exception:  # a fault of the program: the user gets its traceback from the process that started us
         _report(folder, {"traceback": traceback.format_exc()})
         raise SystemExit(1) from None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from loguru import logger
@@ -36,6 +37,10 @@ class RunDirectory:
     def result(self, epoch: int) -> Path:
         """Return the evaluation result after ``epoch`` epochs."""
         return self.results / f"epoch_{epoch}.json"
+
+    def evaluation(self, checkpoint: Path, split: str, protocols: Sequence[str]) -> Path:
+        """Return the result of evaluating ``checkpoint`` on ``split`` by some protocols."""
+        return self.results / f"{checkpoint.stem}_{split}_{'_'.join(protocols)}.json"
 
     @classmethod
     def start(cls, path: Path, *, resume: bool) -> RunDirectory:

@@ -272,16 +272,18 @@ class EventExp(ExperimentKeys):
             milestones=self.milestones,
         )
 
+    def protocols(self) -> list[str]:
+        """Return the protocols by which detections are scored; the first one chooses the best weights."""
+        chosen_first = sorted(PROTOCOLS, reverse=self.eval_proph)
+        return chosen_first if self.eval_both else chosen_first[:1]
+
     def get_evaluator(self, dataset: DetectionDataset) -> Evaluator:
         """Build the evaluator for detections on ``dataset``."""
-        protocols = sorted(
-            PROTOCOLS, reverse=self.eval_proph
-        )  # the one that chooses the best weights is first
         evaluators = [
             build_evaluator(protocol, dataset.class_names, split=dataset.split, sensor_hw=dataset.sensor_hw)
-            for protocol in protocols
+            for protocol in self.protocols()
         ]
-        return SideBySide(evaluators) if self.eval_both else evaluators[0]
+        return SideBySide(evaluators) if len(evaluators) > 1 else evaluators[0]
 
     def get_evaluation(
         self,

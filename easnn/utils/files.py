@@ -30,6 +30,12 @@ def make_directory(path: Path) -> Path:
     return path
 
 
+def refuse_existing(path: Path) -> None:
+    """Raise :class:`OutputError` if there is such a file: it would be replaced."""
+    if path.exists():
+        raise OutputError(f"{path} exists already. Choose another name or remove it.")
+
+
 @contextmanager
 def atomic_write(path: Path) -> Iterator[IO[bytes]]:
     """Open a binary file that replaces ``path`` only when the block ends without an error.

@@ -19,17 +19,20 @@ def exclusive(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def only_one(folder: Path) -> Iterator[bool]:
-    """Give whether this process is the only one in such a block with a folder, which stays as it is."""
+def only_one(folder: Path) -> Iterator[int | None]:
+    """Try to be the only process in such a block with a folder, which stays as it is.
+
+    The block gets the number of an open file, or None if another process is in one. Processes that inherit the
+    file are in the block as well, until they end.
+    """
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        yield False
-        return
-    try:
-        yield True
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield None
+            return
+        yield descriptor
     finally:
         os.close(descriptor)
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import csv
-import fcntl
 import io
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from easnn.utils.errors import OutputError
+from easnn.utils.locks import exclusive
 
 
 class SharedCsv:
@@ -50,8 +50,7 @@ class SharedCsv:
         header = _line(self.columns)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("a+b", buffering=0) as file:
-                fcntl.flock(file, fcntl.LOCK_EX)  # until the file is closed
+            with exclusive(self.path), self.path.open("a+b", buffering=0) as file:
                 file.seek(0)
                 first, size = file.readline(), file.seek(0, os.SEEK_END)
                 if size and first.decode(errors="replace").rstrip("\r\n") != header.rstrip("\r\n"):

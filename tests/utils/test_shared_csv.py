@@ -80,7 +80,7 @@ def test_half_a_row_is_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
             self.written = super().write(data[:3])
             return self.written
 
-    monkeypatch.setattr(Path, "open", lambda self, mode, buffering: FullDisk(self, mode.replace("b", "")))
+    monkeypatch.setattr(Path, "open", lambda self, mode, buffering=0: FullDisk(self, mode.replace("b", "")))
     with pytest.raises(OutputError) as caught:
         table(path).append({"ap": 0.5, "command": "a"})
     assert str(caught.value) == (

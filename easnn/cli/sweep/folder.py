@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -17,6 +15,7 @@ from easnn.engine import RunDirectory
 from easnn.exp.keys import OutputKeys
 from easnn.utils.errors import OutputError
 from easnn.utils.files import make_directory, write_json
+from easnn.utils.locks import only_one
 
 
 class RunStatus(Enum):
@@ -73,9 +72,8 @@ class SweepFolder:
 
     def result(self, run: SweepRun) -> Path:
         """Return the file that the evaluation writes."""
-        protocol = "prophesee" if run.experiment.eval_proph else "coco"
-        name = f"{self.checkpoint(run).stem}_{self._sweep.settings.split}_{protocol}.json"
-        return self.run(run).results / name
+        split, protocols = self._sweep.settings.split, run.experiment.protocols()
+        return self.run(run).evaluation(self.checkpoint(run), split, protocols)
 
     def definition(self, run: SweepRun) -> dict[str, Any]:
         """Return everything that decides the training of a run."""
@@ -165,19 +163,13 @@ class SweepFolder:
         """
         for path in (self.path, self.path / "logs", self.path / "records"):
             make_directory(path)
-        lock = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(lock)
-            raise OutputError(
-                f"Another sweep, or a run that one left behind, is at work in {self.path}. Wait for it or end it, "
-                "or choose another folder (--output)."
-            ) from None
-        try:
+        with only_one(self.path) as lock:
+            if lock is None:
+                raise OutputError(
+                    f"Another sweep, or a run that one left behind, is at work in {self.path}. Wait for it or end "
+                    "it, or choose another folder (--output)."
+                )
             yield lock
-        finally:
-            os.close(lock)
 
     def _record_path(self, run: SweepRun) -> Path:
         return self.path / "records" / f"{run.name}.json"

@@ -229,9 +229,11 @@ embedding = "count"
 
 def test_the_real_tools(case: SweepCase, raw_dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
     case.write('split = "val"\n' + TINY)
-    code = main([str(case.file), "--output", str(case.output), "data_dir", str(raw_dataset)])
+    words = ["data_dir", str(raw_dataset), "eval_both", "True"]
+    code = main([str(case.file), "--output", str(case.output), *words])
     assert code == 0, capsys.readouterr().err + (case.output / "logs" / "count_seed1.log").read_text()
-    result = json.loads((case.output / "count_seed1" / "results" / "best_ckpt_val_coco.json").read_text())
+    path = case.output / "count_seed1" / "results" / "best_ckpt_val_coco_prophesee.json"
+    result = json.loads(path.read_text())
     row = json.loads((case.output / "table.json").read_text())["variants"][0]
     assert row["seeds"][0]["ap"] == row["ap"]["mean"] == result["ap"]
     assert row["ap"]["deviation"] is None
