@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from loguru import logger
 from raw_layout import open_dataset, write_recording
 
 from easnn.data import RawDataset
@@ -17,3 +19,12 @@ def small_dataset(tmp_path: Path) -> RawDataset:
         ]
         write_recording(tmp_path / "train", f"r{number}", boxes=boxes)
     return open_dataset(tmp_path)
+
+
+@pytest.fixture
+def log() -> Iterator[list[str]]:
+    """Messages of the log."""
+    messages: list[str] = []
+    handler = logger.add(messages.append, format="{message}")
+    yield messages
+    logger.remove(handler)

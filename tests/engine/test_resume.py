@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import dataclasses
+import os
+import signal
+
+import pytest
+import torch
+from engine_toys import ToyDetector, build_trainer, evaluate
+from trainer_runs import PLAN, STEPS, StopAfter, assert_same, train_lines
+
+from easnn.engine import RunDirectory, load_checkpoint
+from easnn.utils.errors import CheckpointError
+
+
+@pytest.mark.parametrize("iteration", [1, STEPS - 1, STEPS, 2 * STEPS - 1, 3 * STEPS - 1])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_run_that_was_stopped_and_resumed_is_the_same_to_the_last_digit(
+    tmp_path, whole_run, iteration, number, code
+):
+    with pytest.raises(SystemExit) as stop:
+        build_trainer(tmp_path / "run", PLAN, schedule=StopAfter(iteration, number)).train()
+    assert stop.value.code == code
+    run = RunDirectory(tmp_path / "run")
+    stopped = load_checkpoint(run.latest)
+    assert stopped["epoch"] * STEPS + stopped["step"] == iteration + 1
+    torch.manual_seed(99)
+    trainer = build_trainer(tmp_path / "run", PLAN, resume=True)
+    trainer.resume(stopped, run.latest)
+    trainer.train()
+    assert_same(load_checkpoint(run.latest), load_checkpoint(whole_run.latest))
+    assert_same(load_checkpoint(run.best), load_checkpoint(whole_run.best))
+    assert train_lines(run) == train_lines(whole_run)
+    assert {p.name: p.read_text() for p in run.results.iterdir()} == {
+        p.name: p.read_text() for p in whole_run.results.iterdir()
+    }
+
+
+def test_a_run_killed_later_than_its_last_checkpoint_repeats_what_was_lost(tmp_path, whole_run):
+    config = dataclasses.replace(PLAN, ckpt_interval_steps=3)
+
+    class KilledError(Exception):
+        pass
+
+    def schedule(iteration):
+        if iteration == STEPS + 4:  # one step after the checkpoint, and after a line of metrics
+            raise KilledError
+        return StopAfter(-1, 0)(iteration)
+
+    with pytest.raises(KilledError):
+        build_trainer(tmp_path / "run", config, schedule=schedule).train()
+    run = RunDirectory(tmp_path / "run")
+    assert load_checkpoint(run.latest)["step"] == 3
+    with run.metrics.open("a") as file:
+        file.write('{"kind": "train", "iterat')  # the crash cut a line
+    trainer = build_trainer(tmp_path / "run", config, resume=True)
+    trainer.resume(load_checkpoint(run.latest), run.latest)
+    trainer.train()
+    assert_same(load_checkpoint(run.latest), load_checkpoint(whole_run.latest))
+    assert train_lines(run) == train_lines(whole_run)
+
+
+def test_a_run_stopped_in_an_evaluation_resumes_with_that_evaluation(tmp_path, whole_run):
+    def interrupted(model):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return evaluate(model)
+
+    with pytest.raises(SystemExit) as stop:
+        build_trainer(tmp_path / "run", PLAN, evaluate=interrupted).train()
+    assert stop.value.code == 143
+    run = RunDirectory(tmp_path / "run")
+    stopped = load_checkpoint(run.latest)
+    assert (stopped["epoch"], stopped["step"]) == (1, STEPS)
+    trainer = build_trainer(tmp_path / "run", PLAN, resume=True)
+    trainer.resume(stopped, run.latest)
+    trainer.train()
+    assert_same(load_checkpoint(run.latest), load_checkpoint(whole_run.latest))
+    assert train_lines(run) == train_lines(whole_run)
+
+
+def test_signals_are_left_alone_outside_of_training(whole_run):
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+class TestResumeRefuses:
+    @pytest.fixture
+    def stopped(self, tmp_path):
+        with pytest.raises(SystemExit):
+            build_trainer(tmp_path, PLAN, schedule=StopAfter(1, signal.SIGINT)).train()
+        return load_checkpoint(RunDirectory(tmp_path).latest)
+
+    def resume(self, tmp_path, stopped, **changes):
+        with pytest.raises(CheckpointError) as error:
+            build_trainer(tmp_path, PLAN, resume=True, **changes).resume(stopped, "c.pth")
+        return str(error.value)
+
+    def test_another_model(self, tmp_path, stopped):
+        model = ToyDetector()
+        model.head = torch.nn.Linear(3, 9)
+        assert "2 of another shape: head.weight [7, 3], not [9, 3], head.bias [7], not [9]" in self.resume(
+            tmp_path, stopped, model=model
+        )
+
+    def test_another_optimizer(self, tmp_path, stopped):
+        stopped["optimizer"]["param_groups"][0]["momentum"] = 0.9
+        assert self.resume(tmp_path, stopped) == (
+            "The optimiser state in c.pth is of another optimiser or of other groups of parameters. Resume "
+            "with the same `optimizer` and model keys, or start a new run from its weights (-c without "
+            "--resume)."
+        )
+
+    def test_another_number_of_steps(self, tmp_path, stopped):
+        stopped["steps_per_epoch"] = 7
+        assert self.resume(tmp_path, stopped) == (
+            "c.pth stopped at step 2 of an epoch of 7 steps, but an epoch now has 5. Resume with the same "
+            "data set and batch size (-b)."
+        )
