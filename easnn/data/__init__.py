@@ -1,6 +1,6 @@
 """Datasets, samples and batches, the placement of frames and boxes, and loaders."""
 
-from easnn.data.augment import LetterboxPolicy, PlacementPolicy, RandomPlacementPolicy, prepare_batch
+from easnn.data.augment import LetterboxPolicy, PlacementPolicy, Prepare, RandomPlacementPolicy, prepare_batch
 from easnn.data.automotive import (
     GEN1,
     GEN1_CLASSES,
@@ -14,11 +14,12 @@ from easnn.data.automotive import (
 from easnn.data.cache import GB, CachedDataset, CacheKind, FrameCache, default_cache_dir, open_frame_cache
 from easnn.data.catalog import DATASETS, DatasetKind
 from easnn.data.dataset import CacheableDataset, DetectionDataset, Frame, Label
-from easnn.data.frame import FrameSpec
-from easnn.data.layout import SPLITS, LabelledRecording
+from easnn.data.layout import SPLITS, LabelledRecording, Split
 from easnn.data.loader import (
     BatchLoader,
+    RepeatFirstBatch,
     RequestedSamples,
+    TrainLoader,
     build_eval_loader,
     build_train_loader,
     named_worker_failures,
@@ -59,21 +60,24 @@ __all__ = [
     "EvaluationSampler",
     "Frame",
     "FrameCache",
-    "FrameSpec",
     "Label",
     "LabelSource",
     "LabelledRecording",
     "LetterboxPolicy",
     "NCaltechDataset",
     "PlacementPolicy",
+    "Prepare",
     "RandomPlacementPolicy",
     "RawDataset",
     "RecordingDataset",
     "RecordingSource",
+    "RepeatFirstBatch",
     "RequestedSamples",
     "RvtDataset",
     "RvtSource",
     "SampleRequest",
+    "Split",
+    "TrainLoader",
     "build_eval_loader",
     "build_train_loader",
     "collate",

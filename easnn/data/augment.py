@@ -29,6 +29,9 @@ from easnn.ops import (
 PlacementPolicy = Callable[[tuple[int, int], np.random.Generator], Placement]
 """Chooses a placement for a sensor of (height, width) with the sample's own random numbers."""
 
+Prepare = Callable[[DetectionBatch], tuple[Tensor, Tensor]]
+"""Makes events ``[B,Tl,Tm,C,h,w]`` and targets ``[B,N,5]``, in network pixels, from a batch on the device."""
+
 MIN_SIDE_PX = 1.0
 """A training box needs sides above this, in network pixels, after clipping."""
 

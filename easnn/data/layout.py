@@ -6,10 +6,12 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, get_args
 
 from easnn.utils.errors import DataError
 
-SPLITS = ("train", "val", "test")
+Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = get_args(Split)
 
 EVENTS_SUFFIX = "_td.dat"
 BOXES_SUFFIX = "_bbox.npy"

@@ -7,7 +7,7 @@ import signal
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -205,3 +205,58 @@ def build_eval_loader(
     sampler = EvaluationSampler(len(dataset), batch_size, rank=rank(), world_size=world_size())
     samples = RequestedSamples(dataset, policy, seed=0)
     return BatchLoader(samples, sampler, num_workers=num_workers, device=device)
+
+
+class StartAt(Protocol):
+    """A sampler that can start at any step."""
+
+    def start_at(self, epoch: int, step: int = 0) -> None:
+        """Let the next iteration yield the batches of ``epoch`` from ``step`` to its end."""
+        ...
+
+
+class TrainLoader(Protocol):
+    """This process's part of the batches of an epoch."""
+
+    @property
+    def sampler(self) -> StartAt:
+        """Chooses what the next iteration yields."""
+        ...
+
+    def __len__(self) -> int:
+        """Return the number of steps of a whole epoch."""
+        ...
+
+    def __iter__(self) -> Iterator[DetectionBatch]:
+        """Yield the batches from where the sampler starts to the end of that epoch."""
+        ...
+
+
+class RepeatFirstBatch:
+    """A training loader whose every batch is the first one: a test of whether the model can fit one batch.
+
+    Args:
+        loader: Where the batch comes from.
+    """
+
+    def __init__(self, loader: TrainLoader) -> None:
+        self._loader = loader
+        self._steps_left = len(loader)
+
+    @property
+    def sampler(self) -> StartAt:
+        """Chooses how many steps the next iteration has."""
+        return self
+
+    def start_at(self, epoch: int, step: int = 0) -> None:
+        """Let the next iteration have the steps that are left of an epoch."""
+        self._steps_left = len(self) - step
+
+    def __len__(self) -> int:
+        return len(self._loader)
+
+    def __iter__(self) -> Iterator[DetectionBatch]:
+        self._loader.sampler.start_at(0)
+        batch = next(iter(self._loader))
+        for _ in range(self._steps_left):
+            yield batch

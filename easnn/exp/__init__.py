@@ -1,7 +1,7 @@
 """The experiment: declared keys, overrides, lookup by name or file, and the builders of a run's parts."""
 
+from easnn.config import Key, key
 from easnn.exp.event_exp import EventExp
-from easnn.exp.key import Key
 from easnn.exp.lookup import experiment_names, get_exp
 from easnn.exp.published import PublishedRecord
 from easnn.exp.record import NETWORK_KEYS, ExperimentRecord
@@ -15,6 +15,7 @@ __all__ = [
     "PublishedRecord",
     "experiment_names",
     "get_exp",
+    "key",
     "keys_page",
     "keys_table",
 ]

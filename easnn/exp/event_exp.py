@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
@@ -20,35 +20,32 @@ from easnn.data import (
     EvaluationSampler,
     FrameCache,
     LetterboxPolicy,
+    Prepare,
     RandomPlacementPolicy,
+    RepeatFirstBatch,
+    TrainLoader,
     build_eval_loader,
     build_train_loader,
     default_cache_dir,
     open_frame_cache,
     prepare_batch,
 )
-from easnn.engine import (
-    Prepare,
-    RepeatFirstBatch,
-    Schedule,
-    TrainConfig,
-    TrainLoader,
-    build_optimizer,
-    build_schedule,
-    evaluate_detector,
-)
-from easnn.evaluation import PROTOCOLS, EvaluationResult, Evaluator, SideBySide, build_evaluator
-from easnn.exp.event_sum import check_event_sum
+from easnn.evaluation import PROTOCOLS, Evaluator, SideBySide, build_evaluator
+from easnn.exp.experiment import Experiment
 from easnn.exp.keys import ExperimentKeys
-from easnn.models import DetectorConfig, EmbeddingConfig, EventDetector, build_detector
-from easnn.representations import CHANNELS, check_measure
+from easnn.models import DetectorConfig, EventDetector, build_detector
+from easnn.optim import Schedule, build_optimizer, build_schedule
+from easnn.representations import FrameSpec
 from easnn.utils.errors import ConfigError
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 """The folder that holds ``easnn/``, ``exps/`` and ``datasets/``."""
 
+EVENT_SUM_IGNORES = ("window", "slicing", "tau", "downsample", "speed_aug")
+"""Keys that say how frames are made from events, which ``aggregation event_sum`` does not."""
 
-class EventExp(ExperimentKeys):
+
+class EventExp(Experiment, ExperimentKeys):
     """An event-camera detection experiment.
 
     An experiment file derives ``Exp`` from it and sets keys in ``__init__``; it may also replace a builder.
@@ -64,6 +61,7 @@ class EventExp(ExperimentKeys):
         Raises:
             ConfigError: naming the keys that do not, and their values.
         """
+        spec = self.frame_spec()
         self.detector_config()
         self.get_schedule(batch_size=1, steps_per_epoch=1)
         if len(set(self.train_splits)) != len(self.train_splits) or not self.train_splits:
@@ -77,18 +75,35 @@ class EventExp(ExperimentKeys):
                 raise ConfigError(
                     f"`{name}` must begin with the smaller {value}, but is {smallest:g},{largest:g}."
                 )
-        check_measure(self.aggregation, self.measure)
+        if self.Ts > self.Tm:
+            raise ConfigError(f"`Ts` must be at most `Tm` ({self.Tm}), but is {self.Ts}.")
         if self.aggregation == "event_sum":
-            check_event_sum(self)
+            self._check_event_sum()
         if self.speed_aug and self.window == 0:
             raise ConfigError(
                 "`speed_aug` needs a `window` that ends at the label and can hold more or less of the "
                 "recording, but `window` is 0, the whole recording."
             )
-        if self.aggregation == "sum" and self.embedding != "count" and self.Tm != 1:
+        if self.aggregation == "sum" and self.embedding != "count" and spec.Tm != 1:
             raise ConfigError(
                 f"`Tm` must be 1 for `aggregation` sum, which gives one slice, but is {self.Tm}. "
                 "`aggregation` micro_sum gives `Tm` slices."
+            )
+
+    def _check_event_sum(self) -> None:
+        """Check the keys of an experiment whose frames are precomputed histograms (RVT)."""
+        for name in EVENT_SUM_IGNORES:
+            declared, value = self.declarations()[name], getattr(self, name)
+            if value != declared.default:
+                raise ConfigError(
+                    f"`{name}` does nothing for `aggregation` event_sum, whose frames are made from histograms of "
+                    f"50 ms and not from events: it must be {declared.kind.text(declared.default)}, but is "
+                    f"{declared.kind.text(value)}."
+                )
+        if self.embedding != "count" and self.Tl != self.Tm:
+            raise ConfigError(
+                f"`Tl` must be `Tm` ({self.Tm}) for `aggregation` event_sum and the embedding "
+                f"`{self.embedding}`, whose sampling steps are the `Tl` histograms, but is {self.Tl}."
             )
 
     def notices(self) -> list[str]:
@@ -113,40 +128,22 @@ class EventExp(ExperimentKeys):
             )
         return notices
 
-    def detector_config(self) -> DetectorConfig:
-        """Return what the network is made of.
+    def frame_spec(self) -> FrameSpec:
+        """Return which events form a frame, and how.
 
         Raises:
             ConfigError: if the keys do not fit together.
         """
-        return DetectorConfig(
-            num_classes=self.num_classes,
-            depth=self.depth,
-            width=self.width,
-            act=self.act,
-            spike_mode=self.use_spike,
-            surrogate=self.spike_fn,
-            alpha=self.alpha,
-            T=self.T,
-            stem=self.stem,
-            depthwise=self.depthwise,
-            embedding=EmbeddingConfig(
-                kind=self.embedding,
-                depth=self.embedding_depth,
-                kernel_size=self.embedding_ksize,
-                Tm=self.Tm,
-                Ts=self.Ts,
-                threshold=self.thresh,
-                reset=self.reset,
-                decay=self.decay,
-                readout=self.readout,
-                spike_attach=self.spike_attach,
-                write_zero=self.write_zero,
-                abs=self.abs is True,
-                norm=self.norm,
-                in_channels=CHANNELS[self.aggregation],
-            ),
-        )
+        spec = FrameSpec.of(self)
+        return spec if spec.tau is not None else spec.replace(tau=self.dataset_kind.tau_ms)
+
+    def detector_config(self) -> DetectorConfig:
+        """Return the settings of the network.
+
+        Raises:
+            ConfigError: if the keys do not fit together.
+        """
+        return DetectorConfig.of(self, in_channels=FrameSpec.of(self).channels)
 
     def get_model(self) -> EventDetector:
         """Build the network with new weights, drawn from torch's generator."""
@@ -163,12 +160,6 @@ class EventExp(ExperimentKeys):
         in_checkout = CHECKOUT / path
         return in_checkout if in_checkout.exists() and not path.exists() else path
 
-    def tau_us(self) -> int:
-        """Return the time in which an event fades to 1/e: ``tau``, or what suits the dataset's recordings."""
-        if self.tau is not None:
-            return round(1000 * self.tau)
-        return self.dataset_kind.tau_us
-
     def cache_root(self) -> Path:
         """Return the folder of the caches."""
         return default_cache_dir() if self.cache_dir is None else Path(self.cache_dir).expanduser()
@@ -184,16 +175,8 @@ class EventExp(ExperimentKeys):
             ConfigError: if a key has a value that this version does not support, or does not fit the dataset.
             DataError: if the dataset's files are incomplete or wrong.
         """
-        return self.dataset_kind.build(
-            self.data_root(),
-            splits,
-            window_ms=self.window,
-            Tl=self.Tl,
-            Tm=self.Tm,
-            aggregation=self.aggregation,
-            slicing=self.slicing,
-            measure=self.measure,
-            tau_us=self.tau_us(),
+        return self.dataset_kind.source(self.data_root(), splits).dataset(
+            self.frame_spec(),
             num_classes=self.num_classes,
             downsample=self.downsample,
             cache_dir=self.cache_root(),
@@ -284,53 +267,6 @@ class EventExp(ExperimentKeys):
             for protocol in self.protocols()
         ]
         return SideBySide(evaluators) if len(evaluators) > 1 else evaluators[0]
-
-    def get_evaluation(
-        self,
-        *,
-        batch_size: int,
-        device: torch.device,
-        fp16: bool = False,
-        timed: bool = False,
-        cache: FrameCache | None = None,
-    ) -> Callable[[nn.Module], EvaluationResult]:
-        """Return the function that evaluates a detector on ``eval_split``; every process calls it.
-
-        Args:
-            batch_size: frames per step of all processes together.
-            device: where to compute.
-            fp16: whether to use mixed precision.
-            timed: whether the result tells how long a frame takes.
-            cache: where frames are kept, if they are.
-        """
-        loader = self.get_eval_loader(batch_size=batch_size, device=device, cache=cache)
-        return partial(
-            evaluate_detector,
-            loader=loader,
-            evaluator=self.get_evaluator(loader.dataset),
-            prepare=self.get_prepare(training=False),
-            confidence=self.test_conf,
-            nms_iou=self.nmsthre,
-            device=device,
-            fp16=fp16,
-            timed=timed,
-        )
-
-    def get_train_config(self, *, fp16: bool) -> TrainConfig:
-        """Return the plan of the training."""
-        return TrainConfig(
-            max_epoch=self.max_epoch,
-            ema=self.ema,
-            fp16=fp16,
-            sync_bn=self.sync_bn,
-            freeze_bn=self.freeze_bn,
-            print_interval=self.print_interval,
-            eval_interval=self.eval_interval,
-            eval_initial=self.eval_initial,
-            save_history_ckpt=self.save_history_ckpt,
-            ckpt_interval_steps=self.ckpt_interval_steps,
-            patience=self.patience,
-        )
 
     def _read_through(self, cache: FrameCache | None, dataset: DetectionDataset) -> DetectionDataset:
         return dataset if cache is None else cache.cached(dataset, num_workers=self.data_num_workers)

@@ -7,7 +7,7 @@ from itertools import groupby
 
 from tabulate import tabulate
 
-from easnn.exp.settings import Settings
+from easnn.exp.experiment import Experiment
 
 HEADERS = ("key", "value", "allowed", "meaning")
 COLUMN_WIDTHS = (None, None, 36, 60)
@@ -22,29 +22,29 @@ This page is made from the declarations by `python -m easnn.cli.keys docs/keys.m
 """
 
 
-def keys_table(settings: Settings) -> str:
-    """Return every key with the value it has in ``settings``, as text for a terminal."""
+def keys_table(experiment: Experiment) -> str:
+    """Return every key with the value it has in ``experiment``, as text for a terminal."""
     return "\n\n".join(
         f"{group}\n{tabulate(rows, HEADERS, disable_numparse=True, maxcolwidths=COLUMN_WIDTHS)}"
-        for group, rows in _rows_by_group(settings)
+        for group, rows in _rows_by_group(experiment)
     )
 
 
-def keys_page(settings: Settings) -> str:
+def keys_page(experiment: Experiment) -> str:
     """Return the same as a page of Markdown."""
     tables = (
         f"## {group}\n\n{tabulate(map(_mark_up, rows), HEADERS, tablefmt='github', disable_numparse=True)}\n"
-        for group, rows in _rows_by_group(settings)
+        for group, rows in _rows_by_group(experiment)
     )
     return PAGE + "\n".join(tables)
 
 
-def _rows_by_group(settings: Settings) -> Iterator[tuple[str, list[tuple[str, str, str, str]]]]:
-    for group, keys in groupby(settings.declarations().values(), key=lambda key: key.group):
+def _rows_by_group(experiment: Experiment) -> Iterator[tuple[str, list[tuple[str, str, str, str]]]]:
+    for group, keys in groupby(experiment.declarations().values(), key=lambda key: key.group):
         yield (
             group,
             [
-                (key.name, key.kind.text(getattr(settings, key.name)), key.allowed, key.meaning)
+                (key.name, key.kind.text(getattr(experiment, key.name)), key.allowed, key.meaning)
                 for key in keys
             ],
         )

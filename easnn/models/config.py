@@ -1,11 +1,11 @@
-"""What a detector is made of: the settings of embedding and network, and which of them fit together."""
+"""The settings of the network. Each is declared here, once; experiments inherit the declarations."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import Enum
-from typing import Literal, get_args
+from typing import Literal
 
+from easnn.config import Config, key
 from easnn.utils.errors import ConfigError
 
 EmbeddingKind = Literal["arsnn", "rsnn", "snn", "count"]
@@ -16,9 +16,9 @@ StemKind = Literal["focus", "conv"]
 
 
 class SpikeMode(Enum):
-    """Which parts of the detector spike; the values are those of the experiment key ``use_spike``.
+    """Which parts of the detector spike; the values are those of the key ``use_spike``.
 
-    The features (or, with a spiking head, its outputs) are averaged over time where the spiking part ends.
+    Where the spiking part ends, the features (with a spiking head: its outputs) are averaged over time.
     """
 
     NONE = "False"
@@ -42,122 +42,83 @@ class SpikeMode(Enum):
         return self is SpikeMode.FULL_V2
 
 
-@dataclass(frozen=True)
-class EmbeddingConfig:
-    """How event counts become the frames that the detector sees (EAS-SNN paper, section 3).
+class DetectorKeys(Config):
+    """Settings of the network behind the embedding."""
 
-    Attributes:
-        kind: ``arsnn`` adaptive sampling, ``rsnn`` the same recurrence without segments, ``snn`` a leaky
-            integrator, ``count`` the plain sum.
-        depth: convolutions per branch, at least 1.
-        kernel_size: side of these convolutions, odd.
-        Tm: sampling steps: the micro slices that a sample brings.
-        Ts: segments that the adaptive sampler may write per pixel, at most ``Tm``; 1 for every other kind.
-        threshold: a spike is fired where the membrane is strictly above it.
-        reset: membrane after a spike; ``None`` subtracts the threshold instead (soft reset).
-        decay: membrane decay of ``snn`` at the start of the training, between 0 and 1.
-        readout: what a segment holds: the ``sum`` of the membrane, its ``last`` value, or its ``avg``.
-        spike_attach: spike-aware training: what is written carries the gradient of the spike that wrote it.
-        write_zero: residual potential dropout: what is left after the last spike is not written.
-        abs: ReLU on the output.
-        norm: ``bn`` for a batch norm on the output.
-        in_channels: channels of the event frames, 2 for the two polarities.
-    """
+    KEY_GROUP = "Detector"
 
-    kind: EmbeddingKind = "count"
-    depth: int = 1
-    kernel_size: int = 7
-    Tm: int = 4
-    Ts: int = 1
-    threshold: float = 1.0
-    reset: float | None = 0.0
-    decay: float = 0.5
-    readout: Readout = "sum"
-    spike_attach: bool = False
-    write_zero: bool = False
-    abs: bool = False
-    norm: Literal["bn"] | None = None
-    in_channels: int = 2
-
-    def __post_init__(self) -> None:
-        _check_choice("kind", self.kind, get_args(EmbeddingKind))
-        _check_choice("readout", self.readout, get_args(Readout))
-        _check_choice("norm", self.norm, ("bn", None))
-        for name in ("depth", "kernel_size", "Tm", "Ts", "in_channels"):
-            _check_positive(name, getattr(self, name))
-        if self.kernel_size % 2 == 0:
-            raise ConfigError(f"`kernel_size` must be odd, but is {self.kernel_size}.")
-        if not 0 < self.decay < 1:
-            raise ConfigError(f"`decay` must lie between 0 and 1, but is {self.decay}.")
-        if self.Ts > self.Tm:
-            raise ConfigError(f"`Ts` must be at most `Tm` ({self.Tm}), but is {self.Ts}.")
-        if self.kind != "arsnn" and self.Ts != 1:
-            raise ConfigError(f"`Ts` must be 1 for the embedding `{self.kind}`, but is {self.Ts}.")
-        if self.kind in ("rsnn", "snn") and self.readout == "avg":
-            raise ConfigError(f"`readout` must be sum or last for the embedding `{self.kind}`, but is avg.")
+    num_classes: int = key(100, "classes; must be those of the dataset", low=1)
+    depth: float = key(1.0, "multiplier of the residual blocks; s 0.33, m 0.67, l 1", above=0)
+    width: float = key(1.0, "multiplier of the channels; s 0.5, m 0.75, l 1", above=0)
+    stem: StemKind = key(
+        "focus", "first layer: `focus` never spikes, `conv` spikes (published N-Caltech101 results)"
+    )
+    depthwise: bool = key(False, "separable 3×3 convolutions behind the stem, as in YOLOX-nano")
+    act: ActivationName = key("silu", "activation of the parts that do not spike")
+    use_spike: SpikeMode = key(
+        SpikeMode.NONE,
+        "spiking parts: none, backbone (`True`), and FPN (`full_spike`), and head (`full_spike_v2`)",
+    )
+    spike_fn: SurrogateName = key(
+        "atan", "surrogate gradient of the neurons; `patan` is an atan that learns its sharpness"
+    )
+    alpha: float = key(2.0, "sharpness of the surrogate gradient (`patan`: initial value)", above=0)
+    T: int = key(4, "time steps of the spiking parts", low=1)
 
 
-@dataclass(frozen=True)
-class DetectorConfig:
-    """A YOLOX whose activations may be spiking neurons, behind an embedding.
+class EmbeddingKeys(Config):
+    """Settings of the embedding, which turns event frames into the input of the detector."""
 
-    Attributes:
-        num_classes: classes to tell apart.
-        depth: multiplier of the number of residual blocks (s: 0.33, m: 0.67, l: 1).
-        width: multiplier of the channels (s: 0.5, m: 0.75, l: 1).
-        act: activation of the parts that do not spike.
-        spike_mode: which parts spike.
-        surrogate: derivative that replaces the neuron's step in the backward pass.
-        alpha: its sharpness (start value, if it is learned: ``patan``); ``rect`` has none.
-        T: time steps of the spiking parts.
-        stem: ``focus`` (space to depth; never spikes) or ``conv`` (6×6 convolution of stride 2; spikes).
-        depthwise: whether the 3×3 convolutions behind the stem are separable, as in YOLOX-nano.
-        embedding: how events become frames.
-    """
+    KEY_GROUP = "Embedding"
 
-    num_classes: int
-    depth: float = 1.0
-    width: float = 1.0
-    act: ActivationName = "silu"
-    spike_mode: SpikeMode = SpikeMode.NONE
-    surrogate: SurrogateName = "atan"
-    alpha: float = 2.0
-    T: int = 4
-    stem: StemKind = "focus"
-    depthwise: bool = False
-    embedding: EmbeddingConfig = field(default_factory=EmbeddingConfig)
+    embedding: EmbeddingKind = key(
+        "count", "adaptive sampling (`arsnn`), the same without segments, leaky integrator, plain sum"
+    )
+    embedding_depth: int = key(1, "convolutions per branch", low=1)
+    embedding_ksize: int = key(7, "kernel size of the convolutions", low=1, odd=True, unit="px")
+    Ts: int = key(1, "segments that `arsnn` writes per pixel: 1, or `T`", low=1)
+    spike_attach: bool = key(False, "spike-aware training (SAT): a segment carries the gradient of its spike")
+    write_zero: bool = key(False, "residual potential dropout (RPD): nothing is written after the last spike")
+    readout: Readout = key("sum", "what is written of the membrane; `avg`: `arsnn` only")
+    thresh: float = key(1.0, "a spike is fired strictly above it")
+    reset: float | None = key(0.0, "membrane after a spike; `None` subtracts `thresh` instead (soft reset)")
+    decay: float = key(0.5, "initial membrane decay of `snn`; it is learned", above=0, below=1)
+    abs: Literal[False, True, "split"] = key(
+        False, "ReLU on the output; `split`, which published commands contain, never had an effect"
+    )
+    norm: Literal["bn"] | None = key(None, "batch norm on the output")
 
-    def __post_init__(self) -> None:
-        _check_choice("act", self.act, get_args(ActivationName))
-        _check_choice("surrogate", self.surrogate, get_args(SurrogateName))
-        _check_choice("stem", self.stem, get_args(StemKind))
-        for name in ("num_classes", "depth", "width", "alpha", "T"):
-            _check_positive(name, getattr(self, name))
+
+class DetectorConfig(DetectorKeys, EmbeddingKeys):
+    """Everything that defines a network: a YOLOX with spiking neurons behind an embedding."""
+
+    in_channels: int = key(2, "channels of an event frame: those of its representation", low=1)
+
+    def check(self) -> None:
+        """Check that the values fit together.
+
+        Raises:
+            ConfigError: if they do not.
+        """
+        if self.embedding != "arsnn" and self.Ts != 1:
+            raise ConfigError(f"`Ts` must be 1 for the embedding `{self.embedding}`, but is {self.Ts}.")
+        if self.embedding in ("rsnn", "snn") and self.readout == "avg":
+            raise ConfigError(
+                f"`readout` must be sum or last for the embedding `{self.embedding}`, but is avg."
+            )
         if self.base_channels < 1:
             raise ConfigError(f"`width` must be at least 1/64, which is one channel, but is {self.width}.")
-        Ts = self.embedding.Ts
-        if not self.spike_mode.backbone and Ts != 1:
-            raise ConfigError(f"`Ts` must be 1 for a detector that does not spike, but is {Ts}.")
-        if self.spike_mode.backbone and Ts not in (1, self.T):
-            raise ConfigError(f"`Ts` must be 1 or `T` ({self.T}), but is {Ts}.")
+        if not self.use_spike.backbone and self.Ts != 1:
+            raise ConfigError(f"`Ts` must be 1 for a detector that does not spike, but is {self.Ts}.")
+        if self.use_spike.backbone and self.Ts not in (1, self.T):
+            raise ConfigError(f"`Ts` must be 1 or `T` ({self.T}), but is {self.Ts}.")
 
     @property
     def blocks(self) -> int:
-        """Residual blocks of the first and last stage of the backbone, and of each layer of the pyramid."""
+        """Residual blocks of the first and last stage of the backbone and of each layer of the FPN."""
         return max(round(3 * self.depth), 1)
 
     @property
     def base_channels(self) -> int:
         """Channels after the stem."""
         return int(64 * self.width)
-
-
-def _check_choice(name: str, value: object, allowed: tuple[object, ...]) -> None:
-    if value not in allowed:
-        options = ", ".join(str(option) for option in allowed)
-        raise ConfigError(f"`{name}` must be one of {options}, but is {value}.")
-
-
-def _check_positive(name: str, value: float) -> None:
-    if value <= 0:
-        raise ConfigError(f"`{name}` must be positive, but is {value}.")

@@ -1,21 +1,28 @@
-"""Events to arrays: pure functions, found by name."""
+"""Events to arrays: pure functions by name, and the frame specification that selects one."""
 
-from easnn.representations.catalog import CHANNELS, REPRESENTATIONS, Representation, check_measure, represent
+from easnn.representations.frame_spec import Aggregation, FrameKeys, FrameSpec, Measure, Slicing
+from easnn.representations.functions import (
+    REPRESENTATIONS,
+    Representation,
+    frame_bounds_us,
+    make_frame,
+    represent,
+    slice_bounds_us,
+)
 from easnn.representations.histogram import HISTOGRAM_CHANNELS, event_sum, stacked_histogram
-from easnn.representations.options import TAU_US, Measure, RepresentationOptions
-from easnn.representations.slices import Slicing, slice_bounds_us
 
 __all__ = [
-    "CHANNELS",
     "HISTOGRAM_CHANNELS",
     "REPRESENTATIONS",
-    "TAU_US",
+    "Aggregation",
+    "FrameKeys",
+    "FrameSpec",
     "Measure",
     "Representation",
-    "RepresentationOptions",
     "Slicing",
-    "check_measure",
     "event_sum",
+    "frame_bounds_us",
+    "make_frame",
     "represent",
     "slice_bounds_us",
     "stacked_histogram",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from easnn.representations.compact import compact_integers
+from easnn.representations.functions import compact_integers
 
 BINS = 10
 MAX_COUNT = 10

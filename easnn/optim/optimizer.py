@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from easnn.utils.errors import ConfigError, did_you_mean
-
 GROUPS = ("embedding", "batch_norm_weights", "weights", "biases", "neurons")
 """The kinds of parameters; only ``weights`` decay, and only ``embedding`` can have its own learning rate."""
 
-OPTIMIZERS = ("ADAM", "SGD")
+OptimizerName = Literal["ADAM", "SGD"]
 
 
 def build_optimizer(
     model: nn.Module,
     *,
-    name: str,
+    name: OptimizerName,
     lr: float,
     weight_decay: float = 0.0,
     momentum: float = 0.9,
@@ -39,9 +36,6 @@ def build_optimizer(
         weight_decay: L2 penalty on the weights of convolutions and linear layers outside the embedding.
         momentum: Momentum of SGD.
         emb_lr: Learning rate of the embedding; negative means ``lr``.
-
-    Raises:
-        ConfigError: if the name is unknown.
     """
     groups = [
         {
@@ -53,16 +47,9 @@ def build_optimizer(
         for group, parameters in group_parameters(model).items()
         if parameters
     ]
-    constructors: dict[str, Callable[[], torch.optim.Optimizer]] = {
-        "ADAM": lambda: torch.optim.Adam(groups, lr=lr),
-        "SGD": lambda: torch.optim.SGD(groups, lr=lr, momentum=momentum, nesterov=momentum > 0),
-    }
-    if name not in constructors:
-        raise ConfigError(
-            f"`optimizer` must be one of {', '.join(OPTIMIZERS)}, but is "
-            f"{name}.{did_you_mean(name, OPTIMIZERS)}"
-        )
-    return constructors[name]()
+    if name == "SGD":
+        return torch.optim.SGD(groups, lr=lr, momentum=momentum, nesterov=momentum > 0)
+    return torch.optim.Adam(groups, lr=lr)
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:

@@ -1,8 +1,8 @@
-"""Kinds of values that a key can hold: how text is read, which Python values fit, how both are shown.
+"""From the annotation of a key to the values it accepts: as text, as Python values, and as text again.
 
-A kind brings the text of the command line (``parse``) and the value that an experiment file assigns
-(``convert``) to the same checked value. Both raise ``ValueError`` when it does not fit; the key, which knows
-its name, makes the message from the kind's ``description``.
+A kind turns the text of the command line (``parse``) and the value that an experiment file assigns
+(``convert``) into the same checked value. Both raise ``ValueError`` if it does not fit; the key, which
+knows its name, writes the message with the kind's ``description``.
 """
 
 from __future__ import annotations
@@ -12,13 +12,43 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Generic, TypeVar, cast
+from types import NoneType, UnionType
+from typing import Any, Generic, Literal, TypeVar, Union, get_args, get_origin
 
 Value = TypeVar("Value")
 Member = TypeVar("Member", bound=Enum)
 
 _WHOLE_NUMBER = re.compile(r"[+-]?[0-9]+")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Which numbers are allowed; see :func:`easnn.config.key`."""
+
+    low: float | None = None
+    high: float | None = None
+    above: float | None = None
+    below: float | None = None
+    multiple_of: int = 1
+    odd: bool = False
+
+    def allow(self, number: float) -> bool:
+        """Tell whether a number lies within the bounds."""
+        return (
+            (self.low is None or number >= self.low)
+            and (self.high is None or number <= self.high)
+            and (self.above is None or number > self.above)
+            and (self.below is None or number < self.below)
+            and (self.multiple_of == 1 or number % self.multiple_of == 0)
+            and not (self.odd and number % 2 == 0)
+        )
+
+    @property
+    def description(self) -> str:
+        """The bounds as they continue "a number"."""
+        signs = {"≥": self.low, ">": self.above, "≤": self.high, "<": self.below}
+        return " and".join(f" {sign} {bound}" for sign, bound in signs.items() if bound is not None)
 
 
 @dataclass(frozen=True)
@@ -58,11 +88,6 @@ def choice(*options: Value) -> Kind[Value]:
     return Kind(_one_of(list(by_text)), parse, convert)
 
 
-def boolean() -> Kind[bool]:
-    """``True`` or ``False``, and no other spelling."""
-    return choice(True, False)
-
-
 def member(enumeration: type[Member]) -> Kind[Member]:
     """A member of an enumeration whose values are texts; a file may assign the member, its text or a bool."""
 
@@ -78,13 +103,11 @@ def member(enumeration: type[Member]) -> Kind[Member]:
     )
 
 
-def integer(
-    *, low: int | None = None, high: int | None = None, multiple_of: int = 1, odd: bool = False
-) -> Kind[int]:
-    """A whole number within ``[low, high]``, if asked for a multiple of another one, or odd."""
+def integer(bounds: Bounds) -> Kind[int]:
+    """A whole number within bounds."""
 
     def check(number: int) -> int:
-        if number % multiple_of or (odd and number % 2 == 0) or not _within(number, low, high):
+        if not bounds.allow(number):
             raise ValueError
         return number
 
@@ -98,22 +121,16 @@ def integer(
             raise ValueError
         return check(value)
 
-    noun = f"a multiple of {multiple_of}" if multiple_of > 1 else "an odd number" if odd else "a whole number"
-    return Kind(noun + _range(low, high), parse, convert)
+    multiple = f"a multiple of {bounds.multiple_of}"
+    noun = multiple if bounds.multiple_of > 1 else "an odd number" if bounds.odd else "a whole number"
+    return Kind(noun + bounds.description, parse, convert)
 
 
-def real(
-    *,
-    low: float | None = None,
-    high: float | None = None,
-    above: float | None = None,
-    below: float | None = None,
-) -> Kind[float]:
-    """A finite number within ``[low, high]``, or with ``above`` and ``below`` without that end."""
+def real(bounds: Bounds) -> Kind[float]:
+    """A finite number within bounds."""
 
     def check(number: float) -> float:
-        inside = (above is None or number > above) and (below is None or number < below)
-        if not (math.isfinite(number) and inside and _within(number, low, high)):
+        if not (math.isfinite(number) and bounds.allow(number)):
             raise ValueError
         return number
 
@@ -127,7 +144,7 @@ def real(
             raise ValueError
         return check(float(value))
 
-    return Kind("a number" + _range(low, high, above, below), parse, convert)
+    return Kind("a number" + bounds.description, parse, convert)
 
 
 def words() -> Kind[str]:
@@ -141,12 +158,7 @@ def words() -> Kind[str]:
     return Kind("text", convert, convert)
 
 
-def pair(item: Kind[Value]) -> Kind[tuple[Value, Value]]:
-    """Two values, as :func:`several`."""
-    return cast(Kind[tuple[Value, Value]], several(item, length=2))
-
-
-def several(item: Kind[Value], *, length: int | None = None) -> Kind[tuple[Value, ...]]:
+def several(item: Kind[Value], length: int | None = None) -> Kind[tuple[Value, ...]]:
     """A tuple; as text its items stand between commas, with or without brackets around them."""
 
     def check(values: tuple[Value, ...]) -> tuple[Value, ...]:
@@ -187,16 +199,38 @@ def optional(kind: Kind[Value]) -> Kind[Value | None]:
     )
 
 
-def _within(number: float, low: float | None, high: float | None) -> bool:
-    return (low is None or number >= low) and (high is None or number <= high)
-
-
-def _range(
-    low: float | None, high: float | None, above: float | None = None, below: float | None = None
-) -> str:
-    bounds = {"≥": low, ">": above, "≤": high, "<": below}
-    return " and".join(f" {sign} {bound}" for sign, bound in bounds.items() if bound is not None)
-
-
 def _one_of(texts: list[str]) -> str:
     return " or ".join(filter(None, [", ".join(texts[:-1]), texts[-1]]))
+
+
+def kind_of(annotation: Any, choices: tuple[str, ...] | None, bounds: Bounds) -> Kind[Any]:
+    """Return the values that an annotation allows.
+
+    Args:
+        annotation: ``bool``, ``int``, ``float``, ``str``, an ``Enum``, a ``Literal``, a ``tuple`` of one of
+            these, or one of these ``| None``.
+        choices: the allowed texts of ``str``; None allows any text that is not empty.
+        bounds: the allowed numbers of ``int`` and ``float``.
+
+    Raises:
+        TypeError: for any other annotation.
+    """
+    origin, args = get_origin(annotation), get_args(annotation)
+    if origin in (Union, UnionType) and len(args) == 2 and NoneType in args:
+        [inner] = [arg for arg in args if arg is not NoneType]
+        return optional(kind_of(inner, choices, bounds))
+    if origin is Literal:
+        return choice(*args)
+    if origin is tuple:
+        return several(kind_of(args[0], choices, bounds), None if args[-1] is Ellipsis else len(args))
+    if annotation is bool:
+        return choice(True, False)
+    if annotation is int:
+        return integer(bounds)
+    if annotation is float:
+        return real(bounds)
+    if annotation is str:
+        return choice(*choices) if choices is not None else words()
+    if isinstance(annotation, type) and issubclass(annotation, Enum):
+        return member(annotation)
+    raise TypeError(f"A key cannot be annotated with {annotation!r}.")

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Literal
 
-from easnn.utils.errors import ConfigError, did_you_mean
+from easnn.utils.errors import ConfigError
 
 Schedule = Callable[[int], float]
 """The learning rate of an iteration, counted from 0 over the whole run."""
 
-SCHEDULES = ("fixed", "cos", "warmcos", "yoloxwarmcos", "multistep")
+ScheduleName = Literal["fixed", "cos", "warmcos", "yoloxwarmcos", "multistep"]
 
 
 def build_schedule(
-    name: str,
+    name: ScheduleName,
     lr: float,
     *,
     steps_per_epoch: int,
@@ -32,13 +33,12 @@ def build_schedule(
     - ``fixed``: lr.
     - ``cos``: lr·½(1 + cos(πi/n)).
     - ``warmcos``: from ``warmup_lr`` linearly to lr while i ≤ w, then the cosine over the other n−w.
-    - ``yoloxwarmcos``: (lr − warmup_lr)·(i/w)² + warmup_lr while i ≤ w; min_lr = lr·min_lr_ratio in the last
-    a;
-      between them min_lr + ½(lr − min_lr)(1 + cos(π(i−w)/(n−w−a))). Without warm-up it starts at lr.
+    - ``yoloxwarmcos``: (lr − warmup_lr)·(i/w)² + warmup_lr while i ≤ w; min_lr = lr·min_lr_ratio in the
+      last a; between them min_lr + ½(lr − min_lr)(1 + cos(π(i−w)/(n−w−a))). Without warm-up it starts at lr.
     - ``multistep``: lr·0.1 for each of ``milestones`` (epochs) passed.
 
     Args:
-        name: One of :data:`SCHEDULES`.
+        name: Name of the schedule.
         lr: The learning rate: ``basic_lr_per_img`` times the global batch size.
         steps_per_epoch: Optimiser steps in an epoch.
         max_epoch: Epochs of the run.
@@ -49,7 +49,7 @@ def build_schedule(
         milestones: Epochs at which the rate falls to a tenth (``multistep``).
 
     Raises:
-        ConfigError: if the name is unknown, or the epochs do not fit together.
+        ConfigError: if the epochs do not fit together.
     """
     n = max_epoch * steps_per_epoch
     w = warmup_epochs * steps_per_epoch
@@ -77,12 +77,13 @@ def build_schedule(
     def multistep(i: int) -> float:
         return lr * 0.1 ** sum(i >= milestone * steps_per_epoch for milestone in milestones)
 
-    schedules = {f.__name__: f for f in (fixed, cos, warmcos, yoloxwarmcos, multistep)}
-    if name not in schedules:
-        raise ConfigError(
-            f"`scheduler` must be one of {', '.join(SCHEDULES)}, but is "
-            f"{name}.{did_you_mean(name, SCHEDULES)}"
-        )
+    schedules: dict[ScheduleName, Schedule] = {
+        "fixed": fixed,
+        "cos": cos,
+        "warmcos": warmcos,
+        "yoloxwarmcos": yoloxwarmcos,
+        "multistep": multistep,
+    }
     if name == "multistep" and not milestones:
         raise ConfigError(
             "`scheduler` multistep needs `milestones`: the epochs at which the learning rate falls."

@@ -1,0 +1,6 @@
+"""Typed, documented settings: each is declared once, by the code that uses it."""
+
+from easnn.config.config import Config
+from easnn.config.key import Key, key
+
+__all__ = ["Config", "Key", "key"]

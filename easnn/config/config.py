@@ -1,0 +1,98 @@
+"""A frozen set of declared settings."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, NoReturn, Self, dataclass_transform
+
+from easnn.config.key import Key, key
+from easnn.utils.errors import ConfigError, did_you_mean
+
+
+@dataclass_transform(kw_only_default=True, field_specifiers=(key,))
+class Config:
+    """Base of classes whose attributes are declared by :func:`~easnn.config.key`, and nothing else.
+
+    It is a frozen dataclass whose fields check their values and describe themselves. An experiment
+    (:class:`~easnn.exp.EventExp`) inherits the declarations of every part, so that each is written once, and
+    gives each part its own with :meth:`of`::
+
+        class NeuronKeys(Config):
+            KEY_GROUP = "Neurons"
+            thresh: float = key(1.0, "a spike is fired strictly above it")
+
+        NeuronKeys(thresh=0.5).thresh          # 0.5
+        NeuronKeys.of(experiment)              # with the experiment's `thresh`
+
+    Args:
+        **values: settings that differ from their defaults.
+
+    Raises:
+        ConfigError: for an unknown setting, a value that does not fit, or values that do not fit together.
+    """
+
+    KEY_GROUP: ClassVar[str] = "Keys"
+    """Heading under which tables list the settings that a class declares."""
+
+    def __init__(self, **values: Any) -> None:
+        known = self.declarations()
+        for name, value in values.items():
+            if name not in known:
+                raise unknown_key(name, known)
+            vars(self)[name] = known[name].convert(value)
+        self.check()
+
+    def check(self) -> None:
+        """Check that the values fit together; a subclass overrides it.
+
+        Raises:
+            ConfigError: if they do not.
+        """
+
+    @classmethod
+    def declarations(cls) -> dict[str, Key]:
+        """Return the declared settings by name, in the order of declaration, base classes first."""
+        declared: dict[str, Key] = {}
+        for base in reversed(cls.__mro__):
+            declared |= {name: value for name, value in vars(base).items() if isinstance(value, Key)}
+        return declared
+
+    @classmethod
+    def of(cls, other: Config, **changes: Any) -> Self:
+        """Return the settings of this class with their values in ``other``, except for ``changes``.
+
+        Raises:
+            ConfigError: if the values do not fit together.
+        """
+        shared = cls.declarations().keys() & other.declarations().keys()
+        return cls(**{**{name: getattr(other, name) for name in shared}, **changes})
+
+    def replace(self, **changes: Any) -> Self:
+        """Return a copy with some values changed.
+
+        Raises:
+            ConfigError: as for a new one.
+        """
+        return type(self)(**{**vars(self), **changes})
+
+    def values(self) -> dict[str, Any]:
+        """Return the value of every setting by name."""
+        return {name: getattr(self, name) for name in self.declarations()}
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"{type(self).__name__} is frozen: use `replace({name}=…)` for a copy.")
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and isinstance(other, Config) and self.values() == other.values()
+
+    def __hash__(self) -> int:
+        return hash((type(self), *self.values().values()))
+
+    def __repr__(self) -> str:
+        values = ", ".join(f"{name}={value!r}" for name, value in self.values().items())
+        return f"{type(self).__name__}({values})"
+
+
+def unknown_key(name: str, known: dict[str, Key]) -> ConfigError:
+    """Return the error for a setting that is not declared, with the nearest one that is."""
+    hint = did_you_mean(name, known) or " `--help-keys` lists every key."
+    return ConfigError(f"Unknown key `{name}`.{hint}")

@@ -1,0 +1,115 @@
+"""Which events before a moment form its frame, and how: the only place where this is declared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Literal
+
+from easnn.config import Config, key
+from easnn.utils.errors import ConfigError
+
+Aggregation = Literal["micro_sum", "sum", "voxel_grid", "voxel_cube", "timesurface", "event_sum"]
+Slicing = Literal["extent", "window"]
+Measure = Literal["count", "timesurface"]
+
+CHANNELS: Mapping[Aggregation, int] = MappingProxyType(
+    {"micro_sum": 2, "sum": 2, "voxel_grid": 1, "voxel_cube": 4, "timesurface": 2, "event_sum": 2}
+)
+"""Channels of every representation."""
+
+ONLY_COUNT: Mapping[Aggregation, str] = MappingProxyType(
+    {
+        "voxel_grid": "weighs events by their time already",
+        "timesurface": "weighs events by their time already",
+        "event_sum": "sums histograms, in which events have no time",
+    }
+)
+"""Why some representations accept no ``measure`` other than ``count``."""
+
+TAU_MS = 50.0
+"""Default of ``tau``, for automotive recordings."""
+
+
+class FrameKeys(Config):
+    """Settings of frames; experiments inherit them."""
+
+    KEY_GROUP = "Frames"
+
+    window: int = key(-200, "start of the window before the label; 0: the whole recording", high=0, unit="ms")
+    Tl: int = key(1, "macro slices of a sample, oldest first; with `event_sum` the histograms, else 1", low=1)
+    Tm: int = key(4, "micro slices of a window: sampling steps of the embedding", low=1)
+    aggregation: Aggregation = key(
+        "micro_sum",
+        "how events become arrays (formats.md); `event_sum` is for RVT-preprocessed data, and only that",
+    )
+    slicing: Slicing = key(
+        "extent",
+        "what micro slices divide: first to last event (`extent`, as published) or the whole `window`",
+    )
+    measure: Measure = key(
+        "count", "what an event adds to its pixel: 1, or less the older it is (`timesurface`)"
+    )
+    tau: float | None = key(
+        None,
+        "time in which an event decays to 1/e (`timesurface`); `None`: 10 for `n-caltech`, else 50",
+        low=0.001,
+        unit="ms",
+    )
+
+
+class FrameSpec(FrameKeys):
+    """How the events before a moment become its frame ``[Tl,Tm,C,H,W]``.
+
+    Raises:
+        ConfigError: if the representation does not accept the measure.
+    """
+
+    def check(self) -> None:
+        """Check that the values fit together.
+
+        Raises:
+            ConfigError: if they do not.
+        """
+        if self.aggregation in ONLY_COUNT and self.measure != "count":
+            raise ConfigError(
+                f"`measure` must be count for `aggregation` {self.aggregation}, which "
+                f"{ONLY_COUNT[self.aggregation]}, but is {self.measure}."
+            )
+
+    @property
+    def channels(self) -> int:
+        """Channels C of a frame."""
+        return CHANNELS[self.aggregation]
+
+    @property
+    def slices(self) -> tuple[int, int]:
+        """Length of the first two axes of a frame: histograms or windows, and micro slices."""
+        return self.Tl, 1 if self.aggregation in ("sum", "event_sum") else self.Tm
+
+    @property
+    def duration_us(self) -> int:
+        """Length of the window in µs; 0 for the whole recording."""
+        return -1000 * self.window
+
+    @property
+    def tau_us(self) -> int:
+        """Time in µs in which an event decays to 1/e."""
+        return round(1000 * (TAU_MS if self.tau is None else self.tau))
+
+    def check_from_events(self) -> None:
+        """Check that frames can be computed from recordings of events.
+
+        Raises:
+            ConfigError: if the representation needs RVT's histograms, or ``Tl`` is not 1.
+        """
+        if self.aggregation == "event_sum":
+            raise ConfigError(
+                "`aggregation` must be made from events for recordings of events: one of "
+                f"{', '.join(name for name in CHANNELS if name != 'event_sum')}, but is event_sum, which sums the histograms of "
+                "RVT-preprocessed data. `python tools/preprocess.py` makes them."
+            )
+        if self.Tl != 1:
+            raise ConfigError(
+                f"`Tl` must be 1 for raw recordings, but is {self.Tl}. `Tm` sets the slices of their window."
+            )
