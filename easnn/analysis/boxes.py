@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from easnn.analysis.canvas import Picture, blank, line_height, paste, shorten, text_width, write_text
 from easnn.analysis.palette import BACKGROUND, Colour, class_colour
+from easnn.inference import class_label
 
 LABEL_PX = 13
 PADDING_PX = 4
@@ -67,11 +68,6 @@ def draw_outlines(
     for box in boxes_xywh:
         _outline(result, _area(box, scale), colour)
     return result
-
-
-def class_label(class_id: int, class_names: Sequence[str]) -> str:
-    """Return the name of a class, or its number where there is no name for it."""
-    return class_names[class_id] if 0 <= class_id < len(class_names) else f"class {class_id}"
 
 
 def _area(box_xywh: npt.NDArray[Any], scale: float) -> Area:

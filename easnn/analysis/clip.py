@@ -26,7 +26,7 @@ from easnn.analysis.canvas import (
 )
 from easnn.analysis.frames import draw_frame, frame_caption
 from easnn.analysis.palette import FAINT_INK, GROUND_TRUTH, INK, OFF, ON, PAPER
-from easnn.analysis.view import SampleView
+from easnn.analysis.views import SampleView
 from easnn.utils.errors import OutputError
 from easnn.utils.files import atomic_write
 
@@ -50,7 +50,7 @@ def clip_frame(view: SampleView, class_names: Sequence[str]) -> Picture:
     """
     scale = enlargement(view.sensor_hw)
     panel_hw = (view.sensor_hw[0] * scale, view.sensor_hw[1] * scale)
-    panel = resize(draw_frame(view.counts, view.aggregation), panel_hw)
+    panel = resize(draw_frame(view.counts, view.spec), panel_hw)
     legend = [("ON", ON), ("OFF", OFF)]
     if view.ground_truth is not None:
         panel = draw_outlines(panel, view.ground_truth[:, 1:], GROUND_TRUTH, scale=scale)
@@ -63,7 +63,7 @@ def clip_frame(view: SampleView, class_names: Sequence[str]) -> Picture:
     frame = paste(frame, panel, (strip, 0))
     time = f"{view.time_us / 1e6:.3f} s"
     time_left = frame.shape[1] - MARGIN_PX - text_width(time, bold=True)
-    name = f"{view.sequence} · {frame_caption(view.aggregation, view.measure)}"
+    name = f"{view.sequence} · {frame_caption(view.spec)}"
     name = shorten(name, time_left - 2 * MARGIN_PX)
     frame = write_text(frame, name, (MARGIN_PX // 2, MARGIN_PX), FAINT_INK)
     frame = write_text(frame, time, (MARGIN_PX // 2, max(time_left, 0)), INK, bold=True)

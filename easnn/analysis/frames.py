@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from easnn.analysis.canvas import Picture
 from easnn.analysis.palette import BACKGROUND, OFF, ON, Colour
+from easnn.representations import FrameSpec
 
 EVENT_OPACITY = 0.4
 """Part of the still visible ground that one more event covers: the first is plain, the tenth hardly shows."""
@@ -25,7 +26,7 @@ CAPTIONS = {
 """What :func:`draw_frame` shows of a representation that is not a count per polarity."""
 
 
-def draw_frame(frame: npt.NDArray[Any], aggregation: str) -> Picture:
+def draw_frame(frame: npt.NDArray[Any], spec: FrameSpec) -> Picture:
     """Draw the representation of a window, at sensor resolution.
 
     Of a ``timesurface`` the last slice is drawn, the colours as strong as its values: at full strength where
@@ -33,21 +34,21 @@ def draw_frame(frame: npt.NDArray[Any], aggregation: str) -> Picture:
 
     Args:
         frame: the representation [..., C, H, W]; the leading axes are slices, the last one the newest.
-        aggregation: its name.
+        spec: how it was made.
 
     Returns:
         The picture [H,W,3].
     """
-    if aggregation == "timesurface":
+    if spec.aggregation == "timesurface":
         off, on = frame.reshape(-1, *frame.shape[-3:])[-1].astype(np.float64)
         return shine(off, on)
     return draw_events(frame)
 
 
-def frame_caption(aggregation: str, measure: str) -> str:
+def frame_caption(spec: FrameSpec) -> str:
     """Return what to write above a picture of :func:`draw_frame`."""
-    caption = CAPTIONS.get(aggregation, "Events")
-    return f"{caption} · the weaker the older" if measure == "timesurface" else caption
+    caption = CAPTIONS.get(spec.aggregation, "Events")
+    return f"{caption} · the weaker the older" if spec.measure == "timesurface" else caption
 
 
 def draw_events(counts: npt.NDArray[Any]) -> Picture:

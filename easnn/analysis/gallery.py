@@ -1,17 +1,25 @@
-"""The same few samples of a dataset, drawn whenever one wants to see how far a model is."""
+"""The same few samples of a dataset, drawn to see how a model improves."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
+
+from loguru import logger
+from torch import nn
 
 from easnn.analysis.canvas import Picture
-from easnn.analysis.observer import Observer
+from easnn.analysis.playback import playback_of
 from easnn.analysis.sampler_numbers import SamplerNumbers, sampler_numbers
 from easnn.analysis.sampler_sheet import sampler_sheet
-from easnn.analysis.scene import scene_of
 from easnn.analysis.sheet import sample_sheet
+from easnn.analysis.views import SamplerView, SampleView
 from easnn.data import DetectionDataset, RecordingDataset
+from easnn.exp import EventExp
+from easnn.inference import Predictor
+from easnn.inference.predictor import CONFIDENCE
 
 
 @dataclass(frozen=True)
@@ -28,13 +36,13 @@ class Gallery:
     sampler: SamplerNumbers | None
 
 
-def draw_gallery(observer: Observer, dataset: DetectionDataset, samples: int = 3) -> Gallery:
+def draw_gallery(predictor: Predictor, dataset: DetectionDataset, samples: int = 3) -> Gallery:
     """Draw samples spread evenly over a dataset: always the same ones.
 
     Args:
-        observer: the detector.
+        predictor: the detector.
         dataset: where the samples come from.
-        samples: how many, at most.
+        samples: maximum number of samples.
 
     Raises:
         DataError: if a recording cannot be read.
@@ -42,18 +50,39 @@ def draw_gallery(observer: Observer, dataset: DetectionDataset, samples: int = 3
     pictures: dict[str, Picture] = {}
     sampled = []
     for index in spread(len(dataset), samples):
-        counts, boxes, time_us, sequence = dataset.load(index)
-        name = moment_name(sequence, time_us)
-        view = observer.observe(counts, sequence, time_us, boxes.numpy())
+        frame = dataset.load(index)
+        name = moment_name(frame.sequence, frame.time_us)
+        seen = predictor.observe(frame.events, trace=True)
+        view = SampleView.of(seen, predictor.spec, frame.sequence, frame.time_us, frame.boxes.numpy())
         pictures[f"detections/{name}"] = sample_sheet(view, dataset.class_names)
         bounds_us = None
         if isinstance(dataset, RecordingDataset):
-            bounds_us = scene_of(dataset, sequence).slice_bounds_us(time_us)
-        sampler_view = observer.observe_sampler(counts, sequence, time_us, bounds_us)
-        if sampler_view is not None:
-            pictures[f"sampler/{name}"] = sampler_sheet(sampler_view)
-            sampled.append(sampler_view)
+            bounds_us = playback_of(dataset, frame.sequence).slice_bounds_us(frame.time_us)
+        sampler = SamplerView.of(seen, predictor.spec, frame.sequence, frame.time_us, bounds_us)
+        if sampler is not None:
+            pictures[f"sampler/{name}"] = sampler_sheet(sampler)
+            sampled.append(sampler)
     return Gallery(pictures, sampler_numbers(sampled) if sampled else None)
+
+
+def evaluation_pictures(experiment: EventExp) -> Callable[[nn.Module], Mapping[str, Picture]]:
+    """Return the function that draws a few samples of ``eval_split``, the same in every evaluation.
+
+    It warns of a sampler that does nothing useful with them. Only the main process calls it.
+    """
+
+    @cache
+    def dataset() -> DetectionDataset:
+        return experiment.get_dataset([experiment.eval_split])
+
+    def draw(model: nn.Module) -> Mapping[str, Picture]:
+        gallery = draw_gallery(Predictor.of(experiment, model, confidence=CONFIDENCE), dataset())
+        warning = gallery.sampler.warning() if gallery.sampler else None
+        if warning:
+            logger.warning(warning)
+        return gallery.pictures
+
+    return draw
 
 
 def spread(length: int, count: int) -> list[int]:

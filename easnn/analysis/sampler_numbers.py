@@ -10,7 +10,7 @@ import torch
 from tabulate import tabulate
 from torch import Tensor
 
-from easnn.analysis.sampler_view import SamplerView
+from easnn.analysis.views import SamplerView
 
 NEARLY_ALL = 0.99
 NEARLY_NONE = 0.001

@@ -14,7 +14,7 @@ from easnn.analysis.frames import draw_embedding, draw_frame, written_share
 from easnn.analysis.grid import Group, Panel, panel_grid
 from easnn.analysis.maps import draw_signed, draw_spikes, draw_steps, full_strength
 from easnn.analysis.palette import NEGATIVE, OFF, ON, POSITIVE, Colour, step_colours
-from easnn.analysis.sampler_view import SamplerView
+from easnn.analysis.views import SamplerView
 
 PANEL_WIDTH_PX = 320
 FEWEST_COLUMNS, MOST_COLUMNS = 4, 6
@@ -71,7 +71,7 @@ def _steps(view: SamplerView, hw: tuple[int, int]) -> Iterator[Group]:
     yield Group(
         "Events in each step, newest slice first",
         [
-            Panel(f"{name} · {when}", resize(draw_frame(events, view.aggregation), hw), colour)
+            Panel(f"{name} · {when}", resize(draw_frame(events, view.spec), hw), colour)
             for name, when, events, colour in zip(names, _times(view), slices, colours, strict=True)
         ],
     )

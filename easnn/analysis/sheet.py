@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from easnn.analysis.boxes import class_label, draw_boxes
+from easnn.analysis.boxes import draw_boxes
 from easnn.analysis.canvas import (
     MARGIN_PX,
     Picture,
@@ -20,7 +20,8 @@ from easnn.analysis.canvas import (
 )
 from easnn.analysis.frames import draw_embedding, draw_frame, frame_caption, written_share
 from easnn.analysis.palette import FAINT_INK, INK, OFF, ON, PAPER, Colour, class_colour
-from easnn.analysis.view import SampleView
+from easnn.analysis.views import SampleView
+from easnn.inference import class_label
 
 TITLE_PX = 20
 CAPTION_GAP_PX = 4
@@ -66,8 +67,8 @@ def _panels(view: SampleView, class_names: Sequence[str]) -> Iterator[tuple[str,
     """Give each panel's caption and picture, all of one size."""
     scale = enlargement(view.sensor_hw)
     panel_hw = (view.sensor_hw[0] * scale, view.sensor_hw[1] * scale)
-    events = resize(draw_frame(view.counts, view.aggregation), panel_hw)
-    yield frame_caption(view.aggregation, view.measure), events
+    events = resize(draw_frame(view.counts, view.spec), panel_hw)
+    yield frame_caption(view.spec), events
     for n, segment in enumerate(view.written, start=1):
         number = f" · segment {n} of {len(view.written)}" if len(view.written) > 1 else ""
         caption = f"Written by the sampler{number} · {written_share(segment):.1%} of the pixels"

@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from easnn.analysis import summarize
+from easnn.checkpoints import Checkpoint
 from easnn.cli.arguments import parse
 from easnn.cli.console import exit_code_of
-from easnn.cli.experiment import Checkpoint, check, experiment_for, frame_shape, named_experiment
+from easnn.cli.experiment import check, experiment_of, frame_shape, named_experiment
 from easnn.engine import launch
 from easnn.exp import EventExp, get_exp, keys_table
 from easnn.models import fuse
@@ -63,7 +64,7 @@ def print_summary(options: argparse.Namespace) -> None:
     if options.ckpt is None:
         experiment = named_experiment(options)
     else:
-        experiment = experiment_for(options, Checkpoint(Path(options.ckpt)), same_network=True)
+        experiment = experiment_of(options, Checkpoint(Path(options.ckpt)), same_network=True)
     check(experiment)
     model = experiment.get_model()
     if vars(options).get("fuse"):  # an option of the evaluation alone

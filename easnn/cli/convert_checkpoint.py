@@ -6,11 +6,12 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from easnn.checkpoints import Checkpoint, save_checkpoint
 from easnn.cli.arguments import add_experiment_options
 from easnn.cli.console import exit_code_of
-from easnn.cli.experiment import Checkpoint, check, experiment_for
-from easnn.engine import PublishedCheckpoint, save_checkpoint
-from easnn.exp import EventExp, ExperimentRecord, PublishedRecord
+from easnn.cli.experiment import check, experiment_of
+from easnn.exp import EventExp, ExperimentRecord
+from easnn.published import PublishedCheckpoint, PublishedRecord
 from easnn.utils.errors import ConfigError
 from easnn.utils.files import refuse_existing
 from easnn.utils.logging import setup_logging
@@ -62,7 +63,7 @@ def convert(options: argparse.Namespace) -> None:
             f"Keys belong to a published checkpoint only, but {options.input} is one of this framework and "
             f"carries its experiment. Leave out `{' '.join(options.pairs)}`."
         )
-    experiment = experiment_for(options, checkpoint, same_network=True)
+    experiment = experiment_of(options, checkpoint, same_network=True)
     if published:
         check(experiment)
         _write_own(output, checkpoint, experiment)

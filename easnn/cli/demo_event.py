@@ -9,39 +9,25 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from loguru import logger
 from tabulate import tabulate
 
 from easnn.analysis import (
     CLIP_FORMATS,
+    Playback,
     RecordingReport,
     SamplerView,
-    Scene,
     sampler_numbers,
     write_recording_pictures,
 )
 from easnn.analysis.curves import PICTURES
 from easnn.cli.arguments import sensor_size
 from easnn.cli.console import exit_code_of
-from easnn.cli.experiment import Checkpoint
-from easnn.cli.observing import build_observer
-from easnn.data import FrameSpec
-from easnn.data.info import read_dataset_info
 from easnn.data.layout import BOXES_SUFFIX, EVENTS_SUFFIX
-from easnn.engine import load_weights
-from easnn.events import (
-    Recording,
-    downsample_boxes,
-    downsample_recording,
-    downsampled_hw,
-    event_pieces,
-    open_recording,
-    read_boxes,
-)
-from easnn.exp import EventExp
-from easnn.models import fuse
-from easnn.utils.device import training_device
+from easnn.events import Recording, downsample_boxes, downsample_recording, downsampled_hw, read_boxes
+from easnn.inference import Predictor
+from easnn.inference.predictor import CONFIDENCE
+from easnn.representations import FrameSpec
 from easnn.utils.errors import ConfigError, DataError
 from easnn.utils.files import write_json
 from easnn.utils.logging import setup_logging
@@ -79,7 +65,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     detections = parser.add_argument_group("detections")
     detections.add_argument(
-        "--conf", type=_share, default=0.3, metavar="X", help="lowest score (default: %(default)s)"
+        "--conf", type=_share, default=CONFIDENCE, metavar="X", help="lowest score (default: %(default)s)"
     )
     detections.add_argument(
         "--nms",
@@ -134,24 +120,16 @@ def look(options: argparse.Namespace) -> None:
         OutputError: if a file cannot be written.
     """
     setup_logging()
-    checkpoint = Checkpoint(options.ckpt)
-    experiment = checkpoint.record.experiment(checkpoint.path)
+    predictor = Predictor.load(options.ckpt, confidence=options.conf, nms_iou=options.nms, fused=options.fuse)
     if options.sampler:
-        _check_sampler(options, experiment)
-    scene = open_scene(options.recording, options.sensor_size, experiment)
-    start_us, end_us = _time_range(scene.recording, options)
-    model = experiment.get_model().to(training_device())
-    load_weights(model, checkpoint.contents["model"], strict=True, source=str(checkpoint.path))
-    nms_iou = experiment.nmsthre if options.nms is None else options.nms
-    observer = build_observer(
-        experiment, fuse(model) if options.fuse else model, confidence=options.conf, nms_iou=nms_iou
-    )
-    directory = options.output or checkpoint.path.parent / PICTURES / scene.name
+        _check_sampler(options, predictor)
+    playback = open_playback(options.recording, options.sensor_size, predictor)
+    start_us, end_us = _time_range(playback.recording, options)
+    directory = options.output or options.ckpt.parent / PICTURES / playback.name
     report = write_recording_pictures(
         directory,
-        observer,
-        scene,
-        _class_names(experiment),
+        predictor,
+        playback,
         start_us=start_us,
         end_us=end_us,
         step_us=round(1000 * options.step_ms),
@@ -160,18 +138,22 @@ def look(options: argparse.Namespace) -> None:
         sampler=options.sampler,
     )
     about = {
-        "recording": str(scene.recording.path),
-        "checkpoint": str(checkpoint.path),
-        "sensor_hw": scene.sensor_hw,
-        "window_ms": scene.spec.window_ms,
+        "recording": str(playback.recording.path),
+        "checkpoint": str(options.ckpt),
+        "sensor_hw": playback.sensor_hw,
+        "window_ms": playback.spec.window,
     }
-    of_detections = {"step_ms": options.step_ms, "confidence": options.conf, "nms_iou": nms_iou}
+    of_detections = {
+        "step_ms": options.step_ms,
+        "confidence": predictor.confidence,
+        "nms_iou": predictor.nms_iou,
+    }
     files = [*report.files, directory / "detections.json"]
     write_json(files[-1], {**about, **of_detections, "windows": report.windows})
     if report.sampler:
         files.append(directory / "sampler.json")
         write_json(files[-1], {**about, **sampler_record(report.sampler)})
-    print(summary(scene, report, files))
+    print(summary(playback, report, files))
     if report.sampler:
         numbers = sampler_numbers(report.sampler)
         print(f"\n{numbers.table()}")
@@ -192,47 +174,39 @@ def sampler_record(views: Sequence[SamplerView]) -> dict[str, Any]:
     return {"all": sampler_numbers(views).to_dict(), "each": samples}
 
 
-def open_scene(path: Path, sensor_hw: tuple[int, int] | None, experiment: EventExp) -> Scene:
-    """Open a recording, and its labels if there are any, as the experiment's model takes it.
+def open_playback(path: Path, sensor_hw: tuple[int, int] | None, predictor: Predictor) -> Playback:
+    """Open a recording, and its labels if there are any, at the resolution of the predictor's frames.
 
     Args:
         path: the file.
-        sensor_hw: height and width of the sensor, or None for what the file tells.
-        experiment: which events before a moment make its frame, and how.
+        sensor_hw: height and width of the sensor, or None for what the file says.
+        predictor: gives the frames.
 
     Raises:
         ConfigError: if the model does not take windows of raw recordings.
         DataError: if a file cannot be read, or an event lies outside the sensor.
     """
-    spec = FrameSpec(
-        experiment.window,
-        experiment.Tl,
-        experiment.Tm,
-        experiment.aggregation,
-        experiment.slicing,
-        experiment.measure,
-        experiment.tau_us(),
-    )
-    recording = open_recording(path, sensor_hw=sensor_hw)
-    hw = recording.sensor_hw or _extent_hw(recording)
-    if recording.sensor_hw is None:
-        recording = open_recording(path, sensor_hw=hw)
+    predictor.spec.check_from_events()
+    recording, factor = predictor.open(path, sensor_hw), predictor.downsample
+    hw = recording.sensor_hw
+    assert hw is not None
     name = path.name.removesuffix(EVENTS_SUFFIX).removesuffix(path.suffix)
     boxes_path = path.with_name(name + BOXES_SUFFIX)
-    factor = experiment.downsample
     labels = downsample_boxes(read_boxes(boxes_path), factor) if boxes_path.exists() else None
-    return Scene(name, downsample_recording(recording, factor), downsampled_hw(hw, factor), spec, labels)
+    return Playback(
+        name, downsample_recording(recording, factor), downsampled_hw(hw, factor), predictor.spec, labels
+    )
 
 
-def summary(scene: Scene, report: RecordingReport, files: Sequence[Path]) -> str:
+def summary(playback: Playback, report: RecordingReport, files: Sequence[Path]) -> str:
     """Return what was seen and found, and where the files are."""
-    height, width = scene.sensor_hw
+    height, width = playback.sensor_hw
     parts = ", ".join(f"{part} {ms:.1f}" for part, ms in report.ms_per_window.items())
     about = [
-        ("recording", scene.recording.path),
+        ("recording", playback.recording.path),
         ("sensor", f"{height}x{width} pixels (height x width)"),
-        ("labels", "none" if scene.labels is None else f"{len(scene.labels)} boxes"),
-        ("windows", f"{len(report.windows)}, each {_length(scene.spec)}"),
+        ("labels", "none" if playback.labels is None else f"{len(playback.labels)} boxes"),
+        ("windows", f"{len(report.windows)}, each {_length(playback.spec)}"),
         ("ms per window", f"{sum(report.ms_per_window.values()):.1f} ({parts})"),
         ("files", "\n".join(map(str, files))),
     ]
@@ -249,21 +223,7 @@ def summary(scene: Scene, report: RecordingReport, files: Sequence[Path]) -> str
 
 
 def _length(spec: FrameSpec) -> str:
-    return f"{-spec.window_ms} ms" if spec.window_ms else "the whole recording"
-
-
-def _extent_hw(recording: Recording) -> tuple[int, int]:
-    """Return the height and width that all events need, and say so."""
-    pieces = event_pieces(recording)
-    last_y, last_x = np.max([(p["y"].max(), p["x"].max()) for p in pieces if len(p)], axis=0)
-    hw = int(last_y) + 1, int(last_x) + 1
-    logger.info(
-        "{} does not tell the size of its sensor; its events need {}x{} pixels (height x width), which is "
-        "taken for it. Give --sensor-size if it is larger.",
-        recording.path,
-        *hw,
-    )
-    return hw
+    return f"{-spec.window} ms" if spec.window else "the whole recording"
 
 
 def _time_range(recording: Recording, options: argparse.Namespace) -> tuple[int, int]:
@@ -280,8 +240,8 @@ def _time_range(recording: Recording, options: argparse.Namespace) -> tuple[int,
     return start_us, end_us
 
 
-def _check_sampler(options: argparse.Namespace, experiment: EventExp) -> None:
-    if experiment.embedding == "count":
+def _check_sampler(options: argparse.Namespace, predictor: Predictor) -> None:
+    if predictor.model.config.embedding == "count":
         raise ConfigError(
             f"`--sampler` needs an embedding with a membrane (arsnn, rsnn, snn), but that of {options.ckpt} is "
             "count, which only adds up the events. Leave `--sampler` out."
@@ -291,12 +251,6 @@ def _check_sampler(options: argparse.Namespace, experiment: EventExp) -> None:
             f"`--sampler` shows the moments of the sheets, but `--sheets` is {options.sheets}. It must be at "
             "least 1."
         )
-
-
-def _class_names(experiment: EventExp) -> tuple[str, ...]:
-    """Return the class names of the training data; none if it is not here and has not the usual classes."""
-    names = read_dataset_info(experiment.data_root()).class_names or experiment.dataset_kind.class_names
-    return names if len(names) == experiment.num_classes else ()
 
 
 def _number(text: str, allowed: Callable[[float], bool], expected: str) -> float:

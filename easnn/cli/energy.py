@@ -6,19 +6,18 @@ import argparse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import torch
 from loguru import logger
 from torch import Tensor
 from tqdm import tqdm
 
 from easnn.analysis import energy_tables, measure_energy
+from easnn.checkpoints import Checkpoint
 from easnn.cli.arguments import SetKey, parse
 from easnn.cli.console import exit_code_of
-from easnn.cli.experiment import Checkpoint, check, experiment_for
-from easnn.data import DetectionDataset, DetectionSample, collate
-from easnn.engine import RunDirectory, load_weights
-from easnn.exp import EventExp
-from easnn.ops import letterbox_placement
+from easnn.cli.experiment import check, experiment_of
+from easnn.data import DetectionDataset
+from easnn.engine import RunDirectory
+from easnn.inference import Predictor
 from easnn.utils.device import training_device
 from easnn.utils.errors import ConfigError
 from easnn.utils.files import make_directory, write_json
@@ -75,14 +74,12 @@ def report(options: argparse.Namespace) -> None:
     if options.samples < 1:
         raise ConfigError(f"`--samples` must be at least 1, but is {options.samples}.")
     checkpoint = Checkpoint(options.ckpt)
-    experiment = experiment_for(options, checkpoint, same_network=True)
+    experiment = experiment_of(options, checkpoint, same_network=True)
     check(experiment)
-    device = training_device()
-    model = experiment.get_model().to(device)
-    load_weights(model, checkpoint.contents["model"], strict=True, source=str(checkpoint.path))
+    predictor = Predictor.of(experiment, checkpoint.build_model(experiment, training_device()))
     folder = make_directory(RunDirectory(checkpoint.path.parent).results)
     dataset = experiment.get_dataset([experiment.eval_split])
-    energy = measure_energy(model, frames_of(dataset, experiment, options.samples, device))
+    energy = measure_energy(predictor.model, inputs_of(predictor, dataset, options.samples))
     path = folder / f"{checkpoint.path.stem}_{dataset.split}_energy.json"
     about = {"checkpoint": str(checkpoint.path), "split": dataset.split, "keys": experiment.plain()}
     write_json(path, {**energy.to_dict(), **about})
@@ -90,22 +87,15 @@ def report(options: argparse.Namespace) -> None:
     logger.info("The numbers are in {}", path)
 
 
-def frames_of(
-    dataset: DetectionDataset, experiment: EventExp, samples: int, device: torch.device
-) -> Iterator[Tensor]:
-    """Yield frames ``[1, Tl, Tm, C, H, W]`` that are spread evenly over a dataset, as an evaluation sees them.
+def inputs_of(predictor: Predictor, dataset: DetectionDataset, samples: int) -> Iterator[Tensor]:
+    """Yield network inputs ``[1, Tl, Tm, C, h, w]`` of frames spread evenly over a dataset.
 
     Args:
-        dataset: where they come from.
-        experiment: how they become the network's input.
-        samples: how many; all if there are fewer.
-        device: where to put them.
+        predictor: prepares them as an evaluation does.
+        dataset: where the frames come from.
+        samples: number of frames; all if there are fewer.
     """
-    placement = letterbox_placement(dataset.sensor_hw, experiment.test_size)
-    prepare = experiment.get_prepare(training=False)
     count = min(samples, len(dataset))
     indices = [(2 * k + 1) * len(dataset) // (2 * count) for k in range(count)]
     for index in tqdm(indices, desc="energy", unit="frame", leave=False, disable=not on_terminal()):
-        sample = DetectionSample(placement=placement, index=index, **dataset.load(index)._asdict())
-        events, _ = prepare(collate([sample]).to(device))
-        yield events
+        yield predictor.network_input(dataset.load(index).events)

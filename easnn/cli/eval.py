@@ -10,18 +10,18 @@ from pathlib import Path
 from loguru import logger
 
 from easnn.analysis import size_line
+from easnn.checkpoints import Checkpoint
 from easnn.cli.arguments import SetKey, build_parser
 from easnn.cli.command import run_command
 from easnn.cli.experiment import (
-    Checkpoint,
     check,
-    experiment_for,
+    experiment_of,
     frame_shape,
     named_experiment,
     run_directory_path,
     seed_run,
 )
-from easnn.engine import RunDirectory, load_weights
+from easnn.engine import RunDirectory, evaluation_of
 from easnn.exp import EventExp
 from easnn.models import fuse
 from easnn.utils.device import training_device
@@ -82,24 +82,28 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def evaluate(options: argparse.Namespace) -> None:
-    """Be one process of the evaluation."""
+    """Evaluate, as one of the processes of the command."""
     setup_logging()
     checkpoint = Checkpoint(_checkpoint_path(options))
-    experiment = experiment_for(options, checkpoint, same_network=True)
+    experiment = experiment_of(options, checkpoint, same_network=True)
     check(experiment)
     if options.batch_size < 1:
         raise ConfigError(f"`-b` must be at least 1, but is {options.batch_size}.")
     seed_run(experiment)
     device = training_device()
-    model = experiment.get_model().to(device)
-    load_weights(model, checkpoint.contents["model"], strict=True, source=str(checkpoint.path))
+    model = checkpoint.build_model(experiment, device)
     if is_main():
         logger.info("The network has {}", size_line(model, frame_shape(experiment, experiment.test_size)))
     if options.fuse:
         model = fuse(model)
     with experiment.open_cache(options.cache) if options.cache else nullcontext() as cache:
-        run_evaluation = experiment.get_evaluation(
-            batch_size=options.batch_size, device=device, fp16=options.fp16, timed=options.speed, cache=cache
+        run_evaluation = evaluation_of(
+            experiment,
+            batch_size=options.batch_size,
+            device=device,
+            fp16=options.fp16,
+            timed=options.speed,
+            cache=cache,
         )
         run = _run_directory(options, checkpoint, experiment)
         make_directory(run.results)

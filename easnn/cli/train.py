@@ -6,30 +6,37 @@ import argparse
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import cast
 
 import torch
 from loguru import logger
 from torch import nn
 
-from easnn.analysis import size_line, write_run_pictures
+from easnn.analysis import evaluation_pictures, size_line, write_run_pictures
+from easnn.checkpoints import Checkpoint, load_weights
 from easnn.cli.arguments import build_parser
 from easnn.cli.command import run_command
 from easnn.cli.experiment import (
-    Checkpoint,
     check,
-    experiment_for,
+    experiment_of,
     frame_shape,
     named_experiment,
     run_directory_path,
     seed_run,
 )
 from easnn.cli.grid_search import check_grid_search, note_grid_search
-from easnn.cli.observing import evaluation_pictures
 from easnn.data import FrameCache
-from easnn.engine import WRITERS, RunDirectory, Trainer, build_writers, check_writer, load_weights
+from easnn.engine import (
+    WRITERS,
+    RunDirectory,
+    TrainConfig,
+    Trainer,
+    build_writers,
+    check_writer,
+    evaluation_of,
+)
 from easnn.exp import EventExp, ExperimentRecord
-from easnn.models import EventDetector
+from easnn.inference import Predictor
+from easnn.inference.predictor import CONFIDENCE
 from easnn.utils.device import training_device
 from easnn.utils.distributed import is_main, world_size
 from easnn.utils.errors import ConfigError
@@ -78,13 +85,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def train(options: argparse.Namespace) -> None:
-    """Be one process of the run."""
+    """Train, as one of the processes of the command."""
     setup_logging()
     checkpoint = _checkpoint(options)
     if checkpoint and options.resume:
         checkpoint.check_resumable()
     experiment = (
-        experiment_for(options, checkpoint, same_network=options.resume)
+        experiment_of(options, checkpoint, same_network=options.resume)
         if checkpoint
         else named_experiment(options)
     )
@@ -116,7 +123,7 @@ def train(options: argparse.Namespace) -> None:
         logger.info("The best AP is {:.4f}, after epoch {}", result.best_ap, result.best_epoch)
     note_grid_search(options, result, RunDirectory(run_directory_path(experiment)))
     if experiment.pictures:
-        draw_run(experiment, cast(EventDetector, trainer.evaluated_model))
+        draw_run(experiment, trainer.evaluated_model)
 
 
 def build_trainer(
@@ -144,7 +151,7 @@ def build_trainer(
     """
     batch_size = options.batch_size
     train_loader = experiment.get_train_loader(batch_size=batch_size, device=device, cache=cache)
-    evaluate = experiment.get_evaluation(batch_size=batch_size, device=device, fp16=options.fp16, cache=cache)
+    evaluate = evaluation_of(experiment, batch_size=batch_size, device=device, fp16=options.fp16, cache=cache)
     optimizer = experiment.get_optimizer(model, batch_size=batch_size)
     path = run_directory_path(experiment)
     goes_on_there = options.resume and checkpoint is not None and checkpoint.lies_in(path)
@@ -157,7 +164,7 @@ def build_trainer(
         train_loader=train_loader,
         prepare=experiment.get_prepare(training=True),
         evaluate=evaluate,
-        config=experiment.get_train_config(fp16=options.fp16),
+        config=TrainConfig.of(experiment, fp16=options.fp16),
         run=run,
         device=device,
         experiment=ExperimentRecord.of(experiment).plain(),
@@ -167,21 +174,16 @@ def build_trainer(
     )
 
 
-def draw_run(experiment: EventExp, model: EventDetector) -> None:
-    """Leave pictures in the run directory: curves, samples of the evaluated split, a clip.
+def draw_run(experiment: EventExp, model: nn.Module) -> None:
+    """Write pictures to the run directory: curves, samples of the evaluated split, a clip.
 
     Raises:
         OutputError: if a file cannot be written.
     """
     files = write_run_pictures(
         run_directory_path(experiment),
-        model,
+        Predictor.of(experiment, model, confidence=CONFIDENCE),
         experiment.get_dataset([experiment.eval_split]),
-        input_hw=experiment.test_size,
-        nms_iou=experiment.nmsthre,
-        aggregation=experiment.aggregation,
-        measure=experiment.measure,
-        interpolation=experiment.dataset_kind.interpolation,
     )
     logger.info("Pictures: {}", ", ".join(map(str, files)))
 
@@ -214,7 +216,7 @@ def _check_options(options: argparse.Namespace, experiment: EventExp) -> None:
             f"`-b` must be at least the number of processes ({world_size()}), whose samples it counts "
             f"together, but is {options.batch_size}."
         )
-    experiment.get_train_config(fp16=options.fp16).check_device(training_device())
+    TrainConfig.of(experiment, fp16=options.fp16).check_device(training_device())
     check_writer(options.logger)
     if is_main():
         check_grid_search(options)

@@ -1,51 +1,31 @@
-"""Training and evaluation: what drives a model over a dataset, on one process or many."""
+"""Training and evaluation: what drives a model over a dataset, in one process or many."""
 
-from easnn.engine.checkpoint import is_own, load_checkpoint, own_checkpoint, save_checkpoint
-from easnn.engine.config import Position, TrainConfig
 from easnn.engine.ema import ModelEma
-from easnn.engine.evaluate import evaluate_detector
-from easnn.engine.failure import WorkerError
+from easnn.engine.evaluate import EvalLoader, Evaluation, evaluate, evaluation_of
 from easnn.engine.launch import launch
-from easnn.engine.optimizer import OPTIMIZERS, build_optimizer
-from easnn.engine.parts import EvalLoader, Prepare, RepeatFirstBatch, TrainLoader
-from easnn.engine.published import PublishedCheckpoint
+from easnn.engine.remote_error import WorkerError
 from easnn.engine.run_directory import RunDirectory
-from easnn.engine.schedules import SCHEDULES, Schedule, build_schedule
-from easnn.engine.tensor_file import read_tensor_file
+from easnn.engine.state import Position
+from easnn.engine.train_config import TrainConfig
 from easnn.engine.trainer import Trainer, TrainResult
-from easnn.engine.weights import LoadReport, load_weights
 from easnn.engine.writers import WRITERS, JsonLinesWriter, MetricWriter, build_writers, check_writer
 
 __all__ = [
-    "OPTIMIZERS",
-    "SCHEDULES",
     "WRITERS",
     "EvalLoader",
+    "Evaluation",
     "JsonLinesWriter",
-    "LoadReport",
     "MetricWriter",
     "ModelEma",
     "Position",
-    "Prepare",
-    "PublishedCheckpoint",
-    "RepeatFirstBatch",
     "RunDirectory",
-    "Schedule",
     "TrainConfig",
-    "TrainLoader",
     "TrainResult",
     "Trainer",
     "WorkerError",
-    "build_optimizer",
-    "build_schedule",
     "build_writers",
     "check_writer",
-    "evaluate_detector",
-    "is_own",
+    "evaluate",
+    "evaluation_of",
     "launch",
-    "load_checkpoint",
-    "load_weights",
-    "own_checkpoint",
-    "read_tensor_file",
-    "save_checkpoint",
 ]

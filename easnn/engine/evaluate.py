@@ -2,52 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Protocol
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 from tqdm import tqdm
 
-from easnn.data import DetectionBatch, named_worker_failures
-from easnn.engine.forward import frame_forward, in_groups
-from easnn.engine.parts import EvalLoader, Prepare
+from easnn.data import DetectionBatch, FrameCache, named_worker_failures
 from easnn.evaluation import EvaluationResult, Evaluator, FrameResult
-from easnn.ops import Placement, select_detections, unplace_detections
-from easnn.utils.device import synchronize
+from easnn.exp import EventExp
+from easnn.inference import Predictor
 from easnn.utils.distributed import barrier, gather_objects
 from easnn.utils.logging import on_terminal
-from easnn.utils.meters import Stopwatch
+from easnn.utils.meters import PartTimer
 
 PORTION = 1000
-"""Frames of each process that are exchanged at a time, which bounds the memory that the exchange takes."""
+"""Frames of each process that are exchanged at a time, which bounds the memory of the exchange."""
+
+Evaluation = Callable[[nn.Module], EvaluationResult]
+"""Evaluates a model; every process calls it at the same time."""
 
 
-class LabelledFrame(NamedTuple):
-    """What is known about a frame before it is looked at."""
+class EvalLoader(Protocol):
+    """This process's part of the frames to evaluate, each exactly once over all processes."""
 
-    number: int
-    time_us: int
-    sequence: str
-    ground_truth: np.ndarray
-    placement: Placement
-    sensor_hw: tuple[int, int]
+    def __len__(self) -> int:
+        """Return the number of batches; it may be 0."""
+        ...
+
+    def __iter__(self) -> Iterator[DetectionBatch]:
+        """Yield the batches."""
+        ...
 
 
-def evaluate_detector(
-    model: nn.Module,
-    loader: EvalLoader,
-    evaluator: Evaluator,
-    *,
-    prepare: Prepare,
-    confidence: float,
-    nms_iou: float,
-    device: torch.device,
-    fp16: bool = False,
-    timed: bool = False,
+def evaluate(
+    predictor: Predictor, loader: EvalLoader, evaluator: Evaluator, *, timed: bool = False
 ) -> EvaluationResult:
     """Detect objects in every frame and score them; every process calls this and gets the same result.
 
@@ -55,33 +47,26 @@ def evaluate_detector(
     processes nor on that of workers nor on the batch size.
 
     Args:
-        model: The detector on ``device``; it is left in evaluation mode.
-        loader: This process's part of the frames.
-        evaluator: The protocol.
-        prepare: Makes the network's input from a batch on the device.
-        confidence: Least score of a detection.
-        nms_iou: Greatest IoU of two detections of a class.
-        device: Where to compute.
-        fp16: Whether to use mixed precision.
-        timed: Whether the result tells the milliseconds per frame of input, network and choice of detections.
+        predictor: the detector.
+        loader: this process's part of the frames.
+        evaluator: the protocol.
+        timed: whether the result contains the milliseconds per frame of input, network and choice of
+            detections.
 
     Raises:
-        TrainingError: if a process does not come to the end in time.
+        TrainingError: if a process does not finish in time.
     """
-    timer = PartTimer(device, enabled=timed)
+    timer = PartTimer(predictor.device, enabled=timed)
     frames: list[FrameResult] = []
     with (
-        torch.inference_mode(),
         named_worker_failures(),
-        frame_forward(model, device, mixed=fp16) as forward,
-        tqdm(loader, desc="evaluation", unit="batch", leave=False, disable=not on_terminal()) as batches,
+        _progress(loader) as batches,
+        closing(predictor.detect_batches(batches, timer)) as detected,
     ):
-        for events, labelled in in_groups(_inputs(batches, prepare, device, timer)):
-            with timer.measure("network"):
-                outputs = forward(events)
-            with timer.measure("detections"):
-                detections = select_detections(outputs, confidence, nms_iou)
-            frames += [_result(frame, rows.cpu()) for frame, rows in zip(labelled, detections, strict=True)]
+        for frame, rows in detected:
+            frames.append(
+                FrameResult(frame.index, frame.time_us, frame.sequence, frame.ground_truth, rows.numpy())
+            )
     barrier("the end of the evaluation")
     evaluator.reset()
     for portion in _gathered(frames):
@@ -89,71 +74,43 @@ def evaluate_detector(
     return replace(evaluator.evaluate(), timing=timer.milliseconds_per(len(frames)))
 
 
-class PartTimer:
-    """Measures parts of the work on a device, if it is enabled: waiting for the device costs time itself.
+def evaluation_of(
+    experiment: EventExp,
+    *,
+    batch_size: int,
+    device: torch.device,
+    fp16: bool = False,
+    timed: bool = False,
+    cache: FrameCache | None = None,
+) -> Evaluation:
+    """Return the function that evaluates a model on ``eval_split`` of an experiment.
 
     Args:
-        device: Where the work is done.
-        enabled: Whether to measure.
+        experiment: gives frames, protocol and thresholds.
+        batch_size: frames per step of all processes together.
+        device: where to compute.
+        fp16: whether to use mixed precision.
+        timed: whether the result contains how long a frame takes.
+        cache: where frames are kept, if they are.
+
+    Raises:
+        ConfigError: if a key does not fit the dataset.
+        DataError: if the dataset's files are incomplete or wrong.
     """
+    loader = experiment.get_eval_loader(batch_size=batch_size, device=device, cache=cache)
+    evaluator = experiment.get_evaluator(loader.dataset)
 
-    def __init__(self, device: torch.device, *, enabled: bool) -> None:
-        self._device = device
-        self._enabled = enabled
-        self._stopwatch = Stopwatch()
+    def run(model: nn.Module) -> EvaluationResult:
+        return evaluate(Predictor.of(experiment, model, fp16=fp16), loader, evaluator, timed=timed)
 
-    @contextmanager
-    def measure(self, part: str) -> Iterator[None]:
-        """Add the duration of the block, on the device, to ``part``."""
-        if not self._enabled:
-            yield
-            return
-        synchronize(self._device)
-        with self._stopwatch.measure(part):
-            yield
-            synchronize(self._device)
-
-    def milliseconds_per(self, frames: int) -> dict[str, float] | None:
-        """Return the mean duration of each part for a frame, over all processes; every process calls this."""
-        if not self._enabled:
-            return None
-        of_processes = gather_objects((self._stopwatch.seconds, frames))
-        all_frames = sum(count for _, count in of_processes)
-        parts = dict.fromkeys(part for seconds, _ in of_processes for part in seconds)
-        return {
-            part: 1000.0 * sum(seconds.get(part, 0.0) for seconds, _ in of_processes) / all_frames
-            for part in parts
-        }
+    return run
 
 
-def _inputs(
-    batches: Iterable[DetectionBatch], prepare: Prepare, device: torch.device, timer: PartTimer
-) -> Iterator[tuple[Tensor, list[LabelledFrame]]]:
-    """Yield the network's input for each batch, and what is known about its frames."""
-    for batch in batches:
-        labelled = [
-            LabelledFrame(*of_frame, batch.sensor_hw)
-            for of_frame in zip(
-                batch.indices,
-                batch.times_us,
-                batch.sequences,
-                batch.ground_truth(),
-                batch.placements,
-                strict=True,
-            )
-        ]
-        with timer.measure("input"):
-            events, _ = prepare(batch.to(device))
-        yield events, labelled
+def _progress(loader: EvalLoader) -> tqdm[DetectionBatch]:
+    return tqdm(loader, desc="evaluation", unit="batch", leave=False, disable=not on_terminal())
 
 
-def _result(frame: LabelledFrame, detections: Tensor) -> FrameResult:
-    """Take the detections ``[M, 6]`` (x1, y1, x2, y2, score, class) of a frame back to sensor pixels."""
-    rows = unplace_detections(detections, frame.placement, frame.sensor_hw)
-    return FrameResult(frame.number, frame.time_us, frame.sequence, frame.ground_truth, rows.numpy())
-
-
-def _gathered(frames: Sequence[FrameResult]) -> Iterator[list[FrameResult]]:
+def _gathered(frames: Sequence[FrameResult]) -> Iterable[list[FrameResult]]:
     """Yield the frames of all processes, a portion at a time, in the same order on each of them."""
     most = max(gather_objects(len(frames)))
     for start in range(0, most, PORTION):

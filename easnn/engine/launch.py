@@ -21,8 +21,8 @@ from torch.distributed.elastic.multiprocessing import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-from easnn.engine.failure import raise_first_failure, reported
 from easnn.engine.interrupt import exit_code, handlers_restored
+from easnn.engine.remote_error import raise_first_failure, reported
 from easnn.utils.device import available_cores
 from easnn.utils.errors import ConfigError
 

@@ -11,8 +11,9 @@ import torch
 from loguru import logger
 from tqdm import tqdm
 
-from easnn.engine.config import Position, TrainConfig
+from easnn.engine.state import Position
 from easnn.engine.step import StepReport
+from easnn.engine.train_config import TrainConfig
 from easnn.engine.writers import MetricWriter, Pictures
 from easnn.utils.device import peak_memory_mb
 from easnn.utils.distributed import gather_objects, is_main, world_size

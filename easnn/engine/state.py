@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import nn
 
-from easnn.engine.checkpoint import save_checkpoint
-from easnn.engine.config import Position
+from easnn.checkpoints import load_weights, save_checkpoint
 from easnn.engine.ema import ModelEma
-from easnn.engine.rng import capture_rng, restore_rng
-from easnn.engine.weights import load_weights
 from easnn.utils.distributed import barrier, gather_objects, is_main, rank
 from easnn.utils.errors import CheckpointError
+
+
+class Position(NamedTuple):
+    """Where a run stands: ``step`` steps of ``epoch`` are done, both counted from 0."""
+
+    epoch: int = 0
+    step: int = 0
 
 
 class RunState:
@@ -112,7 +118,7 @@ class RunState:
         """Take over the state that a checkpoint holds.
 
         Args:
-            checkpoint: From :func:`~easnn.engine.checkpoint.load_checkpoint`.
+            checkpoint: From :func:`~easnn.checkpoints.load_checkpoint`.
             source: Its file, for messages.
 
         Raises:
@@ -167,3 +173,29 @@ def _layout(optimizer: Mapping[str, Any]) -> list[tuple[str, int, list[str]]]:
     """Return name, number of parameters and settings of each group."""
     groups = optimizer["param_groups"]
     return [(group["name"], len(group["params"]), sorted(map(str, group))) for group in groups]
+
+
+def capture_rng() -> dict[str, Any]:
+    """Return the states of the generators of Python, NumPy, torch and this process's GPU, if it has one."""
+    numpy_state: dict[str, Any] = np.random.get_state(legacy=False)  # noqa: NPY002
+    mersenne = numpy_state["state"]
+    return {
+        "python": random.getstate(),
+        "numpy": {
+            **numpy_state,
+            "state": {**mersenne, "key": torch.from_numpy(mersenne["key"].astype(np.int64))},
+        },
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state() if torch.cuda.is_available() else None,
+    }
+
+
+def restore_rng(states: dict[str, Any]) -> None:
+    """Put the generators into the states that :func:`capture_rng` returned."""
+    random.setstate(states["python"])
+    mersenne = states["numpy"]["state"]
+    key = mersenne["key"].numpy().astype(np.uint32)
+    np.random.set_state({**states["numpy"], "state": {**mersenne, "key": key}})  # noqa: NPY002
+    torch.set_rng_state(states["torch"])
+    if states["cuda"] is not None and torch.cuda.is_available():
+        torch.cuda.set_rng_state(states["cuda"])

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.parallel import DistributedDataParallel
 
-from easnn.engine.batch_norm import running_statistics
-from easnn.engine.precision import Precision
 from easnn.utils.distributed import average_in_place, is_distributed, max_across_ranks
+from easnn.utils.precision import Precision
 
 TOTAL = "total_loss"
 """The entry of the model's losses that is minimised."""
@@ -96,3 +98,54 @@ class TrainingStep:
             p.grad for group in self._optimizer.param_groups for p in group["params"] if p.grad is not None
         ]
         return torch.nn.utils.get_total_norm(gradients)
+
+
+def average_gradients(model: nn.Module, device: torch.device, *, sync_bn: bool) -> nn.Module:
+    """Return ``model`` such that ``backward`` leaves the mean of all processes' gradients on each of them.
+
+    The weights of rank 0 are given to all. Buffers are left to the training step: it averages the statistics
+    of batch norms, which rank 0's would otherwise overwrite.
+
+    Args:
+        model: The model on ``device``; a single process gets it back as it is.
+        device: This process's device.
+        sync_bn: Whether batch norm takes its statistics over the batches of all processes (CUDA only).
+    """
+    if not is_distributed():
+        return model
+    if sync_bn:
+        model = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
+    with warnings.catch_warnings():
+        # torch 2.13 renames `broadcast_buffers`; earlier versions do not know the new name.
+        warnings.filterwarnings("ignore", message=".*broadcast_buffers", category=FutureWarning)
+        return DistributedDataParallel(
+            model,
+            device_ids=[device] if device.type == "cuda" else None,
+            broadcast_buffers=False,
+            static_graph=True,  # which parameters get no gradient depends on the keys, not on the data
+            gradient_as_bucket_view=True,
+        )
+
+
+def batch_norms(model: nn.Module) -> list[_BatchNorm]:
+    """Return the batch-norm layers of ``model``."""
+    return [module for module in model.modules() if isinstance(module, _BatchNorm)]
+
+
+def train_mode(model: nn.Module, *, freeze_bn: bool) -> None:
+    """Put ``model`` into training mode; with ``freeze_bn``, batch norms use and keep running statistics."""
+    model.train()
+    if freeze_bn:
+        for layer in batch_norms(model):
+            layer.eval()
+
+
+def running_statistics(model: nn.Module) -> list[Tensor]:
+    """Return the running means and variances of every batch norm that is learning them."""
+    return [
+        statistic
+        for layer in batch_norms(model)
+        if layer.training
+        for statistic in (layer.running_mean, layer.running_var)
+        if statistic is not None
+    ]

@@ -11,24 +11,21 @@ import torch
 from loguru import logger
 from torch import nn
 
-from easnn.data import DetectionBatch, named_worker_failures
-from easnn.engine.batch_norm import train_mode
-from easnn.engine.config import Position, TrainConfig
-from easnn.engine.finite import Overflows, not_finite
+from easnn.data import DetectionBatch, Prepare, TrainLoader, named_worker_failures
+from easnn.engine.evaluate import Evaluation
 from easnn.engine.interrupt import StopSignals, exit_code
-from easnn.engine.optimizer import set_learning_rate
-from easnn.engine.parallel import average_gradients
-from easnn.engine.parts import Prepare, TrainLoader
-from easnn.engine.precision import Precision
+from easnn.engine.nan_guard import Overflows, not_finite
 from easnn.engine.progress import Progress
 from easnn.engine.run_directory import RunDirectory
-from easnn.engine.schedules import Schedule
-from easnn.engine.state import RunState
-from easnn.engine.step import TrainingStep
+from easnn.engine.state import Position, RunState
+from easnn.engine.step import TrainingStep, average_gradients, train_mode
+from easnn.engine.train_config import TrainConfig
 from easnn.engine.writers import MetricWriter, Pictures
 from easnn.evaluation import EvaluationResult
+from easnn.optim import Schedule, set_learning_rate
 from easnn.utils.distributed import is_main
 from easnn.utils.files import write_json
+from easnn.utils.precision import Precision
 
 
 @dataclass(frozen=True)
@@ -51,7 +48,7 @@ class Trainer:
 
     Args:
         model: The detector, on ``device``.
-        optimizer: From :func:`~easnn.engine.optimizer.build_optimizer`.
+        optimizer: From :func:`~easnn.optim.build_optimizer`.
         schedule: Learning rate of each iteration.
         train_loader: This process's part of each global batch.
         prepare: Makes the network's input and targets.
@@ -73,7 +70,7 @@ class Trainer:
         schedule: Schedule,
         train_loader: TrainLoader,
         prepare: Prepare,
-        evaluate: Callable[[nn.Module], EvaluationResult],
+        evaluate: Evaluation,
         config: TrainConfig,
         run: RunDirectory,
         device: torch.device,
@@ -115,7 +112,7 @@ class Trainer:
         """Go on from a checkpoint as if the run had never stopped.
 
         Args:
-            checkpoint: From :func:`~easnn.engine.checkpoint.load_checkpoint`.
+            checkpoint: From :func:`~easnn.checkpoints.load_checkpoint`.
             source: Its file, for messages.
 
         Raises:

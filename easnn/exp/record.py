@@ -11,8 +11,9 @@ from typing import Any, Self
 from tabulate import tabulate
 
 from easnn.exp.event_exp import EventExp
-from easnn.exp.keys import DetectorKeys, EmbeddingKeys, OutputKeys
+from easnn.exp.keys import OutputKeys
 from easnn.exp.lookup import experiment_names, get_exp, source_file, source_name
+from easnn.models.config import DetectorKeys, EmbeddingKeys
 from easnn.utils.errors import CheckpointError, ConfigError
 
 NETWORK_KEYS = (*DetectorKeys.declarations(), *EmbeddingKeys.declarations(), "Tm", "aggregation", "measure")

@@ -7,6 +7,11 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
+import torch
+
+from easnn.utils.device import synchronize
+from easnn.utils.distributed import gather_objects
+
 Item = TypeVar("Item")
 
 
@@ -57,3 +62,40 @@ def format_duration(seconds: float) -> str:
     hours, minute = divmod(minutes, 60)
     days, hour = divmod(hours, 24)
     return f"{days} d " * (days > 0) + f"{hour:02}:{minute:02}:{second:02}"
+
+
+class PartTimer:
+    """Measures parts of the work on a device, if enabled: waiting for the device costs time itself.
+
+    Args:
+        device: where the work is done.
+        enabled: whether to measure.
+    """
+
+    def __init__(self, device: torch.device, *, enabled: bool) -> None:
+        self._device = device
+        self._enabled = enabled
+        self._stopwatch = Stopwatch()
+
+    @contextmanager
+    def measure(self, part: str) -> Iterator[None]:
+        """Add the duration of the block, on the device, to ``part``."""
+        if not self._enabled:
+            yield
+            return
+        synchronize(self._device)
+        with self._stopwatch.measure(part):
+            yield
+            synchronize(self._device)
+
+    def milliseconds_per(self, frames: int) -> dict[str, float] | None:
+        """Return the mean duration of each part per frame, over all processes; every process calls this."""
+        if not self._enabled:
+            return None
+        of_processes = gather_objects((self._stopwatch.seconds, frames))
+        all_frames = sum(count for _, count in of_processes)
+        parts = dict.fromkeys(part for seconds, _ in of_processes for part in seconds)
+        return {
+            part: 1000.0 * sum(seconds.get(part, 0.0) for seconds, _ in of_processes) / all_frames
+            for part in parts
+        }

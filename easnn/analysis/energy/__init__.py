@@ -4,7 +4,7 @@ from easnn.analysis.energy.costs import Cost, EnergyReport, measure_energy
 from easnn.analysis.energy.firing import NeuronActivity
 from easnn.analysis.energy.operations import AC_PJ, MAC_PJ, LayerOperations
 from easnn.analysis.energy.provenance import spike_driven
-from easnn.analysis.energy.recording import Recording
+from easnn.analysis.energy.recorder import OperationRecorder
 from easnn.analysis.energy.synapses import (
     accumulates,
     describe_conv,
@@ -22,7 +22,7 @@ __all__ = [
     "EnergyReport",
     "LayerOperations",
     "NeuronActivity",
-    "Recording",
+    "OperationRecorder",
     "accumulates",
     "describe_conv",
     "energy_tables",

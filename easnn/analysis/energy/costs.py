@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from easnn.analysis.energy.firing import NeuronActivity
 from easnn.analysis.energy.operations import AC_PJ, MAC_PJ, LayerOperations, energy_pj
 from easnn.analysis.energy.provenance import spike_driven
-from easnn.analysis.energy.recording import Recording
+from easnn.analysis.energy.recorder import OperationRecorder
 
 
 @dataclass(frozen=True)
@@ -141,10 +141,10 @@ def measure_energy(model: nn.Module, frames: Iterable[Tensor]) -> EnergyReport:
     first = next(rest, None)
     if first is None:
         raise ValueError("`frames` must hold at least one frame, but is empty.")
-    with torch.inference_mode(), Recording(model, spike_driven(model, first)) as recording:
+    with torch.inference_mode(), OperationRecorder(model, spike_driven(model, first)) as recorder:
         for events in chain([first], rest):
             model(events)
-    return EnergyReport(recording.frames, tuple(recording.layers()), tuple(recording.neurons()))
+    return EnergyReport(recorder.frames, tuple(recorder.layers()), tuple(recorder.neurons()))
 
 
 def share(part: float, whole: float) -> float:

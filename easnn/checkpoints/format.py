@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from easnn.engine.tensor_file import read_tensor_file, write_tensor_file
 from easnn.utils.errors import CheckpointError
+from easnn.utils.tensor_file import read_tensor_file, write_tensor_file
 
 FORMAT = 1
 """Version of the layout; a reader refuses any other."""
@@ -40,7 +40,7 @@ def save_checkpoint(path: Path, checkpoint: Mapping[str, Any]) -> None:
     """Write a checkpoint atomically: ``path`` holds the old one or the whole new one.
 
     Args:
-        path: File to write.
+        path: file to write.
         checkpoint: Tensors and plain values in dicts, lists and tuples; see :data:`KEYS`. ``format`` and
             ``versions`` are added.
 

@@ -16,7 +16,7 @@ from easnn.models.embedding.recurrence import GatedRecurrence, LeakyRecurrence, 
 from easnn.utils.errors import ConfigError
 
 
-class Recording:
+class OperationRecorder:
     """Counts the operations of convolutions and the spikes of neurons while its ``with`` block is entered.
 
     Args:

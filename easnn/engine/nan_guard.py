@@ -7,7 +7,7 @@ import math
 from loguru import logger
 
 from easnn.data import DetectionBatch
-from easnn.engine.config import Position
+from easnn.engine.state import Position
 from easnn.engine.step import StepReport
 from easnn.utils.distributed import gather_objects, is_main, rank
 from easnn.utils.errors import TrainingError

@@ -8,20 +8,22 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from easnn.data import FrameSpec, RecordingDataset
+from easnn.data import RecordingDataset
 from easnn.events import Recording
+from easnn.inference import moments_us
+from easnn.representations import FrameSpec, frame_bounds_us, make_frame
 
 
 @dataclass(frozen=True)
-class Scene:
+class Playback:
     """A recording, its labels, and how a moment of it becomes a frame.
 
     Attributes:
-        name: what to call it.
-        recording: the events.
-        sensor_hw: height and width of the sensor.
+        name: name in titles and files.
+        recording: the events, at the resolution of the frames.
+        sensor_hw: height and width of the frames.
         spec: how the events before a moment become its frame.
-        labels: boxes (BOX_DTYPE) sorted by time, or None if nobody labelled the recording.
+        labels: boxes (BOX_DTYPE) sorted by time, or None if the recording is not labelled.
     """
 
     name: str
@@ -31,35 +33,27 @@ class Scene:
     labels: np.ndarray | None
 
     def moments(self, start_us: int, end_us: int, step_us: int) -> range:
-        """Return the times at which sliding windows end: every ``step_us`` after ``start_us``.
+        """Return the times at which sliding windows end; see :func:`~easnn.inference.moments_us`."""
+        return moments_us(self.spec, self.recording, start_us, end_us, step_us)
 
-        The last one is at ``end_us`` or less than a step later, so that all events between the two are seen.
-        Where a frame is the whole recording, its end is the only moment.
-        """
-        if self.spec.window_ms == 0:
-            return range(self.recording.last_us + 1, self.recording.last_us + 2)
-        return range(start_us + step_us, end_us + step_us, step_us)
-
-    def counts(self, time_us: int) -> Tensor:
+    def frame(self, time_us: int) -> Tensor:
         """Return the frame [Tl,Tm,C,H,W] of the events before ``time_us``.
 
         Raises:
             DataError: if the recording cannot be read.
         """
-        return self.spec.frame(self.recording, time_us, self.sensor_hw)
+        return make_frame(self.spec, self.recording, time_us, self.sensor_hw)
 
     def slice_bounds_us(self, time_us: int) -> npt.NDArray[np.int64] | None:
-        """Return the times between which the slices of the frame at ``time_us`` lie.
-
-        They are those of :meth:`~easnn.data.FrameSpec.slice_bounds_us`.
+        """Return the bounds of the slices; see :func:`~easnn.representations.frame_bounds_us`.
 
         Raises:
             DataError: if the recording cannot be read.
         """
-        return self.spec.slice_bounds_us(self.recording, time_us)
+        return frame_bounds_us(self.spec, self.recording, time_us)
 
     def label_times_us(self, after_us: int, until_us: int) -> list[int]:
-        """Return the times in ``(after_us, until_us]`` at which there are labels, each once."""
+        """Return the distinct times of labels in ``(after_us, until_us]``."""
         if self.labels is None:
             return []
         times = np.unique(self.labels["t_us"])
@@ -74,7 +68,7 @@ class Scene:
         return np.stack([boxes[name] for name in ("class_id", "x", "y", "w", "h")], axis=1).astype(np.float32)
 
 
-def scene_of(dataset: RecordingDataset, sequence: str) -> Scene:
+def playback_of(dataset: RecordingDataset, sequence: str) -> Playback:
     """Return one recording of a dataset, as its frames see it.
 
     Raises:
@@ -82,4 +76,4 @@ def scene_of(dataset: RecordingDataset, sequence: str) -> Scene:
     """
     files = next(r for r in dataset.recordings if r.name == sequence)
     recording = dataset.open(files.events_path)
-    return Scene(sequence, recording, dataset.sensor_hw, dataset.frame_spec, dataset.boxes_of(files))
+    return Playback(sequence, recording, dataset.sensor_hw, dataset.frame_spec, dataset.boxes_of(files))

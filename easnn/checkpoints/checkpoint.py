@@ -1,0 +1,141 @@
+"""From a checkpoint file to the experiment that it belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from loguru import logger
+
+from easnn.checkpoints.format import is_own, own_checkpoint
+from easnn.checkpoints.weights import load_weights
+from easnn.exp import NETWORK_KEYS, EventExp, ExperimentRecord, get_exp
+from easnn.models import EventDetector
+from easnn.published import PublishedCheckpoint, PublishedRecord
+from easnn.utils.distributed import is_main
+from easnn.utils.errors import CheckpointError
+from easnn.utils.tensor_file import read_tensor_file
+
+
+class Checkpoint:
+    """A checkpoint of this framework or of the published code, read from its file.
+
+    Args:
+        path: the file.
+
+    Attributes:
+        path: the file.
+        contents: what it holds; for a published one ``model`` (our parameter names), ``epoch`` and
+            ``best_ap``.
+        record: the experiment, or what the weights of a published checkpoint say about it.
+
+    Raises:
+        CheckpointError: if it cannot be read, does not say which experiment it belongs to, or is something
+            else.
+    """
+
+    contents: dict[str, Any]
+    record: ExperimentRecord | PublishedRecord
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        contents = read_tensor_file(path)
+        if is_own(contents):
+            self.contents = own_checkpoint(contents, path)
+            self.record = ExperimentRecord.read(self.contents["experiment"], path)
+        else:
+            published = PublishedCheckpoint.of(contents, path)
+            self.contents = {
+                "model": published.weights,
+                "epoch": published.epochs,
+                "best_ap": published.best_ap,
+            }
+            self.record = PublishedRecord(published.config)
+
+    def experiment(self) -> EventExp:
+        """Return the experiment of the checkpoint. No code that the checkpoint names is run.
+
+        Raises:
+            CheckpointError: if it needs an experiment file or another version, or if the checkpoint is a
+                published one, which does not carry its experiment.
+        """
+        return self.record.experiment(self.path)
+
+    def build_model(self, experiment: EventExp, device: torch.device) -> EventDetector:
+        """Return the network of ``experiment`` with the weights of the checkpoint, on ``device``.
+
+        Raises:
+            CheckpointError: if the weights do not fit.
+        """
+        model = experiment.get_model().to(device)
+        load_weights(model, self.contents["model"], strict=True, source=str(self.path))
+        return model
+
+    def check_resumable(self) -> None:
+        """Check that it holds the state of a run.
+
+        Raises:
+            CheckpointError: if it is a published one, or was converted from one.
+        """
+        if self.contents.get("optimizer") is None:
+            raise CheckpointError(
+                f"{self.path} cannot be resumed: it comes from the published code, whose optimiser keeps its state "
+                "in another order. Leave out --resume to start a new run from its weights."
+            )
+
+    def lies_in(self, directory: Path) -> bool:
+        """Tell whether the file lies in ``directory``."""
+        return self.path.resolve().parent == directory.resolve()
+
+
+def experiment_for(
+    checkpoint: Checkpoint,
+    *,
+    exp_name: str | None = None,
+    exp_file: str | Path | None = None,
+    words: Sequence[str] = (),
+    same_network: bool = True,
+) -> EventExp:
+    """Return the experiment to use a checkpoint in, and log how it differs from the checkpoint's own.
+
+    A key in ``words`` always wins. Everything else comes from the checkpoint, unless a name or a file selects
+    an experiment: then from that, except for the keys of the network if the weights have to fit it, and for
+    the seed if it has none. A published checkpoint says less: see :class:`PublishedRecord`.
+
+    Args:
+        checkpoint: the checkpoint.
+        exp_name: name of an experiment, as for :func:`~easnn.exp.get_exp`.
+        exp_file: file of an experiment, instead.
+        words: ``key value key value …``.
+        same_network: whether the weights have to fit; if not, they only initialise another network.
+
+    Raises:
+        ConfigError: if a key is wrong.
+        CheckpointError: if the checkpoint's experiment does not fit this version, or that of a published
+            checkpoint is unknown or contradicts its weights.
+    """
+    record, source = checkpoint.record, checkpoint.path
+    unnamed = exp_name is None and exp_file is None
+    if isinstance(record, PublishedRecord):
+        experiment = EventExp() if unnamed else get_exp(exp_file, exp_name)
+        experiment.merge(words)
+        if unnamed or same_network:
+            keys = record.complete(experiment, source)
+            if is_main():
+                logger.info("Keys that were not given for {}:\n{}", source, keys)
+        return experiment
+    if unnamed:
+        experiment = record.experiment(source)
+    else:
+        experiment = get_exp(exp_file, exp_name)
+        if same_network:
+            record.give(experiment, NETWORK_KEYS, source)
+        if experiment.seed is None:
+            record.give(experiment, ["seed"], source)
+    experiment.merge(words)
+    differences = record.differences(experiment)
+    if differences and is_main():
+        logger.warning("Keys that differ from those of {}:\n{}", source, differences)
+    return experiment

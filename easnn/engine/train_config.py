@@ -1,0 +1,26 @@
+"""The plan of a training run: the keys of an experiment that the trainer follows."""
+
+from __future__ import annotations
+
+import torch
+
+from easnn.config import key
+from easnn.exp.keys import EvaluationKeys, OutputKeys, TrainingKeys
+from easnn.utils.errors import ConfigError
+
+
+class TrainConfig(TrainingKeys, EvaluationKeys, OutputKeys):
+    """The plan of a training run: ``TrainConfig.of(experiment, fp16=…)``."""
+
+    fp16: bool = key(False, "mixed precision: float16 on CUDA, bfloat16 on the CPU")
+
+    def check_device(self, device: torch.device) -> None:
+        """Check that the plan can be followed on a device.
+
+        Raises:
+            ConfigError: if it cannot.
+        """
+        if self.sync_bn and device.type != "cuda":
+            raise ConfigError(
+                "`sync_bn` needs GPUs, but this process computes on the CPU. Use `freeze_bn` or neither."
+            )

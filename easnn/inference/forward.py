@@ -1,0 +1,69 @@
+"""Forward passes whose result for a frame depends on that frame alone.
+
+Rounding differs slightly between batches of different sizes and between different numbers of threads, and
+a spike turns a tiny difference into a large one. So frames are computed in a form that never changes: on the
+CPU one at a time, each by a single thread (several frames in parallel), on a GPU in groups of a fixed size.
+Then detections depend neither on the batch size nor on the number of processes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Protocol, TypeVar
+
+import torch
+from torch import Tensor
+
+from easnn.utils.precision import Precision
+
+GROUP = 8
+"""Frames computed together."""
+
+Result = TypeVar("Result")
+
+
+class FixedForm(Protocol):
+    """Calls a function of a batch ``[b,Tl,Tm,C,h,w]`` on at most :data:`GROUP` frames, in the fixed form."""
+
+    def __call__(self, function: Callable[[Tensor], Result], events: Tensor, /) -> list[tuple[Result, int]]:
+        """Return for each frame the result of the call that contained it, and its position in that batch."""
+
+
+@contextmanager
+def fixed_form(device: torch.device, *, mixed: bool) -> Iterator[FixedForm]:
+    """Give a way to call functions of frames in the form described above.
+
+    While the block lasts, this thread computes with one thread on a CPU.
+
+    Args:
+        device: where the frames are.
+        mixed: whether to use mixed precision.
+    """
+    precision = Precision(device, mixed=mixed)
+
+    def call(function: Callable[[Tensor], Result], events: Tensor) -> Result:
+        with torch.inference_mode(), precision.autocast():
+            return function(events)
+
+    def on_gpu(function: Callable[[Tensor], Result], events: Tensor) -> list[tuple[Result, int]]:
+        blank = events.new_zeros(GROUP - len(events), *events.shape[1:])
+        result = call(function, torch.cat((events, blank)))
+        return [(result, position) for position in range(len(events))]
+
+    if device.type != "cpu":
+        yield on_gpu
+        return
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+
+            def on_cpu(function: Callable[[Tensor], Result], events: Tensor) -> list[tuple[Result, int]]:
+                results = pool.map(lambda frame: call(function, frame), events.split(1))
+                return [(result, 0) for result in results]
+
+            yield on_cpu
+    finally:
+        torch.set_num_threads(threads)

@@ -1,0 +1,422 @@
+"""One way from events to boxes, for evaluation, pictures, live use and everything else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple, Self, cast
+
+import numpy as np
+import torch
+from loguru import logger
+from torch import Tensor, nn
+
+from easnn.checkpoints import Checkpoint
+from easnn.data import DetectionBatch
+from easnn.data.info import read_dataset_info
+from easnn.events import Recording, downsample_recording, event_pieces, open_recording
+from easnn.exp import EventExp
+from easnn.inference.detections import Detections
+from easnn.inference.forward import GROUP, fixed_form
+from easnn.models import EventDetector, SamplerTrace, fuse
+from easnn.ops import (
+    Interpolation,
+    Placement,
+    letterbox_placement,
+    place_frames,
+    select_detections,
+    unplace_detections,
+)
+from easnn.representations import FrameSpec, make_frame
+from easnn.utils.device import training_device
+from easnn.utils.errors import DataError
+from easnn.utils.meters import PartTimer
+
+CONFIDENCE = 0.3
+"""Lowest score of a detection that is shown, unless told otherwise."""
+
+
+class LabelledFrame(NamedTuple):
+    """What is known about a frame of a batch besides its events; see :class:`~easnn.data.DetectionBatch`."""
+
+    index: int
+    time_us: int
+    sequence: str
+    ground_truth: np.ndarray
+    placement: Placement
+    sensor_hw: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Observation:
+    """A frame, what the embedding wrote for it, and the detections.
+
+    Attributes:
+        frame: events ``[Tl,Tm,C,H,W]`` at sensor resolution, oldest slice first.
+        active: pixels ``[h,w]`` of the network's input with an event, cut to the sensor's image; bool.
+        written: output of the embedding ``[Ts,C,h,w]``, cut likewise.
+        trace: how the sampler came to it ``[…,C,h,w]``, if asked for and the embedding has a membrane.
+        detections: ``[M, 6]``: class, score, left, top, width, height in pixels of the frame, best first.
+    """
+
+    frame: Tensor
+    active: Tensor
+    written: Tensor
+    trace: SamplerTrace | None
+    detections: Tensor
+
+
+class Predictor:
+    """A detector together with everything that lies between a recording and boxes in sensor pixels.
+
+    Its detections are those of an evaluation to the last digit: both run the same code in the same form
+    (:mod:`easnn.inference.forward`). It is not made for training, and keeps no state between frames.
+
+    Args:
+        model: the detector, on its device; it is put into evaluation mode.
+        spec: which events form a frame, and how.
+        input_hw: height and width of the network's input in pixels.
+        interpolation: how frames are resized to the input.
+        confidence: lowest score of a detection.
+        nms_iou: highest IoU of two detections of a class.
+        class_names: name of each class id, in order; empty if they are unknown.
+        downsample: factor by which recordings are reduced before they are seen.
+        fp16: whether to use mixed precision.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        spec: FrameSpec,
+        *,
+        input_hw: tuple[int, int],
+        interpolation: Interpolation = "linear",
+        confidence: float = CONFIDENCE,
+        nms_iou: float = 0.65,
+        class_names: Sequence[str] = (),
+        downsample: int = 1,
+        fp16: bool = False,
+    ) -> None:
+        self.model = model.eval()
+        self.spec = spec
+        self.input_hw = input_hw
+        self.interpolation: Interpolation = interpolation
+        self.confidence = confidence
+        self.nms_iou = nms_iou
+        self.class_names = tuple(class_names)
+        self.downsample = downsample
+        self.device = next((p.device for p in model.parameters()), torch.device("cpu"))
+        self._fp16 = fp16
+
+    @classmethod
+    def of(
+        cls,
+        experiment: EventExp,
+        model: nn.Module,
+        *,
+        confidence: float | None = None,
+        nms_iou: float | None = None,
+        fp16: bool = False,
+    ) -> Self:
+        """Return the predictor of an experiment and its network.
+
+        Args:
+            experiment: gives everything but the network.
+            model: the network, on its device.
+            confidence: lowest score of a detection; None: ``test_conf``.
+            nms_iou: highest IoU of two detections of a class; None: ``nmsthre``.
+            fp16: whether to use mixed precision.
+        """
+        return cls(
+            model,
+            experiment.frame_spec(),
+            input_hw=experiment.test_size,
+            interpolation=experiment.dataset_kind.interpolation,
+            confidence=experiment.test_conf if confidence is None else confidence,
+            nms_iou=experiment.nmsthre if nms_iou is None else nms_iou,
+            class_names=_class_names(experiment),
+            downsample=experiment.downsample,
+            fp16=fp16,
+        )
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path,
+        *,
+        confidence: float = CONFIDENCE,
+        nms_iou: float | None = None,
+        device: torch.device | str | None = None,
+        fused: bool = False,
+    ) -> Self:
+        """Load the predictor of a checkpoint, which carries its experiment.
+
+        Args:
+            path: a checkpoint that a training wrote, such as ``best_ckpt.pth``.
+            confidence: lowest score of a detection.
+            nms_iou: highest IoU of two detections of a class; None: that of the experiment.
+            device: where to compute; None: a GPU if there is one.
+            fused: whether every batch norm is folded into the convolution before it: faster, and equal up to
+                rounding.
+
+        Raises:
+            CheckpointError: if the checkpoint cannot be read, or its experiment needs a file.
+        """
+        checkpoint = Checkpoint(Path(path).expanduser())
+        experiment = checkpoint.experiment()
+        device = training_device() if device is None else torch.device(device)
+        model = checkpoint.build_model(experiment, device)
+        return cls.of(experiment, fuse(model) if fused else model, confidence=confidence, nms_iou=nms_iou)
+
+    def open(self, path: str | Path, sensor_hw: tuple[int, int] | None = None) -> Recording:
+        """Open a recording in any format, with a known sensor.
+
+        Args:
+            path: the file.
+            sensor_hw: height and width of the sensor in pixels; None: what the file says, or else the
+                smallest that holds all events.
+
+        Raises:
+            DataError: if it cannot be read, or an event lies outside the sensor.
+        """
+        path = Path(path).expanduser()
+        recording = open_recording(path, sensor_hw=sensor_hw)
+        if recording.sensor_hw is not None:
+            return recording
+        return open_recording(path, sensor_hw=_extent_hw(recording))
+
+    def detect(self, recording: Recording | str | Path, time_us: int) -> Detections:
+        """Detect the objects at a moment of a recording.
+
+        Args:
+            recording: a recording at sensor resolution, or its file, which is opened for this call.
+            time_us: the moment, at which the window of events ends. Without effect where a frame is the
+                whole recording (``window`` 0).
+
+        Raises:
+            ConfigError: if the network does not take windows of events (RVT's histograms).
+            DataError: if the recording cannot be read.
+        """
+        [detections] = self._detect_all(self._opened(recording), [time_us])
+        return detections
+
+    def watch(
+        self,
+        recording: Recording | str | Path,
+        *,
+        every_ms: float = 50,
+        start_us: int | None = None,
+        end_us: int | None = None,
+    ) -> Iterator[Detections]:
+        """Detect objects in sliding windows of a recording, as fast as possible.
+
+        Windows are independent of each other; a few of them are computed at a time.
+
+        Args:
+            recording: a recording at sensor resolution, or its file.
+            every_ms: time between two windows.
+            start_us: the first window ends ``every_ms`` after it; None: the first event.
+            end_us: the last window ends there or less than a step later; None: the last event.
+
+        Raises:
+            ConfigError: if the network does not take windows of events (RVT's histograms).
+            DataError: if the recording cannot be read.
+            ValueError: if ``every_ms`` is not positive.
+        """
+        if every_ms <= 0:
+            raise ValueError(f"`every_ms` must be positive, but is {every_ms}.")
+        opened = self._opened(recording)
+        start_us = opened.first_us if start_us is None else start_us
+        end_us = opened.last_us + 1 if end_us is None else end_us
+        moments = moments_us(self.spec, opened, start_us, end_us, round(1000 * every_ms))
+        for first in range(0, len(moments), GROUP):
+            yield from self._detect_all(opened, moments[first : first + GROUP])
+
+    def detect_batches(
+        self, batches: Iterable[DetectionBatch], timer: PartTimer | None = None
+    ) -> Iterator[tuple[LabelledFrame, Tensor]]:
+        """Detect the objects in the frames of a loader, in their order.
+
+        Close the iterator, or exhaust it: until then this thread computes with one thread on a CPU.
+
+        Args:
+            batches: frames with their placements, on any device.
+            timer: measures input, network and choice of detections.
+
+        Yields:
+            What is known about each frame, and its detections ``[M, 6]`` on the CPU: class, score, left,
+            top, width, height in pixels of the frame, best score first.
+        """
+        timer = timer or PartTimer(self.device, enabled=False)
+        with (
+            fixed_form(self.device, mixed=self._fp16) as run,
+            closing(_groups(self._inputs(batches, timer))) as groups,
+        ):
+            for events, frames in groups:
+                with timer.measure("network"):
+                    computed = run(self.model, events)
+                    outputs = torch.stack([result[position] for result, position in computed])
+                with timer.measure("detections"):
+                    found = self._select(outputs)
+                for frame, detections in zip(frames, found, strict=True):
+                    yield frame, unplace_detections(detections, frame.placement, frame.sensor_hw)
+
+    def observe(self, frame: Tensor, *, trace: bool = False) -> Observation:
+        """Detect the objects in one frame, and keep what the embedding wrote; nothing is computed twice.
+
+        Args:
+            frame: ``[Tl,Tm,C,H,W]`` at sensor resolution, oldest slice first.
+            trace: whether to record how the sampler came to its output.
+        """
+        [observation] = self.observe_all([frame], trace=trace)
+        return observation
+
+    def observe_all(self, frames: Sequence[Tensor], *, trace: bool = False) -> list[Observation]:
+        """Do as :meth:`observe` for at most :data:`~easnn.inference.forward.GROUP` frames of one sensor."""
+        model = cast(EventDetector, self.model)
+
+        def look(events: Tensor) -> tuple[Tensor, SamplerTrace | None, Tensor]:
+            steps = model.embedding.trace(events) if trace else None
+            written = model.embedding(events) if steps is None else steps.output
+            return written, steps, model.detect(written)
+
+        in_hw = (frames[0].shape[-2], frames[0].shape[-1])
+        placement = letterbox_placement(in_hw, self.input_hw)
+        events = torch.cat([self._place(frame[None], [placement]) for frame in frames])
+        with fixed_form(self.device, mixed=self._fp16) as run:
+            computed = run(look, events)
+        observations = []
+        for frame, seen, ((written, steps, outputs), position) in zip(frames, events, computed, strict=True):
+            cut = partial(_cut, placement=placement, position=position)
+            segments = cut(written).float()
+            [found] = self._select(outputs[position : position + 1])
+            observations.append(
+                Observation(
+                    frame=frame,
+                    active=_cut(seen.ne(0).flatten(0, 2).any(0)[None, None], placement, 0)[0],
+                    written=segments.reshape(-1, *segments.shape[-3:]),
+                    trace=None if steps is None else steps.apply(cut),
+                    detections=unplace_detections(found, placement, in_hw),
+                )
+            )
+        return observations
+
+    def network_input(self, frame: Tensor) -> Tensor:
+        """Return the network's input ``[1,Tl,Tm,C,h,w]`` for a frame ``[Tl,Tm,C,H,W]``, on the device."""
+        placement = letterbox_placement((frame.shape[-2], frame.shape[-1]), self.input_hw)
+        return self._place(frame[None], [placement])
+
+    def _opened(self, recording: Recording | str | Path) -> Recording:
+        """Return a recording at the resolution of the frames, with a known sensor."""
+        self.spec.check_from_events()
+        if isinstance(recording, str | Path):
+            recording = self.open(recording)
+        if recording.sensor_hw is None:
+            raise DataError(
+                f"{recording.path} does not say the size of its sensor. Open it with `Predictor.open`, or with "
+                "`open_recording(path, sensor_hw=(height, width))`."
+            )
+        return downsample_recording(recording, self.downsample)
+
+    def _detect_all(self, recording: Recording, times_us: Sequence[int]) -> list[Detections]:
+        """Detect at several moments, at most :data:`GROUP`, of a recording at the resolution of the frames."""
+        sensor_hw = recording.sensor_hw
+        assert sensor_hw is not None
+        placements = [letterbox_placement(sensor_hw, self.input_hw)]
+        frames = [make_frame(self.spec, recording, time_us, sensor_hw) for time_us in times_us]
+        with fixed_form(self.device, mixed=self._fp16) as run:
+            events = torch.cat([self._place(frame[None], placements) for frame in frames])
+            computed = run(self.model, events)
+            found = self._select(torch.stack([result[position] for result, position in computed]))
+        detections = []
+        for time_us, rows in zip(times_us, found, strict=True):
+            in_frame = unplace_detections(rows, placements[0], sensor_hw)
+            in_frame[:, 2:] *= self.downsample
+            detections.append(Detections(time_us, in_frame.numpy(), self.class_names))
+        return detections
+
+    def _inputs(
+        self, batches: Iterable[DetectionBatch], timer: PartTimer
+    ) -> Iterator[tuple[Tensor, list[LabelledFrame]]]:
+        """Yield the network's input for each batch, and what is known about its frames."""
+        for batch in batches:
+            frames = [
+                LabelledFrame(index, time_us, sequence, ground_truth, placement, batch.sensor_hw)
+                for index, time_us, sequence, ground_truth, placement in zip(
+                    batch.indices,
+                    batch.times_us,
+                    batch.sequences,
+                    batch.ground_truth(),
+                    batch.placements,
+                    strict=True,
+                )
+            ]
+            with timer.measure("input"):
+                events = self._place(batch.to(self.device).events, batch.placements)
+            yield events, frames
+
+    def _place(self, frames: Tensor, placements: Sequence[Placement]) -> Tensor:
+        """Return the network's input ``[B,Tl,Tm,C,h,w]`` for frames ``[B,Tl,Tm,C,H,W]``."""
+        return place_frames(frames.to(self.device), placements, self.input_hw, self.interpolation)
+
+    def _select(self, outputs: Tensor) -> list[Tensor]:
+        """Return the detections of each frame on the CPU: ``[M, 6]`` in network pixels."""
+        found = select_detections(outputs, self.confidence, self.nms_iou)
+        return [detections.cpu() for detections in found]
+
+
+def moments_us(spec: FrameSpec, recording: Recording, start_us: int, end_us: int, step_us: int) -> range:
+    """Return the times at which sliding windows end: every ``step_us`` after ``start_us``.
+
+    The last one is at ``end_us`` or less than a step later, so that all events between the two are seen.
+    Where a frame is the whole recording, its end is the only moment.
+    """
+    if spec.window == 0:
+        return range(recording.last_us + 1, recording.last_us + 2)
+    return range(start_us + step_us, end_us + step_us, step_us)
+
+
+def _cut(values: Tensor, placement: Placement, position: int) -> Tensor:
+    """Return the sensor's image of one frame of a batch, on the CPU: ``[..., B, C, h, w]`` → ``[..., C, h', w']``."""
+    return values[..., position, :, : placement.height_px, : placement.width_px].cpu()
+
+
+def _groups(
+    batches: Iterable[tuple[Tensor, Sequence[LabelledFrame]]],
+) -> Iterator[tuple[Tensor, list[LabelledFrame]]]:
+    """Cut a stream of batches into groups of :data:`GROUP` frames; only the last may be smaller."""
+    waiting: list[tuple[Tensor, LabelledFrame]] = []
+    for events, frames in batches:
+        waiting.extend(zip(events, frames, strict=True))
+        while len(waiting) >= GROUP:
+            yield _stacked(waiting[:GROUP])
+            waiting = waiting[GROUP:]
+    if waiting:
+        yield _stacked(waiting)
+
+
+def _stacked(frames: Sequence[tuple[Tensor, LabelledFrame]]) -> tuple[Tensor, list[LabelledFrame]]:
+    return torch.stack([events for events, _ in frames]), [frame for _, frame in frames]
+
+
+def _extent_hw(recording: Recording) -> tuple[int, int]:
+    """Return the height and width that all events need, and log it."""
+    pieces = event_pieces(recording)
+    last_y, last_x = np.max([(p["y"].max(), p["x"].max()) for p in pieces if len(p)], axis=0)
+    hw = int(last_y) + 1, int(last_x) + 1
+    logger.info(
+        "{} does not say the size of its sensor; its events need {}x{} pixels (height x width), which is "
+        "used. Give the size if the sensor is larger.",
+        recording.path,
+        *hw,
+    )
+    return hw
+
+
+def _class_names(experiment: EventExp) -> tuple[str, ...]:
+    """Return the class names of the training data; none if it is not here and has other classes than usual."""
+    names = read_dataset_info(experiment.data_root()).class_names or experiment.dataset_kind.class_names
+    return names if len(names) == experiment.num_classes else ()
