@@ -100,7 +100,7 @@ class Predictor:
         downsample: int = 1,
         fp16: bool = False,
     ) -> None:
-        self.model = model.eval()
+        self.model = cast(EventDetector, model.eval())
         self.spec = spec
         self.input_hw = input_hw
         self.interpolation: Interpolation = interpolation
@@ -276,7 +276,7 @@ class Predictor:
 
     def observe_all(self, frames: Sequence[Tensor], *, trace: bool = False) -> list[Observation]:
         """Do as :meth:`observe` for at most :data:`~easnn.inference.forward.GROUP` frames of one sensor."""
-        model = cast(EventDetector, self.model)
+        model = self.model
 
         def look(events: Tensor) -> tuple[Tensor, SamplerTrace | None, Tensor]:
             steps = model.embedding.trace(events) if trace else None

@@ -106,8 +106,8 @@ class FrameSpec(FrameKeys):
         if self.aggregation == "event_sum":
             raise ConfigError(
                 "`aggregation` must be made from events for recordings of events: one of "
-                f"{', '.join(name for name in CHANNELS if name != 'event_sum')}, but is event_sum, which sums the histograms of "
-                "RVT-preprocessed data. `python tools/preprocess.py` makes them."
+                f"{', '.join(name for name in CHANNELS if name != 'event_sum')}, but is event_sum, which "
+                "sums the histograms of RVT-preprocessed data. `python tools/preprocess.py` makes them."
             )
         if self.Tl != 1:
             raise ConfigError(

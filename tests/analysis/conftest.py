@@ -31,7 +31,7 @@ def sampling_detector() -> FixedDetector:
 
 @pytest.fixture
 def frame_spec() -> FrameSpec:
-    return FrameSpec(window_ms=-200, Tl=1, Tm=4, aggregation="micro_sum")
+    return FrameSpec()
 
 
 @pytest.fixture

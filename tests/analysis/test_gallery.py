@@ -3,21 +3,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from small_parts import INPUT_HW, FixedDetector
+from small_parts import FixedDetector, predictor_of
 
-from easnn.analysis import Observer, draw_gallery, sample_sheet
+from easnn.analysis import SampleView, draw_gallery, sample_sheet
 from easnn.analysis.gallery import file_name, moment_name, spread
 from easnn.data import RawDataset
 
 
-def observer_of(detector: FixedDetector) -> Observer:
-    return Observer(detector, input_hw=INPUT_HW, confidence=0.3, nms_iou=0.65)
-
-
 def test_the_same_samples_every_time(sampling_detector: FixedDetector, dataset: RawDataset) -> None:
-    observer = observer_of(sampling_detector)
+    predictor = predictor_of(sampling_detector)
     randomness = torch.get_rng_state()
-    gallery = draw_gallery(observer, dataset, samples=2)
+    gallery = draw_gallery(predictor, dataset, samples=2)
     # Frames 1 and 4 of 6.
     assert list(gallery.pictures) == [
         "detections/a_600ms",
@@ -27,18 +23,19 @@ def test_the_same_samples_every_time(sampling_detector: FixedDetector, dataset: 
     ]
     assert gallery.sampler is not None
     assert gallery.sampler.samples == 2
-    counts, boxes, time_us, sequence = dataset.load(1)
-    view = observer.observe(counts, sequence, time_us, boxes.numpy())
+    frame = dataset.load(1)
+    seen = predictor.observe(frame.events)
+    view = SampleView.of(seen, predictor.spec, frame.sequence, frame.time_us, frame.boxes.numpy())
     expected = sample_sheet(view, dataset.class_names)
     np.testing.assert_array_equal(gallery.pictures["detections/a_600ms"], expected)
-    again = draw_gallery(observer, dataset, samples=2)
+    again = draw_gallery(predictor, dataset, samples=2)
     for name, picture in again.pictures.items():
         np.testing.assert_array_equal(picture, gallery.pictures[name])
     assert torch.equal(torch.get_rng_state(), randomness)
 
 
 def test_a_count_has_detections_alone(detector: FixedDetector, dataset: RawDataset) -> None:
-    gallery = draw_gallery(observer_of(detector), dataset, samples=1)
+    gallery = draw_gallery(predictor_of(detector), dataset, samples=1)
     assert list(gallery.pictures) == ["detections/b_300ms"]
     assert gallery.sampler is None
 

@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from small_parts import INPUT_HW, SENSOR_HW, FixedDetector, write_recording
+from small_parts import SENSOR_HW, FixedDetector, predictor_of, write_recording
 
-from easnn.analysis import Observer, Scene, write_recording_pictures, write_run_pictures
+from easnn.analysis import Playback, write_recording_pictures, write_run_pictures
 from easnn.data import FrameSpec, RawDataset
+from easnn.inference import Predictor
 from easnn.events import open_dat, read_boxes
 
-CLASSES = ("car", "pedestrian")
 METRICS = '{"kind": "train", "iteration": 1, "epoch": 1, "total_loss": 3.5, "lr": 0.001}\n'
 
 
@@ -20,7 +20,7 @@ def test_pictures_of_a_run(tmp_path: Path, detector: FixedDetector, dataset: Raw
     run_dir = tmp_path / "run"
     run_dir.mkdir()
     (run_dir / "metrics.jsonl").write_text(METRICS)
-    files = write_run_pictures(run_dir, detector, dataset, input_hw=INPUT_HW, nms_iou=0.65, sheets=2)
+    files = write_run_pictures(run_dir, predictor_of(detector), dataset, sheets=2)
     # Frames 1 and 4 of 6, and a clip of the recording with frame 3.
     assert [file.relative_to(run_dir).as_posix() for file in files] == [
         "pictures/curves.png",
@@ -49,23 +49,22 @@ def labelled_frames(clip: Path) -> list[int]:
     return found
 
 
-def make_scene(folder: Path, spec: FrameSpec, labels: np.ndarray | None = None) -> Scene:
+def make_playback(folder: Path, spec: FrameSpec, labels: np.ndarray | None = None) -> Playback:
     path = write_recording(folder, "a", seconds=0.5, label_times_us=[])
-    return Scene("a b/c", open_dat(path), SENSOR_HW, spec, labels)
+    return Playback("a b/c", open_dat(path), SENSOR_HW, spec, labels)
 
 
 @pytest.fixture
-def observer(detector: FixedDetector) -> Observer:
-    return Observer(detector, input_hw=INPUT_HW, confidence=0.3, nms_iou=0.65)
+def predictor(detector: FixedDetector) -> Predictor:
+    return predictor_of(detector)
 
 
-def test_pictures_of_a_recording(tmp_path: Path, observer: Observer, frame_spec: FrameSpec) -> None:
-    scene = make_scene(tmp_path, frame_spec)
+def test_pictures_of_a_recording(tmp_path: Path, predictor: Predictor, frame_spec: FrameSpec) -> None:
+    playback = make_playback(tmp_path, frame_spec)
     report = write_recording_pictures(
         tmp_path / "out",
-        observer,
-        scene,
-        CLASSES,
+        predictor,
+        playback,
         start_us=100_000,
         end_us=400_000,
         step_us=100_000,
@@ -86,14 +85,14 @@ def test_pictures_of_a_recording(tmp_path: Path, observer: Observer, frame_spec:
 
 
 def test_sheets_show_labelled_moments_if_there_are_any(
-    tmp_path: Path, observer: Observer, dataset: RawDataset
+    tmp_path: Path, predictor: Predictor, dataset: RawDataset
 ) -> None:
     files = dataset.recordings[0]
-    scene = Scene(
+    playback = Playback(
         "a", open_dat(files.events_path), SENSOR_HW, dataset.frame_spec, read_boxes(files.boxes_path)
     )
     report = write_recording_pictures(
-        tmp_path / "out", observer, scene, CLASSES, start_us=0, end_us=700_000, sheets=9
+        tmp_path / "out", predictor, playback, start_us=0, end_us=700_000, sheets=9
     )
     names = [file.name for file in report.files]
     assert names == ["sheet_a_300ms.png", "sheet_a_600ms.png", "clip_a.gif"]

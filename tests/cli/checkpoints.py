@@ -6,8 +6,8 @@ from pathlib import Path
 
 import torch
 
-from easnn.engine import save_checkpoint
-from easnn.engine.checkpoint import KEYS
+from easnn.checkpoints import save_checkpoint
+from easnn.checkpoints.format import KEYS
 from easnn.exp import ExperimentRecord, get_exp
 
 

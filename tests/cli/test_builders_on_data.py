@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from easnn.engine import RepeatFirstBatch
+from easnn.data import RepeatFirstBatch
 from easnn.exp import EventExp, get_exp
 
 CPU = torch.device("cpu")

@@ -12,7 +12,7 @@ from published_files import KEYS, published_weights, write_published
 from torch import Tensor
 
 from easnn.cli.convert_checkpoint import main
-from easnn.engine import load_checkpoint
+from easnn.checkpoints import load_checkpoint
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 WORDS = ["data_name", "gen1", *KEYS.split()]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from easnn.engine.precision import Precision
+from easnn.utils.precision import Precision
 from easnn.engine.step import TrainingStep
 from easnn.exp import EventExp, get_exp
 from easnn.models.config import EmbeddingKind

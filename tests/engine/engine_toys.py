@@ -10,17 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from easnn.data import DetectionBatch, EpochSampler, EvaluationSampler
-from easnn.engine import (
-    RunDirectory,
-    TrainConfig,
-    Trainer,
-    build_optimizer,
-    build_schedule,
-    build_writers,
-    evaluate_detector,
-)
+from easnn.engine import RunDirectory, TrainConfig, Trainer, build_writers
+from easnn.engine import evaluate as evaluate_predictor
 from easnn.evaluation import EvaluationResult, build_evaluator
+from easnn.inference import Predictor
 from easnn.ops import Placement
+from easnn.optim import build_optimizer, build_schedule
+from easnn.representations import FrameSpec
 from easnn.utils.distributed import rank, world_size
 
 SENSOR_HW = (8, 8)
@@ -47,6 +43,17 @@ class ToyDetector(nn.Module):
             iou_loss * world_size()
         )  # as the real loss: the mean over processes is that of the whole batch
         return {"total_loss": iou_loss, "iou_loss": iou_loss.detach(), "num_fg": iou_loss.detach() * 0 + 1}
+
+
+class DoubleInput(nn.Module):
+    """Gives a float64 model its input."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, events: Tensor) -> Tensor:
+        return self.model(events.double())
 
 
 GLOBAL_BATCH = 4
@@ -99,11 +106,15 @@ def train_loader(spoil: int | None = None) -> ToyLoader:
 
 def evaluate(model: nn.Module, length: int = 5, batch_size: int = 2) -> EvaluationResult:
     sampler = EvaluationSampler(length, batch_size, rank=rank(), world_size=world_size())
-    prepare_as = prepare_double if model.head.weight.dtype == torch.double else prepare
     evaluator = build_evaluator("coco", ["car", "pedestrian"], split="val", sensor_hw=SENSOR_HW)
-    return evaluate_detector(
-        model, ToyLoader(sampler), evaluator, prepare=prepare_as, confidence=0.01, nms_iou=0.5, device=CPU
-    )
+    return evaluate_predictor(toy_predictor(model), ToyLoader(sampler), evaluator)
+
+
+def toy_predictor(model: nn.Module) -> Predictor:
+    """Return the predictor of a toy, whose input has the size of the sensor."""
+    if next(model.parameters()).dtype == torch.double:
+        model = DoubleInput(model)
+    return Predictor(model, FrameSpec(Tm=2), input_hw=SENSOR_HW, confidence=0.01, nms_iou=0.5)
 
 
 def build_trainer(path: Path, config: TrainConfig, *, resume: bool = False, **changes: object) -> Trainer:

@@ -18,17 +18,12 @@ from easnn.data import (
     build_train_loader,
     prepare_batch,
 )
-from easnn.engine import (
-    RunDirectory,
-    TrainConfig,
-    Trainer,
-    build_optimizer,
-    build_writers,
-    evaluate_detector,
-    load_checkpoint,
-    load_weights,
-)
+from easnn.checkpoints import load_checkpoint, load_weights
+from easnn.engine import RunDirectory, TrainConfig, Trainer, build_writers, evaluate
 from easnn.evaluation import build_evaluator
+from easnn.inference import Predictor
+from easnn.optim import build_optimizer
+from easnn.representations import FrameSpec
 from easnn.models import DetectorConfig, EmbeddingConfig, SpikeMode, build_detector
 
 CPU = torch.device("cpu")
@@ -80,14 +75,10 @@ def build_run(path, schedule, *, resume=False, num_workers=0):
             Noise(), RandomPlacementPolicy(OUT_HW, jitter=0.3), batch_size=2, seed=5, **loading
         ),
         prepare=partial(prepare_batch, out_hw=OUT_HW),
-        evaluate=partial(
-            evaluate_detector,
-            loader=eval_loader,
-            evaluator=build_evaluator("coco", Noise.class_names, split="val", sensor_hw=Noise.sensor_hw),
-            prepare=partial(prepare_batch, out_hw=OUT_HW),
-            confidence=0.001,
-            nms_iou=0.65,
-            device=CPU,
+        evaluate=lambda model: evaluate(
+            Predictor(model, FrameSpec(Tm=3), input_hw=OUT_HW, confidence=0.001),
+            eval_loader,
+            build_evaluator("coco", Noise.class_names, split="val", sensor_hw=Noise.sensor_hw),
         ),
         config=TrainConfig(max_epoch=2, eval_interval=1, print_interval=2),
         run=run,

@@ -5,15 +5,17 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 import torch
-from engine_toys import CPU, SENSOR_HW, ToyDetector, ToyLoader, evaluate, prepare
+from engine_toys import CPU, SENSOR_HW, ToyDetector, ToyLoader, evaluate, toy_batch, toy_predictor
 
-from easnn.data import DetectionBatch, EvaluationSampler, prepare_batch
-from easnn.engine import evaluate_detector
-from easnn.engine.batch_norm import batch_norms
-from easnn.engine.forward import GROUP, frame_forward, in_groups
+from easnn.data import DetectionBatch, EvaluationSampler
+from easnn.engine import evaluate as evaluate_predictor
+from easnn.engine.step import batch_norms
 from easnn.evaluation import build_evaluator
+from easnn.inference import Predictor
+from easnn.inference.forward import GROUP, fixed_form
 from easnn.models import DetectorConfig, EmbeddingConfig, SpikeMode, build_detector
 from easnn.ops import letterbox_placement
+from easnn.representations import FrameSpec
 
 
 @dataclass
@@ -35,17 +37,17 @@ class Recorder:
 
 
 class Oracle(torch.nn.Module):
-    """Detects, in an 8×16 input, one box at a place given by the first event counts of the frame."""
+    """Detects, in an 8×16 input, one box centred where the counts of the first and last pixel say."""
 
     def forward(self, events):
-        x, y = events[:, 0, 0, 0, 0, :2].unbind(-1)
+        x, y = events[:, 0, 0, 0, 0, 0], events[:, 0, 0, 0, -1, -1]
         one = torch.ones_like(x)
         return torch.stack((x, y, 4 * one, 2 * one, 0.9 * one, 0.1 * one, 0.5 * one), dim=-1)[:, None]
 
 
 def test_detections_come_back_in_sensor_pixels():
     events = torch.zeros(2, 1, 1, 2, 4, 8)
-    events[0, 0, 0, 0, 0, :2] = torch.tensor([6.0, 3.0])
+    events[0, 0, 0, 0, 0, 0], events[0, 0, 0, 0, -1, -1] = 6.0, 3.0
     placement = letterbox_placement((4, 8), (8, 16))  # twice as large
     batch = DetectionBatch(
         events=events,
@@ -56,15 +58,8 @@ def test_detections_come_back_in_sensor_pixels():
         sequences=("a", "b"),
     )
     recorder = Recorder()
-    result = evaluate_detector(
-        Oracle(),
-        [batch],
-        recorder,
-        prepare=lambda batch: (batch.events, batch.boxes),
-        confidence=0.4,
-        nms_iou=0.5,
-        device=CPU,
-    )
+    predictor = Predictor(Oracle(), FrameSpec(Tm=1), input_hw=(8, 16), confidence=0.4, nms_iou=0.5)
+    result = evaluate_predictor(predictor, [batch], recorder)
     first, second = recorder.frames
     assert (first.frame, first.time_us, first.sequence) == (4, 10, "a")
     assert first.ground_truth.tolist() == [[1, 2, 1, 2, 1]]
@@ -86,31 +81,22 @@ def test_no_frame_and_no_detection_are_results():
 def test_timing_is_measured_on_request():
     evaluator = build_evaluator("coco", ["car", "pedestrian"], split="val", sensor_hw=SENSOR_HW)
     loader = ToyLoader(EvaluationSampler(5, 2))
-    result = evaluate_detector(
-        ToyDetector(),
-        loader,
-        evaluator,
-        prepare=prepare,
-        confidence=0.01,
-        nms_iou=0.5,
-        device=CPU,
-        timed=True,
-    )
+    result = evaluate_predictor(toy_predictor(ToyDetector()), loader, evaluator, timed=True)
     assert list(result.timing) == ["input", "network", "detections"]
     assert all(milliseconds > 0 for milliseconds in result.timing.values())
 
 
-def test_groups_are_cut_from_a_stream_of_batches():
-    sizes = (3, 0, GROUP + 4, 1, 2)
+def test_frames_keep_their_order_whatever_the_batches():
+    sizes = (3, GROUP + 4, 1, 2)
     numbers = iter(range(100))
-    batches = []
-    for size in sizes:
-        of_batch = [next(numbers) for _ in range(size)]
-        batches.append((torch.tensor(of_batch, dtype=torch.float32)[:, None], of_batch))
-    groups = list(in_groups(batches))
-    assert [len(items) for _, items in groups] == [GROUP, GROUP, 2]
-    assert [item for _, items in groups for item in items] == list(range(18))
-    assert all(events.flatten().tolist() == items for events, items in groups)
+    batches = [toy_batch([next(numbers) for _ in range(size)]) for size in sizes]
+    predictor = toy_predictor(ToyDetector())
+    frames = list(predictor.detect_batches(batches))
+    assert [frame.index for frame, _ in frames] == list(range(18))
+    alone = [
+        rows for batch in (toy_batch([n]) for n in range(18)) for _, rows in predictor.detect_batches([batch])
+    ]
+    assert all(torch.equal(a, rows) for a, (_, rows) in zip(alone, frames, strict=True))
 
 
 class TestWithTheDetector:
@@ -140,8 +126,10 @@ class TestWithTheDetector:
         def outputs(size, threads):
             torch.set_num_threads(threads)
             try:
-                with frame_forward(detector, CPU, mixed=False) as forward:
-                    return torch.cat([forward(part) for part in events.split(size)])
+                with fixed_form(CPU, mixed=False) as run:
+                    detector.eval()
+                    parts = [run(detector, part) for part in events.split(size)]
+                    return torch.stack([result[position] for part in parts for result, position in part])
             finally:
                 torch.set_num_threads(threads_before)
 
@@ -155,15 +143,8 @@ class TestWithTheDetector:
     def test_the_result_does_not_depend_on_the_batch_size(self, detector):
         def result(batch_size):
             recorder = Recorder()
-            evaluate_detector(
-                detector,
-                ToyLoader(EvaluationSampler(9, batch_size)),
-                recorder,
-                prepare=lambda batch: prepare_batch(batch, (64, 96)),
-                confidence=0.0,
-                nms_iou=0.5,
-                device=CPU,
-            )
+            predictor = Predictor(detector, FrameSpec(), input_hw=(64, 96), confidence=0.0, nms_iou=0.5)
+            evaluate_predictor(predictor, ToyLoader(EvaluationSampler(9, batch_size)), recorder)
             return recorder.frames
 
         for one, many in zip(result(1), result(9), strict=True):

@@ -15,8 +15,9 @@ import torch
 from engine_toys import ToyDetector, build_trainer, evaluate, train_double, train_loader
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
 
-from easnn.engine import RunDirectory, TrainConfig, WorkerError, launch, load_checkpoint
-from easnn.engine.failure import raise_first_failure, reported
+from easnn.checkpoints import load_checkpoint
+from easnn.engine import RunDirectory, TrainConfig, WorkerError, launch
+from easnn.engine.remote_error import raise_first_failure, reported
 from easnn.utils import distributed
 from easnn.utils.errors import ConfigError, DataError, TrainingError
 

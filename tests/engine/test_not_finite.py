@@ -8,7 +8,8 @@ from engine_toys import ToyDetector, build_trainer, train_loader
 from loguru import logger
 from trainer_runs import PLAN, STEPS
 
-from easnn.engine import RunDirectory, load_checkpoint
+from easnn.checkpoints import load_checkpoint
+from easnn.engine import RunDirectory
 from easnn.utils.errors import TrainingError
 
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from easnn.engine import PublishedCheckpoint, read_tensor_file
+from easnn.published import PublishedCheckpoint
+from easnn.utils.tensor_file import read_tensor_file
 from easnn.models import DetectorConfig, build_detector, to_published
 from easnn.utils.errors import OutputError
 

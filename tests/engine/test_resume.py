@@ -9,7 +9,8 @@ import torch
 from engine_toys import ToyDetector, build_trainer, evaluate
 from trainer_runs import PLAN, STEPS, StopAfter, assert_same, train_lines
 
-from easnn.engine import RunDirectory, load_checkpoint
+from easnn.checkpoints import load_checkpoint
+from easnn.engine import RunDirectory
 from easnn.utils.errors import CheckpointError
 
 

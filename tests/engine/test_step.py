@@ -4,8 +4,8 @@ import pytest
 import torch
 from engine_toys import CPU, ToyDetector, prepare, toy_batch
 
-from easnn.engine import build_optimizer
-from easnn.engine.precision import Precision
+from easnn.optim import build_optimizer
+from easnn.utils.precision import Precision
 from easnn.engine.step import TrainingStep
 
 

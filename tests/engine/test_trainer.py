@@ -9,7 +9,9 @@ from engine_toys import ToyDetector, build_trainer, evaluate, train_loader
 from loguru import logger
 from trainer_runs import PLAN, STEPS, assert_same, train_lines
 
-from easnn.engine import RepeatFirstBatch, RunDirectory, TrainConfig, load_checkpoint
+from easnn.checkpoints import load_checkpoint
+from easnn.data import RepeatFirstBatch
+from easnn.engine import RunDirectory, TrainConfig
 from easnn.utils.errors import ConfigError
 
 

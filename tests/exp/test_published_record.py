@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from experiments import set_keys
 
-from easnn.exp import EventExp, PublishedRecord, get_exp
+from easnn.exp import EventExp, get_exp
+from easnn.published import PublishedRecord
 from easnn.models import DetectorConfig, EmbeddingConfig, SpikeMode
 from easnn.utils.errors import CheckpointError
 

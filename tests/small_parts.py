@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from easnn.analysis import SamplerView
+from easnn.inference import Predictor
 from easnn.events import BOX_DTYPE, pack_events, write_boxes, write_dat
 from easnn.models import EmbeddingConfig, SamplerTrace
 from easnn.models.embedding import build_embedding
+from easnn.representations import FrameSpec
 
 SENSOR_HW = (20, 40)
 INPUT_HW = (32, 64)  # 1.6 times the sensor
@@ -31,8 +34,17 @@ class FixedDetector(nn.Module):
         self.embedding = build_embedding(embedding or EmbeddingConfig())
 
     def forward(self, events: Tensor) -> Tensor:
+        return self.detect(self.embedding(events))
+
+    def detect(self, frames: Tensor) -> Tensor:
         assert not self.training
-        return self.objects.expand(len(events), -1, -1)
+        return self.objects.expand(frames.shape[-4], -1, -1)
+
+
+def predictor_of(detector: nn.Module, **changes: Any) -> Predictor:
+    """Return a predictor that keeps what is surer than 0.3."""
+    arguments: dict[str, Any] = {"input_hw": INPUT_HW, "class_names": ("car", "pedestrian")}
+    return Predictor(detector, FrameSpec(), **{**arguments, **changes})
 
 
 def write_recording(folder: Path, name: str, *, seconds: float = 1.0, label_times_us: list[int]) -> Path:

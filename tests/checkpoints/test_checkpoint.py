@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from easnn.engine import load_checkpoint, load_weights, save_checkpoint
-from easnn.engine.checkpoint import KEYS
+from easnn.checkpoints import load_checkpoint, load_weights, save_checkpoint
+from easnn.checkpoints.format import KEYS
 from easnn.utils.errors import CheckpointError, OutputError
 
 

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from easnn.engine import build_schedule
+from easnn.optim import build_schedule
 from easnn.utils.errors import ConfigError
 
 EPOCH = {"steps_per_epoch": 10, "max_epoch": 10}

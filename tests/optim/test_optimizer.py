@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from easnn.engine.optimizer import build_optimizer, group_parameters, set_learning_rate
+from easnn.optim.optimizer import build_optimizer, group_parameters, set_learning_rate
 from easnn.models import DetectorConfig, EmbeddingConfig, SpikeMode, build_detector
 from easnn.utils.errors import ConfigError
 
