@@ -7,6 +7,10 @@ import signal
 from pathlib import Path
 
 import pytest
+import torch
+from small_parts import OBJECTS, FixedDetector
+
+from easnn.models import DetectorConfig
 
 # Read when torch is loaded: tests run side by side, so each process and those that it starts get one thread.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -33,3 +37,16 @@ def golden() -> Path:
 def real() -> Path:
     """Small recordings made by real event cameras."""
     return _folder("real")
+
+
+@pytest.fixture
+def detector() -> FixedDetector:
+    """Finds a sure car, a less sure pedestrian, and a car of which nobody would be sure."""
+    return FixedDetector(OBJECTS).train()
+
+
+@pytest.fixture
+def sampling_detector() -> FixedDetector:
+    """Finds the same, behind an adaptive sampler that nobody trained."""
+    torch.manual_seed(0)
+    return FixedDetector(OBJECTS, DetectorConfig(embedding="arsnn", embedding_ksize=3, thresh=0.3)).train()

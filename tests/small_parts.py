@@ -20,6 +20,13 @@ SENSOR_HW = (20, 40)
 INPUT_HW = (32, 64)  # 1.6 times the sensor
 
 
+OBJECTS = [
+    [32, 16, 16, 8, 1.0, 0.9, 0.1],
+    [16, 24, 8, 16, 0.8, 0.2, 0.5],
+    [48, 8, 16, 8, 0.2, 0.5, 0.1],
+]
+
+
 class FixedDetector(nn.Module):
     """Finds the same objects in every frame, whatever is in it.
 

@@ -3,31 +3,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import torch
-from small_parts import FixedDetector, write_recording
+from small_parts import write_recording
 
 from easnn.data import FrameSpec, RawDataset
-from easnn.models import EmbeddingConfig
-
-OBJECTS = [
-    [32, 16, 16, 8, 1.0, 0.9, 0.1],
-    [16, 24, 8, 16, 0.8, 0.2, 0.5],
-    [48, 8, 16, 8, 0.2, 0.5, 0.1],
-]
-
-
-@pytest.fixture
-def detector() -> FixedDetector:
-    """Finds a sure car, a less sure pedestrian, and a car of which nobody would be sure."""
-    return FixedDetector(OBJECTS).train()
-
-
-@pytest.fixture
-def sampling_detector() -> FixedDetector:
-    """Finds the same, behind an adaptive sampler that nobody trained."""
-    torch.manual_seed(0)
-    return FixedDetector(OBJECTS, EmbeddingConfig(kind="arsnn", kernel_size=3, Tm=4, threshold=0.3)).train()
-
 
 @pytest.fixture
 def frame_spec() -> FrameSpec:

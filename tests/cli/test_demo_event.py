@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from checkpoints import untrained
+from untrained import untrained
 from PIL import Image
 
-from easnn.cli.demo_event import main, open_scene
+from easnn.cli.demo_event import main, open_playback
 from easnn.events import BOX_DTYPE, open_dat, pack_events, write_boxes, write_dat, write_five_byte
-from easnn.exp import get_exp
+from easnn.inference import Predictor
 
 SENSOR_HW = (24, 40)
 
@@ -126,13 +126,12 @@ def test_what_the_model_sees_at_half_resolution(
     path = recording.with_name("street" + suffix)
     if suffix == ".bin":
         write_five_byte(path, open_dat(recording).events())
-    experiment = get_exp(exp_name="e-yolox-demo")
-    experiment.merge(["downsample", "2"])
-    scene = open_scene(path, None, experiment)
-    assert (scene.sensor_hw, scene.recording.sensor_hw) == ((12, 20), (12, 20))
-    assert scene.labels[["w", "h"]].tolist() == [(5, 4)]
-    assert scene.recording.events()["x"].tolist() == (open_dat(recording).events()["x"] // 2).tolist()
-    assert run(untrained(tmp_path, "downsample 2"), path, tmp_path / "out", "--sheets", "1") == 0
+    ckpt = untrained(tmp_path, "downsample 2")
+    playback = open_playback(path, None, Predictor.load(ckpt))
+    assert (playback.sensor_hw, playback.recording.sensor_hw) == ((12, 20), (12, 20))
+    assert playback.labels[["w", "h"]].tolist() == [(5, 4)]
+    assert playback.recording.events()["x"].tolist() == (open_dat(recording).events()["x"] // 2).tolist()
+    assert run(ckpt, path, tmp_path / "out", "--sheets", "1") == 0
     assert "12x20 pixels (height x width)" in capsys.readouterr().out
 
 

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from checkpoints import untrained
+from untrained import untrained
 
 from easnn.cli.energy import main
 

@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from easnn.utils.precision import Precision
+from easnn.engine import evaluation_of
 from easnn.engine.step import TrainingStep
 from easnn.exp import EventExp, get_exp
 from easnn.models.config import EmbeddingKind
-from easnn.representations import CHANNELS, REPRESENTATIONS
+from easnn.representations import REPRESENTATIONS
 
 CPU = torch.device("cpu")
 EMBEDDINGS: list[EmbeddingKind] = ["arsnn", "rsnn", "snn", "count"]
@@ -46,7 +47,7 @@ def test_training_and_evaluation(raw_dataset: Path, embedding: str, variant: str
     steps = 0
     for batch in loader:
         events, targets = prepare(batch)
-        assert events.shape == (2, 1, exp.Tm, CHANNELS[exp.aggregation], 32, 64)
+        assert events.shape == (2, 1, exp.Tm, exp.frame_spec().channels, 32, 64)
         assert batch.events.element_size() <= 2
         assert events.abs().sum() > 0
         report = step(events, targets)
@@ -54,7 +55,7 @@ def test_training_and_evaluation(raw_dataset: Path, embedding: str, variant: str
         assert report.updated
         steps += 1
     assert steps == 2
-    result = exp.get_evaluation(batch_size=2, device=CPU)(model)
+    result = evaluation_of(exp, batch_size=2, device=CPU)(model)
     assert result.counts.frames == 4
 
 

@@ -45,18 +45,24 @@ def test_the_network_is_what_the_keys_say() -> None:
     )
     config = exp.detector_config()
     assert repr(config) == (
-        "DetectorConfig(num_classes=3, depth=0.33, width=0.25, act='relu', "
-        "spike_mode=<SpikeMode.FULL: 'full_spike'>, surrogate='patan', alpha=1.5, T=3, stem='conv', depthwise=True, "
-        "embedding=EmbeddingConfig(kind='arsnn', depth=2, kernel_size=5, Tm=5, Ts=3, threshold=0.9, "
-        "reset=None, decay=0.25, readout='last', spike_attach=True, write_zero=True, abs=True, norm='bn', "
-        "in_channels=2))"
+        "DetectorConfig(embedding='arsnn', embedding_depth=2, embedding_ksize=5, Ts=3, spike_attach=True, "
+        "write_zero=True, readout='last', thresh=0.9, reset=None, decay=0.25, abs=True, norm='bn', num_classes=3, "
+        "depth=0.33, width=0.25, stem='conv', depthwise=True, act='relu', "
+        "use_spike=<SpikeMode.FULL: 'full_spike'>, spike_fn='patan', alpha=1.5, T=3, in_channels=2)"
     )
 
 
-def test_abs_split_builds_the_same_network_as_no_abs() -> None:
+@pytest.mark.parametrize(("aggregation", "channels"), [("voxel_grid", 1), ("micro_sum", 2), ("voxel_cube", 4)])
+def test_the_network_takes_the_channels_of_the_frames(aggregation: str, channels: int) -> None:
     exp = EventExp()
+    exp.merge(["aggregation", aggregation])
+    assert exp.frame_spec().channels == exp.detector_config().in_channels == channels
+
+
+def test_abs_split_builds_the_same_network_as_no_abs() -> None:
+    exp = tiny()
     exp.merge(["abs", "split"])
-    assert exp.detector_config() == EventExp().detector_config()
+    assert str(exp.get_model()) == str(tiny().get_model())
 
 
 def test_learning_rates_follow_the_batch_size() -> None:

@@ -5,14 +5,13 @@ from typing import Any
 import pytest
 from experiments import set_keys
 
-from easnn.exp import EventExp, Key
-from easnn.exp.kinds import integer
+from easnn.exp import EventExp, key
 from easnn.models import SpikeMode
 from easnn.utils.errors import ConfigError
 
 
 @pytest.mark.parametrize(
-    ("key", "text", "value"),
+    ("name", "text", "value"),
     [
         ("spike_attach", "True", True),
         ("spike_attach", "False", False),
@@ -45,15 +44,15 @@ from easnn.utils.errors import ConfigError
         ("train_splits", "train,val", ("train", "val")),
     ],
 )
-def test_text_becomes_a_value_of_the_declared_type(key: str, text: str, value: object) -> None:
+def test_text_becomes_a_value_of_the_declared_type(name: str, text: str, value: object) -> None:
     experiment = EventExp()
-    experiment.merge([key, text])
-    assert getattr(experiment, key) == value
-    assert type(getattr(experiment, key)) is type(value)
+    experiment.merge([name, text])
+    assert getattr(experiment, name) == value
+    assert type(getattr(experiment, name)) is type(value)
 
 
 @pytest.mark.parametrize(
-    ("key", "text", "message"),
+    ("name", "text", "message"),
     [
         ("spike_attach", "true", "`spike_attach` must be True or False, but is 'true'."),
         ("spike_attach", "1", "`spike_attach` must be True or False, but is '1'."),
@@ -90,15 +89,15 @@ def test_text_becomes_a_value_of_the_declared_type(key: str, text: str, value: o
         ("exp_name", "", "`exp_name` must be None or text, but is ''."),
     ],
 )
-def test_text_that_does_not_fit_is_refused(key: str, text: str, message: str) -> None:
+def test_text_that_does_not_fit_is_refused(name: str, text: str, message: str) -> None:
     experiment = EventExp()
     with pytest.raises(ConfigError) as error:
-        experiment.merge([key, text])
+        experiment.merge([name, text])
     assert str(error.value) == message
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "stored"),
+    ("name", "value", "stored"),
     [
         ("depth", 1, 1.0),
         ("input_size", [256, 320], (256, 320)),
@@ -108,15 +107,15 @@ def test_text_that_does_not_fit_is_refused(key: str, text: str, message: str) ->
         ("reset", None, None),
     ],
 )
-def test_assigned_value_becomes_the_declared_type(key: str, value: object, stored: object) -> None:
+def test_assigned_value_becomes_the_declared_type(name: str, value: object, stored: object) -> None:
     experiment = EventExp()
-    setattr(experiment, key, value)
-    assert getattr(experiment, key) == stored
-    assert type(getattr(experiment, key)) is type(stored)
+    setattr(experiment, name, value)
+    assert getattr(experiment, name) == stored
+    assert type(getattr(experiment, name)) is type(stored)
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "message"),
+    ("name", "value", "message"),
     [
         ("spike_attach", "False", "`spike_attach` must be True or False, but is 'False'."),
         ("spike_attach", 0, "`spike_attach` must be True or False, but is 0."),
@@ -137,10 +136,10 @@ def test_assigned_value_becomes_the_declared_type(key: str, value: object, store
         ),
     ],
 )
-def test_assigned_value_that_does_not_fit_is_refused(key: str, value: object, message: str) -> None:
+def test_assigned_value_that_does_not_fit_is_refused(name: str, value: object, message: str) -> None:
     experiment = EventExp()
     with pytest.raises(ConfigError) as error:
-        setattr(experiment, key, value)
+        setattr(experiment, name, value)
     assert str(error.value) == message
 
 
@@ -182,13 +181,13 @@ def test_an_undeclared_attribute_is_refused() -> None:
 def test_values_belong_to_one_experiment() -> None:
     changed, other = EventExp(), EventExp()
     changed.T = 7
-    assert (changed.T, other.T, EventExp.T.default) == (7, 4, 4)
+    assert (changed.T, other.T, EventExp.declarations()["T"].default) == (7, 4, 4)
 
 
 def test_a_subclass_declares_its_own_keys() -> None:
     class Own(EventExp):
         LIMITS = (1, 2)
-        sheep = Key(3, integer(low=1), "how many", unit="head")
+        sheep: int = key(3, "how many", low=1, unit="head")
 
     experiment = Own()
     experiment.merge(["sheep", "5"])
@@ -221,7 +220,7 @@ def test_every_value_survives_as_text_and_as_plain_value() -> None:
         experiment,
         "use_spike full_spike input_size 256,320 milestones 3,4 reset None abs split data_dir x",
     )
-    for name, key in EventExp.declarations().items():
-        from_text.merge([name, key.kind.text(getattr(experiment, name))])
+    for name, declared in EventExp.declarations().items():
+        from_text.merge([name, declared.kind.text(getattr(experiment, name))])
     from_plain.load_plain(experiment.plain())
     assert from_text.plain() == from_plain.plain() == experiment.plain()

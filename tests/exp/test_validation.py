@@ -162,7 +162,7 @@ def test_invalid_combinations(words: str, message: str) -> None:
     [("", 10_000), ("data_name gen1", 50_000), ("data_name synthetic", 50_000), ("tau 2.5", 2_500)],
 )
 def test_events_fade_as_suits_the_dataset_unless_told_otherwise(words: str, tau_us: int) -> None:
-    assert experiment(words).tau_us() == tau_us
+    assert experiment(words).frame_spec().tau_us == tau_us
 
 
 def test_the_published_voxel_cube_is_pointed_out() -> None:
