@@ -9,7 +9,7 @@ from checkpoints import untrained
 from PIL import Image
 
 from easnn.cli.demo_event import main, open_scene
-from easnn.events import BOX_DTYPE, open_dat, pack_events, write_boxes, write_dat, write_five_byte
+from easnn.events import BOX_DTYPE, open_dat, pack_events, write_boxes, write_dat, write_n_mnist
 from easnn.exp import get_exp
 
 SENSOR_HW = (24, 40)
@@ -125,7 +125,7 @@ def test_what_the_model_sees_at_half_resolution(
 ) -> None:
     path = recording.with_name("street" + suffix)
     if suffix == ".bin":
-        write_five_byte(path, open_dat(recording).events())
+        write_n_mnist(path, open_dat(recording).events())
     experiment = get_exp(exp_name="e-yolox-demo")
     experiment.merge(["downsample", "2"])
     scene = open_scene(path, None, experiment)
