@@ -1,4 +1,4 @@
-"""Event recordings and their labels: one event type, and readers and writers for every file format."""
+"""Event recordings and their labels: one event type; readers and writers of all file formats."""
 
 from easnn.events.aedat4 import open_aedat4
 from easnn.events.bbox_files import parse_boxes, read_boxes, write_boxes

@@ -1,10 +1,10 @@
-"""A separate program that writes the events of an AEDAT4 file (its argument) to the standard output.
+"""A separate program that writes the events of an AEDAT4 file (its argument) to stdout.
 
 Some damaged files make the package ``aedat`` abort the process, so it runs in a child process. The
 file is run by its path and imports nothing from easnn.
 
-Output: a line of JSON, ``[[height, width], ...]`` of all event streams; then, if there is exactly one,
-its events as records of 13 bytes: time u8, x u2, y u2, polarity u1, little-endian.
+Output: a line of JSON, ``[[height, width], ...]`` of all event streams; then, if there is exactly
+one, its events as records of 13 bytes: time u8, x u2, y u2, polarity u1, little-endian.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Box labels of the Prophesee datasets: a structured array [N] in ``NAME_bbox.npy`` for each recording."""
+"""Box labels of the Prophesee datasets: ``NAME_bbox.npy``, a structured array [N] per recording."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def check_columns(columns: dict[str, tuple[np.dtype, tuple[int, ...]]], path: Pa
 def pack_columns(
     columns: dict[str, np.ndarray], path: Path, *, first: int = 0, offset_us: int = 0
 ) -> np.ndarray:
-    """Return columns t, x, y and p, each of length N, as events [N] (EVENT_DTYPE) in the same order.
+    """Return columns t, x, y and p, each of length N, as events [N] (EVENT_DTYPE), in this order.
 
     Args:
         columns: integer arrays; the polarity may be 0 and 1, or -1 and 1.

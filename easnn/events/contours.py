@@ -1,6 +1,7 @@
 """Annotations of N-Caltech101: the outline of an object's box and of the object itself.
 
-A file holds two contours, each as 16-bit integers: 2, then the number of points N, then N pairs (x, y).
+A file has two contours. Each consists of 16-bit integers: 2, the number of points N, and N pairs
+(x, y).
 """
 
 from __future__ import annotations

@@ -3,8 +3,9 @@
 The header consists of text lines that start with ``%``, one byte for the event type and one for the
 event size. The oldest files have no header at all: no text and neither byte.
 
-An event is the low 32 bits of its time in µs, followed by a word with x, y and the polarity. Starting
-at the lowest bit, these have 14, 14 and 1 bits in version 2, and 9, 8 and 1 bits in version 1.
+An event is the low 32 bits of its time in µs, followed by a word with x, y and the polarity.
+Starting at the lowest bit, these have 14, 14 and 1 bits in version 2, and 9, 8 and 1 bits in
+version 1.
 """
 
 from __future__ import annotations
@@ -110,7 +111,7 @@ def open_dat(path: Path | str, *, sensor_hw: tuple[int, int] | None = None) -> D
 def write_dat(
     path: Path | str, events: np.ndarray, *, sensor_hw: tuple[int, int] | None = None, event_type: int = 12
 ) -> None:
-    """Write ``events`` (EVENT_DTYPE), sorted by time, as a DAT file; see :func:`write_dat_pieces`."""
+    """Write sorted ``events`` (EVENT_DTYPE) as a DAT file; see :func:`write_dat_pieces`."""
     write_dat_pieces(path, [events], sensor_hw=sensor_hw, event_type=event_type)
 
 

@@ -1,13 +1,13 @@
 """Times of DAT events, which are stored as a wrapping 32-bit counter and not always in order.
 
-Definition: let c[i] be the counter of record i, in µs. If c falls by more than 2³¹ from one record to
-the next, the counter wrapped: 2³² is added from this record on. If c rises by 2³² - 1 s or more after a
-wrap, the record belongs before the wrap and is up to 1 s late: 2³² is subtracted again. The result is
-the unwrapped time u[i]. Because records may be late, the time of record i is the running maximum
-t[i] = max(u[0], …, u[i]), which never decreases.
+Definition: let c[i] be the counter of record i, in µs. If c falls by more than 2³¹ from one record
+to the next, the counter wrapped: 2³² is added from this record on. If c rises by 2³² - 1 s or more
+after a wrap, the record belongs before the wrap and is up to 1 s late: 2³² is subtracted again. The
+result is the unwrapped time u[i]. Because records may be late, the time of record i is the running
+maximum t[i] = max(u[0], …, u[i]), which never decreases.
 
-Algorithm: a recording may have 10⁹ records, so only some are read when it is opened, and a search uses
-bisection. The result is exact
+Algorithm: a recording may have 10⁹ records, so only some are read when it is opened, and a search
+uses bisection. The result is exact
 
 - for every recording of up to LATE_RECORDS records;
 - for a longer recording, if no record is LATE_RECORDS or more places behind a later one, and if no
@@ -30,13 +30,13 @@ LATE_RISE_US = 2**32 - 1_000_000
 
 
 class RecordClock:
-    """The times of N ≥ 1 records, given their counters [N] (a view that is never copied as a whole)."""
+    """The times of N ≥ 1 records, given their counters [N] (never copied as a whole)."""
 
     def __init__(self, counter: npt.NDArray[np.uint32]) -> None:
         self._counter = counter
         turns, wraps = _find_turns(counter)
         self._turns: list[int] = turns.tolist()
-        self._wraps: list[int] = [0, *wraps.tolist()]  # before the first turn, then from each turn on
+        self._wraps: list[int] = [0, *wraps.tolist()]  # before the first turn, then after each
 
     @property
     def first_us(self) -> int:
@@ -50,7 +50,7 @@ class RecordClock:
         return int(self._unwrapped(max(0, count - LATE_RECORDS), count).max())
 
     def search(self, time_us: int) -> int:
-        """Return the index of the first record whose time is ``time_us`` or later, N if there is none.
+        """Return the index of the first record at or after ``time_us``, N if there is none.
 
         The running maximum reaches ``time_us`` at the first record whose unwrapped time does.
         Because the order is not perfect, bisection finds some record that does and directly follows

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 EVENT_DTYPE = np.dtype([("t_us", "<i8"), ("x", "<u2"), ("y", "<u2"), ("p", "u1")])
-"""An event: time in µs, pixel (x right, y down, from 0), polarity (0 OFF, darker; 1 ON, brighter)."""
+"""An event: time in µs; pixel x (right), y (down); polarity (0 OFF: darker, 1 ON: brighter)."""
 
 BOX_DTYPE = np.dtype(
     [
@@ -20,7 +20,7 @@ BOX_DTYPE = np.dtype(
         ("confidence", "<f4"),
     ]
 )
-"""A labelled box: time in µs, top left corner and size in pixels (may leave the frame), class, track."""
+"""A labelled box: time in µs; top left corner and size in pixels (may leave the frame)."""
 
 
 def pack_events(t_us: npt.ArrayLike, x: npt.ArrayLike, y: npt.ArrayLike, p: npt.ArrayLike) -> np.ndarray:

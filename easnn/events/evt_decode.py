@@ -1,8 +1,8 @@
 """Decoders of the encodings EVT2, EVT2.1 and EVT3 of Prophesee's RAW files.
 
 A file is a sequence of words. Many words set values for the words after them (the high bits of the
-time, the row), so a decoder takes the state after the previous words and returns the new state. With
-the stored state, any part of a file can be decoded separately.
+time, the row), so a decoder takes the state after the previous words and returns the new state.
+With the stored state, any part of a file can be decoded separately.
 
 The four highest bits of a word are its type. Words of types other than those below (triggers, user
 data) are skipped, and so are events before the first high time.
@@ -48,8 +48,8 @@ class DecoderState:
 
 
 Decoder = Callable[[np.ndarray, DecoderState], tuple[np.ndarray, DecoderState]]
-"""Maps words [M] and the state before them to their events [N] (EVENT_DTYPE, in the order of the file)
-and the state after them."""
+"""Maps words [M] and the state before them to events [N] (EVENT_DTYPE, in the order of the file) and
+the state after them."""
 
 
 def decode_evt2(words: np.ndarray, state: DecoderState) -> tuple[np.ndarray, DecoderState]:

@@ -1,8 +1,9 @@
 """Prophesee RAW files: a header, then the words sent by the camera (EVT2, EVT2.1 or EVT3).
 
-The header consists of text lines that start with ``%``. New cameras write ``% format
-EVT3;height=720;width=1280`` and close the header with ``% end``. Old ones write ``% evt 3.0`` and
-possibly ``% geometry 1280x720``; that header ends at the first byte that does not start such a line.
+The header consists of text lines that start with ``%``. New cameras write
+``% format EVT3;height=720;width=1280`` and close the header with ``% end``. Old ones write
+``% evt 3.0`` and possibly ``% geometry 1280x720``; that header ends at the first byte that does not
+start such a line.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ class RawRecording:
 
     def window(self, start_us: int, end_us: int) -> np.ndarray:
         """See :meth:`easnn.events.Recording.window`."""
-        # `_latest_us[b]` is the time before block b, so block b - 1 is the first that reaches `start_us`.
+        # `_latest_us[b]` is the time before block b: block b - 1 is the first to reach `start_us`.
         first = max(0, bisect_left(self._latest_us, start_us) - 1)
         stop = max(first, min(bisect_left(self._latest_us, end_us), len(self._states)))
         pieces = [np.empty(0, EVENT_DTYPE)]
@@ -195,7 +196,7 @@ def _end_of_lines(head: bytes) -> int:
 
 
 def _sensor_hw(values: dict[str, str], options: dict[str, str], path: Path) -> tuple[int, int] | None:
-    """Return the size from the format line, the geometry or the name of the sensor, in this order."""
+    """Return the size from the format line, else the geometry, else the name of the sensor."""
     if {"height", "width"} <= options.keys():
         return _side(options["height"], path), _side(options["width"], path)
     if "geometry" in values:

@@ -1,8 +1,8 @@
 """HDF5 files with the events in columns: raw files of RVT, eTraM and DSEC.
 
 The group ``events`` contains ``t`` (µs), ``x``, ``y`` and ``p`` [N], and optionally ``height`` and
-``width``. DSEC adds ``t_offset``, to be added to all times, and ``ms_to_idx``: for every ms the index
-of the first event at or after it.
+``width``. DSEC adds ``t_offset``, to be added to all times, and ``ms_to_idx``: for every ms the
+index of the first event at or after it.
 """
 
 from __future__ import annotations
@@ -162,7 +162,7 @@ def open_hdf5(path: Path | str, *, sensor_hw: tuple[int, int] | None = None) -> 
 
 
 def write_hdf5(path: Path | str, events: np.ndarray, *, sensor_hw: tuple[int, int] | None = None) -> None:
-    """Write ``events`` (EVENT_DTYPE), sorted by time, as HDF5; see :func:`write_hdf5_pieces`."""
+    """Write sorted ``events`` (EVENT_DTYPE) as an HDF5 file; see :func:`write_hdf5_pieces`."""
     write_hdf5_pieces(path, [events], sensor_hw=sensor_hw)
 
 

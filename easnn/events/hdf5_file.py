@@ -1,7 +1,7 @@
 """HDF5 files and their datasets, checked before large amounts of data are read.
 
-HDF5 and Blosc trust the sizes that a file declares: a damaged file can make them allocate huge arrays
-or crash the process.
+HDF5 and Blosc trust the sizes that a file declares: a damaged file can make them allocate huge
+arrays or crash the process.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class StoredDataset:
         path: the file.
 
     Raises:
-        DataError: if a filter is not available, or if the file is too small for the dataset's shape.
+        DataError: if a filter is not available, or if the file is too small for the shape.
     """
 
     def __init__(self, dataset: Any, name: str, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Events in NumPy archives: arrays ``t``, ``x``, ``y``, ``p`` [N], optionally ``height`` and ``width``."""
+"""Events in NumPy archives: arrays ``t``, ``x``, ``y``, ``p`` [N]; optional ``height``, ``width``."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def label_window(recording: Recording, label_us: int, duration_us: int, max_step
 
 
 def play_at_speed(window: EventWindow, duration_us: int) -> EventWindow:
-    """Return the window stretched or compressed in time to the length ``duration_us``; its end stays.
+    """Return the window stretched or compressed in time to ``duration_us``; its end stays.
 
     An event at d µs before the end of a window of length D moves to ⌈d · ``duration_us`` / D⌉ µs
     before the end, so the order is kept and no event leaves the window.

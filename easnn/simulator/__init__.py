@@ -1,4 +1,4 @@
-"""An event simulator: street scenes with cars and pedestrians, recorded by a model of an event camera."""
+"""An event simulator: street scenes, recorded by a model of an event camera."""
 
 from easnn.simulator.event_camera import CameraConfig, EventCamera
 from easnn.simulator.scene import Scene

@@ -12,10 +12,7 @@ from easnn.simulator.cars import draw_car_end, draw_car_side
 from easnn.simulator.pedestrians import draw_pedestrian
 from easnn.simulator.sprite import CAR, PEDESTRIAN, Sprite
 
-SPEED_HEIGHTS_S = {
-    CAR: (0.02, 1.2),
-    PEDESTRIAN: (0.015, 0.3),
-}  # across the sensor, in sensor heights per second
+SPEED_HEIGHTS_S = {CAR: (0.02, 1.2), PEDESTRIAN: (0.015, 0.3)}  # in sensor heights per second
 DEPTH_M = {CAR: (5.0, 12.0), PEDESTRIAN: (3.5, 8.0)}
 SLOTS = {CAR: (1, 3), PEDESTRIAN: (1, 4)}  # number of objects in the scene at any time
 CARS_SEEN_FROM_THE_END = (0, 2)
@@ -64,7 +61,7 @@ class View:
 
 
 def choose_actors(view: View, duration_s: float, rng: np.random.Generator) -> list[Actor]:
-    """Return the objects that pass the view during a recording, with random looks, positions and speeds."""
+    """Return the objects of a recording, with random appearance, position and speed."""
     counts = {class_id: rng.integers(*few_many, endpoint=True) for class_id, few_many in SLOTS.items()}
     slots = [class_id for class_id, count in counts.items() for _ in range(count)]
     passing = chain.from_iterable(_passing(class_id, view, duration_s, rng) for class_id in slots)

@@ -59,8 +59,8 @@ class EventCamera:
     event as soon as L differs from its reference R by its threshold θ: ON for L = R + θ, OFF for
     L = R - θ. It then ignores changes for the refractory period, and the L at the end of this period
     becomes its new R. So a pixel whose L changes by s per second triggers an event every θ/abs(s)
-    seconds plus the refractory period, and several per step if the change is fast. Noise events also
-    start a refractory period and reset the reference.
+    seconds plus the refractory period, and several per step if the change is fast. Noise events
+    also start a refractory period and reset the reference.
     """
 
     def __init__(
@@ -79,13 +79,14 @@ class EventCamera:
         self._width_px = intensity.shape[1]
         self._refractory_us = config.refractory_us
         mismatched = rng.normal(config.threshold, config.mismatch, (2, pixels)).astype(np.float32)
-        self._thresholds = np.maximum(mismatched, SMALLEST_THRESHOLD * config.threshold)  # [OFF | ON, pixel]
+        # [OFF | ON, pixel]
+        self._thresholds = np.maximum(mismatched, SMALLEST_THRESHOLD * config.threshold)
         noise_hz = np.where(rng.random(pixels) < config.hot_fraction, config.hot_hz, config.noise_hz)
         self._cumulative_noise_hz = np.cumsum(noise_hz)
         self._level = _log_intensity(intensity)
         self._now_us = start_us
         self._reference = self._level.copy()  # NaN during the refractory period
-        self._ready_us = np.full(pixels, float(start_us))  # end of each pixel's last refractory period
+        self._ready_us = np.full(pixels, float(start_us))  # end of the last refractory period
         self._refractory = np.empty(0, np.intp)  # the pixels in their refractory period
 
     def advance(self, intensity: np.ndarray, now_us: int) -> np.ndarray:
@@ -116,8 +117,8 @@ class EventCamera:
         sign = np.where(polarity, 1.0, -1.0)
         threshold = self._thresholds[polarity.astype(np.intp), pixel]
         before = self._level[pixel]
-        # Rounding or a late noise event may leave a pixel beyond its threshold without any change in this
-        # direction; the lower limit of the slope makes it trigger once.
+        # Rounding or a late noise event may leave a pixel beyond its threshold without any change in
+        # this direction; the lower limit of the slope makes it trigger once.
         slope = np.maximum(sign * (level[pixel] - before), SMALLEST_CHANGE) / (now_us - self._now_us)
         wait_us = (threshold - sign * (before - self._reference[pixel])) / slope
         first_us = self._now_us + np.clip(wait_us, 0.0, now_us - self._now_us)
@@ -126,7 +127,7 @@ class EventCamera:
         return _Bursts(pixel, polarity, first_us, period_us, number)
 
     def _noise(self, now_us: int) -> _Bursts:
-        """Return the noise events of the step: at most one per pixel, after its refractory period."""
+        """Return the noise events of the step: at most one per pixel, outside refractory periods."""
         total_hz = self._cumulative_noise_hz[-1]
         n = self._rng.poisson(total_hz * (now_us - self._now_us) / 1e6)
         pixel = np.searchsorted(self._cumulative_noise_hz, self._rng.uniform(0, total_hz, n), side="right")

@@ -10,7 +10,7 @@ from easnn.simulator.sketch import Point, Sketch, noise_texture
 from easnn.simulator.sprite import PEDESTRIAN, Sprite
 
 STRIDE_PHASES = 32
-HEIGHT_M, REACH_M = 1.76, 0.6  # height and half width of the drawing, with room for the longest step
+HEIGHT_M, REACH_M = 1.76, 0.6  # height, and half the width including the longest step
 THIGH_M, SHIN_M, ANKLE_M = 0.44, 0.43, 0.06
 UPPER_ARM_M, FOREARM_M = 0.28, 0.26
 LARGEST_HIP_ANGLE = 0.48
@@ -70,7 +70,7 @@ def _cloth(rng: np.random.Generator) -> float:
 
 
 def _draw(px_per_m: float, clothes: _Clothes, hip_angle: float, phase: float) -> Sketch:
-    """Draw a phase of the stride; the near leg swings forward around phase 0, the far one around π."""
+    """Draw a phase of the stride; around 0 the near leg swings forward, around π the far one."""
     near_leg, far_leg = _leg(hip_angle, phase), _leg(hip_angle, phase + np.pi)
     hip_m = ANKLE_M - min(near_leg[2][1], far_leg[2][1])  # the lower foot stands on the ground
     shoulder = (0.03, hip_m + 0.52)
@@ -110,7 +110,7 @@ def _draw(px_per_m: float, clothes: _Clothes, hip_angle: float, phase: float) ->
 def _leg(hip_angle: float, phase: float) -> list[Point]:
     """Return hip, knee, ankle and toe of a leg, relative to the hip."""
     thigh = hip_angle * np.sin(phase)
-    shin = thigh - 2.0 * hip_angle * max(0.0, np.cos(phase)) - 0.1  # bent while the leg swings forward
+    shin = thigh - 2.0 * hip_angle * max(0.0, np.cos(phase)) - 0.1  # the swinging leg bends
     knee = (THIGH_M * np.sin(thigh), -THIGH_M * np.cos(thigh))
     ankle = (knee[0] + SHIN_M * np.sin(shin), knee[1] - SHIN_M * np.cos(shin))
     toe = (ankle[0] + 0.16 * np.cos(shin), ankle[1] + 0.16 * np.sin(shin))
@@ -118,7 +118,7 @@ def _leg(hip_angle: float, phase: float) -> list[Point]:
 
 
 def _arm(hip_angle: float, phase: float) -> list[Point]:
-    """Return shoulder, elbow and hand, relative to the shoulder; an arm swings opposite to its leg."""
+    """Return shoulder, elbow and hand, relative to the shoulder; arms swing opposite to legs."""
     upper = -0.9 * hip_angle * np.sin(phase)
     fore = upper + 0.3
     elbow = (UPPER_ARM_M * np.sin(upper), -UPPER_ARM_M * np.cos(upper))

@@ -1,4 +1,4 @@
-"""A street with cars and pedestrians, seen by a slowly panning camera: image and labels at any time."""
+"""A street with cars and pedestrians, seen by a panning camera: image and labels at any time."""
 
 from __future__ import annotations
 
@@ -66,8 +66,8 @@ class Scene:
         """Return the boxes of the visible objects at a time, BOX_DTYPE, sorted by track.
 
         A box tightly encloses the whole object, including occluded parts, and is clipped at
-        ``LARGEST_OVERHANG`` beyond the frame. Objects that are less visible than ``LEAST_VISIBLE``, or
-        whose box has a side below ``LEAST_SIDE``, have no box.
+        ``LARGEST_OVERHANG`` beyond the frame. Objects that are less visible than ``LEAST_VISIBLE``,
+        or whose box has a side below ``LEAST_SIDE``, have no box.
         """
         covered = np.zeros((self._height, self._width), bool)
         boxes = []

@@ -64,7 +64,7 @@ def simulate_recording(
     The scene depends on seed, split and number only, not on the camera.
 
     Returns:
-        The events (EVENT_DTYPE, sorted by time, from time 0) and the boxes (BOX_DTYPE, every 250 ms).
+        The events (EVENT_DTYPE, sorted, from time 0) and the boxes (BOX_DTYPE, every 250 ms).
     """
     scene = Scene(config.sensor_hw, config.duration_s, generator(seed, "scene", split, number))
     duration_us = round(config.duration_s * 1e6)

@@ -76,7 +76,7 @@ class Sketch:
 
     def _fixed(self, points: Sequence[Point]) -> np.ndarray:
         metres = (np.asarray(points) - (self._left_m, self._top_m)) * (1, -1)
-        fine_px = metres * self._px_per_m * OVERSAMPLING - 0.5  # OpenCV's origin is the centre of a pixel
+        fine_px = metres * self._px_per_m * OVERSAMPLING - 0.5  # origin: centre of a pixel
         return np.round(fine_px * 2**FRACTION_BITS).astype(np.int32)
 
 

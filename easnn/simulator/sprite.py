@@ -15,7 +15,7 @@ CAR, PEDESTRIAN = range(2)
 
 @dataclass(frozen=True)
 class Sprite:
-    """Images of an object over one period of its motion (a stride, a turn of the wheels by one spoke).
+    """Images of an object over one period of its motion (a stride, or one spoke of a wheel).
 
     Attributes:
         class_id: index into ``CLASS_NAMES``.
@@ -34,7 +34,7 @@ class Sprite:
     period_m: float
 
     def image(self, travelled_m: float) -> np.ndarray:
-        """Return the image [h, w, 2] after a distance, interpolated between the two nearest phases."""
+        """Return the image [h, w, 2] after a distance, blended from the two nearest phases."""
         phases = len(self.sheet)
         phase, part = divmod(travelled_m / self.period_m * phases, 1.0)
         now, ahead = self.sheet[int(phase) % phases], self.sheet[int(phase + 1) % phases]

@@ -1,6 +1,7 @@
 """Writing a synthetic dataset in the layout of the raw Gen1 dataset.
 
-Files: ``OUT/{train,val,test}/NAME_td.dat`` and ``NAME_bbox.npy``, and ``OUT/dataset.json`` with the settings.
+Files: ``OUT/{train,val,test}/NAME_td.dat`` and ``NAME_bbox.npy``, and ``OUT/dataset.json`` with the
+settings.
 """
 
 from __future__ import annotations
@@ -80,8 +81,8 @@ def write_synthetic_dataset(
 ) -> list[SplitSummary]:
     """Simulate a dataset, or complete one that was interrupted.
 
-    The files do not depend on the number of processes. Several processes are started by spawning, so a
-    script needs the usual ``if __name__ == "__main__"``.
+    The files do not depend on the number of processes. Several processes are started by spawning,
+    so a script needs the usual ``if __name__ == "__main__"``.
 
     Args:
         out: output directory: missing, empty, or with a dataset of the same settings.
@@ -154,7 +155,7 @@ def _simulate(tasks: list[_Task], processes: int) -> Iterator[None]:
     if processes <= 1:
         yield from map(_Task.make, tasks)
         return
-    # Spawned, not forked: a fork copies the state of OpenCV's and torch's threads but not the threads.
+    # Not forked: a fork copies the state of OpenCV's and torch's threads but not the threads.
     pool = ProcessPoolExecutor(processes, get_context("spawn"), initializer=cv2.setNumThreads, initargs=(1,))
     with pool:
         try:

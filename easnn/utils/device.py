@@ -38,7 +38,7 @@ def peak_memory_mb(device: torch.device) -> float:
 
 
 def free_memory_bytes() -> int:
-    """Return the memory that this process may still allocate, limited by the machine and its cgroup."""
+    """Return the memory that this process may still allocate on this machine, in its cgroup."""
     free = [os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
     with suppress(OSError):  # Linux only; includes memory used as file cache
         lines = Path("/proc/meminfo").read_text().splitlines()

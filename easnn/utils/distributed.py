@@ -66,8 +66,8 @@ def barrier(before: str, timeout_s: float = 1800.0) -> None:
         missing = re.search(r"Ranks? ([\d, ]+) failed", str(error))
         who = f"Process {missing[1]}" if missing else "A process"
         raise TrainingError(
-            f"{who} did not come to {before} within {timeout_s:.0f} s, or was lost. Look at what it did: "
-            "its last message, its machine, its memory."
+            f"{who} did not reach {before} within {timeout_s:.0f} s, or was lost. Check its last message, its "
+            "machine and its memory."
         ) from error
 
 
@@ -88,7 +88,7 @@ def max_across_ranks(value: torch.Tensor) -> torch.Tensor:
 
 
 def average_in_place(tensors: Iterable[torch.Tensor]) -> None:
-    """Replace each floating-point tensor by its mean over all processes, with one all-reduce per dtype."""
+    """Replace floating-point tensors by their mean over all processes; one all-reduce per dtype."""
     if not is_distributed():
         return
     by_type: dict[torch.dtype, list[torch.Tensor]] = defaultdict(list)

@@ -1,8 +1,8 @@
 """Errors that the user can fix.
 
-A message names the file or key, the value found, the value expected and what to do. The command line
-prints such an error as one line and exits with a non-zero code. Every other exception is a bug in the
-program and keeps its traceback.
+A message names the file or key, the value found, the value expected and what to do. The command
+line prints such an error as one line and exits with a non-zero code. Every other exception is a bug
+in the program and keeps its traceback.
 """
 
 from __future__ import annotations

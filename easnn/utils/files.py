@@ -41,8 +41,8 @@ def refuse_existing(path: Path) -> None:
 def atomic_write(path: Path) -> Iterator[IO[bytes]]:
     """Open a binary file that replaces ``path`` only when the block ends without an error.
 
-    The bytes are written to a temporary file in the same directory, which is flushed to the disk and
-    then renamed: a reader sees either the old file or the complete new one.
+    The bytes are written to a temporary file in the same directory, which is flushed to the disk
+    and then renamed: a reader sees either the old file or the complete new one.
 
     Raises:
         OutputError: if the file cannot be written (no permission, no space left).

@@ -22,8 +22,8 @@ def exclusive(path: Path) -> Iterator[None]:
 def only_one(folder: Path) -> Iterator[int | None]:
     """Try to acquire an exclusive lock on a folder, without waiting; its content is not changed.
 
-    Yields an open file descriptor, or None if another process holds the lock. Processes that inherit
-    the descriptor hold the lock as well, until they end.
+    Yields an open file descriptor, or None if another process holds the lock. Processes that
+    inherit the descriptor hold the lock as well, until they end.
     """
     descriptor = os.open(folder, os.O_RDONLY)
     try:

@@ -22,8 +22,9 @@ FILE_FORMAT = "{time:YYYY-MM-DD HH:mm:ss} | {level: <7} | {message}"
 def setup_logging(log_file: Path | None = None) -> None:
     """Log to the console and, on the main process, also to a file.
 
-    Other processes log only warnings and errors, marked with their rank. On a terminal, messages bound
-    with ``progress=True`` go to the file only, because a progress bar shows the same information.
+    Other processes log only warnings and errors, marked with their rank. On a terminal, messages
+    bound with ``progress=True`` go to the file only, because a progress bar shows the same
+    information.
 
     Args:
         log_file: the file to append to.

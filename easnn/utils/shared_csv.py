@@ -15,8 +15,8 @@ from easnn.utils.locks import exclusive
 class SharedCsv:
     """A CSV file to which independent processes append rows.
 
-    The file is locked while it is written. The header is written once, and a row either completely or
-    not at all: if the disk is full, a partial row is removed.
+    The file is locked while it is written. The header is written once, and a row either completely
+    or not at all: if the disk is full, a partial row is removed.
 
     Args:
         path: the file; it and its folder are created if missing.
