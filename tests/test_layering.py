@@ -14,6 +14,7 @@ ALLOWED: dict[str, set[str]] = {
     "utils": set(),
     "ops": {"utils"},
     "events": {"utils"},
+    "simulator": {"events", "utils"},
     "representations": {"events", "utils"},
     "data": {"events", "representations", "ops", "utils"},
     "models": {"ops", "utils"},

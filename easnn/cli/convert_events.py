@@ -21,7 +21,7 @@ WRITERS = {".dat": write_dat_pieces, ".h5": write_hdf5_pieces, ".hdf5": write_hd
 DAT_PERIOD_US = 2**32
 
 DESCRIPTION = """\
-Converts a recording in any format (DAT, RAW with EVT2, EVT2.1 or EVT3, HDF5, AEDAT4, 5-byte events, npz) to
+Converts a recording in any format (DAT, RAW with EVT2, EVT2.1 or EVT3, HDF5, AEDAT4, N-MNIST .bin, npz) to
 DAT or HDF5. The output appears only when it is whole, and no file is ever replaced."""
 
 

@@ -46,7 +46,7 @@ def make_parser() -> argparse.ArgumentParser:
         "recording",
         type=Path,
         metavar="RECORDING",
-        help="DAT, RAW (EVT2, EVT2.1, EVT3), HDF5, AEDAT4, 5-byte or npz file; its labels are used if "
+        help="DAT, RAW (EVT2, EVT2.1, EVT3), HDF5, AEDAT4, N-MNIST .bin or npz file; its labels are used if "
         f"NAME{BOXES_SUFFIX} lies beside NAME{EVENTS_SUFFIX}, or beside NAME with another suffix",
     )
     parser.add_argument("-c", "--ckpt", type=Path, required=True, metavar="FILE", help="checkpoint of a run")

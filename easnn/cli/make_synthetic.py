@@ -11,7 +11,7 @@ from tabulate import tabulate
 
 from easnn.cli.arguments import sensor_size
 from easnn.cli.console import exit_code_of
-from easnn.events.simulator import (
+from easnn.simulator import (
     CameraConfig,
     DatasetConfig,
     RecordingConfig,

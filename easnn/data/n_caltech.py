@@ -14,7 +14,7 @@ from easnn.data.n_caltech_lists import class_of, find_listed
 from easnn.data.options import DatasetOptions
 from easnn.data.recording_dataset import RecordingDataset
 from easnn.data.source import RecordingSource
-from easnn.events import BOX_DTYPE, LoadedRecording, open_five_byte, read_contours
+from easnn.events import BOX_DTYPE, LoadedRecording, open_n_mnist, read_contours
 from easnn.utils.errors import DataError
 
 N_CALTECH_CLASSES: tuple[str, ...] = tuple(
@@ -58,7 +58,7 @@ class NCaltechSource(RecordingSource):
 
     def open(self, path: Path) -> LoadedRecording:
         """Open a recording."""
-        return open_five_byte(path, sensor_hw=self.sensor_hw)
+        return open_n_mnist(path, sensor_hw=self.sensor_hw)
 
     def boxes(self, files: LabelledRecording) -> np.ndarray:
         """Read the one box of a recording, at time 0: the smallest around the contour of the box."""

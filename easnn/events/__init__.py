@@ -1,7 +1,7 @@
-"""Recordings and their labels: one event type, and a reader and a writer for every file format."""
+"""Event recordings and their labels: one event type; readers and writers of all file formats."""
 
 from easnn.events.aedat4 import open_aedat4
-from easnn.events.boxes import parse_boxes, read_boxes, write_boxes
+from easnn.events.bbox_files import parse_boxes, read_boxes, write_boxes
 from easnn.events.contours import Contours, read_contours, write_contours
 from easnn.events.dat import DatRecording, open_dat, write_dat, write_dat_pieces
 from easnn.events.downsample import (
@@ -10,14 +10,14 @@ from easnn.events.downsample import (
     downsample_recording,
     downsampled_hw,
 )
-from easnn.events.five_byte import open_five_byte, write_five_byte
+from easnn.events.dtypes import BOX_DTYPE, EVENT_DTYPE, pack_events
+from easnn.events.evt_raw import RawRecording, open_raw
+from easnn.events.format_detection import open_recording
 from easnn.events.hdf5 import Hdf5Recording, open_hdf5, write_hdf5, write_hdf5_pieces
-from easnn.events.loaded import LoadedRecording
+from easnn.events.loaded_recording import LoadedRecording
+from easnn.events.n_mnist import open_n_mnist, write_n_mnist
 from easnn.events.npz import open_npz, write_npz
-from easnn.events.pieces import event_pieces
-from easnn.events.raw import RawRecording, open_raw
-from easnn.events.recording import open_recording
-from easnn.events.types import BOX_DTYPE, EVENT_DTYPE, Recording, StoredRecording, pack_events
+from easnn.events.recording import Recording, StoredRecording, event_pieces
 from easnn.events.window import EventWindow, label_window, play_at_speed
 
 __all__ = [
@@ -39,8 +39,8 @@ __all__ = [
     "label_window",
     "open_aedat4",
     "open_dat",
-    "open_five_byte",
     "open_hdf5",
+    "open_n_mnist",
     "open_npz",
     "open_raw",
     "open_recording",
@@ -53,8 +53,8 @@ __all__ = [
     "write_contours",
     "write_dat",
     "write_dat_pieces",
-    "write_five_byte",
     "write_hdf5",
     "write_hdf5_pieces",
+    "write_n_mnist",
     "write_npz",
 ]

@@ -1,4 +1,4 @@
-"""AEDAT4 files of iniVation's cameras, decoded by the package ``aedat`` in a process of its own."""
+"""AEDAT4 files of iniVation's cameras, decoded by the package ``aedat`` in a child process."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ import numpy as np
 
 from easnn.events import aedat4_decode
 from easnn.events.columns import pack_columns
-from easnn.events.loaded import LoadedRecording
-from easnn.events.mapping import map_file
+from easnn.events.loaded_recording import LoadedRecording
 from easnn.utils.errors import DataError
+from easnn.utils.files import map_file
 
 MIN_TIMEOUT_S = 60
 BYTES_PER_S = 1_000_000
-"""A file is given up when it takes longer than at this speed, and than MIN_TIMEOUT_S."""
+"""Decoding is aborted when it is slower than this and takes longer than MIN_TIMEOUT_S."""
 
 
 def open_aedat4(path: Path | str, *, sensor_hw: tuple[int, int] | None = None) -> LoadedRecording:
-    """Open an AEDAT4 file with one stream of events; it is read as a whole.
+    """Load an AEDAT4 file with one stream of events.
 
-    Times are as the camera wrote them, in µs since 1970 for most.
+    Times are as stored by the camera; for most cameras these are µs since 1970.
 
     Args:
         path: the file.
-        sensor_hw: height and width of the sensor in pixels, instead of what the file says. Every event that
-            is read must lie inside.
+        sensor_hw: height and width of the sensor in pixels; overrides the size in the file. Every
+            event that is read must lie inside.
 
     Raises:
-        DataError: if the file is missing, damaged or cut off, if it has not exactly one stream of events, or
-            if its times run backwards.
+        DataError: if the file is missing, damaged or cut off, if it does not have exactly one
+            stream of events, or if its times run backwards.
     """
     return LoadedRecording(Path(path), sensor_hw, _read)
 

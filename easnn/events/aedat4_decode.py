@@ -1,10 +1,10 @@
-"""A program of its own: writes the events of the AEDAT4 file that is its argument to the standard output.
+"""A separate program that writes the events of an AEDAT4 file (its argument) to stdout.
 
-The package ``aedat`` ends the process on some damaged files, so it gets one that may end. This file imports
-nothing from easnn and runs by its path.
+Some damaged files make the package ``aedat`` abort the process, so it runs in a child process. The
+file is run by its path and imports nothing from easnn.
 
-Output: a line of JSON, ``[[height, width], ...]`` of all streams of events; then, if there is just one, its
-events as records of 13 bytes: time u8, x u2, y u2, polarity u1, little-endian.
+Output: a line of JSON, ``[[height, width], ...]`` of all event streams; then, if there is exactly
+one, its events as records of 13 bytes: time u8, x u2, y u2, polarity u1, little-endian.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 
 RECORD_DTYPE = np.dtype([("t", "<u8"), ("x", "<u2"), ("y", "<u2"), ("p", "u1")])
 MAX_MEMORY_BYTES = 2**32
-"""Address space of the process: a damaged file may ask for any amount."""
+"""Limit of the address space: a damaged file may request any amount of memory."""
 
 
 def main(path: str) -> None:

@@ -1,7 +1,8 @@
-"""Checks of whole columns that name the first row that is wrong."""
+"""Checks of events and boxes that name the first wrong row, and the handling of late events."""
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -9,17 +10,23 @@ import numpy.typing as npt
 
 from easnn.utils.errors import DataError
 
+LATE_US = 1_000_000
+"""How late an event may be; a larger drop of the times means that the camera's clock restarted."""
+
+NO_TIME_US = -(2**62)
+"""A time before every event."""
+
 
 def reject_rows(
     wrong: npt.NDArray[np.bool_], rule: str, rows: np.ndarray, *, name: str, path: Path, first: int = 0
 ) -> None:
-    """Stop at the first row that breaks a rule.
+    """Raise an error that names the first row for which ``wrong`` is true, if there is one.
 
     Args:
-        wrong: which rows do, [N].
-        rule: what every row must be, e.g. "must lie inside the sensor".
+        wrong: which rows break the rule, [N].
+        rule: what every row must satisfy, e.g. "must lie inside the sensor".
         rows: the rows [N], a structured array.
-        name: what a row is called.
+        name: what a row is called in the message.
         path: the file that the rows come from or go to.
         first: number of the first row in that file.
 
@@ -31,3 +38,72 @@ def reject_rows(
     index = int(wrong.argmax())
     values = ", ".join(f"{field}={rows[field][index]}" for field in rows.dtype.names or ())
     raise DataError(f"{name} {first + index} of {path} {rule}, but is {values}.")
+
+
+def restore_order(events: np.ndarray, path: Path, *, first: int = 0, latest_us: int = NO_TIME_US) -> int:
+    """Replace each time by the running maximum of the times, in place.
+
+    Args:
+        events: events [N] (EVENT_DTYPE) in the order of the file.
+        path: name of the file, for errors.
+        first: number of the first of these events in the file.
+        latest_us: largest time before them.
+
+    Returns:
+        How many events were late.
+
+    Raises:
+        DataError: if an event is more than 1 s late.
+    """
+    latest = np.maximum.accumulate(events["t_us"])
+    np.maximum(latest, latest_us, out=latest)
+    reject_rows(
+        latest - events["t_us"] > LATE_US,
+        "must not be more than 1 s before an earlier event of the file (times run backwards)",
+        events,
+        name="Event",
+        path=path,
+        first=first,
+    )
+    late = int(np.count_nonzero(events["t_us"] < latest))
+    events["t_us"] = latest
+    return late
+
+
+def check_inside(
+    events: np.ndarray, sensor_hw: tuple[int, int] | None, path: Path, *, first: int = 0
+) -> None:
+    """Check that the events lie inside the sensor, if its height and width in pixels are known.
+
+    Raises:
+        DataError: naming the first event that lies outside.
+    """
+    if sensor_hw is None:
+        return
+    height, width = sensor_hw
+    outside = (events["x"] >= width) | (events["y"] >= height)
+    rule = f"must lie inside the sensor, {width}×{height} pixels"
+    reject_rows(outside, rule, events, name="Event", path=path, first=first)
+
+
+def check_writable(
+    events: np.ndarray, limit_hw: tuple[int, int], path: Path, *, first: int = 0, last_us: int = 0
+) -> None:
+    """Check the conditions that every format sets for the events [N] to be written.
+
+    Args:
+        events: a piece of the events of the file (EVENT_DTYPE).
+        limit_hw: height and width in pixels in which they must lie.
+        path: name of the file, for errors.
+        first: number of the first of these events in the file.
+        last_us: time of the event before them, or the earliest time allowed.
+
+    Raises:
+        DataError: naming the first event that is wrong.
+    """
+    t_us = events["t_us"]
+    reject = functools.partial(reject_rows, rows=events, name="Event", path=path, first=first)
+    reject(t_us < 0, "must not be before 0 µs")
+    reject(np.diff(t_us, prepend=last_us) < 0, "must not be before the previous event")
+    reject(events["p"] > 1, "must have a polarity of 0 or 1")
+    check_inside(events, limit_hw, path, first=first)

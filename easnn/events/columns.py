@@ -1,4 +1,4 @@
-"""Columns of events as other programs store them, in any integer type."""
+"""Events that other programs store as columns t, x, y and p of any integer type."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from easnn.events.checks import reject_rows
-from easnn.events.types import pack_events
+from easnn.events.dtypes import pack_events
 from easnn.utils.errors import DataError
 
 COLUMNS = ("t", "x", "y", "p")
@@ -16,15 +16,15 @@ _MAX_PX = 65_535
 
 
 def check_columns(columns: dict[str, tuple[np.dtype, tuple[int, ...]]], path: Path, place: str) -> int:
-    """Check types and shapes of the columns t, x, y and p, and return how many events they hold.
+    """Check types and shapes of the columns t, x, y and p, and return the number of events.
 
     Args:
-        columns: type and shape of each.
-        path: the file's name for errors.
-        place: where they are in the file, e.g. "events/".
+        columns: type and shape of each column.
+        path: name of the file, for errors.
+        place: prefix of the column names in the file, e.g. "events/".
 
     Raises:
-        DataError: if one is no integers [N], they differ in N, or N is 0.
+        DataError: if a column is not an integer array [N], if they differ in N, or if N is 0.
     """
     for name, (dtype, shape) in columns.items():
         if dtype.kind not in "iub" or len(shape) != 1:
@@ -44,16 +44,16 @@ def check_columns(columns: dict[str, tuple[np.dtype, tuple[int, ...]]], path: Pa
 def pack_columns(
     columns: dict[str, np.ndarray], path: Path, *, first: int = 0, offset_us: int = 0
 ) -> np.ndarray:
-    """Return columns t, x, y and p, each of length N, as events [N] (EVENT_DTYPE) in the same order.
+    """Return columns t, x, y and p, each of length N, as events [N] (EVENT_DTYPE), in this order.
 
     Args:
-        columns: integers; the polarity may be 0 and 1, or -1 and 1.
-        path: the file's name for errors.
+        columns: integer arrays; the polarity may be 0 and 1, or -1 and 1.
+        path: name of the file, for errors.
         first: number of the first of these events in the file.
         offset_us: added to the times.
 
     Raises:
-        DataError: if a time, a coordinate or a polarity is none.
+        DataError: if a time, a coordinate or a polarity is out of range.
     """
     t, x, y, p = (columns[name] for name in COLUMNS)
     for wrong, rule in (

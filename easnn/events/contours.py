@@ -1,6 +1,7 @@
 """Annotations of N-Caltech101: the outline of an object's box and of the object itself.
 
-A file holds two contours, each as 16-bit integers: 2, then the number of points N, then N pairs (x, y).
+A file has two contours. Each consists of 16-bit integers: 2, the number of points N, and N pairs
+(x, y).
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ MAX_FILE_BYTES = 1 << 20
 
 
 class Contours(NamedTuple):
-    """The contours of an annotation, in sensor pixels; they may leave the frame.
+    """The contours of an annotation, in sensor pixels; points may lie outside the frame.
 
     Attributes:
-        box: ``[N,2]`` int16, corners (x, y) of the box, often with the first one repeated at the end.
+        box: ``[N,2]`` int16, corners (x, y) of the box; the first one is often repeated at the end.
         object: ``[M,2]`` int16, points (x, y) of the object's outline.
     """
 
@@ -32,7 +33,7 @@ def read_contours(path: Path | str) -> Contours:
     """Read an annotation.
 
     Raises:
-        DataError: if the file is missing, cut off or no annotation.
+        DataError: if the file is missing, cut off or not an annotation.
     """
     path = Path(path)
     try:
@@ -47,7 +48,7 @@ def read_contours(path: Path | str) -> Contours:
 
 
 def write_contours(path: Path | str, contours: Contours) -> None:
-    """Write an annotation that :func:`read_contours` reads as the same.
+    """Write an annotation; :func:`read_contours` returns the same contours.
 
     Raises:
         OutputError: if the file cannot be written.
@@ -65,7 +66,7 @@ def _take(values: np.ndarray, path: Path, name: str, *, at_least: int) -> tuple[
     if rows != 2 or count < at_least:
         raise DataError(
             f"The contour of the {name} in {path} must have 2 rows and at least {at_least} columns, but has "
-            f"{rows} and {count}. The file is damaged, or no annotation of N-Caltech101."
+            f"{rows} and {count}. The file is damaged, or not an annotation of N-Caltech101."
         )
     if len(values) < 2 + 2 * count:
         raise DataError(

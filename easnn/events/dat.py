@@ -1,44 +1,54 @@
-"""Prophesee DAT files: contrast-detection events of 8 bytes, little-endian.
+"""Prophesee DAT files: contrast-detection (CD) events of 8 bytes, little-endian.
 
-An event is the low 32 bits of its time in µs, then a word with x, y and the polarity, from its lowest bit up:
-14, 14 and 1 bits in version 2, 9, 8 and 1 bits in version 1.
+The header consists of text lines that start with ``%``, one byte for the event type and one for the
+event size. The oldest files have no header at all: no text and neither byte.
+
+An event is the low 32 bits of its time in µs, followed by a word with x, y and the polarity.
+Starting at the lowest bit, these have 14, 14 and 1 bits in version 2, and 9, 8 and 1 bits in
+version 1.
 """
 
 from __future__ import annotations
 
 import mmap
+import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from easnn.events.checks import reject_rows
-from easnn.events.clock import PERIOD_US, WRAP_FALL_US, RecordClock
-from easnn.events.dat_header import CD_TYPES, EVENT_BYTES, MAX_HEADER_BYTES, format_header, parse_header
-from easnn.events.mapping import map_file
-from easnn.events.order import check_inside, check_writable
-from easnn.events.types import EVENT_DTYPE
+from easnn.events.checks import check_inside, check_writable, reject_rows
+from easnn.events.dat_clock import PERIOD_US, WRAP_FALL_US, RecordClock
+from easnn.events.dtypes import EVENT_DTYPE
 from easnn.utils.errors import DataError
-from easnn.utils.files import atomic_write
+from easnn.utils.files import atomic_write, map_file
 
 RECORD_DTYPE = np.dtype([("counter", "<u4"), ("word", "<u4")])
+EVENT_BYTES = RECORD_DTYPE.itemsize
+CD_TYPES = {0: "Event2D", 12: "CD"}
+OTHER_TYPES = {14: "external trigger", 40: "optical flow"}
 XY_BITS = {1: (9, 8), 2: (14, 14)}
+"""Width of x and y by version of the format."""
 UNUSED_BITS_FROM = 29
 PROBED_FOR_GARBAGE = 4096
+MAX_HEADER_BYTES = 65_536
+
+_NOT_TEXT = re.compile(rb"[\x00-\x08\x0a-\x0c\x0e-\x1f]")
 
 
 class DatRecording:
-    """A DAT file, memory-mapped: see :class:`easnn.events.Recording`, and :func:`open_dat` to open one.
+    """A memory-mapped DAT file, a :class:`~easnn.events.Recording`; opened by :func:`open_dat`.
 
-    Times are unwrapped, and where events come late, the running maximum of the times written: see
-    :mod:`easnn.events.clock` for the definition and the limits within which it is exact.
+    Times are unwrapped. If events are late, times are the running maximum of the stored times:
+    see :mod:`easnn.events.dat_clock` for the definition and its limits.
     """
 
     def __init__(self, path: Path, sensor_hw: tuple[int, int] | None) -> None:
         self.path = path
         self._given_hw = sensor_hw
         data = map_file(path)
-        header = parse_header(data[:MAX_HEADER_BYTES], path)
+        header = _parse_header(data[:MAX_HEADER_BYTES], path)
         self.sensor_hw = sensor_hw or header.sensor_hw
         self._xy_bits = XY_BITS[header.version]
         self._records = _records(data, header.size, path)
@@ -61,23 +71,15 @@ class DatRecording:
         return self._clock.last_us
 
     def window(self, start_us: int, end_us: int) -> np.ndarray:
-        """Return the events with ``start_us <= t_us < end_us``: a fresh array of EVENT_DTYPE, sorted by time.
-
-        Raises:
-            DataError: if an event lies outside the sensor.
-        """
+        """See :meth:`easnn.events.Recording.window`."""
         return self._decode(self._clock.search(start_us), self._clock.search(end_us))
 
     def events(self) -> np.ndarray:
-        """Return all events: a fresh array of EVENT_DTYPE, sorted by time.
-
-        Raises:
-            DataError: if an event lies outside the sensor.
-        """
+        """See :meth:`easnn.events.Recording.events`."""
         return self._decode(0, len(self))
 
     def late_events(self) -> int:
-        """Return how many events come after one that is later than them; this reads the whole file."""
+        """See :meth:`easnn.events.StoredRecording.late_events`; this reads the whole file."""
         return self._clock.late_records()
 
     def _decode(self, start: int, stop: int) -> np.ndarray:
@@ -97,11 +99,11 @@ def open_dat(path: Path | str, *, sensor_hw: tuple[int, int] | None = None) -> D
 
     Args:
         path: the file.
-        sensor_hw: height and width of the sensor in pixels, instead of what the header says. Every event that
-            is read must lie inside; if neither says it, coordinates are not checked.
+        sensor_hw: height and width of the sensor in pixels; overrides the size in the header. Every
+            event that is read must lie inside. If neither is given, coordinates are not checked.
 
     Raises:
-        DataError: if the file is missing, empty, cut off, not a DAT file, or holds no CD events.
+        DataError: if the file is missing, empty, cut off or not a DAT file, or has no CD events.
     """
     return DatRecording(Path(path), sensor_hw)
 
@@ -109,20 +111,7 @@ def open_dat(path: Path | str, *, sensor_hw: tuple[int, int] | None = None) -> D
 def write_dat(
     path: Path | str, events: np.ndarray, *, sensor_hw: tuple[int, int] | None = None, event_type: int = 12
 ) -> None:
-    """Write ``events`` (EVENT_DTYPE) as a version 2 DAT file that :func:`open_dat` reads as the same events.
-
-    The file is the same for the same events: the header carries no date.
-
-    Args:
-        path: the file; it is replaced only by a whole one.
-        events: sorted by time.
-        sensor_hw: height and width of the sensor in pixels, written to the header.
-        event_type: 12 (CD) or 0 (Event2D, as in the Gen1 dataset).
-
-    Raises:
-        DataError: if the format cannot hold the events, naming the first one that is wrong.
-        OutputError: if the file cannot be written.
-    """
+    """Write sorted ``events`` (EVENT_DTYPE) as a DAT file; see :func:`write_dat_pieces`."""
     write_dat_pieces(path, [events], sensor_hw=sensor_hw, event_type=event_type)
 
 
@@ -133,12 +122,14 @@ def write_dat_pieces(
     sensor_hw: tuple[int, int] | None = None,
     event_type: int = 12,
 ) -> None:
-    """Write events that come in pieces as one file, like :func:`write_dat`.
+    """Write events as a DAT file of version 2; :func:`open_dat` returns the same events.
+
+    The same events always give the same bytes: the header contains no date.
 
     Args:
-        path: the file; it is replaced only by a whole one.
-        pieces: events (EVENT_DTYPE), sorted by time over all pieces.
-        sensor_hw: height and width of the sensor in pixels, written to the header.
+        path: the file, written atomically.
+        pieces: arrays of events (EVENT_DTYPE), sorted by time over all pieces.
+        sensor_hw: height and width of the sensor in pixels, stored in the header.
         event_type: 12 (CD) or 0 (Event2D, as in the Gen1 dataset).
 
     Raises:
@@ -149,7 +140,7 @@ def write_dat_pieces(
     if event_type not in CD_TYPES:
         raise DataError(f"The event type of {path} must be one of {sorted(CD_TYPES)}, but is {event_type}.")
     x_bits, y_bits = XY_BITS[2]
-    header = format_header(event_type, sensor_hw)
+    header = _format_header(event_type, sensor_hw)
     with atomic_write(path) as file:
         file.write(header)
         count, last_us = 0, 0
@@ -159,7 +150,7 @@ def write_dat_pieces(
             check_writable(
                 events, sensor_hw or (1 << y_bits, 1 << x_bits), path, first=count, last_us=last_us
             )
-            _check_silences(events, path, first=count, last_us=last_us)
+            _check_gaps(events, path, first=count, last_us=last_us)
             records = np.empty(len(events), RECORD_DTYPE)
             records["counter"] = events["t_us"] % PERIOD_US
             records["word"] = events["x"]
@@ -178,8 +169,82 @@ def write_dat_pieces(
             )
 
 
+class _Header(NamedTuple):
+    """Size in bytes, version of the format, and height and width in pixels if they are given."""
+
+    size: int = 0
+    version: int = 2
+    sensor_hw: tuple[int, int] | None = None
+
+
+def _parse_header(head: bytes, path: Path) -> _Header:
+    """Parse the header of a file that begins with ``head`` (at most MAX_HEADER_BYTES)."""
+    # A file without a header starts with an event, whose first byte may be a `%`. The last of its
+    # eight bytes is never a letter, because the three highest bits are unused.
+    first_line = head[:EVENT_BYTES].split(b"\n")[0]
+    if not head.startswith(b"%") or _NOT_TEXT.search(first_line):
+        return _Header()
+
+    values, size = _parse_lines(head, path)
+    if len(head) < size + 2:
+        raise DataError(f"{path} ends after its header: no event type, no event. Copy or record it again.")
+    _check_event_type(head[size], head[size + 1], path)
+    version = values.get("version", 2)
+    if version not in XY_BITS:
+        raise DataError(f"`Version` in the header of {path} must be 1 or 2, but is {version}.")
+    sensor_hw = (values["height"], values["width"]) if {"height", "width"} <= values.keys() else None
+    return _Header(size + 2, version, sensor_hw)
+
+
+def _format_header(event_type: int, sensor_hw: tuple[int, int] | None) -> bytes:
+    """Return a version 2 header, including the bytes for type and size."""
+    lines = [f"% Data file containing {CD_TYPES[event_type]} events.", "% Version 2"]
+    if sensor_hw is not None:
+        lines += [f"% Height {sensor_hw[0]}", f"% Width {sensor_hw[1]}"]
+    return ("\n".join(lines) + "\n").encode() + bytes([event_type, EVENT_BYTES])
+
+
+def _parse_lines(head: bytes, path: Path) -> tuple[dict[str, int], int]:
+    """Return the numbers in the ``%`` lines, by lower-case name, and the end of these lines."""
+    values: dict[str, int] = {}
+    start, number = 0, 1
+    while head.startswith(b"%", start):
+        end = head.find(b"\n", start)
+        line = head[start:end] if end >= 0 else head[start:]
+        if end < 0 or _NOT_TEXT.search(line):
+            raise DataError(
+                f"Header line {number} of {path} never ends, or is not text. The file is damaged, or not a "
+                "DAT file."
+            )
+        name, _, value = line.decode("latin-1")[1:].strip().partition(" ")
+        if name.lower() in ("version", "height", "width"):
+            # Version numbers may be written as `2.0`.
+            if not re.fullmatch(r"\s*[1-9][0-9]{0,5}(\.0*)?\s*", value):
+                raise DataError(
+                    f"`{name}` in the header of {path} must be a positive number, but is {value!r}."
+                )
+            values[name.lower()] = int(float(value))
+        start, number = end + 1, number + 1
+    return values, start
+
+
+def _check_event_type(event_type: int, event_bytes: int, path: Path) -> None:
+    if event_type not in CD_TYPES:
+        expected = " or ".join(f"{number} ({name})" for number, name in CD_TYPES.items())
+        name = OTHER_TYPES.get(event_type, "unknown")
+        raise DataError(
+            f"The event type of {path} must be {expected}, but is {event_type} ({name}). Export the "
+            "recording's CD events instead."
+        )
+    if event_bytes != EVENT_BYTES:
+        raise DataError(
+            f"The event size of {path} must be {EVENT_BYTES} bytes, but is {event_bytes}. The file is "
+            "damaged, or not a DAT file."
+        )
+
+
 def _records(data: mmap.mmap, start: int, path: Path) -> np.ndarray:
-    """Return the events from byte ``start`` on, as they are in the file."""
+    """Return a view of the stored events from byte ``start`` on."""
     count, rest = divmod(len(data) - start, EVENT_BYTES)
     if rest:
         raise DataError(
@@ -190,18 +255,18 @@ def _records(data: mmap.mmap, start: int, path: Path) -> np.ndarray:
         raise DataError(f"{path} has a header, but no events. Copy or record it again.")
     records = np.frombuffer(data, RECORD_DTYPE, offset=start)
     if start == 0 and (records["word"][:PROBED_FOR_GARBAGE] >> UNUSED_BITS_FROM).any():
-        raise DataError(f"{path} is not a DAT file: it has no header, and its first bytes are no events.")
+        raise DataError(f"{path} is not a DAT file: it has no header, and its first bytes are not events.")
     return records
 
 
-def _check_silences(events: np.ndarray, path: Path, *, first: int, last_us: int) -> None:
-    """Check that the times can be told from their low 32 bits."""
-    silences = np.diff(events["t_us"], prepend=last_us)
-    limits = np.full(len(events), WRAP_FALL_US)
-    limits[0] = limits[0] if first else PERIOD_US
+def _check_gaps(events: np.ndarray, path: Path, *, first: int, last_us: int) -> None:
+    """Check that the times can be restored from their low 32 bits."""
+    gaps_us = np.diff(events["t_us"], prepend=last_us)
+    limits_us = np.full(len(events), WRAP_FALL_US)
+    limits_us[0] = WRAP_FALL_US if first else PERIOD_US
     reject_rows(
-        silences >= limits,
-        "must come less than 2³¹ µs (35 min) after the one before it, or before 2³² µs if it is the first, "
+        gaps_us >= limits_us,
+        "must come less than 2³¹ µs (35 min) after the previous one, or before 2³² µs if it is the first, "
         "since DAT keeps 32 bits of the time",
         events,
         name="Event",

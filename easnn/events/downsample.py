@@ -6,17 +6,17 @@ from pathlib import Path
 
 import numpy as np
 
-from easnn.events.types import Recording
+from easnn.events.recording import Recording
 
 
 class DownsampledRecording:
-    """A recording seen by a coarser sensor, each pixel of which takes the events of ``factor`` × ``factor``.
+    """A :class:`~easnn.events.Recording` at a lower resolution.
 
-    See :class:`easnn.events.Recording`.
+    Each pixel gets the events of ``factor`` × ``factor`` pixels of the original sensor.
 
     Args:
-        recording: the recording.
-        factor: how many pixels of it a pixel takes along each axis; those left over make a last one.
+        recording: the original recording.
+        factor: reduction along each axis; pixels left over at the edge form one more pixel.
     """
 
     def __init__(self, recording: Recording, factor: int) -> None:
@@ -25,12 +25,12 @@ class DownsampledRecording:
 
     @property
     def path(self) -> Path:
-        """The file."""
+        """Path of the file."""
         return self._recording.path
 
     @property
     def sensor_hw(self) -> tuple[int, int] | None:
-        """Height and width of the coarser sensor in pixels, None if that of the recording is not known."""
+        """Reduced height and width in pixels; None if those of the original are unknown."""
         hw = self._recording.sensor_hw
         return None if hw is None else downsampled_hw(hw, self._factor)
 
@@ -48,29 +48,21 @@ class DownsampledRecording:
         return len(self._recording)
 
     def window(self, start_us: int, end_us: int) -> np.ndarray:
-        """Return the events with ``start_us <= t_us < end_us``: a fresh array of EVENT_DTYPE, sorted by time.
-
-        Raises:
-            DataError: if an event lies outside the sensor.
-        """
-        return self._coarse(self._recording.window(start_us, end_us))
+        """See :meth:`easnn.events.Recording.window`."""
+        return self._downsampled(self._recording.window(start_us, end_us))
 
     def events(self) -> np.ndarray:
-        """Return all events: a fresh array of EVENT_DTYPE, sorted by time.
+        """See :meth:`easnn.events.Recording.events`."""
+        return self._downsampled(self._recording.events())
 
-        Raises:
-            DataError: if an event lies outside the sensor.
-        """
-        return self._coarse(self._recording.events())
-
-    def _coarse(self, events: np.ndarray) -> np.ndarray:
+    def _downsampled(self, events: np.ndarray) -> np.ndarray:
         for name in "xy":
             events[name] //= self._factor
         return events
 
 
 def downsample_recording(recording: Recording, factor: int) -> Recording:
-    """Return a recording at a resolution ``factor`` times as coarse; itself if that is 1."""
+    """Return the recording at 1/``factor`` of its resolution; unchanged if the factor is 1."""
     return recording if factor == 1 else DownsampledRecording(recording, factor)
 
 
@@ -81,8 +73,8 @@ def downsampled_hw(sensor_hw: tuple[int, int], factor: int) -> tuple[int, int]:
 
 
 def downsample_boxes(boxes: np.ndarray, factor: int) -> np.ndarray:
-    """Return boxes (BOX_DTYPE) in the pixels of a sensor that is ``factor`` times as coarse."""
-    coarse = boxes.copy()
+    """Return boxes (BOX_DTYPE) scaled to 1/``factor`` of the resolution."""
+    scaled = boxes.copy()
     for name in "xywh":
-        coarse[name] /= factor
-    return coarse
+        scaled[name] /= factor
+    return scaled

@@ -1,8 +1,8 @@
-"""HDF5 files with the events in columns, as the raw files of RVT, eTraM and DSEC.
+"""HDF5 files with the events in columns: raw files of RVT, eTraM and DSEC.
 
-The group ``events`` holds ``t`` (µs), ``x``, ``y`` and ``p`` [N], and perhaps ``height`` and ``width``. DSEC
-adds ``t_offset``, to be added to all times, and ``ms_to_idx``: for every ms the number of the first event at
-or after it.
+The group ``events`` contains ``t`` (µs), ``x``, ``y`` and ``p`` [N], and optionally ``height`` and
+``width``. DSEC adds ``t_offset``, to be added to all times, and ``ms_to_idx``: for every ms the
+index of the first event at or after it.
 """
 
 from __future__ import annotations
@@ -17,31 +17,49 @@ import hdf5plugin
 import numpy as np
 import numpy.typing as npt
 
-from easnn.events.columns import COLUMNS, pack_columns
-from easnn.events.hdf5_layout import Layout, read_layout
-from easnn.events.order import NO_TIME_US, check_inside, check_writable, restore_order
+from easnn.events.checks import NO_TIME_US, check_inside, check_writable, restore_order
+from easnn.events.columns import COLUMNS, check_columns, pack_columns
+from easnn.events.hdf5_file import StoredDataset, open_file
 from easnn.utils.errors import DataError
 from easnn.utils.files import atomic_write
 
 BLOCK_EVENTS = 65_536
-"""How many events are looked at together in a search, and how many events later one may come."""
+"""How many events a search reads at a time; also how many places late an event may be."""
 
 LIMIT_HW = (65_536, 65_536)
 CHUNK_EVENTS = 65_536
 STORED_DTYPES = {"t": "<i8", "x": "<u2", "y": "<u2", "p": "u1"}
+_MAX_OFFSET_US = 2**61
 
 
 class Hdf5Recording:
-    """An HDF5 file: see :class:`easnn.events.Recording`, and :func:`open_hdf5` to open one.
+    """An HDF5 file, a :class:`~easnn.events.Recording`; opened by :func:`open_hdf5`.
 
-    Only the parts that a window needs are read. Where events come late, their time is the running maximum.
+    Only the parts needed for a window are read. If events are late, times are the running maximum
+    of the stored times.
     """
 
     def __init__(self, path: Path, sensor_hw: tuple[int, int] | None) -> None:
         self.path = path
         self._given_hw = sensor_hw
-        self._layout: Layout = read_layout(path)
-        self.sensor_hw = sensor_hw or self._layout.sensor_hw
+        file = open_file(path)
+        try:
+            datasets = _datasets(file, path)
+            stored = {name: StoredDataset(dataset, name, path) for name, dataset in datasets.items()}
+            self._columns = {name: stored[f"events/{name}"] for name in COLUMNS}
+            shapes = {name: (column.dtype, column.shape) for name, column in self._columns.items()}
+            self._count = check_columns(shapes, path, "events/")
+            height = _number(datasets, "events/height", 1, LIMIT_HW[0], path)
+            width = _number(datasets, "events/width", 1, LIMIT_HW[1], path)
+            self._offset_us = _number(datasets, "t_offset", -_MAX_OFFSET_US, _MAX_OFFSET_US, path) or 0
+            self._ms_to_idx = _ms_to_idx(stored.get("ms_to_idx"), path)
+        except DataError:
+            file.close()
+            raise
+        except Exception as error:  # damaged files make HDF5 raise almost any type
+            file.close()
+            raise DataError(f"{path} is damaged: {error}. Copy it again.") from error
+        self.sensor_hw = sensor_hw or ((height, width) if height and width else None)
         self.first_us = self._time(0)
         self.last_us = int(self._times(max(0, len(self) - BLOCK_EVENTS), len(self)).max())
 
@@ -49,26 +67,22 @@ class Hdf5Recording:
         return Hdf5Recording, (self.path, self._given_hw)
 
     def __len__(self) -> int:
-        return self._layout.count
+        return self._count
 
     def window(self, start_us: int, end_us: int) -> np.ndarray:
-        """Return the events with ``start_us <= t_us < end_us``: a fresh array of EVENT_DTYPE, sorted by time.
+        """See :meth:`easnn.events.Recording.window`.
 
         Raises:
-            DataError: if an event lies outside the sensor, comes more than 1 s late or cannot be read.
+            DataError: if an event lies outside the sensor, is more than 1 s late or cannot be read.
         """
         return self._slice(self._search(start_us), self._search(end_us))
 
     def events(self) -> np.ndarray:
-        """Return all events: a fresh array of EVENT_DTYPE, sorted by time.
-
-        Raises:
-            DataError: if an event lies outside the sensor, comes more than 1 s late or cannot be read.
-        """
+        """See :meth:`easnn.events.Recording.events`; the errors are those of :meth:`window`."""
         return self._slice(0, len(self))
 
     def late_events(self) -> int:
-        """Return how many events come after one that is later than them; this reads all times.
+        """See :meth:`easnn.events.StoredRecording.late_events`; this reads all times.
 
         Raises:
             DataError: if they cannot be read.
@@ -83,8 +97,8 @@ class Hdf5Recording:
 
     def _slice(self, start: int, stop: int) -> np.ndarray:
         stop = max(start, stop)
-        columns = {name: self._read(name, start, stop) for name in COLUMNS}
-        events = pack_columns(columns, self.path, first=start, offset_us=self._layout.offset_us)
+        columns = {name: column.read(start, stop) for name, column in self._columns.items()}
+        events = pack_columns(columns, self.path, first=start, offset_us=self._offset_us)
         if len(events):
             restore_order(events, self.path, first=start)
         check_inside(events, self.sensor_hw, self.path, first=start)
@@ -96,26 +110,32 @@ class Hdf5Recording:
             return 0
         if time_us > self.last_us:
             return len(self)
-        if self._layout.ms_to_idx is not None:
-            return self._search_by_ms(time_us - self._layout.offset_us)
+        if self._ms_to_idx is not None:
+            return self._search_by_ms(self._ms_to_idx, time_us - self._offset_us)
         starts = range(0, len(self), BLOCK_EVENTS)
         after = bisect_left(starts, time_us, key=self._time)
-        # An event of an earlier block may be later than the first one of the next.
+        # An event may be later than the first one of the next block.
         begin, end = max(0, after - 2) * BLOCK_EVENTS, min(after * BLOCK_EVENTS, len(self))
         reached = self._times(begin, end) >= time_us
         return begin + int(reached.argmax()) if reached.any() else end
 
-    def _search_by_ms(self, stored_us: int) -> int:
+    def _search_by_ms(self, ms_to_idx: StoredDataset, stored_us: int) -> int:
         """Return the number of the first event whose stored time is ``stored_us`` or later."""
-        bounds = self._layout.ms_bounds(stored_us // 1000)
-        begin, end = max(0, bounds[0] - 1), min(bounds[1] + 1, len(self))
-        times = self._times(begin, end) - self._layout.offset_us
-        for ms, bound in zip((stored_us // 1000, stored_us // 1000 + 1), bounds, strict=True):
-            found = begin + int(np.searchsorted(times, 1000 * ms))
+        ms = stored_us // 1000
+        first, second = (ms_to_idx.read(ms, ms + 2).tolist() + [self._count] * 2)[:2]
+        if not 0 <= first <= second <= self._count:
+            raise DataError(
+                f"`ms_to_idx` of {self.path} must rise from 0 to the {self._count} events, but is {first} and "
+                f"{second} for {ms} and {ms + 1} ms."
+            )
+        begin, end = max(0, first - 1), min(second + 1, len(self))
+        times = self._times(begin, end) - self._offset_us
+        for checked_ms, bound in ((ms, first), (ms + 1, second)):
+            found = begin + int(np.searchsorted(times, 1000 * checked_ms))
             if (np.diff(times) < 0).any() or found != bound:
                 raise DataError(
                     f"`ms_to_idx` of {self.path} must tell the first event at or after each ms, but says "
-                    f"that for {ms} ms it is event {bound}. Write the file again from its recording."
+                    f"that for {checked_ms} ms it is event {bound}. Write the file again from its recording."
                 )
         return begin + int(np.searchsorted(times, stored_us))
 
@@ -123,10 +143,7 @@ class Hdf5Recording:
         return int(self._times(index, index + 1)[0])
 
     def _times(self, start: int, stop: int) -> npt.NDArray[np.int64]:
-        return self._read("t", start, stop).astype(np.int64) + self._layout.offset_us
-
-    def _read(self, name: str, start: int, stop: int) -> np.ndarray:
-        return self._layout.columns[name].read(start, stop)
+        return self._columns["t"].read(start, stop).astype(np.int64) + self._offset_us
 
 
 def open_hdf5(path: Path | str, *, sensor_hw: tuple[int, int] | None = None) -> Hdf5Recording:
@@ -134,42 +151,32 @@ def open_hdf5(path: Path | str, *, sensor_hw: tuple[int, int] | None = None) -> 
 
     Args:
         path: the file.
-        sensor_hw: height and width of the sensor in pixels, instead of what the file says. Every event that
-            is read must lie inside; if neither says it, coordinates are not checked.
+        sensor_hw: height and width of the sensor in pixels; overrides the size in the file. Every
+            event that is read must lie inside. If neither is given, coordinates are not checked.
 
     Raises:
-        DataError: if the file is missing, damaged, in another layout, without events, or compressed by a
-            filter that is not there.
+        DataError: if the file is missing, damaged, in another layout, without events, or compressed
+            by a filter that is not available.
     """
     return Hdf5Recording(Path(path), sensor_hw)
 
 
 def write_hdf5(path: Path | str, events: np.ndarray, *, sensor_hw: tuple[int, int] | None = None) -> None:
-    """Write ``events`` (EVENT_DTYPE) as an HDF5 file that :func:`open_hdf5` reads as the same events.
-
-    The columns are compressed by Blosc (zstd); the same events give the same file.
-
-    Args:
-        path: the file; it is replaced only by a whole one.
-        events: sorted by time; at least one.
-        sensor_hw: height and width of the sensor in pixels, written to the file.
-
-    Raises:
-        DataError: if an event is before 0 µs, not in order, or outside the sensor.
-        OutputError: if the file cannot be written.
-    """
+    """Write sorted ``events`` (EVENT_DTYPE) as an HDF5 file; see :func:`write_hdf5_pieces`."""
     write_hdf5_pieces(path, [events], sensor_hw=sensor_hw)
 
 
 def write_hdf5_pieces(
     path: Path | str, pieces: Iterable[np.ndarray], *, sensor_hw: tuple[int, int] | None = None
 ) -> None:
-    """Write events that come in pieces as one file, like :func:`write_hdf5`.
+    """Write events as an HDF5 file; :func:`open_hdf5` returns the same events.
+
+    The columns are compressed by Blosc (zstd). The same pieces always give the same file.
 
     Args:
-        path: the file; it is replaced only by a whole one.
-        pieces: events (EVENT_DTYPE), sorted by time over all pieces; at least one event.
-        sensor_hw: height and width of the sensor in pixels, written to the file.
+        path: the file, written atomically.
+        pieces: arrays of events (EVENT_DTYPE), sorted by time over all pieces; at least one event.
+        sensor_hw: height and width of the sensor in pixels, stored in the file.
 
     Raises:
         DataError: if an event is before 0 µs, not in order, or outside the sensor.
@@ -177,7 +184,17 @@ def write_hdf5_pieces(
     """
     path = Path(path)
     with atomic_write(path) as file, h5py.File(file.name, "w") as stored:
-        columns = {name: _column(stored, name, dtype) for name, dtype in STORED_DTYPES.items()}
+        columns = {
+            name: stored.create_dataset(
+                f"events/{name}",
+                shape=(0,),
+                maxshape=(None,),
+                dtype=dtype,
+                chunks=(CHUNK_EVENTS,),
+                **hdf5plugin.Blosc(cname="zstd", clevel=1, shuffle=hdf5plugin.Blosc.SHUFFLE),
+            )
+            for name, dtype in STORED_DTYPES.items()
+        }
         if sensor_hw is not None:
             stored["events/height"], stored["events/width"] = sensor_hw
         count, last_us = 0, 0
@@ -193,12 +210,36 @@ def write_hdf5_pieces(
             raise DataError(f"{path} must get at least one event, but gets none.")
 
 
-def _column(file: Any, name: str, dtype: str) -> Any:
-    return file.create_dataset(
-        f"events/{name}",
-        shape=(0,),
-        maxshape=(None,),
-        dtype=dtype,
-        chunks=(CHUNK_EVENTS,),
-        **hdf5plugin.Blosc(cname="zstd", clevel=1, shuffle=hdf5plugin.Blosc.SHUFFLE),
-    )
+def _datasets(file: Any, path: Path) -> dict[str, Any]:
+    """Return the datasets described at the top of this module, by their path in the file."""
+    if "CD/events" in file:
+        raise DataError(
+            f"{path} is in Prophesee's own HDF5 layout (CD/events, ECF filter), which cannot be read here. "
+            "Convert it to DAT with `metavision_file_to_dat -i FILE` of the Metavision SDK or OpenEB."
+        )
+    needed = [f"events/{name}" for name in COLUMNS]
+    optional = ["events/height", "events/width", "ms_to_idx", "t_offset"]
+    found = {name: file[name] for name in needed + optional if name in file}
+    missing = [name for name in needed if not isinstance(found.get(name), h5py.Dataset)]
+    if missing:
+        raise DataError(
+            f"{path} must have the datasets {', '.join(needed)}, but {', '.join(missing)} is missing."
+        )
+    return found
+
+
+def _number(datasets: dict[str, Any], name: str, low: int, high: int, path: Path) -> int | None:
+    if name not in datasets:
+        return None
+    value = np.asarray(datasets[name][()])
+    if value.size != 1 or value.dtype.kind not in "iu" or not low <= value.item() <= high:
+        raise DataError(f"`{name}` of {path} must be one number from {low} to {high}, but is {value}.")
+    return int(value.item())
+
+
+def _ms_to_idx(dataset: StoredDataset | None, path: Path) -> StoredDataset | None:
+    if dataset is not None and (dataset.dtype.kind not in "iu" or len(dataset.shape) != 1):
+        raise DataError(
+            f"`ms_to_idx` of {path} must be integers [ms], but is {dataset.dtype} {list(dataset.shape)}."
+        )
+    return dataset

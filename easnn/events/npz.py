@@ -1,4 +1,4 @@
-"""Events in NumPy archives: arrays ``t``, ``x``, ``y``, ``p`` [N], perhaps also ``height`` and ``width``."""
+"""Events in NumPy archives: arrays ``t``, ``x``, ``y``, ``p`` [N]; optional ``height``, ``width``."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from easnn.events.arrays import load_members
+from easnn.events.checks import check_writable
 from easnn.events.columns import COLUMNS, check_columns, pack_columns
-from easnn.events.loaded import LoadedRecording
-from easnn.events.order import check_writable
+from easnn.events.loaded_recording import LoadedRecording
+from easnn.events.numpy_files import load_members
 from easnn.utils.errors import DataError
 from easnn.utils.files import atomic_write
 
@@ -19,30 +19,30 @@ _SCALARS = ("height", "width")
 
 
 def open_npz(path: Path | str, *, sensor_hw: tuple[int, int] | None = None) -> LoadedRecording:
-    """Open a NumPy archive with the arrays ``t`` (µs), ``x``, ``y`` and ``p``; it is read as a whole.
+    """Load a NumPy archive with the arrays ``t`` (µs), ``x``, ``y`` and ``p``.
 
     Args:
         path: the file.
-        sensor_hw: height and width of the sensor in pixels, instead of what the file says. Every event that
-            is read must lie inside; if neither says it, coordinates are not checked.
+        sensor_hw: height and width of the sensor in pixels; overrides the size in the file. Every
+            event that is read must lie inside. If neither is given, coordinates are not checked.
 
     Raises:
-        DataError: if the file is missing, damaged or no such archive, if it is a file with Python objects, or
+        DataError: if the file is missing, damaged, not such an archive or holds Python objects, or
             if its times run backwards.
     """
     return LoadedRecording(Path(path), sensor_hw, _read)
 
 
 def write_npz(path: Path | str, events: np.ndarray, *, sensor_hw: tuple[int, int] | None = None) -> None:
-    """Write ``events`` (EVENT_DTYPE), sorted by time, as an archive that :func:`open_npz` reads as the same.
+    """Write ``events`` (EVENT_DTYPE) as an archive that :func:`open_npz` reads.
 
     Args:
-        path: the file; it is replaced only by a whole one.
-        events: at least one.
+        path: the file, written atomically.
+        events: at least one event, sorted by time.
         sensor_hw: height and width of the sensor in pixels, written to the archive.
 
     Raises:
-        DataError: if an event is before 0 µs, not in order, or outside the sensor.
+        DataError: if there is no event, or one is before 0 µs, not in order or outside the sensor.
         OutputError: if the file cannot be written.
     """
     path = Path(path)

@@ -1,88 +1,84 @@
-"""Any recording, whatever its format."""
+"""The interface of an event recording, and a way to read one in pieces."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
-from easnn.events.aedat4 import open_aedat4
-from easnn.events.dat import UNUSED_BITS_FROM, open_dat
-from easnn.events.five_byte import EVENT_BYTES, decode_five_byte, open_five_byte
-from easnn.events.hdf5 import open_hdf5
-from easnn.events.mapping import map_file
-from easnn.events.npz import open_npz
-from easnn.events.order import LATE_US
-from easnn.events.raw import open_raw
-from easnn.events.raw_header import MAX_HEADER_BYTES, is_raw
-from easnn.events.types import StoredRecording
-from easnn.utils.errors import DataError
-
-Opener = Callable[..., StoredRecording]
-
-SIGNATURES: tuple[tuple[bytes, Opener], ...] = (
-    (b"\x89HDF\r\n\x1a\n", open_hdf5),
-    (b"PK\x03\x04", open_npz),
-    (b"#!AER-DAT4", open_aedat4),
-)
-"""First bytes of a format, and what opens it."""
-
-PROBED_EVENTS = 1000
+PIECE_EVENTS = 1_000_000
 
 
-def open_recording(path: Path | str, *, sensor_hw: tuple[int, int] | None = None) -> StoredRecording:
-    """Open a recording in any format: DAT, RAW (EVT2, EVT2.1, EVT3), HDF5, AEDAT4, 5-byte events, npz.
+class Recording(Protocol):
+    """An event recording, whatever its file format.
 
-    The format is told from what is in the file, not from its name.
+    Times are in µs, unwrapped and never decreasing. A recording can be pickled: a worker process
+    opens the file again.
+    """
 
-    Args:
-        path: the file.
-        sensor_hw: height and width of the sensor in pixels, instead of what the file says. Every event that
-            is read must lie inside; if neither says it, coordinates are not checked.
+    @property
+    def path(self) -> Path:
+        """Path of the file."""
+        ...
+
+    @property
+    def sensor_hw(self) -> tuple[int, int] | None:
+        """Height and width of the sensor in pixels; None if unknown."""
+        ...
+
+    @property
+    def first_us(self) -> int:
+        """Time of the first event."""
+        ...
+
+    @property
+    def last_us(self) -> int:
+        """Time of the last event."""
+        ...
+
+    def __len__(self) -> int:
+        """Return the number of events."""
+        ...
+
+    def window(self, start_us: int, end_us: int) -> np.ndarray:
+        """Return the events with ``start_us <= t_us < end_us``.
+
+        Returns:
+            A new array [N] of EVENT_DTYPE, sorted by time.
+
+        Raises:
+            DataError: if an event lies outside the sensor, or if the file is damaged there.
+        """
+        ...
+
+    def events(self) -> np.ndarray:
+        """Return all events, in the same form and with the same errors as :meth:`window`."""
+        ...
+
+
+class StoredRecording(Recording, Protocol):
+    """A recording that also reports how well its file is sorted."""
+
+    def late_events(self) -> int:
+        """Return how many events are stored after a later one; this may read the whole file."""
+        ...
+
+
+def event_pieces(recording: Recording) -> Iterator[np.ndarray]:
+    """Yield all events of a recording in order, in pieces of equal duration.
+
+    Each piece is an array of EVENT_DTYPE with about PIECE_EVENTS events if the event rate is
+    constant; a piece may be empty.
 
     Raises:
-        DataError: if the file is missing, damaged or in none of these formats; if it is a RAW file and
-            neither it nor ``sensor_hw`` tells the size of the sensor.
+        DataError: if an event lies outside the sensor.
     """
-    path = Path(path)
-    return _opener(path)(path, sensor_hw=sensor_hw)
-
-
-def _opener(path: Path) -> Opener:
-    with map_file(path) as data:
-        head = data[:MAX_HEADER_BYTES]
-        size = len(data)
-    if is_raw(head):
-        return open_raw
-    for signature, opener in SIGNATURES:
-        if head.startswith(signature):
-            return opener
-    if head.startswith(b"%") or _is_bare_dat(head, size):
-        return open_dat
-    if _is_five_byte(head, size):
-        return open_five_byte
-    raise DataError(
-        f"{path} is no recording that can be read: its first bytes are those of no DAT, RAW, HDF5, AEDAT4, "
-        "npz or 5-byte file. It may be damaged, or in another format."
-    )
-
-
-def _is_bare_dat(head: bytes, size: int) -> bool:
-    """Return whether this may be a DAT file without a header, by unused bits and times in order."""
-    if size % 8:
-        return False
-    stored = np.frombuffer(head[: len(head) // 8 * 8], "<u4").reshape(-1, 2)[:PROBED_EVENTS]
-    return not (stored[:, 1] >> UNUSED_BITS_FROM).any() and _in_order(stored[:, 0].astype(np.int64))
-
-
-def _is_five_byte(head: bytes, size: int) -> bool:
-    if size % EVENT_BYTES:
-        return False
-    whole = len(head) // EVENT_BYTES * EVENT_BYTES
-    stored = np.frombuffer(head[:whole], np.uint8).reshape(-1, EVENT_BYTES)[:PROBED_EVENTS]
-    return _in_order(decode_five_byte(stored)["t_us"])
-
-
-def _in_order(times: np.ndarray) -> bool:
-    return bool((np.maximum.accumulate(times) - times <= LATE_US).all())
+    count = math.ceil(len(recording) / PIECE_EVENTS)
+    duration_us = recording.last_us + 1 - recording.first_us
+    bounds = [recording.first_us + duration_us * number // count for number in range(count + 1)]
+    for start_us, end_us in pairwise(bounds):
+        yield recording.window(start_us, end_us)

@@ -1,4 +1,4 @@
-"""The stretch of a recording that belongs to a label."""
+"""The time window of a recording that belongs to a label."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from easnn.events.types import Recording
+from easnn.events.recording import Recording
 
 
 @dataclass(frozen=True)
@@ -19,19 +19,20 @@ class EventWindow:
 
 
 def label_window(recording: Recording, label_us: int, duration_us: int, max_steps_back: int) -> EventWindow:
-    """Return the events that a label is to be found in.
+    """Return the events from which the boxes of a label are to be predicted.
 
-    That is the window ``[label_us - duration_us, label_us)``: nothing at or after the label is seen. A sensor
-    is silent while nothing moves, so if this window has no events, the one before it is taken, and so on, at
-    most ``max_steps_back`` times (EAS-SNN: Tl + 1). If all are empty, the label's own window is returned.
+    This is the window ``[label_us - duration_us, label_us)``: events at or after the label are
+    never included. A sensor sends no events while nothing moves. If the window is empty, the
+    window before it is used instead, and so on, at most ``max_steps_back`` times (EAS-SNN:
+    Tl + 1). If all are empty, the label's own window is returned.
 
-    The published code moves a window that would begin before time 0 to 0 and reads its full duration, past
-    the label. Here no window ends after its label.
+    The published code shifts a window that would begin before time 0 to start at 0 and reads its
+    full duration, past the label. Here no window ends after its label.
 
     Args:
-        recording: where the events come from.
+        recording: source of the events.
         label_us: time of the label.
-        duration_us: length of the window; 0 takes the whole recording, whatever the label's time.
+        duration_us: length of the window; 0 returns the whole recording, whatever the label's time.
         max_steps_back: how many earlier windows may be tried.
     """
     if duration_us == 0:
@@ -45,13 +46,13 @@ def label_window(recording: Recording, label_us: int, duration_us: int, max_step
 
 
 def play_at_speed(window: EventWindow, duration_us: int) -> EventWindow:
-    """Return the window as if its events had come within ``duration_us``: faster or slower, to the same end.
+    """Return the window stretched or compressed in time to ``duration_us``; its end stays.
 
-    An event that came d before the end of a window of length D comes ⌈d · ``duration_us`` / D⌉ before it, so
-    the order stays and no event leaves the window. ``window`` is not changed.
+    An event at d µs before the end of a window of length D moves to ⌈d · ``duration_us`` / D⌉ µs
+    before the end, so the order is kept and no event leaves the window.
 
     Args:
-        window: the events.
+        window: the events; not modified.
         duration_us: the new length.
     """
     length_us = window.end_us - window.start_us

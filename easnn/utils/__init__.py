@@ -1,1 +1,1 @@
-"""Rank and world, seeding, files, errors and logging: what every other room stands on."""
+"""Process groups, seeding, files, errors, logging and other helpers used by all packages."""

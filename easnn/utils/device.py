@@ -1,4 +1,4 @@
-"""Which device a process computes on, and how the cores of a machine are shared."""
+"""The device, CPU cores and memory available to this process."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ def training_device() -> torch.device:
 
 
 def available_cores() -> int:
-    """Return the number of cores that this process may use; a scheduler may allow a few only."""
+    """Return the number of CPU cores that this process may use (its CPU affinity)."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait until the device has done all it was given; a CPU always has."""
+    """Wait until all queued operations on the device are finished; a no-op on the CPU."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
 def peak_memory_mb(device: torch.device) -> float:
-    """Return the most memory used so far in MiB: tensors on the GPU, or the whole process on the CPU."""
+    """Return the peak memory in MiB: of tensors on the GPU, or of the whole process on the CPU."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
 
 
 def free_memory_bytes() -> int:
-    """Return how much memory this process may still take: that of the machine, or of its control group."""
+    """Return the memory that this process may still allocate on this machine, in its cgroup."""
     free = [os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
-    with suppress(OSError):  # Linux only; here memory that only buffers files counts as free
+    with suppress(OSError):  # Linux only; includes memory used as file cache
         lines = Path("/proc/meminfo").read_text().splitlines()
         free = [1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")] or free
-    with suppress(OSError, ValueError):  # no control groups of version 2, or no limit ("max")
+    with suppress(OSError, ValueError):  # no cgroups version 2, or no limit ("max")
         group = CONTROL_GROUPS / Path("/proc/self/cgroup").read_text().rpartition("::")[2].strip().lstrip("/")
         limit, used = ((group / f"memory.{name}").read_text() for name in ("max", "current"))
         free.append(max(0, int(limit) - int(used)))

@@ -1,6 +1,6 @@
-"""Rank and world, and the few collective operations that the framework uses.
+"""Rank, world size and the collective operations used by the framework.
 
-Every function works without an initialised process group: a single process is a world of one.
+Every function also works without a process group; the world size is then 1.
 """
 
 from __future__ import annotations
@@ -22,39 +22,39 @@ Item = TypeVar("Item")
 
 
 def is_distributed() -> bool:
-    """Tell whether a process group is initialised."""
+    """Return whether a process group is initialised."""
     return dist.is_available() and dist.is_initialized()
 
 
 def rank() -> int:
-    """Return this process's rank, 0 in a single process."""
+    """Return the rank of this process, 0 without a process group."""
     return dist.get_rank() if is_distributed() else 0
 
 
 def world_size() -> int:
-    """Return the number of processes, 1 in a single process."""
+    """Return the number of processes, 1 without a process group."""
     return dist.get_world_size() if is_distributed() else 1
 
 
 def local_rank() -> int:
-    """Return the number of this process among those of the run on its machine, 0 in a single process."""
+    """Return the rank of this process on its machine, 0 without a process group."""
     return int(os.environ.get("LOCAL_RANK", "0")) if is_distributed() else 0
 
 
 def is_main() -> bool:
-    """Tell whether this process writes files and prints: rank 0."""
+    """Return whether this is the main process (rank 0), which prints and writes files."""
     return rank() == 0
 
 
 def barrier(before: str, timeout_s: float = 1800.0) -> None:
-    """Wait until every process is here.
+    """Wait until every process has reached this point.
 
     Args:
-        before: What comes next, for the message.
-        timeout_s: How long to wait.
+        before: the next step, for the message.
+        timeout_s: how long to wait.
 
     Raises:
-        TrainingError: naming the processes that did not come in time, on the main process.
+        TrainingError: on the main process, naming the processes that did not arrive in time.
     """
     if not is_distributed():
         return
@@ -66,13 +66,13 @@ def barrier(before: str, timeout_s: float = 1800.0) -> None:
         missing = re.search(r"Ranks? ([\d, ]+) failed", str(error))
         who = f"Process {missing[1]}" if missing else "A process"
         raise TrainingError(
-            f"{who} did not come to {before} within {timeout_s:.0f} s, or was lost. Look at what it did: "
-            "its last message, its machine, its memory."
+            f"{who} did not reach {before} within {timeout_s:.0f} s, or was lost. Check its last message, its "
+            "machine and its memory."
         ) from error
 
 
 def sum_across_ranks(value: torch.Tensor) -> torch.Tensor:
-    """Return the sum of ``value`` over all processes; ``value`` itself is left alone and gets no gradient."""
+    """Return the sum of ``value`` over all processes, detached; ``value`` is not modified."""
     total = value.detach().clone()
     if is_distributed():
         dist.all_reduce(total)
@@ -80,7 +80,7 @@ def sum_across_ranks(value: torch.Tensor) -> torch.Tensor:
 
 
 def max_across_ranks(value: torch.Tensor) -> torch.Tensor:
-    """Return the largest ``value`` of all processes, elementwise; ``value`` itself is left alone."""
+    """Return the elementwise maximum of ``value`` over all processes; ``value`` is not modified."""
     largest = value.detach().clone()
     if is_distributed():
         dist.all_reduce(largest, op=dist.ReduceOp.MAX)
@@ -88,7 +88,7 @@ def max_across_ranks(value: torch.Tensor) -> torch.Tensor:
 
 
 def average_in_place(tensors: Iterable[torch.Tensor]) -> None:
-    """Replace each floating-point tensor by its mean over all processes, in one operation per type."""
+    """Replace floating-point tensors by their mean over all processes; one all-reduce per dtype."""
     if not is_distributed():
         return
     by_type: dict[torch.dtype, list[torch.Tensor]] = defaultdict(list)
@@ -104,7 +104,7 @@ def average_in_place(tensors: Iterable[torch.Tensor]) -> None:
 
 
 def gather_objects(item: Item) -> list[Item]:
-    """Return the ``item`` of every process, in the order of ranks, on every process."""
+    """Return the items of all processes, ordered by rank, on every process."""
     if not is_distributed():
         return [item]
     items: list[Any] = [None] * world_size()
@@ -118,14 +118,12 @@ def broadcast_object(item: Item) -> Item:
         return item
     box: list[Any] = [item]
     dist.broadcast_object_list(box, src=0, group=_host_group(dist.group.WORLD))
-    value: Item = box[0]
-    return value
+    return box[0]
 
 
 @functools.lru_cache(maxsize=1)
 def _host_group(world: dist.ProcessGroup) -> dist.ProcessGroup:
-    """Return a group of all processes over gloo: it needs no GPU memory and can tell who is missing."""
+    """Return a gloo group of all processes: it needs no GPU memory and reports missing ranks."""
     if dist.get_backend(world) == dist.Backend.GLOO:
         return world
-    group: dist.ProcessGroup = dist.new_group(backend="gloo")
-    return group
+    return dist.new_group(backend="gloo")

@@ -1,8 +1,8 @@
-"""Errors that a user can act on.
+"""Errors that the user can fix.
 
-A message names the file or key, what was found, what was expected and what to do. The command line prints
-such an error as one line and exits with a non-zero code; every other exception keeps its traceback, because
-it is a fault of the program and not of the input.
+A message names the file or key, the value found, the value expected and what to do. The command
+line prints such an error as one line and exits with a non-zero code. Every other exception is a bug
+in the program and keeps its traceback.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 
 class EasnnError(Exception):
-    """Base of all errors whose message tells the user what is wrong with the input."""
+    """Base class of all errors that the user can fix."""
 
 
 class ConfigError(EasnnError):
@@ -28,14 +28,14 @@ class CheckpointError(EasnnError):
 
 
 class TrainingError(EasnnError):
-    """A run had to stop: a loss is not finite, or a process was lost."""
+    """A run had to stop: a loss is not finite, or a process failed."""
 
 
 class OutputError(EasnnError):
-    """A result cannot be written: no permission, no space left, or something else is in the way."""
+    """A result cannot be written: no permission, no space left, or the path is already in use."""
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return `` Did you mean `x`?`` for the nearest known name, or an empty string if none is near."""
+    """Return `` Did you mean `x`?`` for the most similar known name, or "" if none is similar."""
     matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
     return f" Did you mean `{matches[0]}`?" if matches else ""

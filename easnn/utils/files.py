@@ -1,8 +1,9 @@
-"""Writing files so that a crash never leaves one that looks whole."""
+"""Atomic writes and read-only memory maps of files."""
 
 from __future__ import annotations
 
 import json
+import mmap
 import os
 import tempfile
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from easnn.utils.errors import OutputError
+from easnn.utils.errors import DataError, OutputError
 
 
 def make_directory(path: Path) -> Path:
@@ -31,7 +32,7 @@ def make_directory(path: Path) -> Path:
 
 
 def refuse_existing(path: Path) -> None:
-    """Raise :class:`OutputError` if there is such a file: it would be replaced."""
+    """Raise :class:`OutputError` if ``path`` exists, so that it is not replaced."""
     if path.exists():
         raise OutputError(f"{path} exists already. Choose another name or remove it.")
 
@@ -40,8 +41,8 @@ def refuse_existing(path: Path) -> None:
 def atomic_write(path: Path) -> Iterator[IO[bytes]]:
     """Open a binary file that replaces ``path`` only when the block ends without an error.
 
-    The bytes go to a temporary file in the same directory, are flushed to the disk, and are then renamed: a
-    reader sees either the old file or the whole new one.
+    The bytes are written to a temporary file in the same directory, which is flushed to the disk
+    and then renamed: a reader sees either the old file or the complete new one.
 
     Raises:
         OutputError: if the file cannot be written (no permission, no space left).
@@ -66,13 +67,28 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
             temporary.unlink(missing_ok=True)
 
 
-def file_stamp(path: Path) -> tuple[int, int]:
-    """Return the size in bytes and the time of the last change in ns, which tell a changed file.
+def map_file(path: Path) -> mmap.mmap:
+    """Return a read-only memory map of a file.
 
-    Both are -1 if the file is not there.
+    Raises:
+        DataError: if the file is missing, empty or cannot be read.
     """
     try:
-        status = os.stat(path)  # noqa: PTH116 - pathlib takes several times as long, and files are many
+        with path.open("rb") as file:
+            if path.stat().st_size == 0:
+                raise DataError(f"{path} is empty (0 bytes). Copy or record it again.")
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except OSError as error:
+        raise DataError(f"Cannot read {path}: {error.strerror}.") from error
+
+
+def file_stamp(path: Path) -> tuple[int, int]:
+    """Return the size in bytes and the modification time in ns, to detect a changed file.
+
+    Both are -1 if the file does not exist.
+    """
+    try:
+        status = os.stat(path)  # noqa: PTH116 - pathlib is several times slower, and there are many files
     except OSError:
         return -1, -1
     return status.st_size, status.st_mtime_ns

@@ -1,4 +1,4 @@
-"""Locks on files and folders. They end with the process that holds them, however that ends."""
+"""Locks on files and folders, released by the system when the process ends."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import IO
 
 @contextmanager
 def exclusive(path: Path) -> Iterator[None]:
-    """Be the only process in a block with this file, which is made if need be; wait for others to leave."""
+    """Hold an exclusive lock on a file, created if missing; wait until it is free."""
     with path.open("ab") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
@@ -20,10 +20,10 @@ def exclusive(path: Path) -> Iterator[None]:
 
 @contextmanager
 def only_one(folder: Path) -> Iterator[int | None]:
-    """Try to be the only process in such a block with a folder, which stays as it is.
+    """Try to acquire an exclusive lock on a folder, without waiting; its content is not changed.
 
-    The block gets the number of an open file, or None if another process is in one. Processes that inherit the
-    file are in the block as well, until they end.
+    Yields an open file descriptor, or None if another process holds the lock. Processes that
+    inherit the descriptor hold the lock as well, until they end.
     """
     descriptor = os.open(folder, os.O_RDONLY)
     try:
@@ -38,9 +38,9 @@ def only_one(folder: Path) -> Iterator[int | None]:
 
 
 def hold(path: Path) -> IO[bytes]:
-    """Hold a file, which is made if need be, together with others, until what is returned is closed.
+    """Acquire a shared lock on a file, created if missing; closing the returned file releases it.
 
-    A process forked meanwhile holds it, too.
+    Processes forked in the meantime hold the lock as well.
     """
     file = path.open("ab")
     fcntl.flock(file, fcntl.LOCK_SH)
@@ -48,7 +48,7 @@ def hold(path: Path) -> IO[bytes]:
 
 
 def is_held(path: Path) -> bool:
-    """Tell whether a process, this one included, holds a file now."""
+    """Return whether any process, including this one, holds a lock on a file."""
     with path.open("ab") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,4 +1,4 @@
-"""What the processes of a run say, and where."""
+"""Logging to the console and to a file, from one or several processes."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ FILE_FORMAT = "{time:YYYY-MM-DD HH:mm:ss} | {level: <7} | {message}"
 
 
 def setup_logging(log_file: Path | None = None) -> None:
-    """Send the log of this process to the console and, on the main process, to a file as well.
+    """Log to the console and, on the main process, also to a file.
 
-    Processes other than the main one show warnings and errors only, marked with their rank. On a terminal,
-    where a progress bar shows the same, the console leaves out messages bound with ``progress=True``; the
-    file has them.
+    Other processes log only warnings and errors, marked with their rank. On a terminal, messages
+    bound with ``progress=True`` go to the file only, because a progress bar shows the same
+    information.
 
     Args:
-        log_file: File to append to.
+        log_file: the file to append to.
 
     Raises:
         OutputError: if the file cannot be written.
@@ -51,7 +51,7 @@ def setup_logging(log_file: Path | None = None) -> None:
 
 
 def on_terminal() -> bool:
-    """Tell whether a person watches the console of this process, so that a progress bar makes sense."""
+    """Return whether this process should show progress bars: the main process, on a terminal."""
     return is_main() and sys.stderr.isatty()
 
 

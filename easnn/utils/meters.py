@@ -1,4 +1,4 @@
-"""Measuring where the time of a loop goes."""
+"""Time measurement of the parts of a loop."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ Item = TypeVar("Item")
 
 
 class Stopwatch:
-    """Adds up the seconds spent in each of several named parts of a loop."""
+    """Accumulates the time spent in named parts of a loop, in seconds."""
 
     def __init__(self) -> None:
         self.reset()
 
     def reset(self) -> None:
-        """Forget what was measured and start anew."""
+        """Discard all measurements and restart."""
         self.seconds: dict[str, float] = {}
         self._start = time.perf_counter()
 
@@ -32,7 +32,7 @@ class Stopwatch:
         return time.perf_counter() - self._start
 
     def share(self, part: str) -> float:
-        """Return the part of the elapsed time, 0 to 1, that went into ``part``."""
+        """Return the fraction of the elapsed time, 0 to 1, spent in ``part``."""
         return self.seconds.get(part, 0.0) / max(self.elapsed, 1e-9)
 
     @contextmanager
@@ -45,7 +45,7 @@ class Stopwatch:
             self.seconds[part] = self.seconds.get(part, 0.0) + time.perf_counter() - start
 
     def waiting(self, items: Iterable[Item], part: str) -> Iterator[Item]:
-        """Yield ``items``, adding the time that each took to arrive to ``part``."""
+        """Yield ``items``, adding the time spent waiting for each of them to ``part``."""
         iterator = iter(items)
         while True:
             with self.measure(part):

@@ -1,8 +1,8 @@
-"""All randomness of a run derives from one seed.
+"""Deriving all randomness of a run from one seed.
 
-A generator is made from the seed and the names of what it is for, e.g. ``generator(seed, "placement", epoch,
-index)``. So a random number depends on what it is used for and never on how many were drawn before it, by
-which worker or on which rank.
+A generator is created from the seed and a description of its purpose, e.g. ``generator(seed,
+"placement", epoch, index)``. A random number therefore depends only on its purpose, not on how many
+numbers were drawn before, on the worker or on the rank.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ def generator(*parts: int | str) -> np.random.Generator:
 
 
 def seed_everything(seed: int) -> None:
-    """Seed the process-wide generators of Python, NumPy and torch.
+    """Seed the global generators of Python, NumPy and torch.
 
-    Only the initialisation of weights draws from them; data and augmentation use :func:`generator`.
+    Only weight initialisation uses them; data and augmentation use :func:`generator`.
     """
     random.seed(seed)
-    np.random.seed(seed % 2**32)  # noqa: NPY002 - libraries that use the legacy generator must repeat, too
+    np.random.seed(seed % 2**32)  # noqa: NPY002 - for libraries that use the legacy generator
     torch.manual_seed(seed)

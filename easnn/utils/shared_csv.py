@@ -13,14 +13,14 @@ from easnn.utils.locks import exclusive
 
 
 class SharedCsv:
-    """A table to which programs that know nothing of each other append, a row at a time.
+    """A CSV file to which independent processes append rows.
 
-    A row is written whole or not at all, and the header once: the file is locked meanwhile, and a row that the
-    disk has no room for is taken back.
+    The file is locked while it is written. The header is written once, and a row either completely
+    or not at all: if the disk is full, a partial row is removed.
 
     Args:
-        path: the file; it and its folder need not exist.
-        columns: its header.
+        path: the file; it and its folder are created if missing.
+        columns: the header.
     """
 
     def __init__(self, path: Path, columns: Sequence[str]) -> None:
@@ -28,7 +28,7 @@ class SharedCsv:
         self.columns = tuple(columns)
 
     def check(self) -> None:
-        """Check that rows can be appended, so that this is not found out after hours of work.
+        """Check that rows can be appended, to fail before a long computation and not after it.
 
         Raises:
             OutputError: if the file cannot be written, or has another header.
@@ -72,7 +72,7 @@ def _ends_line(file: io.FileIO) -> bool:
 
 
 def _write_all(file: io.FileIO, data: bytes, size: int) -> None:
-    """Append ``data`` to the file of ``size`` bytes, or leave it as it is."""
+    """Append ``data`` to the file of ``size`` bytes, or leave it unchanged if that fails."""
     try:
         while data:
             data = data[file.write(data) or 0 :]

@@ -16,7 +16,7 @@ from easnn.events import (
     write_boxes,
     write_contours,
     write_dat,
-    write_five_byte,
+    write_n_mnist,
 )
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -174,7 +174,7 @@ def test_n_caltech(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         boxes_path = tmp_path / "Caltech101_annotations" / "cup" / f"annotation_{number:04d}.bin"
         for path in (events_path, boxes_path):
             path.parent.mkdir(parents=True, exist_ok=True)
-        write_five_byte(events_path, events_of(number))
+        write_n_mnist(events_path, events_of(number))
         box = np.array([(-4 + number, 5), (30, 5), (30, 60), (-4 + number, 60)])
         write_contours(boxes_path, Contours(box, box))
     assert main(words(tmp_path, "n-caltech")) == 0

@@ -9,7 +9,7 @@ from untrained import untrained
 from PIL import Image
 
 from easnn.cli.demo_event import main, open_playback
-from easnn.events import BOX_DTYPE, open_dat, pack_events, write_boxes, write_dat, write_five_byte
+from easnn.events import BOX_DTYPE, open_dat, pack_events, write_boxes, write_dat, write_n_mnist
 from easnn.inference import Predictor
 
 SENSOR_HW = (24, 40)
@@ -125,7 +125,7 @@ def test_what_the_model_sees_at_half_resolution(
 ) -> None:
     path = recording.with_name("street" + suffix)
     if suffix == ".bin":
-        write_five_byte(path, open_dat(recording).events())
+        write_n_mnist(path, open_dat(recording).events())
     ckpt = untrained(tmp_path, "downsample 2")
     playback = open_playback(path, None, Predictor.load(ckpt))
     assert (playback.sensor_hw, playback.recording.sensor_hw) == ((12, 20), (12, 20))

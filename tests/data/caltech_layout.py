@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from easnn.data import NCaltechDataset
-from easnn.events import Contours, pack_events, write_contours, write_five_byte
+from easnn.events import Contours, pack_events, write_contours, write_n_mnist
 
 BOX = ((10, 20), (60, 20), (60, 50), (10, 50), (10, 20))
 
@@ -27,7 +27,7 @@ def write_image(
     boxes_path = root / "Caltech101_annotations" / class_name / f"annotation_{number:04d}.bin"
     for path in (events_path, boxes_path):
         path.parent.mkdir(parents=True, exist_ok=True)
-    write_five_byte(events_path, some_events(number) if events is None else events)
+    write_n_mnist(events_path, some_events(number) if events is None else events)
     write_contours(boxes_path, Contours(np.array(box), np.array([(12, 22), (58, 40), (30, 48)])))
 
 

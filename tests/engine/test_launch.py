@@ -150,8 +150,8 @@ def test_a_process_that_does_not_come_is_named():
     with pytest.raises(TrainingError) as error:
         launch(fail, ("late",), devices=2)
     assert str(error.value) == (
-        "Process 1 did not come to the next thing within 1 s, or was lost. Look at what it did: its last "
-        "message, its machine, its memory."
+        "Process 1 did not reach the next thing within 1 s, or was lost. Check its last message, its machine "
+        "and its memory."
     )
 
 

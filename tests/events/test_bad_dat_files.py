@@ -77,7 +77,7 @@ EVENT = bytes(8)
         ),
         (
             b"no events here, just a line of t",
-            "{path} is not a DAT file: it has no header, and its first bytes are no events.",
+            "{path} is not a DAT file: it has no header, and its first bytes are not events.",
         ),
     ],
 )
@@ -132,7 +132,7 @@ def test_event_outside_the_sensor_is_found_when_it_is_read(tmp_path, x, y):
             0,
             0,
             0,
-            "Event 2 of {path} must not be before the event before it, but is t_us=5, x=0, y=0, p=0.",
+            "Event 2 of {path} must not be before the previous event, but is t_us=5, x=0, y=0, p=0.",
         ),
         ([-1, 6, 7], 0, 0, 0, "Event 0 of {path} must not be before 0 µs, but is t_us=-1, x=0, y=0, p=0."),
         (
@@ -161,7 +161,7 @@ def test_event_outside_the_sensor_is_found_when_it_is_read(tmp_path, x, y):
             0,
             0,
             0,
-            "Event 1 of {path} must come less than 2³¹ µs (35 min) after the one before it, or before 2³² µs "
+            "Event 1 of {path} must come less than 2³¹ µs (35 min) after the previous one, or before 2³² µs "
             "if it is the first, since DAT keeps 32 bits of the time, but is t_us=4294967299, x=0, y=0, p=0.",
         ),
         (
@@ -169,7 +169,7 @@ def test_event_outside_the_sensor_is_found_when_it_is_read(tmp_path, x, y):
             0,
             0,
             0,
-            "Event 0 of {path} must come less than 2³¹ µs (35 min) after the one before it, or before 2³² µs "
+            "Event 0 of {path} must come less than 2³¹ µs (35 min) after the previous one, or before 2³² µs "
             "if it is the first, since DAT keeps 32 bits of the time, but is t_us=4294967296, x=0, y=0, p=0.",
         ),
     ],
@@ -228,7 +228,7 @@ def test_pieces_are_checked_as_a_whole(tmp_path):
     pieces = [pack_events([5, 9], 0, 0, 0), pack_events([], 0, 0, 0), pack_events([9, 12], 0, 0, 0)]
     write_dat_pieces(path, pieces)
     assert open_dat(path).events()["t_us"].tolist() == [5, 9, 9, 12]
-    message = f"Event 2 of {path} must not be before the event before it, but is t_us=8, x=0, y=0, p=0."
+    message = f"Event 2 of {path} must not be before the previous event, but is t_us=8, x=0, y=0, p=0."
     with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
         write_dat_pieces(path, [*pieces[:2], pack_events([8], 0, 0, 0)])
     assert len(open_dat(path)) == 4

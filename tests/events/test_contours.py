@@ -45,13 +45,13 @@ def test_write_then_read(tmp_path: Path) -> None:
         (
             stored(3, 4, *range(30)),
             "The contour of the box in {path} must have 2 rows and at least 2 columns, but has 3 and 4. The "
-            "file is damaged, or no annotation of N-Caltech101.",
+            "file is damaged, or not an annotation of N-Caltech101.",
         ),
         (
             stored(2, 2, 1, 2, 3, 4, 2, -1),
             "The contour of the object in {path} must have 2 rows and at least 0 columns, but has 2 and -1. "
             "The "
-            "file is damaged, or no annotation of N-Caltech101.",
+            "file is damaged, or not an annotation of N-Caltech101.",
         ),
     ],
 )

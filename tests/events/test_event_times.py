@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from easnn.events import clock, open_dat
+from easnn.events import dat_clock, open_dat
 
 PERIOD = 2**32
 
@@ -79,8 +79,8 @@ def test_short_recordings_equal_the_definition_whatever_they_hold(raw_dat, seed)
 @pytest.mark.parametrize("seed", range(150))
 def test_long_recordings_equal_the_definition_within_the_limits(raw_dat, monkeypatch, seed):
     """With limits of 8 events and 4 parts, a hundred events are a long recording."""
-    monkeypatch.setattr(clock, "LATE_RECORDS", 8)
-    monkeypatch.setattr(clock, "MAX_PARTS", 4)
+    monkeypatch.setattr(dat_clock, "LATE_RECORDS", 8)
+    monkeypatch.setattr(dat_clock, "MAX_PARTS", 4)
     rng = np.random.default_rng(seed)
     count = int(rng.integers(1, 150))
     silence = int(rng.choice([20_000, 600_000]))

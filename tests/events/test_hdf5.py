@@ -139,7 +139,7 @@ def test_wrong_layouts(stored, arrays, message):
         ),
         (
             {"t": [500, 2_000_000, 900_000, 3_000_000]},
-            "Event 2 of {path} must not be more than 1 s before one that comes earlier in the file "
+            "Event 2 of {path} must not be more than 1 s before an earlier event of the file "
             "(times run "
             "backwards), but is t_us=900000, x=3, y=7, p=0.",
         ),
@@ -225,7 +225,7 @@ def test_shape_that_promises_more_than_the_file_holds(stored):
         (EVENTS[:0], "{path} must get at least one event, but gets none."),
         (
             pack_events([5, 6, 5], 0, 0, 0),
-            "Event 2 of {path} must not be before the event before it, but is t_us=5, x=0, y=0, p=0.",
+            "Event 2 of {path} must not be before the previous event, but is t_us=5, x=0, y=0, p=0.",
         ),
         (
             pack_events([5], [20], 0, 0),

@@ -15,8 +15,8 @@ from easnn.events import (
     open_recording,
     pack_events,
     write_dat,
-    write_five_byte,
     write_hdf5,
+    write_n_mnist,
     write_npz,
 )
 from easnn.utils.errors import DataError
@@ -56,7 +56,7 @@ WRITERS: dict[str, Callable[[Path], None]] = {
     "EVT3": _evt3,
     "HDF5": lambda path: write_hdf5(path, EVENTS),
     "npz": lambda path: write_npz(path, EVENTS),
-    "5-byte": lambda path: write_five_byte(path, EVENTS),
+    "N-MNIST .bin": lambda path: write_n_mnist(path, EVENTS),
 }
 
 
@@ -71,7 +71,7 @@ def test_any_format(tmp_path, write, monkeypatch):
         DataError, match=f"^Event [0-9]+ of {path} must lie inside the sensor, 20×20 pixels, "
     ):
         open_recording(path, sensor_hw=(20, 20)).events()
-    monkeypatch.setattr("easnn.events.pieces.PIECE_EVENTS", 300)
+    monkeypatch.setattr("easnn.events.recording.PIECE_EVENTS", 300)
     pieces = list(event_pieces(recording))
     assert len(pieces) == 7
     assert np.array_equal(np.concatenate(pieces), EVENTS)
@@ -106,9 +106,8 @@ def test_unknown_missing_and_empty_files(tmp_path):
         open_recording(path)
     path.write_bytes(b"RIFF\x00\x01\x02")
     message = (
-        f"{path} is no recording that can be read: its first bytes are those of no DAT, RAW, HDF5, "
-        f"AEDAT4, npz or "
-        "5-byte file. It may be damaged, or in another format."
+        f"{path} is not a recording in a known format (DAT, RAW, HDF5, AEDAT4, npz, N-MNIST .bin). It may be "
+        "damaged, or in another format."
     )
     with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
         open_recording(path)

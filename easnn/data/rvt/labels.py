@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from easnn.data.rvt.tree import LABEL_KEYS, SequenceFiles
 from easnn.events import parse_boxes
-from easnn.events.arrays import load_array, load_members
+from easnn.events.numpy_files import load_array, load_members
 from easnn.utils.errors import DataError
 
 Integers = npt.NDArray[np.int64]

@@ -1,15 +1,15 @@
-"""The street behind the objects: sky, house fronts with windows, trees, lamp posts, pavement and road."""
+"""The background: sky, house fronts with windows, trees, lamp posts, pavement and road."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
 
-from easnn.events.simulator.sketch import noise_texture
+from easnn.simulator.sketch import noise_texture
 
-OPTICS_PX = 0.7  # blur of the lens at the sensor; without it, fine texture would flicker when it moves
+OPTICS_PX = 0.7  # blur of the lens in pixels; without it, moving fine texture would flicker
 TREES, POSTS = 0.8, 0.8  # mean number on a street as wide as the sensor is high
-LEAVES = 40  # blots of one crown
+LEAVES = 40  # circles that form the crown of a tree
 
 
 def draw_street(
@@ -18,10 +18,10 @@ def draw_street(
     """Draw a random street.
 
     Args:
-        size_hw: height and width of the picture.
+        size_hw: height and width of the image.
         horizon_px: row of the horizon.
-        unit_px: height of the sensor, by which everything is sized.
-        rng: source of the looks.
+        unit_px: height of the sensor; all sizes are relative to it.
+        rng: source of the random appearance.
 
     Returns:
         Intensity, float32 [H, W], from 0 to about 1.
@@ -32,8 +32,7 @@ def draw_street(
     _draw_ground(image[kerb:], unit_px, rng)
     _draw_trees(image, kerb, unit_px, rng)
     _draw_posts(image, kerb, unit_px, rng)
-    blurred: np.ndarray = cv2.GaussianBlur(image, (0, 0), OPTICS_PX)
-    return blurred
+    return cv2.GaussianBlur(image, (0, 0), OPTICS_PX)
 
 
 def _draw_houses(image: np.ndarray, unit_px: float, rng: np.random.Generator) -> None:

@@ -1,16 +1,17 @@
-"""Time of records that store it as a wrapping 32-bit counter and are not quite in order.
+"""Times of DAT events, which are stored as a wrapping 32-bit counter and not always in order.
 
-What is computed: let c[i] be the counter of record i, in µs. Where c falls by more than 2³¹ from one record
-to the next, it wrapped: 2³² is added to this record and all that follow. Where it rises by 2³² − 1 s or more
-after a wrap, this is a record from before the wrap that comes up to 1 s late: 2³² is taken back again. That
-gives the unwrapped time u[i]. Since records may come late, the time of record i is the running maximum
-t[i] = max(u[0], …, u[i]), which is in order.
+Definition: let c[i] be the counter of record i, in µs. If c falls by more than 2³¹ from one record
+to the next, the counter wrapped: 2³² is added from this record on. If c rises by 2³² - 1 s or more
+after a wrap, the record belongs before the wrap and is up to 1 s late: 2³² is subtracted again. The
+result is the unwrapped time u[i]. Because records may be late, the time of record i is the running
+maximum t[i] = max(u[0], …, u[i]), which never decreases.
 
-How: a recording may have 10⁹ records, so opening it reads only some and a search bisects. This is exact
+Algorithm: a recording may have 10⁹ records, so only some are read when it is opened, and a search
+uses bisection. The result is exact
 
 - for every recording of up to LATE_RECORDS records;
-- for a longer one, if no record comes LATE_RECORDS or more records after one that is later than it, and no
-  1/MAX_PARTS of the records, nor 2 × LATE_RECORDS if that is more, last 2³² µs (71 min) or more.
+- for a longer recording, if no record is LATE_RECORDS or more places behind a later one, and if no
+  1/MAX_PARTS of the records (at least 2 × LATE_RECORDS) lasts 2³² µs (71 min) or more.
 """
 
 from __future__ import annotations
@@ -29,13 +30,13 @@ LATE_RISE_US = 2**32 - 1_000_000
 
 
 class RecordClock:
-    """The times of N ≥ 1 records with the counters ``counter`` [N] (a view; never copied as a whole)."""
+    """The times of N ≥ 1 records, given their counters [N] (never copied as a whole)."""
 
     def __init__(self, counter: npt.NDArray[np.uint32]) -> None:
         self._counter = counter
         turns, wraps = _find_turns(counter)
         self._turns: list[int] = turns.tolist()
-        self._wraps: list[int] = [0, *wraps.tolist()]  # before the first turn, then from each turn on
+        self._wraps: list[int] = [0, *wraps.tolist()]  # before the first turn, then after each
 
     @property
     def first_us(self) -> int:
@@ -49,11 +50,11 @@ class RecordClock:
         return int(self._unwrapped(max(0, count - LATE_RECORDS), count).max())
 
     def search(self, time_us: int) -> int:
-        """Return the index of the first record whose time is ``time_us`` or later, N if there is none.
+        """Return the index of the first record at or after ``time_us``, N if there is none.
 
-        The running maximum reaches ``time_us`` at the first record whose unwrapped time does. Bisecting
-        records that are not quite in order ends at some record that does, right after one that does not. The
-        first one that does is therefore at most LATE_RECORDS before it.
+        The running maximum reaches ``time_us`` at the first record whose unwrapped time does.
+        Because the order is not perfect, bisection finds some record that does and directly follows
+        one that does not. The first one that does is therefore at most LATE_RECORDS before it.
         """
         found = bisect_left(range(len(self._counter)), time_us, key=self._unwrapped_at)
         start = max(0, found - LATE_RECORDS)
@@ -61,14 +62,14 @@ class RecordClock:
         return start + int(reached.argmax()) if reached.any() else found
 
     def times(self, start: int, stop: int) -> npt.NDArray[np.int64]:
-        """Return the times of the records ``start`` to ``stop``; ``start`` is 0 or the result of a search.
+        """Return the times of the records ``start`` to ``stop``; ``start`` is 0 or a search result.
 
-        No record before such a ``start`` is later than it, so the running maximum can begin there.
+        No record before such a ``start`` is later than it, so the running maximum can start there.
         """
         return np.maximum.accumulate(self._unwrapped(start, stop))
 
     def late_records(self) -> int:
-        """Return how many records come after one that is later than them; this reads all of them."""
+        """Return how many records are stored after a later one; this reads all of them."""
         late, greatest = 0, self.first_us
         for start in range(0, len(self._counter), LATE_RECORDS):
             written = self._unwrapped(start, min(start + LATE_RECORDS, len(self._counter)))
@@ -91,11 +92,12 @@ class RecordClock:
 
 
 def _find_turns(counter: npt.NDArray[np.uint32]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Return the records at which the number of wraps changes, and what it is from each of them on.
+    """Return the records at which the number of wraps changes, and the number from each of them on.
 
-    Only the parts of the recording that may hold a change are read. Where the counter does not fall from the
-    first record of a part to its last, the part steps over wraps as often as it steps back. Late records do
-    both, but only in a part beside one where it falls, or at the end of the recording.
+    Only the parts of the recording that may contain a change are read. If the counter does not fall
+    from the first record of a part to its last, the part has as many steps forward over a wrap as
+    back. Such pairs come from late records, which occur only next to a part in which the counter
+    falls, or at the end of the recording.
     """
     last = len(counter) - 1
     ends = np.array([0, last])
@@ -116,5 +118,5 @@ def _find_turns(counter: npt.NDArray[np.uint32]) -> tuple[npt.NDArray[np.int64],
         turns.append(ends[part] + 1 + turn)
         steps.append(step[turn])
     wraps = np.cumsum(np.concatenate(steps))
-    wraps -= np.minimum.accumulate(np.minimum(wraps, 0))  # nothing is late before the first wrap
+    wraps -= np.minimum.accumulate(np.minimum(wraps, 0))  # before the first wrap, no record is late
     return np.concatenate(turns), wraps

@@ -12,9 +12,8 @@ import pytest
 from evt_files import NEW_HEADER, encode_evt2, encode_evt3, encode_evt21, loop_evt2, loop_evt3, loop_evt21
 
 from easnn.events import open_raw, pack_events
-from easnn.events.evt import DecoderState
-from easnn.events.raw import DECODERS
-from easnn.events.raw_header import MAX_HEADER_BYTES, parse_raw_header
+from easnn.events.evt_decode import DECODERS, DecoderState
+from easnn.events.evt_raw import MAX_HEADER_BYTES, parse_raw_header
 from easnn.utils.errors import DataError
 
 LOOPS = {"EVT2": loop_evt2, "EVT21": loop_evt21, "EVT3": loop_evt3}
@@ -160,7 +159,7 @@ def test_windows_over_many_blocks(raw, monkeypatch):
     t_us = np.sort(rng.integers(0, 40_000, 500)) + 10_000
     events = pack_events(t_us, rng.integers(0, 1280, 500), rng.integers(0, 720, 500), rng.integers(0, 2, 500))
     path = raw(encode_evt3(events))
-    monkeypatch.setattr("easnn.events.raw.BLOCK_WORDS", 32)
+    monkeypatch.setattr("easnn.events.evt_raw.BLOCK_WORDS", 32)
     recording = pickle.loads(pickle.dumps(open_raw(path)))
     assert np.array_equal(recording.events(), events)
     assert (len(recording), recording.first_us, recording.last_us) == (500, t_us[0], t_us[-1])
@@ -282,7 +281,7 @@ def _between(events: np.ndarray, start_us: int, end_us: int) -> np.ndarray:
         ),
         (
             b"% evt 3.0\n% geometry 20x10\n\x00\x88\x05\x20\x00\x86\x06\x20",
-            "Event 1 of {path} must not be more than 1 s before one that comes earlier in the file "
+            "Event 1 of {path} must not be more than 1 s before an earlier event of the file "
             "(times run "
             "backwards), but is t_us=6291456, x=6, y=0, p=0.",
         ),

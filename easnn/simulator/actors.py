@@ -1,4 +1,4 @@
-"""Who takes part in a synthetic recording: objects that pass, stand, approach or drive away."""
+"""The moving objects of a synthetic recording: they pass, stand, approach or drive away."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from itertools import chain
 
 import numpy as np
 
-from easnn.events.simulator.cars import draw_car_end, draw_car_side
-from easnn.events.simulator.pedestrians import draw_pedestrian
-from easnn.events.simulator.sprite import CAR, PEDESTRIAN, Sprite
+from easnn.simulator.cars import draw_car_end, draw_car_side
+from easnn.simulator.pedestrians import draw_pedestrian
+from easnn.simulator.sprite import CAR, PEDESTRIAN, Sprite
 
-SPEED_HEIGHTS_S = {CAR: (0.02, 1.2), PEDESTRIAN: (0.015, 0.3)}  # across the sensor, in its heights per second
+SPEED_HEIGHTS_S = {CAR: (0.02, 1.2), PEDESTRIAN: (0.015, 0.3)}  # in sensor heights per second
 DEPTH_M = {CAR: (5.0, 12.0), PEDESTRIAN: (3.5, 8.0)}
-SLOTS = {CAR: (1, 3), PEDESTRIAN: (1, 4)}  # objects that are in the scene at a time
+SLOTS = {CAR: (1, 3), PEDESTRIAN: (1, 4)}  # number of objects in the scene at any time
 CARS_SEEN_FROM_THE_END = (0, 2)
 BRISK_WALK_M_S = 1.4
 MEAN_GAP_S = 0.5
@@ -22,10 +22,10 @@ MEAN_GAP_S = 0.5
 
 @dataclass(frozen=True)
 class Actor:
-    """An object on its way.
+    """A moving object.
 
-    At a time t it is x_m + speed_m_s·t to the right of the optical axis, and at the depth
-    depth_m + approach_m·exp(−t/settle_s).
+    At time t it is x_m + speed_m_s·t to the right of the optical axis, at the depth
+    depth_m + approach_m·exp(-t/settle_s).
     """
 
     sprite: Sprite
@@ -36,23 +36,23 @@ class Actor:
     settle_s: float = 1.0
 
     def position_m(self, time_s: float) -> tuple[float, float]:
-        """Return where the object is: right of the optical axis, and before the camera."""
+        """Return the position of the object: right of the optical axis, and depth."""
         depth_m = self.depth_m + self.approach_m * np.exp(-time_s / self.settle_s)
         return self.x_m + self.speed_m_s * time_s, depth_m
 
-    def picture(self, time_s: float) -> np.ndarray:
-        """Return how the object looks at a time, [h, w, 2]."""
-        return self.sprite.picture(abs(self.speed_m_s) * time_s)
+    def image(self, time_s: float) -> np.ndarray:
+        """Return the image of the object at a time, [h, w, 2]."""
+        return self.sprite.image(abs(self.speed_m_s) * time_s)
 
 
 @dataclass(frozen=True)
 class View:
-    """What the camera sees of the street.
+    """The field of view of the camera.
 
     Attributes:
         focal_px: focal length in pixels.
         height_px: height of the sensor.
-        half_angle: half of the visible width, all pans included, in parts of the depth.
+        half_angle: half of the visible width, including all pans, divided by the depth.
     """
 
     focal_px: float
@@ -60,8 +60,8 @@ class View:
     half_angle: float
 
 
-def choose_cast(view: View, duration_s: float, rng: np.random.Generator) -> list[Actor]:
-    """Return the objects that are in view at some time of a recording, in random looks, places and speeds."""
+def choose_actors(view: View, duration_s: float, rng: np.random.Generator) -> list[Actor]:
+    """Return the objects of a recording, with random appearance, position and speed."""
     counts = {class_id: rng.integers(*few_many, endpoint=True) for class_id, few_many in SLOTS.items()}
     slots = [class_id for class_id, count in counts.items() for _ in range(count)]
     passing = chain.from_iterable(_passing(class_id, view, duration_s, rng) for class_id in slots)
@@ -70,7 +70,7 @@ def choose_cast(view: View, duration_s: float, rng: np.random.Generator) -> list
 
 
 def _passing(class_id: int, view: View, duration_s: float, rng: np.random.Generator) -> Iterator[Actor]:
-    """Yield objects that pass one after another; the first is already in view, somewhere."""
+    """Yield objects that pass one after another; the first is in view at the start."""
     time_s = 0.0
     while time_s < duration_s:
         depth_m = _log_uniform(DEPTH_M[class_id], rng)
@@ -95,7 +95,7 @@ def _draw(class_id: int, px_per_m: float, speed_m_s: float, rng: np.random.Gener
 
 
 def _approaching(view: View, duration_s: float, rng: np.random.Generator) -> Actor:
-    """Return a car that drives towards the camera or away from it and comes to rest."""
+    """Return a car that drives towards or away from the camera and stops."""
     start_m, end_m = (_log_uniform(DEPTH_M[CAR], rng) for _ in range(2))
     settle_s = rng.uniform(1.0, 6.0)
     nearest_m = min(start_m, end_m + (start_m - end_m) * np.exp(-duration_s / settle_s))

@@ -1,4 +1,4 @@
-"""A street with cars and pedestrians before a camera that pans slowly: its picture and labels at any time."""
+"""A street with cars and pedestrians, seen by a panning camera: image and labels at any time."""
 
 from __future__ import annotations
 
@@ -7,32 +7,32 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from easnn.events.simulator.cast import Actor, View, choose_cast
-from easnn.events.simulator.street import draw_street
-from easnn.events.types import BOX_DTYPE
+from easnn.events import BOX_DTYPE
+from easnn.simulator.actors import Actor, View, choose_actors
+from easnn.simulator.street import draw_street
 
 LEAST_VISIBLE = 0.25
-"""Part of an object's area that must be in the frame and uncovered for a label."""
+"""Fraction of an object's area that must be in the frame and not occluded for a label."""
 LEAST_SIDE = 0.03
-"""Shortest side of a labelled box, in heights of the sensor."""
+"""Shortest side of a labelled box, in sensor heights."""
 LARGEST_OVERHANG = 0.02
-"""How far a box may leave the frame, in heights of the sensor: real labels do so a little, too."""
+"""How far a box may extend beyond the frame, in sensor heights, as real labels do."""
 
-FOCAL_LENGTH = 1.1  # in heights of the sensor: a field of view of 60° across 304x240
+FOCAL_LENGTH = 1.1  # in sensor heights: a field of view of 60° across 304x240
 CAMERA_HEIGHT_M = 1.4
-HORIZON = (0.42, 0.5)  # row, in heights of the sensor
-LARGEST_PAN, LARGEST_SHAKE = 0.12, 0.006  # amplitudes, in heights of the sensor
+HORIZON = (0.42, 0.5)  # row, in sensor heights
+LARGEST_PAN, LARGEST_SHAKE = 0.12, 0.006  # amplitudes, in sensor heights
 PAN_PERIOD_S, SHAKE_PERIOD_S = (3.0, 9.0), (0.4, 1.2)
-RESTLESSNESS = (0.0, 0.3, 1.0)  # of a camera that stands, is held, and drives
+RESTLESSNESS = (0.0, 0.3, 1.0)  # of a fixed, a hand-held and a moving camera
 
 
 class Scene:
-    """Everything before the camera of one recording, a pure function of the generator that it is made with.
+    """The scene of one recording, a pure function of the arguments.
 
     Args:
         sensor_hw: height and width of the sensor in pixels.
-        duration_s: time for which the scene is populated.
-        rng: source of everything.
+        duration_s: time for which objects are generated.
+        rng: source of all randomness.
     """
 
     def __init__(self, sensor_hw: tuple[int, int], duration_s: float, rng: np.random.Generator) -> None:
@@ -47,14 +47,14 @@ class Scene:
         street_hw = (height + 2 * margin_px, width + 2 * margin_px)
         self._street = draw_street(street_hw, self._horizon_px + margin_px, height, rng)
         half_angle = (width / 2 + self._amplitude_px[0]) / self._focal_px
-        self._cast = choose_cast(View(self._focal_px, height, half_angle), duration_s, rng)
+        self._actors = choose_actors(View(self._focal_px, height, half_angle), duration_s, rng)
 
     def render(self, time_us: int) -> np.ndarray:
-        """Return the picture on the sensor at a time: intensity, float32 [H, W]."""
+        """Return the intensity on the sensor at a time, float32 [H, W]."""
         pan_x, pan_y = self._pan_px(time_us)
         street_height, street_width = self._street.shape
         centre = ((street_width - 1) / 2 + pan_x, (street_height - 1) / 2 + pan_y)
-        frame: np.ndarray = cv2.getRectSubPix(self._street, (self._width, self._height), centre)
+        frame = cv2.getRectSubPix(self._street, (self._width, self._height), centre)
         for appearance in reversed(self._near_to_far(time_us)):
             intensity, opacity = cv2.split(appearance.in_frame)
             part = frame[appearance.window]
@@ -63,22 +63,22 @@ class Scene:
         return frame
 
     def labels(self, time_us: int) -> np.ndarray:
-        """Return the boxes of the objects that can be seen at a time, BOX_DTYPE, in the order of tracks.
+        """Return the boxes of the visible objects at a time, BOX_DTYPE, sorted by track.
 
-        A box fits the whole object tightly, including what other objects cover, and is cut where it leaves
-        the frame by more than ``LARGEST_OVERHANG``. Objects that are less visible than ``LEAST_VISIBLE``, or
-        whose box has a side below ``LEAST_SIDE``, have none.
+        A box tightly encloses the whole object, including occluded parts, and is clipped at
+        ``LARGEST_OVERHANG`` beyond the frame. Objects that are less visible than ``LEAST_VISIBLE``,
+        or whose box has a side below ``LEAST_SIDE``, have no box.
         """
         covered = np.zeros((self._height, self._width), bool)
         boxes = []
         for appearance in self._near_to_far(time_us):
-            outline, seen = appearance.picture[..., 1] >= 0.5, appearance.in_frame[..., 1] >= 0.5
+            outline, seen = appearance.image[..., 1] >= 0.5, appearance.in_frame[..., 1] >= 0.5
             visible_px = np.count_nonzero(seen & ~covered[appearance.window])
             covered[appearance.window] |= seen
             x, y, w, h = self._box(appearance, outline)
             visible = visible_px / (np.count_nonzero(outline) * appearance.scale**2)
             if visible >= LEAST_VISIBLE and min(w, h) >= LEAST_SIDE * self._height:
-                class_id = self._cast[appearance.track_id].sprite.class_id
+                class_id = self._actors[appearance.track_id].sprite.class_id
                 boxes.append((time_us, x, y, w, h, class_id, appearance.track_id, 1.0))
         return np.sort(np.array(boxes, BOX_DTYPE), order="track_id")
 
@@ -93,14 +93,13 @@ class Scene:
         return left, top, width, height
 
     def _pan_px(self, time_us: int) -> np.ndarray:
-        """Return how far (x, y) the camera has turned: what it sees moves by as much the other way."""
+        """Return the rotation (x, y) of the camera in pixels; the image moves by the opposite."""
         turn = 2 * np.pi * time_us / 1e6 / self._period_s
-        pan_px: np.ndarray = self._amplitude_px * np.sin(turn + self._phase)
-        return pan_px
+        return self._amplitude_px * np.sin(turn + self._phase)
 
     def _near_to_far(self, time_us: int) -> list[_Appearance]:
-        """Return the actors that are in the frame, each covering those after it."""
-        actors = sorted(enumerate(self._cast), key=lambda actor: actor[1].position_m(time_us / 1e6)[1])
+        """Return the actors in the frame, nearest first."""
+        actors = sorted(enumerate(self._actors), key=lambda actor: actor[1].position_m(time_us / 1e6)[1])
         appearances = (self._appearance(track_id, actor, time_us) for track_id, actor in actors)
         return [appearance for appearance in appearances if appearance is not None]
 
@@ -119,22 +118,22 @@ class Scene:
         top, bottom = max(0, int(top_px)), min(self._height, int(np.ceil(top_px + scale * height)))
         if left >= right or top >= bottom:
             return None
-        picture = actor.picture(time_s)
-        # OpenCV counts from the centres of pixels, we from their edges: hence the halves.
+        image = actor.image(time_s)
+        # OpenCV's coordinates refer to pixel centres, ours to pixel edges; hence the halves.
         shift_x, shift_y = left_px - left + 0.5 * scale - 0.5, top_px - top + 0.5 * scale - 0.5
         to_frame = np.array([[scale, 0.0, shift_x], [0.0, scale, shift_y]])
-        in_frame = cv2.warpAffine(picture, to_frame, (right - left, bottom - top), flags=cv2.INTER_LINEAR)
+        in_frame = cv2.warpAffine(image, to_frame, (right - left, bottom - top), flags=cv2.INTER_LINEAR)
         window = (slice(top, bottom), slice(left, right))
-        return _Appearance(track_id, picture, scale, left_px, top_px, window, in_frame)
+        return _Appearance(track_id, image, scale, left_px, top_px, window, in_frame)
 
 
 class _Appearance(NamedTuple):
-    """An actor at a moment: its picture, where that lies on the sensor, and its part in the frame."""
+    """An actor at a moment: its image, the position on the sensor and the part in the frame."""
 
     track_id: int
-    picture: np.ndarray  # [h, w, 2]
-    scale: float  # sensor pixels per pixel of the picture
+    image: np.ndarray  # [h, w, 2]
+    scale: float  # sensor pixels per pixel of the image
     left_px: float
     top_px: float
     window: tuple[slice, slice]  # rows and columns of the sensor
-    in_frame: np.ndarray  # the picture resampled to the window
+    in_frame: np.ndarray  # the image resampled to the window

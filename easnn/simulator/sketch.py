@@ -1,4 +1,4 @@
-"""Drawing in metres, and the texture of surfaces."""
+"""Drawing in metric coordinates, and surface textures."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import numpy as np
 Point = tuple[float, float]
 
 OVERSAMPLING = 4
-MARGIN_M = 0.15  # transparent border, so that interpolation never meets a picture's edge
-FRACTION_BITS = 4  # of the fixed-point coordinates that OpenCV draws with
+MARGIN_M = 0.15  # transparent border, so that interpolation never reaches the edge of an image
+FRACTION_BITS = 4  # of OpenCV's fixed-point coordinates
 
 
 class Sketch:
-    """A drawing in metres: x to the right, y up from the ground; opaque shapes of one shade on nothing.
+    """A drawing in metres (x to the right, y up from the ground) on a transparent background.
 
     Args:
-        left_m: left end of the drawing.
-        right_m: its right end.
-        height_m: its upper end; the lower one is the ground.
-        px_per_m: size of the finished picture.
+        left_m: left edge of the drawing.
+        right_m: right edge.
+        height_m: upper edge; the lower one is the ground.
+        px_per_m: resolution of the rendered image.
     """
 
     def __init__(self, left_m: float, right_m: float, height_m: float, px_per_m: float) -> None:
@@ -37,7 +37,7 @@ class Sketch:
 
     @property
     def origin_px(self) -> Point:
-        """Where the point (0, 0) of the drawing lies in the finished picture."""
+        """Position of the point (0, 0) in the rendered image."""
         return -self._left_m * self._px_per_m, self._top_m * self._px_per_m
 
     def polygon(self, points: Sequence[Point], shade: float, opacity: float = 1.0) -> None:
@@ -45,7 +45,7 @@ class Sketch:
         cv2.fillPoly(self._image, [self._fixed(points)], (shade * opacity, opacity), shift=FRACTION_BITS)
 
     def rounded(self, points: Sequence[Point], shade: float) -> None:
-        """Fill a polygon with its corners cut off, twice."""
+        """Fill a polygon with rounded corners: they are cut off twice."""
         corners = np.asarray(points)
         for _ in range(2):
             ahead = np.roll(corners, -1, axis=0)
@@ -54,31 +54,30 @@ class Sketch:
         self.polygon([(x, y) for x, y in corners], shade)
 
     def ellipse(self, centre: Point, radii: Point, shade: float, opacity: float = 1.0) -> None:
-        """Fill an upright ellipse."""
+        """Fill an axis-aligned ellipse."""
         turn = np.linspace(0, 2 * np.pi, 32, endpoint=False)
         x, y = centre[0] + radii[0] * np.cos(turn), centre[1] + radii[1] * np.sin(turn)
         self.polygon(list(zip(x, y, strict=True)), shade, opacity)
 
     def line(self, points: Sequence[Point], width_m: float, shade: float) -> None:
-        """Draw a line with round ends and joints."""
+        """Draw a polyline with round ends and joints."""
         thickness = max(1, round(width_m * self._px_per_m * OVERSAMPLING))
         cv2.polylines(self._image, [self._fixed(points)], False, (shade, 1.0), thickness, shift=FRACTION_BITS)
 
-    def picture(self, texture: np.ndarray) -> np.ndarray:
-        """Return the picture, float32 [h, w, 2]: intensity times opacity, and opacity.
+    def image(self, texture: np.ndarray) -> np.ndarray:
+        """Render the image, float32 [h, w, 2]: intensity times opacity, and opacity.
 
         Args:
             texture: factor of the intensity, [h, w] or larger.
         """
-        picture: np.ndarray = cv2.resize(self._image, self.size_px, interpolation=cv2.INTER_AREA)
-        picture[..., 0] *= texture[: picture.shape[0], : picture.shape[1]]
-        return picture
+        image = cv2.resize(self._image, self.size_px, interpolation=cv2.INTER_AREA)
+        image[..., 0] *= texture[: image.shape[0], : image.shape[1]]
+        return image
 
     def _fixed(self, points: Sequence[Point]) -> np.ndarray:
         metres = (np.asarray(points) - (self._left_m, self._top_m)) * (1, -1)
-        fine_px = metres * self._px_per_m * OVERSAMPLING - 0.5  # OpenCV counts from the centre of a pixel
-        fixed: np.ndarray = np.round(fine_px * 2**FRACTION_BITS).astype(np.int32)
-        return fixed
+        fine_px = metres * self._px_per_m * OVERSAMPLING - 0.5  # origin: centre of a pixel
+        return np.round(fine_px * 2**FRACTION_BITS).astype(np.int32)
 
 
 def noise_texture(
@@ -88,7 +87,7 @@ def noise_texture(
 
     Args:
         size_hw: height and width in pixels.
-        cell_px: distance of independent values; half of the noise has a third of it.
+        cell_px: distance of independent values; for half of the noise it is a third of that.
         strength: standard deviation.
         rng: source of the noise.
     """

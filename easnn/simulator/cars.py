@@ -1,4 +1,4 @@
-"""Drawn cars: four bodies seen from the side, and one seen from the front or the rear."""
+"""Drawings of cars: four bodies seen from the side, and one seen from the front or rear."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from easnn.events.simulator.sketch import Point, Sketch, noise_texture
-from easnn.events.simulator.sprite import CAR, Sprite
+from easnn.simulator.sketch import Point, Sketch, noise_texture
+from easnn.simulator.sprite import CAR, Sprite
 
 WHEEL_PHASES, SPOKES, WHEEL_RADIUS_M = 12, 5, 0.33
 TEXTURE_CELL_M, TEXTURE_STRENGTH = 0.4, 0.08
 
 
 class _Body(NamedTuple):
-    """A car's right side; points in parts of its length (rear to front) and height (from the ground)."""
+    """The right side of a car; points are relative to its length (rear to front) and height."""
 
     length_m: float
     height_m: float
@@ -82,7 +82,7 @@ BODIES = (
 
 
 def draw_car_side(px_per_m: float, rng: np.random.Generator) -> Sprite:
-    """Draw a random car that drives to the right."""
+    """Draw a random car that faces right."""
     body = BODIES[rng.integers(len(BODIES))]
     length, height = body.length_m * rng.uniform(0.93, 1.07), body.height_m * rng.uniform(0.95, 1.06)
     paint, glass = _paint(rng), rng.uniform(0.05, 0.2)
@@ -106,8 +106,7 @@ def draw_car_side(px_per_m: float, rng: np.random.Generator) -> Sprite:
     texture = _texture(sketch, px_per_m, rng)
     axles = [((x - 0.5) * length, WHEEL_RADIUS_M) for x in body.axles]
     phases = [
-        _with_wheels(sketch, axles, phase).picture(texture)
-        for phase in np.arange(WHEEL_PHASES) / WHEEL_PHASES
+        _with_wheels(sketch, axles, phase).image(texture) for phase in np.arange(WHEEL_PHASES) / WHEEL_PHASES
     ]
     period_m = 2 * np.pi * WHEEL_RADIUS_M / SPOKES
     return Sprite(CAR, np.stack(phases), px_per_m, sketch.origin_px, length, period_m)
@@ -137,8 +136,8 @@ def draw_car_end(px_per_m: float, rng: np.random.Generator) -> Sprite:
         sketch.ellipse(
             (side * 0.76 * half, 0.47 * height), (0.15 * half, 0.05 * height), 0.97 if front else 0.3
         )
-    picture = sketch.picture(_texture(sketch, px_per_m, rng))
-    return Sprite(CAR, picture[None], px_per_m, sketch.origin_px, width, period_m=1.0)
+    image = sketch.image(_texture(sketch, px_per_m, rng))
+    return Sprite(CAR, image[None], px_per_m, sketch.origin_px, width, period_m=1.0)
 
 
 def _paint(rng: np.random.Generator) -> float:
@@ -148,26 +147,25 @@ def _paint(rng: np.random.Generator) -> float:
 
 
 def _lamp(length_m: float, height_m: float, along: float) -> tuple[Point, Point]:
-    """Return centre and radii of the lamp at a part of the length."""
+    """Return centre and radii of the lamp at a relative position along the length."""
     return ((along - 0.5) * length_m, 0.5 * height_m), (0.03 * length_m, 0.045 * height_m)
 
 
 def _symmetric(right: tuple[Point, ...], half_m: float, height_m: float) -> list[Point]:
-    """Complete the right half of an outline, in parts of half width and height, by its mirror image."""
+    """Mirror the right half of an outline, given relative to half the width and the height."""
     points = [(x * half_m, y * height_m) for x, y in right]
     return points + [(-x, y) for x, y in reversed(points)]
 
 
 def _texture(sketch: Sketch, px_per_m: float, rng: np.random.Generator) -> np.ndarray:
-    """Return a texture for the whole picture, brighter towards the sky."""
+    """Return a texture for the whole image, brighter towards the top."""
     width, height = sketch.size_px
     noise = noise_texture((height, width), TEXTURE_CELL_M * px_per_m, TEXTURE_STRENGTH, rng)
-    shine: np.ndarray = noise * np.linspace(1.15, 0.8, height, dtype=np.float32)[:, None]
-    return shine
+    return noise * np.linspace(1.15, 0.8, height, dtype=np.float32)[:, None]
 
 
 def _with_wheels(sketch: Sketch, axles: list[Point], phase: float) -> Sketch:
-    """Return a copy with wheels that have turned by a part of the angle between two spokes."""
+    """Return a copy with wheels, turned by ``phase`` times the angle between two spokes."""
     sketch = copy.deepcopy(sketch)
     turn = -2 * np.pi * (np.arange(SPOKES) + phase) / SPOKES
     for x, y in axles:

@@ -1,4 +1,4 @@
-"""Box labels of the Prophesee datasets: one ``_bbox.npy`` beside each recording, a structured array [N]."""
+"""Box labels of the Prophesee datasets: ``NAME_bbox.npy``, a structured array [N] per recording."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Literal
 
 import numpy as np
 
-from easnn.events.arrays import load_array
 from easnn.events.checks import reject_rows
-from easnn.events.types import BOX_DTYPE
+from easnn.events.dtypes import BOX_DTYPE
+from easnn.events.numpy_files import load_array
 from easnn.utils.errors import DataError
 from easnn.utils.files import atomic_write
 
@@ -35,21 +35,21 @@ LAYOUTS = {
         ]
     ),
 }
-"""The layouts of 40 bytes (padded) and of 33 bytes (packed) that the datasets come in."""
+"""The two layouts in use, of 40 bytes (padded) and 33 bytes (packed) per box."""
 
 SYNONYMS = {"t": "t_us", "ts": "t_us", "class_confidence": "confidence"}
-"""Names in the files and ours, where they differ."""
+"""Field names in the files and in BOX_DTYPE, where they differ."""
 
 
 def read_boxes(path: Path | str) -> np.ndarray:
-    """Read a ``_bbox.npy`` of either layout; fields may come in any order, type and padding.
+    """Read a ``_bbox.npy`` of either layout; fields may have any order, number type and padding.
 
     Returns:
-        The boxes [N] (BOX_DTYPE) sorted by time; those of the same time stay in the file's order. N may be 0.
+        The boxes [N] (BOX_DTYPE), stably sorted by time. N may be 0.
 
     Raises:
-        DataError: if the file is missing, damaged or no such array, or if a box is not finite, has a negative
-            size or a time before 0.
+        DataError: if the file is missing, damaged or not an array of boxes, or if a box is not
+            finite, has a negative size or a time before 0.
     """
     path = Path(path)
     boxes = parse_boxes(load_array(path), path)
@@ -60,12 +60,12 @@ def parse_boxes(stored: np.ndarray, path: Path) -> np.ndarray:
     """Return boxes of either layout as an array [N] of BOX_DTYPE, in the same order.
 
     Args:
-        stored: what the file holds.
-        path: the file's name for errors.
+        stored: the content of the file.
+        path: name of the file, for errors.
 
     Raises:
-        DataError: if that is no array of boxes, or if a box is not finite, has a negative size or a time
-            before 0.
+        DataError: if it is not an array of boxes, or if a box is not finite, has a negative size
+            or a time before 0.
     """
     _check_fields(stored, path)
     names = {SYNONYMS.get(name, name): name for name in stored.dtype.names or ()}
@@ -81,8 +81,8 @@ def write_boxes(path: Path | str, boxes: np.ndarray, *, layout: Literal["new", "
     """Write ``boxes`` [N] (BOX_DTYPE) as a ``_bbox.npy``, in the given order.
 
     Raises:
-        DataError: if a box is not finite, has a negative size or a time before 0, or if the layout cannot
-            hold its class or track.
+        DataError: if a box is not finite, has a negative size or a time before 0, or if its class
+            or track does not fit the layout.
         OutputError: if the file cannot be written.
     """
     path = Path(path)

@@ -1,4 +1,4 @@
-"""Drawn pedestrians, seen from the side, whose arms and legs swing."""
+"""Drawings of walking pedestrians, seen from the side."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from easnn.events.simulator.sketch import Point, Sketch, noise_texture
-from easnn.events.simulator.sprite import PEDESTRIAN, Sprite
+from easnn.simulator.sketch import Point, Sketch, noise_texture
+from easnn.simulator.sprite import PEDESTRIAN, Sprite
 
 STRIDE_PHASES = 32
-HEIGHT_M, REACH_M = 1.76, 0.6  # of the drawn person; reach: half width, with room for the longest step
+HEIGHT_M, REACH_M = 1.76, 0.6  # height, and half the width including the longest step
 THIGH_M, SHIN_M, ANKLE_M = 0.44, 0.43, 0.06
 UPPER_ARM_M, FOREARM_M = 0.28, 0.26
 LARGEST_HIP_ANGLE = 0.48
@@ -19,14 +19,14 @@ TEXTURE_CELL_M, TEXTURE_STRENGTH = 0.2, 0.07
 
 @dataclass(frozen=True)
 class _Clothes:
-    """Shades of a person, and what the person wears and carries."""
+    """Clothes of a person and the shades of gray of all parts."""
 
     skin: float
     hair: float
     top: float
     trousers: float
     shoes: float
-    waist_m: float  # lower end of the top: a coat reaches below the hip
+    waist_m: float  # lower end of the top; that of a coat is below the hip
     bag: bool
 
 
@@ -34,9 +34,9 @@ def draw_pedestrian(px_per_m: float, swing: float, rng: np.random.Generator) -> 
     """Draw a random pedestrian who walks to the right.
 
     Args:
-        px_per_m: size of the pictures.
-        swing: length of the steps: 1 walks fast, near 0 hardly moves a foot.
-        rng: source of the looks.
+        px_per_m: resolution of the images.
+        swing: length of the steps: 1 is a fast walk, near 0 is almost standing.
+        rng: source of the random appearance.
     """
     size = rng.uniform(0.88, 1.1)
     clothes = _Clothes(
@@ -52,10 +52,10 @@ def draw_pedestrian(px_per_m: float, swing: float, rng: np.random.Generator) -> 
     sketches = [_draw(px_per_m * size, clothes, swing * LARGEST_HIP_ANGLE, phase) for phase in phases]
     width, height = sketches[0].size_px
     texture = noise_texture((height, width), TEXTURE_CELL_M * px_per_m * size, TEXTURE_STRENGTH, rng)
-    stride_m = 4 * (THIGH_M + SHIN_M) * np.sin(swing * LARGEST_HIP_ANGLE)  # so that the feet do not slip
+    stride_m = 4 * (THIGH_M + SHIN_M) * np.sin(swing * LARGEST_HIP_ANGLE)  # the feet do not slide
     return Sprite(
         class_id=PEDESTRIAN,
-        sheet=np.stack([sketch.picture(texture) for sketch in sketches]),
+        sheet=np.stack([sketch.image(texture) for sketch in sketches]),
         px_per_m=px_per_m,
         foot_px=sketches[0].origin_px,
         width_m=2 * REACH_M * size,
@@ -70,7 +70,7 @@ def _cloth(rng: np.random.Generator) -> float:
 
 
 def _draw(px_per_m: float, clothes: _Clothes, hip_angle: float, phase: float) -> Sketch:
-    """Draw one moment of a stride; the near leg swings forward around phase 0, the far one around π."""
+    """Draw a phase of the stride; around 0 the near leg swings forward, around π the far one."""
     near_leg, far_leg = _leg(hip_angle, phase), _leg(hip_angle, phase + np.pi)
     hip_m = ANKLE_M - min(near_leg[2][1], far_leg[2][1])  # the lower foot stands on the ground
     shoulder = (0.03, hip_m + 0.52)
@@ -108,11 +108,9 @@ def _draw(px_per_m: float, clothes: _Clothes, hip_angle: float, phase: float) ->
 
 
 def _leg(hip_angle: float, phase: float) -> list[Point]:
-    """Return hip, knee, ankle and toe of a leg, from the hip."""
+    """Return hip, knee, ankle and toe of a leg, relative to the hip."""
     thigh = hip_angle * np.sin(phase)
-    shin = (
-        thigh - 2.0 * hip_angle * max(0.0, np.cos(phase)) - 0.1
-    )  # the knee bends while the leg swings forward
+    shin = thigh - 2.0 * hip_angle * max(0.0, np.cos(phase)) - 0.1  # the swinging leg bends
     knee = (THIGH_M * np.sin(thigh), -THIGH_M * np.cos(thigh))
     ankle = (knee[0] + SHIN_M * np.sin(shin), knee[1] - SHIN_M * np.cos(shin))
     toe = (ankle[0] + 0.16 * np.cos(shin), ankle[1] + 0.16 * np.sin(shin))
@@ -120,7 +118,7 @@ def _leg(hip_angle: float, phase: float) -> list[Point]:
 
 
 def _arm(hip_angle: float, phase: float) -> list[Point]:
-    """Return shoulder, elbow and hand of an arm, from the shoulder; it swings against the leg of its side."""
+    """Return shoulder, elbow and hand, relative to the shoulder; arms swing opposite to legs."""
     upper = -0.9 * hip_angle * np.sin(phase)
     fore = upper + 0.3
     elbow = (UPPER_ARM_M * np.sin(upper), -UPPER_ARM_M * np.cos(upper))

@@ -1,4 +1,4 @@
-"""Recordings of formats that cannot be read in part: they are held in memory."""
+"""Recordings in formats without random access: they are loaded into memory."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from pathlib import Path
 
 import numpy as np
 
-from easnn.events.order import check_inside, restore_order
+from easnn.events.checks import check_inside, restore_order
 
 Reader = Callable[[Path], tuple[np.ndarray, tuple[int, int] | None]]
-"""A function of a module: from a file to its N ≥ 1 events (EVENT_DTYPE, in the file's order) and the height
-and width of its sensor in pixels, None if the file does not say."""
+"""A module-level function that returns the N ≥ 1 events of a file (EVENT_DTYPE, in the order of the
+file) and the height and width of its sensor in pixels, or None if the file does not store them."""
 
 
 class LoadedRecording:
-    """A recording that is read as a whole when it is opened: see :class:`easnn.events.Recording`.
+    """A :class:`~easnn.events.Recording` that is read completely when it is opened.
 
     It is pickled as its path: a worker process reads the file again.
     """
@@ -27,6 +27,7 @@ class LoadedRecording:
         self._events, stored_hw = read(path)
         self.sensor_hw = sensor_hw or stored_hw
         self._late_events = restore_order(self._events, path)
+        self.first_us, self.last_us = self._events["t_us"][[0, -1]].tolist()
 
     def __reduce__(self) -> tuple[type[LoadedRecording], tuple[Path, tuple[int, int] | None, Reader]]:
         return LoadedRecording, (self.path, self._given_hw, self._read)
@@ -34,35 +35,17 @@ class LoadedRecording:
     def __len__(self) -> int:
         return len(self._events)
 
-    @property
-    def first_us(self) -> int:
-        """Time of the first event."""
-        return int(self._events["t_us"][0])
-
-    @property
-    def last_us(self) -> int:
-        """Time of the last event."""
-        return int(self._events["t_us"][-1])
-
     def window(self, start_us: int, end_us: int) -> np.ndarray:
-        """Return the events with ``start_us <= t_us < end_us``: a fresh array of EVENT_DTYPE, sorted by time.
-
-        Raises:
-            DataError: if an event lies outside the sensor.
-        """
-        begin, end = np.searchsorted(self._events["t_us"], (start_us, end_us))
-        return self._slice(int(begin), int(end))
+        """See :meth:`easnn.events.Recording.window`."""
+        begin, end = np.searchsorted(self._events["t_us"], (start_us, end_us)).tolist()
+        return self._slice(begin, end)
 
     def events(self) -> np.ndarray:
-        """Return all events: a fresh array of EVENT_DTYPE, sorted by time.
-
-        Raises:
-            DataError: if an event lies outside the sensor.
-        """
+        """See :meth:`easnn.events.Recording.events`."""
         return self._slice(0, len(self))
 
     def late_events(self) -> int:
-        """Return how many events come after one that is later than them."""
+        """See :meth:`easnn.events.StoredRecording.late_events`."""
         return self._late_events
 
     def _slice(self, begin: int, end: int) -> np.ndarray:

@@ -1,6 +1,6 @@
-"""Events of 5 bytes, without a header: N-MNIST and N-Caltech101.
+"""N-MNIST .bin files (40-bit events, no header), the format of N-MNIST and N-Caltech101.
 
-Bytes: x, y, then 24 bits from the highest down: polarity, 23 bits of time in µs.
+Bytes of an event: x, y, then 24 bits, highest first: polarity (1 bit) and time in µs (23 bits).
 """
 
 from __future__ import annotations
@@ -9,25 +9,24 @@ from pathlib import Path
 
 import numpy as np
 
-from easnn.events.loaded import LoadedRecording
-from easnn.events.mapping import map_file
-from easnn.events.order import check_writable
-from easnn.events.types import EVENT_DTYPE
+from easnn.events.checks import check_writable
+from easnn.events.dtypes import EVENT_DTYPE
+from easnn.events.loaded_recording import LoadedRecording
 from easnn.utils.errors import DataError
-from easnn.utils.files import atomic_write
+from easnn.utils.files import atomic_write, map_file
 
 EVENT_BYTES = 5
 TIME_BITS = 23
 LIMIT_HW = (256, 256)
 
 
-def open_five_byte(path: Path | str, *, sensor_hw: tuple[int, int] | None = None) -> LoadedRecording:
-    """Open a file of 5-byte events; it is read as a whole (at most 8.4 s fit into the format).
+def open_n_mnist(path: Path | str, *, sensor_hw: tuple[int, int] | None = None) -> LoadedRecording:
+    """Load an N-MNIST .bin file (40-bit events, at most 8.4 s).
 
     Args:
         path: the file.
-        sensor_hw: height and width of the sensor in pixels, which the file does not tell. Every event that is
-            read must lie inside; if it is None, coordinates are not checked.
+        sensor_hw: height and width of the sensor in pixels, which the file does not store. Every
+            event that is read must lie inside; if it is None, coordinates are not checked.
 
     Raises:
         DataError: if the file is missing, empty or cut off, or if its times run backwards.
@@ -35,8 +34,8 @@ def open_five_byte(path: Path | str, *, sensor_hw: tuple[int, int] | None = None
     return LoadedRecording(Path(path), sensor_hw, _read)
 
 
-def write_five_byte(path: Path | str, events: np.ndarray) -> None:
-    """Write ``events`` (EVENT_DTYPE), sorted by time; :func:`open_five_byte` reads the same from the file.
+def write_n_mnist(path: Path | str, events: np.ndarray) -> None:
+    """Write ``events`` (EVENT_DTYPE), at least one, sorted by time, as an N-MNIST .bin file.
 
     Raises:
         DataError: if the format cannot hold the events, naming the first one that is wrong.
@@ -48,8 +47,8 @@ def write_five_byte(path: Path | str, events: np.ndarray) -> None:
     check_writable(events, LIMIT_HW, path)
     if events["t_us"][-1] >= 1 << TIME_BITS:
         raise DataError(
-            f"The last event of {path} must come before 2²³ µs (8.4 s), since 5-byte events keep 23 bits of "
-            f"the time, but comes at {events['t_us'][-1]} µs."
+            f"The last event of {path} must come before 2²³ µs (8.4 s), since N-MNIST .bin files keep 23 bits "
+            f"of the time, but comes at {events['t_us'][-1]} µs."
         )
     stored = np.empty((len(events), EVENT_BYTES), np.uint8)
     stored[:, 0], stored[:, 1] = events["x"], events["y"]
@@ -60,7 +59,7 @@ def write_five_byte(path: Path | str, events: np.ndarray) -> None:
         file.write(stored.data)
 
 
-def decode_five_byte(stored: np.ndarray) -> np.ndarray:
+def decode_n_mnist(stored: np.ndarray) -> np.ndarray:
     """Return the events [N] (EVENT_DTYPE) of the bytes [N,5] in the same order."""
     events = np.empty(len(stored), EVENT_DTYPE)
     events["x"], events["y"] = stored[:, 0], stored[:, 1]
@@ -75,7 +74,7 @@ def _read(path: Path) -> tuple[np.ndarray, None]:
     count, rest = divmod(len(data), EVENT_BYTES)
     if rest:
         raise DataError(
-            f"{path} is cut off, or no file of 5-byte events: after {count} events, {rest} more bytes are "
-            f"left, at byte {len(data) - rest}. Copy it again."
+            f"{path} is cut off, or not an N-MNIST .bin file (40-bit events): after {count} events, {rest} more "
+            f"bytes are left, at byte {len(data) - rest}. Copy it again."
         )
-    return decode_five_byte(np.frombuffer(data, np.uint8).reshape(count, EVENT_BYTES)), None
+    return decode_n_mnist(np.frombuffer(data, np.uint8).reshape(count, EVENT_BYTES)), None

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from easnn.events import open_dat, read_boxes
-from easnn.events.simulator import (
+from easnn.simulator import (
     CLASS_NAMES,
     CameraConfig,
     DatasetConfig,
@@ -18,11 +18,11 @@ from easnn.events.simulator import (
     simulate_recording,
     write_synthetic_dataset,
 )
-from easnn.events.simulator.camera import DARK_CURRENT
-from easnn.events.simulator.cars import draw_car_side
-from easnn.events.simulator.cast import Actor
-from easnn.events.simulator.pedestrians import draw_pedestrian
-from easnn.events.simulator.scene import FOCAL_LENGTH, LARGEST_OVERHANG, LEAST_SIDE
+from easnn.simulator.actors import Actor
+from easnn.simulator.cars import draw_car_side
+from easnn.simulator.event_camera import DARK_CURRENT
+from easnn.simulator.pedestrians import draw_pedestrian
+from easnn.simulator.scene import FOCAL_LENGTH, LARGEST_OVERHANG, LEAST_SIDE
 from easnn.utils.errors import ConfigError, OutputError
 
 IDEAL = CameraConfig(threshold=0.2, mismatch=0.0, refractory_us=0, noise_hz=0.0)
@@ -118,10 +118,10 @@ class TestScene:
     @pytest.fixture
     def scene_of(self, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Scene]:
         """A still camera before chosen actors."""
-        monkeypatch.setattr("easnn.events.simulator.scene.RESTLESSNESS", (0.0,))
+        monkeypatch.setattr("easnn.simulator.scene.RESTLESSNESS", (0.0,))
 
         def make(*cast: Actor) -> Scene:
-            monkeypatch.setattr("easnn.events.simulator.scene.choose_cast", lambda *_: list(cast))
+            monkeypatch.setattr("easnn.simulator.scene.choose_actors", lambda *_: list(cast))
             return Scene(self.HW, 4.0, rng())
 
         return make
@@ -154,9 +154,9 @@ class TestScene:
     def test_who_walks_to_the_left_is_the_mirror_image(self) -> None:
         right = self.pedestrian(5.0).sprite
         walks_right, walks_left = Actor(right, 0.0, 0.7, 5.0), Actor(right.mirrored(), 0.0, -0.7, 5.0)
-        assert not np.array_equal(walks_right.picture(0.3), walks_right.picture(0.6))
+        assert not np.array_equal(walks_right.image(0.3), walks_right.image(0.6))
         for time_s in (0.0, 0.3, 0.6):
-            assert np.array_equal(walks_left.picture(time_s), walks_right.picture(time_s)[:, ::-1])
+            assert np.array_equal(walks_left.image(time_s), walks_right.image(time_s)[:, ::-1])
 
     def test_an_object_comes_closer(self, scene_of: Callable[..., Scene]) -> None:
         car = self.car(8.0)
@@ -295,7 +295,7 @@ class TestDataset:
             raise KeyboardInterrupt
 
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            patch.setattr("easnn.events.simulator.dataset.write_boxes", interrupt)
+            patch.setattr("easnn.simulator.synthetic_dataset.write_boxes", interrupt)
             write_synthetic_dataset(out, TINY_DATASET)
         assert json.loads((out / "dataset.json").read_text())["complete"] is False
         assert sorted(contents(out)) == ["dataset.json", "train/train_0000_td.dat"]
@@ -327,7 +327,7 @@ class TestDataset:
         with pytest.raises(OutputError) as error:
             write_synthetic_dataset(tmp_path, TINY_DATASET)
         assert str(error.value) == (
-            f"{tmp_path} is no empty directory and holds no synthetic dataset (dataset.json is missing or "
+            f"{tmp_path} is not an empty directory and does not hold a synthetic dataset (dataset.json is missing or "
             "unreadable). Choose another directory."
         )
         assert contents(tmp_path) == before

@@ -1,6 +1,7 @@
-"""A synthetic dataset on disk, in the layout of the raw Gen1 dataset.
+"""Writing a synthetic dataset in the layout of the raw Gen1 dataset.
 
-``OUT/{train,val,test}/NAME_td.dat`` and ``NAME_bbox.npy``, and ``OUT/dataset.json`` with the settings.
+Files: ``OUT/{train,val,test}/NAME_td.dat`` and ``NAME_bbox.npy``, and ``OUT/dataset.json`` with the
+settings.
 """
 
 from __future__ import annotations
@@ -18,27 +19,26 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from easnn.events.boxes import read_boxes, write_boxes
-from easnn.events.dat import open_dat, write_dat
-from easnn.events.simulator.recording import RecordingConfig, simulate_recording
-from easnn.events.simulator.sprite import CLASS_NAMES
+from easnn.events import open_dat, read_boxes, write_boxes, write_dat
+from easnn.simulator.simulate import RecordingConfig, simulate_recording
+from easnn.simulator.sprite import CLASS_NAMES
 from easnn.utils.errors import ConfigError, OutputError
 from easnn.utils.files import make_directory, write_json
 
 SIMULATOR_VERSION = 1
-"""Number of what the simulator makes of the same settings: counted up whenever that changes."""
+"""Incremented whenever the same settings give other recordings."""
 
 
 @dataclass(frozen=True)
 class DatasetConfig:
-    """What a synthetic dataset consists of.
+    """Parameters of a synthetic dataset.
 
     Attributes:
         train: number of training recordings.
         val: number of validation recordings.
         test: number of test recordings.
-        seed: every recording is a pure function of it, of the split and of the recording's number.
-        recording: how each recording is made.
+        seed: each recording is a pure function of the seed, the split and its number.
+        recording: parameters of each recording.
     """
 
     train: int = 40
@@ -51,7 +51,7 @@ class DatasetConfig:
         """Check the values.
 
         Raises:
-            ConfigError: if there is nothing to make.
+            ConfigError: if there are no recordings to simulate, or a number is negative.
         """
         for split, count in self.splits.items():
             if count < 0:
@@ -67,7 +67,7 @@ class DatasetConfig:
 
 @dataclass(frozen=True)
 class SplitSummary:
-    """What lies in a split: how many recordings, events and boxes of each class, in how many seconds."""
+    """Content of a split: recordings, events, boxes of each class, and the total duration."""
 
     split: str
     recordings: int
@@ -79,22 +79,22 @@ class SplitSummary:
 def write_synthetic_dataset(
     out: Path | str, config: DatasetConfig, *, processes: int = 1
 ) -> list[SplitSummary]:
-    """Make a dataset, or go on with one that was interrupted.
+    """Simulate a dataset, or complete one that was interrupted.
 
-    The files do not depend on the number of processes. More than one are spawned, so a script that asks for
-    them needs the usual ``if __name__ == "__main__"``.
+    The files do not depend on the number of processes. Several processes are started by spawning,
+    so a script needs the usual ``if __name__ == "__main__"``.
 
     Args:
-        out: directory to write to: missing, empty, or with a dataset of the same settings.
-        config: what to make.
-        processes: how many processes simulate.
+        out: output directory: missing, empty, or with a dataset of the same settings.
+        config: parameters of the dataset.
+        processes: number of processes.
 
     Returns:
         A summary of each split, read back from the files.
 
     Raises:
         ConfigError: if ``processes`` is below 1.
-        OutputError: if something else is in ``out``, or if it cannot be written.
+        OutputError: if ``out`` has other content or cannot be written.
     """
     out = Path(out)
     if processes < 1:
@@ -121,7 +121,7 @@ def write_synthetic_dataset(
 
 
 class _Task(NamedTuple):
-    """One recording to make."""
+    """One recording to simulate."""
 
     out: Path
     split: str
@@ -137,11 +137,11 @@ class _Task(NamedTuple):
         return self.out / self.split / f"{self.split}_{self.number:04d}_bbox.npy"
 
     def is_done(self) -> bool:
-        """Tell whether both files are there."""
+        """Return whether both files exist."""
         return self.events_path.exists() and self.boxes_path.exists()
 
     def make(self) -> None:
-        """Simulate and write, both files atomically."""
+        """Simulate the recording and write both files atomically."""
         recording = self.config.recording
         events, boxes = simulate_recording(
             recording, seed=self.config.seed, split=self.split, number=self.number
@@ -151,24 +151,24 @@ class _Task(NamedTuple):
 
 
 def _simulate(tasks: list[_Task], processes: int) -> Iterator[None]:
-    """Make the recordings, yielding after each."""
+    """Simulate the recordings, yielding after each."""
     if processes <= 1:
         yield from map(_Task.make, tasks)
         return
-    # Spawned, not forked: a fork copies the state of OpenCV's and torch's threads, but not the threads.
+    # Not forked: a fork copies the state of OpenCV's and torch's threads but not the threads.
     pool = ProcessPoolExecutor(processes, get_context("spawn"), initializer=cv2.setNumThreads, initargs=(1,))
     with pool:
         try:
             yield from pool.map(_Task.make, tasks)
         except BrokenProcessPool as error:
             raise OutputError(
-                "A simulating process was killed, perhaps for want of memory. Run the same again with fewer "
-                "`processes`: it goes on where it stopped."
+                "A simulating process was killed, perhaps because memory ran out. Run the same command with fewer "
+                "`processes`: it resumes where it stopped."
             ) from error
 
 
 def _settings(config: DatasetConfig) -> dict[str, Any]:
-    """Return everything that the recordings depend on, in one flat mapping of JSON values."""
+    """Return all settings that the recordings depend on, as a flat mapping of JSON values."""
     settings: dict[str, Any] = {"simulator_version": SIMULATOR_VERSION, **asdict(config)}
     settings |= settings.pop("recording")
     settings |= settings.pop("camera")
@@ -176,14 +176,14 @@ def _settings(config: DatasetConfig) -> dict[str, Any]:
 
 
 def _refuse_other_content(out: Path, settings: dict[str, Any]) -> None:
-    """Raise OutputError unless ``out`` is missing, empty, or a dataset with these settings."""
+    """Raise OutputError unless ``out`` is missing, empty or a dataset with these settings."""
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
     try:
         present = dict(json.loads((out / "dataset.json").read_text())["settings"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise OutputError(
-            f"{out} is no empty directory and holds no synthetic dataset (dataset.json is missing or "
+            f"{out} is not an empty directory and does not hold a synthetic dataset (dataset.json is missing or "
             "unreadable). Choose another directory."
         ) from error
     for name, value in settings.items():

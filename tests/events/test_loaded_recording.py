@@ -1,4 +1,4 @@
-"""Formats that are read as a whole: 5-byte events, npz and AEDAT4."""
+"""Formats that are loaded into memory: N-MNIST .bin, npz and AEDAT4."""
 
 from __future__ import annotations
 
@@ -11,38 +11,38 @@ from typing import Any
 import numpy as np
 import pytest
 
-from easnn.events import open_aedat4, open_five_byte, open_npz, pack_events, write_five_byte, write_npz
+from easnn.events import open_aedat4, open_n_mnist, open_npz, pack_events, write_n_mnist, write_npz
 from easnn.utils.errors import DataError
 
 EVENTS = pack_events([0, 7, 7, 70_000, 2**23 - 1], [0, 255, 5, 6, 7], [255, 0, 1, 2, 3], [0, 1, 0, 1, 1])
 
 
-def test_five_bytes_by_hand(tmp_path):
+def test_n_mnist_by_hand(tmp_path):
     path = tmp_path / "a.bin"
     path.write_bytes(bytes([33, 12, 0x80 | 1, 2, 3, 4, 5, 0x7F, 0xFF, 0xFF]))
-    assert open_five_byte(path).events().tolist() == [(66_051, 33, 12, 1), (2**23 - 1, 4, 5, 0)]
+    assert open_n_mnist(path).events().tolist() == [(66_051, 33, 12, 1), (2**23 - 1, 4, 5, 0)]
 
 
-def test_five_bytes_round_trip(tmp_path, real: Path):
+def test_n_mnist_round_trip(tmp_path, real: Path):
     path = tmp_path / "a.bin"
-    write_five_byte(path, EVENTS)
-    assert np.array_equal(open_five_byte(path).events(), EVENTS)
+    write_n_mnist(path, EVENTS)
+    assert np.array_equal(open_n_mnist(path).events(), EVENTS)
     sample = real / "nmnist_bin" / "sample_nmnist.bin"
-    recording = open_five_byte(sample, sensor_hw=(34, 34))
+    recording = open_n_mnist(sample, sensor_hw=(34, 34))
     assert (len(recording), recording.first_us, recording.last_us) == (4325, 654, 311_175)
-    write_five_byte(path, recording.events())
+    write_n_mnist(path, recording.events())
     assert path.read_bytes() == sample.read_bytes()
 
 
 def test_late_events_get_the_greatest_time_before_them(tmp_path):
     path = tmp_path / "a.bin"
     path.write_bytes(bytes([1, 1, 0, 0, 9, 2, 2, 0, 0, 5, 3, 3, 0, 0, 12]))
-    recording = open_five_byte(path)
+    recording = open_n_mnist(path)
     assert recording.events()["t_us"].tolist() == [9, 9, 12]
     assert recording.late_events() == 1
     assert recording.window(9, 10)["x"].tolist() == [1, 2]
-    write_five_byte(path, EVENTS)
-    assert pickle.loads(pickle.dumps(open_five_byte(path))).late_events() == 0
+    write_n_mnist(path, EVENTS)
+    assert pickle.loads(pickle.dumps(open_n_mnist(path))).late_events() == 0
 
 
 @pytest.mark.parametrize("sensor_hw", [None, (256, 300)])
@@ -121,7 +121,7 @@ STORED: dict[str, Any] = {"t": [1, 2], "x": [1, 2], "y": [1, 2], "p": [0, 1]}
         ),
         (
             STORED | {"t": [3_000_000, 5]},
-            "Event 1 of {path} must not be more than 1 s before one that comes earlier in the file "
+            "Event 1 of {path} must not be more than 1 s before an earlier event of the file "
             "(times run "
             "backwards), but is t_us=5, x=2, y=2, p=1.",
         ),
@@ -157,22 +157,21 @@ def test_header_that_promises_more_than_the_archive_holds(tmp_path):
         open_npz(path)
 
 
-@pytest.mark.parametrize("open_file", [open_npz, open_five_byte, open_aedat4])
+@pytest.mark.parametrize("open_file", [open_npz, open_n_mnist, open_aedat4])
 def test_missing_files(tmp_path, open_file):
     with pytest.raises(DataError, match=f"^Cannot read {tmp_path}/a: No such file or directory.$"):
         open_file(tmp_path / "a")
 
 
-def test_cut_five_bytes(tmp_path):
+def test_cut_n_mnist_file(tmp_path):
     path = tmp_path / "a.bin"
     path.write_bytes(bytes(13))
     message = (
-        f"{path} is cut off, or no file of 5-byte events: after 2 events, 3 more bytes are left, at byte "
-        f"10. Copy it "
-        "again."
+        f"{path} is cut off, or not an N-MNIST .bin file (40-bit events): after 2 events, 3 more bytes are "
+        "left, at byte 10. Copy it again."
     )
     with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
-        open_five_byte(path)
+        open_n_mnist(path)
 
 
 @pytest.mark.parametrize(
@@ -181,7 +180,7 @@ def test_cut_five_bytes(tmp_path):
         (EVENTS[:0], "{path} must get at least one event, but gets none."),
         (
             pack_events([2**23], 0, 0, 0),
-            "The last event of {path} must come before 2²³ µs (8.4 s), since 5-byte events keep 23 bits "
+            "The last event of {path} must come before 2²³ µs (8.4 s), since N-MNIST .bin files keep 23 bits "
             "of the time, "
             "but comes at 8388608 µs.",
         ),
@@ -191,7 +190,7 @@ def test_cut_five_bytes(tmp_path):
         ),
         (
             pack_events([5, 4], 1, 1, 0),
-            "Event 1 of {path} must not be before the event before it, but is t_us=4, x=1, y=1, p=0.",
+            "Event 1 of {path} must not be before the previous event, but is t_us=4, x=1, y=1, p=0.",
         ),
         (
             pack_events([5], 1, 1, [2]),
@@ -199,8 +198,8 @@ def test_cut_five_bytes(tmp_path):
         ),
     ],
 )
-def test_events_that_five_bytes_cannot_hold(tmp_path, events, message):
+def test_events_that_n_mnist_cannot_hold(tmp_path, events, message):
     path = tmp_path / "a.bin"
     with pytest.raises(DataError, match=f"^{re.escape(message.format(path=path))}$"):
-        write_five_byte(path, events)
+        write_n_mnist(path, events)
     assert not list(tmp_path.iterdir())

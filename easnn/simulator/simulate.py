@@ -1,4 +1,4 @@
-"""One synthetic recording: a scene, seen by an event camera."""
+"""Simulation of one recording: a scene, recorded by an event camera."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from easnn.events.simulator.camera import CameraConfig, EventCamera
-from easnn.events.simulator.scene import Scene
+from easnn.simulator.event_camera import CameraConfig, EventCamera
+from easnn.simulator.scene import Scene
 from easnn.utils.errors import ConfigError
 from easnn.utils.seeding import generator
 
 LABEL_PERIOD_US = 250_000
 SMALLEST_SENSOR_PX = 32
-LARGEST_SENSOR_PX = 2**14  # what a DAT file can address
+LARGEST_SENSOR_PX = 2**14  # limit of the DAT format
 LONGEST_S = 600
 
 
 @dataclass(frozen=True)
 class RecordingConfig:
-    """How recordings are made.
+    """Parameters of a simulated recording.
 
     Attributes:
         sensor_hw: height and width of the sensor in pixels.
         duration_s: length of a recording.
-        frames_per_second: pictures between which the camera interpolates; the fastest objects move by 1.2
-            heights of the sensor per second.
-        camera: the pixels.
+        frames_per_second: rendered frames, between which the camera interpolates; the fastest
+            objects move by 1.2 sensor heights per second.
+        camera: parameters of the pixels.
     """
 
     sensor_hw: tuple[int, int] = (240, 304)
@@ -38,7 +38,7 @@ class RecordingConfig:
         """Check the values.
 
         Raises:
-            ConfigError: if no recording can be made of them.
+            ConfigError: if one of them is out of range.
         """
         if not all(SMALLEST_SENSOR_PX <= side <= LARGEST_SENSOR_PX for side in self.sensor_hw):
             raise ConfigError(
@@ -59,12 +59,12 @@ class RecordingConfig:
 def simulate_recording(
     config: RecordingConfig, *, seed: int, split: str, number: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Simulate a recording, a pure function of the arguments.
+    """Simulate a recording: a pure function of the arguments.
 
-    The same seed, split and number give the same scene to every camera.
+    The scene depends on seed, split and number only, not on the camera.
 
     Returns:
-        The events (EVENT_DTYPE, sorted by time, from time 0) and the boxes (BOX_DTYPE, every 250 ms).
+        The events (EVENT_DTYPE, sorted, from time 0) and the boxes (BOX_DTYPE, every 250 ms).
     """
     scene = Scene(config.sensor_hw, config.duration_s, generator(seed, "scene", split, number))
     duration_us = round(config.duration_s * 1e6)

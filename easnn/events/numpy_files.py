@@ -1,4 +1,4 @@
-"""NumPy files, read without trusting them."""
+"""Reading ``.npy`` and ``.npz`` files that may be damaged or malicious."""
 
 from __future__ import annotations
 
@@ -8,50 +8,49 @@ from pathlib import Path
 
 import numpy as np
 
-from easnn.events.mapping import map_file
 from easnn.utils.errors import DataError
+from easnn.utils.files import map_file
 
 MAX_SHRINK = 1032
-"""How many times smaller zip's compression can make data."""
+"""Largest compression ratio of a zip member (deflate)."""
 
 
 def load_array(path: Path) -> np.ndarray:
     """Return the array of a ``.npy`` file.
 
     Raises:
-        DataError: if the file is missing, not whole or holds Python objects.
+        DataError: if the file is missing, incomplete or holds Python objects.
     """
     try:
         with path.open("rb") as file:
-            array: np.ndarray = np.lib.format.read_array(file, allow_pickle=False)
+            return np.lib.format.read_array(file, allow_pickle=False)
     except OSError as error:
         raise DataError(f"Cannot read {path}: {error.strerror}.") from error
-    except Exception as error:  # NumPy's parser raises nearly anything when a header is damaged
+    except Exception as error:  # damaged headers make NumPy's parser raise almost any type
         raise DataError(
             f"{path} is not a whole .npy file without Python objects: {error}. Copy it again."
         ) from error
-    return array
 
 
 def load_members(path: Path, needed: Sequence[str], optional: Sequence[str] = ()) -> dict[str, np.ndarray]:
-    """Return arrays of a NumPy archive (``.npz``) by their names.
+    """Return arrays of a NumPy archive (``.npz``) by name.
 
     Args:
         path: the file.
-        needed: names of arrays that must be there.
-        optional: names of arrays that are read if all of them are there.
+        needed: names of required arrays.
+        optional: names of arrays that are read if all of them are present.
 
     Raises:
-        DataError: if the file is missing or not whole, holds Python objects, or lacks an array.
+        DataError: if the file is missing or incomplete, holds Python objects, or lacks an array.
     """
-    map_file(path).close()  # says what is wrong with a file that is missing or empty
+    map_file(path).close()  # raises for a missing or empty file
     try:
         with zipfile.ZipFile(path) as archive:
             members = {entry.filename.removesuffix(".npy"): entry for entry in archive.infolist()}
             missing = [name for name in needed if name not in members]
             names = [*needed, *(optional if members.keys() >= {*optional} else ())]
             arrays = {} if missing else {name: _array(archive, members[name]) for name in names}
-    except Exception as error:  # zipfile and NumPy raise nearly anything when a file is damaged
+    except Exception as error:  # damaged files make zipfile and NumPy raise almost any type
         raise DataError(
             f"{path} is not a whole NumPy archive of plain arrays: {error}. Copy it again."
         ) from error
@@ -64,7 +63,7 @@ def load_members(path: Path, needed: Sequence[str], optional: Sequence[str] = ()
 
 
 def _array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> np.ndarray:
-    """Return a member, whose header must not promise more than the archive can hold."""
+    """Return a member after checking that its declared size matches the archive."""
     with archive.open(entry) as stream:
         read_header = {
             (1, 0): np.lib.format.read_array_header_1_0,

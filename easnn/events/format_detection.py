@@ -1,0 +1,87 @@
+"""Opening a recording in any supported format."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from easnn.events.aedat4 import open_aedat4
+from easnn.events.checks import LATE_US
+from easnn.events.dat import UNUSED_BITS_FROM, open_dat
+from easnn.events.evt_raw import MAX_HEADER_BYTES, is_raw, open_raw
+from easnn.events.hdf5 import open_hdf5
+from easnn.events.n_mnist import EVENT_BYTES, decode_n_mnist, open_n_mnist
+from easnn.events.npz import open_npz
+from easnn.events.recording import StoredRecording
+from easnn.utils.errors import DataError
+from easnn.utils.files import map_file
+
+Opener = Callable[..., StoredRecording]
+
+SIGNATURES: tuple[tuple[bytes, Opener], ...] = (
+    (b"\x89HDF\r\n\x1a\n", open_hdf5),
+    (b"PK\x03\x04", open_npz),
+    (b"#!AER-DAT4", open_aedat4),
+)
+"""First bytes of a format, and the function that opens it."""
+
+PROBED_EVENTS = 1000
+
+
+def open_recording(path: Path | str, *, sensor_hw: tuple[int, int] | None = None) -> StoredRecording:
+    """Open a recording: DAT, RAW (EVT2, EVT2.1, EVT3), HDF5, AEDAT4, N-MNIST .bin or npz.
+
+    The format is detected from the content of the file, not from its name.
+
+    Args:
+        path: the file.
+        sensor_hw: height and width of the sensor in pixels; overrides the size in the file. Every
+            event that is read must lie inside. If neither is given, coordinates are not checked.
+
+    Raises:
+        DataError: if the file is missing, damaged or in none of these formats, or if it is a RAW
+            file and the size of its sensor is unknown.
+    """
+    path = Path(path)
+    return _opener(path)(path, sensor_hw=sensor_hw)
+
+
+def _opener(path: Path) -> Opener:
+    with map_file(path) as data:
+        head = data[:MAX_HEADER_BYTES]
+        size = len(data)
+    if is_raw(head):
+        return open_raw
+    for signature, opener in SIGNATURES:
+        if head.startswith(signature):
+            return opener
+    if head.startswith(b"%") or _may_be_dat_without_header(head, size):
+        return open_dat
+    if _may_be_n_mnist(head, size):
+        return open_n_mnist
+    raise DataError(
+        f"{path} is not a recording in a known format (DAT, RAW, HDF5, AEDAT4, npz, N-MNIST .bin). It may be "
+        "damaged, or in another format."
+    )
+
+
+def _may_be_dat_without_header(head: bytes, size: int) -> bool:
+    """Return whether the unused bits of the first events are 0 and their times in order."""
+    if size % 8:
+        return False
+    stored = np.frombuffer(head[: len(head) // 8 * 8], "<u4").reshape(-1, 2)[:PROBED_EVENTS]
+    return not (stored[:, 1] >> UNUSED_BITS_FROM).any() and _in_order(stored[:, 0].astype(np.int64))
+
+
+def _may_be_n_mnist(head: bytes, size: int) -> bool:
+    if size % EVENT_BYTES:
+        return False
+    whole = len(head) // EVENT_BYTES * EVENT_BYTES
+    stored = np.frombuffer(head[:whole], np.uint8).reshape(-1, EVENT_BYTES)[:PROBED_EVENTS]
+    return _in_order(decode_n_mnist(stored)["t_us"])
+
+
+def _in_order(times: np.ndarray) -> bool:
+    return bool((np.maximum.accumulate(times) - times <= LATE_US).all())
