@@ -41,6 +41,6 @@ def note_grid_search(options: argparse.Namespace, result: TrainResult, run: RunD
         {
             "best_ap": result.best_ap,
             "checkpoint": run.latest if result.best_ap is None else run.best,
-            "command": shlex.join(("python", "tools/train_event.py", *options.argv)),
+            "command": shlex.join(("easnn", "train", *options.argv)),
         }
     )

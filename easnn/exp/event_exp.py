@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from functools import partial
@@ -37,9 +38,6 @@ from easnn.models import DetectorConfig, EventDetector, build_detector
 from easnn.optim import Schedule, build_optimizer, build_schedule
 from easnn.representations import FrameSpec
 from easnn.utils.errors import ConfigError
-
-CHECKOUT = Path(__file__).resolve().parents[2]
-"""The folder that holds ``easnn/``, ``exps/`` and ``datasets/``."""
 
 EVENT_SUM_IGNORES = ("window", "slicing", "tau", "downsample", "speed_aug")
 """Keys that say how frames are made from events, which ``aggregation event_sum`` does not."""
@@ -155,10 +153,16 @@ class EventExp(Experiment, ExperimentKeys):
         return DATASETS[self.data_name]
 
     def data_root(self) -> Path:
-        """Return the folder of the dataset: ``data_dir`` seen from the working directory or the checkout."""
+        """Return the folder of the dataset.
+
+        ``data_dir`` is relative to the working directory. If it is not there, but in the folder that the
+        environment variable ``EASNN_ROOT`` names, it is relative to that folder.
+        """
         path = Path(self.data_dir or f"datasets/{self.data_name}")
-        in_checkout = CHECKOUT / path
-        return in_checkout if in_checkout.exists() and not path.exists() else path
+        root = os.environ.get("EASNN_ROOT")
+        if path.exists() or not root or not (root / path).exists():
+            return path
+        return root / path
 
     def cache_root(self) -> Path:
         """Return the folder of the caches."""

@@ -33,7 +33,7 @@ def test_a_training_appends_its_row(raw_dataset: Path, tmp_path: Path) -> None:
     assert row["checkpoint"] == str(tmp_path / "the run" / "best_ckpt.pth")
     assert Path(row["checkpoint"]).is_file()
     assert row["command"] == (
-        f"python tools/train_event.py -n e-yolox-demo -b 2 --grid_search {path} data_dir {raw_dataset} "
+        f"easnn train -n e-yolox-demo -b 2 --grid_search {path} data_dir {raw_dataset} "
         f"output_dir {tmp_path} exp_name 'the run' {TINY}"
     )
 
@@ -46,7 +46,7 @@ def test_without_an_ap_the_checkpoint_is_the_last(tmp_path: Path) -> None:
         {
             "best_ap": "",
             "checkpoint": str(tmp_path / "latest_ckpt.pth"),
-            "command": f"python tools/train_event.py -n e-yolox-s --grid_search {path}",
+            "command": f"easnn train -n e-yolox-s --grid_search {path}",
         }
     ]
 

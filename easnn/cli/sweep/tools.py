@@ -7,15 +7,14 @@ from dataclasses import dataclass
 
 from easnn.cli.sweep.folder import SweepFolder
 from easnn.cli.sweep.plan import Sweep, SweepRun
-from easnn.exp.event_exp import CHECKOUT
 
 
 @dataclass(frozen=True)
 class Tools:
     """The programs that train and evaluate, as the first words of a command."""
 
-    train: tuple[str, ...] = (sys.executable, str(CHECKOUT / "tools" / "train_event.py"))
-    evaluate: tuple[str, ...] = (sys.executable, str(CHECKOUT / "tools" / "eval_event.py"))
+    train: tuple[str, ...] = (sys.executable, "-m", "easnn", "train")
+    evaluate: tuple[str, ...] = (sys.executable, "-m", "easnn", "eval")
 
     def training(self, sweep: Sweep, folder: SweepFolder, run: SweepRun) -> list[str]:
         """Return the command that trains a run, or goes on with it if it left a checkpoint."""
