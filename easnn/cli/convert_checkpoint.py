@@ -9,8 +9,9 @@ from pathlib import Path
 from easnn.cli.arguments import add_experiment_options
 from easnn.cli.console import exit_code_of
 from easnn.cli.experiment import Checkpoint, check, experiment_for
-from easnn.engine import PublishedCheckpoint, save_checkpoint
-from easnn.exp import EventExp, ExperimentRecord, PublishedRecord
+from easnn.engine import save_checkpoint
+from easnn.exp import EventExp, ExperimentRecord
+from easnn.published import PublishedCheckpoint, PublishedRecord
 from easnn.utils.errors import ConfigError
 from easnn.utils.files import refuse_existing
 from easnn.utils.logging import setup_logging

@@ -9,11 +9,13 @@ from typing import Any
 
 from loguru import logger
 
-from easnn.engine import PublishedCheckpoint, is_own, own_checkpoint, read_tensor_file
-from easnn.exp import NETWORK_KEYS, EventExp, ExperimentRecord, PublishedRecord, get_exp
+from easnn.engine import is_own, own_checkpoint
+from easnn.exp import NETWORK_KEYS, EventExp, ExperimentRecord, get_exp
+from easnn.published import PublishedCheckpoint, PublishedRecord
 from easnn.utils.distributed import broadcast_object, is_main
 from easnn.utils.errors import CheckpointError
 from easnn.utils.seeding import seed_everything
+from easnn.utils.tensor_file import read_tensor_file
 
 
 class Checkpoint:

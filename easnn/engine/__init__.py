@@ -8,10 +8,8 @@ from easnn.engine.failure import WorkerError
 from easnn.engine.launch import launch
 from easnn.engine.optimizer import OPTIMIZERS, build_optimizer
 from easnn.engine.parts import EvalLoader, Prepare, RepeatFirstBatch, TrainLoader
-from easnn.engine.published import PublishedCheckpoint
 from easnn.engine.run_directory import RunDirectory
 from easnn.engine.schedules import SCHEDULES, Schedule, build_schedule
-from easnn.engine.tensor_file import read_tensor_file
 from easnn.engine.trainer import Trainer, TrainResult
 from easnn.engine.weights import LoadReport, load_weights
 from easnn.engine.writers import WRITERS, JsonLinesWriter, MetricWriter, build_writers, check_writer
@@ -27,7 +25,6 @@ __all__ = [
     "ModelEma",
     "Position",
     "Prepare",
-    "PublishedCheckpoint",
     "RepeatFirstBatch",
     "RunDirectory",
     "Schedule",
@@ -46,6 +43,5 @@ __all__ = [
     "load_checkpoint",
     "load_weights",
     "own_checkpoint",
-    "read_tensor_file",
     "save_checkpoint",
 ]

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from easnn.engine.tensor_file import read_tensor_file, write_tensor_file
 from easnn.utils.errors import CheckpointError
+from easnn.utils.tensor_file import read_tensor_file, write_tensor_file
 
 FORMAT = 1
 """Version of the layout; a reader refuses any other."""

@@ -3,7 +3,6 @@
 from easnn.config import Key, key
 from easnn.exp.event_exp import EventExp
 from easnn.exp.lookup import experiment_names, get_exp
-from easnn.exp.published import PublishedRecord
 from easnn.exp.record import NETWORK_KEYS, ExperimentRecord
 from easnn.exp.reference import keys_page, keys_table
 
@@ -12,7 +11,6 @@ __all__ = [
     "EventExp",
     "ExperimentRecord",
     "Key",
-    "PublishedRecord",
     "experiment_names",
     "get_exp",
     "key",

@@ -7,7 +7,7 @@ import torch
 from small_parts import FixedDetector, write_recording
 
 from easnn.data import FrameSpec, RawDataset
-from easnn.models import EmbeddingConfig
+from easnn.models import DetectorConfig
 
 OBJECTS = [
     [32, 16, 16, 8, 1.0, 0.9, 0.1],
@@ -26,7 +26,8 @@ def detector() -> FixedDetector:
 def sampling_detector() -> FixedDetector:
     """Finds the same, behind an adaptive sampler that nobody trained."""
     torch.manual_seed(0)
-    return FixedDetector(OBJECTS, EmbeddingConfig(kind="arsnn", kernel_size=3, Tm=4, threshold=0.3)).train()
+    config = DetectorConfig(embedding="arsnn", embedding_ksize=3, thresh=0.3)
+    return FixedDetector(OBJECTS, config).train()
 
 
 @pytest.fixture
