@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from experiments import set_keys
 
 from easnn.exp import EventExp, get_exp
+from easnn.models import DetectorConfig, SpikeMode
 from easnn.published import PublishedRecord
-from easnn.models import DetectorConfig, EmbeddingConfig, SpikeMode
 from easnn.utils.errors import CheckpointError
 
 CKPT = Path("runs/a/ckpt.pth")
@@ -18,8 +16,10 @@ GEN1 = DetectorConfig(
     num_classes=2,
     depth=0.67,
     width=0.75,
-    spike_mode=SpikeMode.FULL,
-    embedding=EmbeddingConfig(kind="arsnn", depth=2, kernel_size=5),
+    use_spike=SpikeMode.FULL,
+    embedding="arsnn",
+    embedding_depth=2,
+    embedding_ksize=5,
 )
 PUBLISHED_EVALUATION = (
     "data_num_workers 4 embedding arsnn seed 80 data_name gen1 data_dir DIR num_classes 2 Tm 4 T 3 "
@@ -30,7 +30,7 @@ PUBLISHED_EVALUATION = (
 
 def complete(config: DetectorConfig, words: str, name: str | None = None) -> EventExp:
     exp = get_exp(exp_name=name) if name else EventExp()
-    set_keys(exp, words)
+    exp.merge(words.split())
     PublishedRecord(config).complete(exp, CKPT)
     return exp
 
@@ -45,13 +45,13 @@ def test_the_published_command_of_an_evaluation() -> None:
     exp = complete(GEN1, PUBLISHED_EVALUATION, "e-yolox-m")
     exp.validate()
     wanted = get_exp(exp_name="e-yolox-m")
-    set_keys(wanted, PUBLISHED_EVALUATION)
+    wanted.merge(PUBLISHED_EVALUATION.split())
     assert exp.plain() == wanted.plain()
 
 
 def test_the_table_names_what_was_not_given() -> None:
     exp = get_exp(exp_name="e-yolox-m")
-    set_keys(exp, PUBLISHED_EVALUATION.replace("num_classes 2", "reset None window -50"))
+    exp.merge(PUBLISHED_EVALUATION.replace("num_classes 2", "reset None window -50").split())
     assert PublishedRecord(GEN1).complete(exp, CKPT) == (
         "key          value      from\n"
         "-----------  ---------  -----------\n"
@@ -82,13 +82,13 @@ def test_the_table_names_what_was_not_given() -> None:
         ),
         # The default dataset has 100 classes, so it needs no name.
         ({"num_classes": 100}, "", "Tm 4 window 0 T 3 thresh 1 readout sum write_zero True"),
-        ({"spike_mode": SpikeMode.NONE}, "data_name gen1 Tm 4", "thresh 1 readout sum write_zero True"),
-        ({"embedding": EmbeddingConfig(kind="rsnn")}, "data_name gen1", "Tm 4 T 3 thresh 1 readout sum"),
-        ({"embedding": EmbeddingConfig()}, "data_name gen1", "Tm 4 T 3"),
+        ({"use_spike": SpikeMode.NONE}, "data_name gen1 Tm 4", "thresh 1 readout sum write_zero True"),
+        ({"embedding": "rsnn"}, "data_name gen1", "Tm 4 T 3 thresh 1 readout sum"),
+        ({"embedding": "count"}, "data_name gen1", "Tm 4 T 3"),
     ],
 )
 def test_what_is_asked_for(changes: dict[str, object], words: str, asked: str) -> None:
-    message = error_of(replace(GEN1, **changes), words)  # type: ignore[arg-type]
+    message = error_of(GEN1.replace(**changes), words)
     assert message.endswith(f" have `{asked}`.")
 
 
@@ -99,7 +99,7 @@ def test_another_depth_and_width_that_mean_the_same() -> None:
 
 def test_a_learned_slope_is_told_and_a_fixed_surrogate_is_not() -> None:
     words = PUBLISHED_EVALUATION.replace("spike_fn atan", "")
-    learned = replace(GEN1, surrogate="patan")
+    learned = GEN1.replace(spike_fn="patan")
     assert complete(learned, words).spike_fn == "patan"
     assert complete(GEN1, f"{words} spike_fn sigmoid").spike_fn == "sigmoid"
     assert error_of(learned, PUBLISHED_EVALUATION).startswith(
@@ -114,7 +114,7 @@ def test_a_learned_slope_is_told_and_a_fixed_surrogate_is_not() -> None:
     ("channels", "aggregation"), [(1, "voxel_grid"), (2, "micro_sum"), (4, "voxel_cube")]
 )
 def test_the_representation_is_told_by_its_channels(channels: int, aggregation: str) -> None:
-    config = replace(GEN1, embedding=replace(GEN1.embedding, in_channels=channels))
+    config = GEN1.replace(in_channels=channels)
     assert complete(config, PUBLISHED_EVALUATION).aggregation == aggregation
     if channels != 2:
         assert error_of(config, f"{PUBLISHED_EVALUATION} aggregation sum").startswith(
@@ -126,6 +126,6 @@ def test_the_representation_is_told_by_its_channels(channels: int, aggregation: 
 
 def test_weights_for_colour_images() -> None:
     """Plain YOLOX has the names of a detector without spikes that counts events."""
-    assert error_of(DetectorConfig(80, embedding=EmbeddingConfig(in_channels=3)), "") == (
+    assert error_of(DetectorConfig(num_classes=80, in_channels=3), "") == (
         f"The weights of {CKPT} take frames of 3 channels, such as colour images. Events have 1, 2, 4."
     )

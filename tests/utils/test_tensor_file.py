@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from easnn.utils.tensor_file import read_tensor_file
 from easnn.utils.errors import CheckpointError
+from easnn.utils.tensor_file import read_tensor_file
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Checkpoint files of the published EAS-SNN code, read and written."""
+"""Checkpoint files of the published EAS-SNN code."""
 
 from __future__ import annotations
 
@@ -11,20 +11,21 @@ from typing import Self
 import numpy as np
 from torch import Tensor
 
-from easnn.engine.tensor_file import write_tensor_file
-from easnn.models import DetectorConfig, from_published, to_published
+from easnn.models import DetectorConfig
+from easnn.published.state_dict import from_published, to_published
 from easnn.utils.errors import CheckpointError
+from easnn.utils.tensor_file import write_tensor_file
 
 
 @dataclass(frozen=True)
 class PublishedCheckpoint:
-    """What is of use in a published file.
+    """The contents of a published file that are used.
 
     Attributes:
-        config: a configuration that fits the weights; what they do not tell has its default.
-        weights: the weights to evaluate, a moving average, under our names.
-        epochs: epochs that were trained, 0 if the file does not tell.
-        best_ap: the best AP, ``None`` if the file does not tell.
+        config: settings that fit the weights; those that the weights do not tell have their defaults.
+        weights: the weights to evaluate (a moving average), under our names.
+        epochs: number of trained epochs, 0 if the file does not tell it.
+        best_ap: the best AP, ``None`` if the file does not tell it.
     """
 
     config: DetectorConfig
@@ -34,14 +35,14 @@ class PublishedCheckpoint:
 
     @classmethod
     def of(cls, contents: object, path: Path) -> Self:
-        """Take a published file apart: a dict with ``model``, or a bare state dict.
+        """Read the contents of a published file: a dict with ``model``, or a bare state dict.
 
         Args:
-            contents: what was read from it.
+            contents: what :func:`~easnn.utils.tensor_file.read_tensor_file` returned.
             path: the file, for messages.
 
         Raises:
-            CheckpointError: if it is something else, or its weights are not those of a whole network.
+            CheckpointError: if it is something else, or its weights are not those of a complete network.
         """
         entries = contents if isinstance(contents, Mapping) else {}
         state_dict = entries.get("model", entries)
@@ -61,7 +62,7 @@ class PublishedCheckpoint:
         return cls(config, weights, int(epochs or 0), best_ap)
 
     def save(self, path: Path) -> None:
-        """Write the file as the published code would, but without the state of its optimiser.
+        """Write the file as the published code does, but without the state of its optimiser.
 
         Raises:
             OutputError: if it cannot be written.

@@ -1,4 +1,4 @@
-"""Whole state dicts from published names to ours and back."""
+"""Converts state dicts between published names and ours."""
 
 from __future__ import annotations
 
@@ -8,23 +8,22 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from easnn.models.config import DetectorConfig
-from easnn.models.detector import EventDetector, build_detector
-from easnn.models.inference import infer_config
-from easnn.models.published import misfits, published_names
+from easnn.models import DetectorConfig, EventDetector, build_detector, published_names
+from easnn.models.published_names import mismatches
+from easnn.published.config_from_weights import config_from_weights
 from easnn.utils.errors import CheckpointError, ConfigError
 
 SHOWN = 3
-"""How many misfits a message lists."""
+"""How many mismatches a message lists."""
 
 PARALLEL = "module."
-"""What every name begins with in files that were saved from inside DistributedDataParallel."""
+"""Prefix of all names in files that were saved from inside DistributedDataParallel."""
 
 LEFTOVERS = re.compile(r"(^|\.)(total_ops|total_params)$|\.act\.v$")
-"""Counters of a profiler, and membranes that a forward left behind: no weights."""
+"""Counters of a profiler and membranes of the last forward pass, which are no weights."""
 
 SLOPE = re.compile(r"\.act\.surrogate_function\.\w+$")
-"""The learned parameter of a surrogate, whatever it is called."""
+"""The learned parameter of a surrogate, under any name."""
 
 PUBLISHED_ORDER = (
     *("embedding", "backbone", "head"),
@@ -36,24 +35,25 @@ PUBLISHED_ORDER = (
     *("conv", "bn", "act"),
     *("weight", "bias", "running_mean", "running_var", "num_batches_tracked"),
 )
-"""Parts of names, each in front of those of its neighbours that follow it in published state dicts."""
+"""Parts of names, each before the parts that come after it in published state dicts."""
 
 
 def from_published(state_dict: Mapping[str, Tensor]) -> tuple[DetectorConfig, dict[str, Tensor]]:
     """Return a configuration that fits published weights, and the weights under our names.
 
-    Names may begin with ``module.``; what is no weight is left out. Parameters become plain tensors.
+    Names may begin with ``module.``; entries that are no weights are left out. Parameters become plain
+    tensors.
 
     Raises:
-        CheckpointError: if they belong to another network, or are not whole. The message is the second half
-            of a sentence that begins with the file.
+        CheckpointError: if they belong to another network, or some are missing. The message is the second
+            half of a sentence that begins with the file.
     """
     weights = _cleaned(state_dict)
     try:
-        model = _without_weights(infer_config(weights))
+        model = _without_weights(config_from_weights(weights))
     except ConfigError as error:
         raise CheckpointError(f"there is no such network: {str(error).rstrip('.')}") from error
-    problems = misfits(model, weights)
+    problems = mismatches(model, weights)
     if problems:
         rest = f" and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
         raise CheckpointError(f"{'; '.join(problems[:SHOWN])}{rest}")
@@ -61,10 +61,10 @@ def from_published(state_dict: Mapping[str, Tensor]) -> tuple[DetectorConfig, di
 
 
 def to_published(config: DetectorConfig, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return our weights of the network ``config`` under published names, in published order.
+    """Return weights of the network ``config`` under published names, in published order.
 
     Raises:
-        CheckpointError: if they are those of another network.
+        CheckpointError: if they belong to another network.
     """
     names = published_names(_without_weights(config))
     if names.keys() != weights.keys():
@@ -91,7 +91,7 @@ def _without_weights(config: DetectorConfig) -> EventDetector:
 
 
 def _place(name: str) -> list[int]:
-    """Return where a name stands among the published ones; its numbers count by themselves."""
+    """Return the sort key of a published name; numbers in it are compared as numbers."""
     parts = re.findall(r"input_conv\.layer|[^.]+", name)
     return [
         int(part) if part.isdigit() else PUBLISHED_ORDER.index(part) if part in PUBLISHED_ORDER else -1

@@ -1,4 +1,4 @@
-"""Files of ``torch.save``: read without executing anything, written whole or not at all."""
+"""Files of ``torch.save``: reading them executes no code, and they are written completely or not at all."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ ALLOWED: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
     *(type(np.dtype(code)) for code in "?bhilqBHILQefd"),
     *((_MAKE_SCALAR, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
 ]
-"""Beside tensors and plain values: NumPy's numbers, under the names that NumPy 1 and 2 give them."""
+"""NumPy's numbers, under their names in NumPy 1 and 2; tensors and plain values are always allowed."""
 
 
 def read_tensor_file(path: Path) -> object:
-    """Read a file of ``torch.save``, new or old; its tensors come to the CPU.
+    """Read a file of ``torch.save`` in the new or the old format; its tensors are on the CPU.
 
     Raises:
         CheckpointError: if the file is missing, damaged, or holds executable content.
@@ -52,10 +52,10 @@ def read_tensor_file(path: Path) -> object:
 
 
 def write_tensor_file(path: Path, contents: object) -> None:
-    """Write tensors and plain values atomically: ``path`` holds the old file or the whole new one.
+    """Write tensors and plain values atomically: ``path`` is the old file or the complete new one.
 
     Raises:
-        OutputError: if the file cannot be written; what was there is left as it was.
+        OutputError: if the file cannot be written; an existing file stays as it is.
     """
     with atomic_write(path) as file:
         try:
@@ -68,9 +68,9 @@ def write_tensor_file(path: Path, contents: object) -> None:
 
 
 def _checksums_hold(path: Path) -> bool:
-    """Tell whether everything in a file is what was written; torch itself does not compare the checksums.
+    """Return whether the contents of a file match its checksums; torch itself does not compare them.
 
-    Files in the format before zip have none.
+    Files in the format before zip have no checksums.
     """
     try:
         if not zipfile.is_zipfile(path):

@@ -1,4 +1,4 @@
-"""The experiment of a published checkpoint: some keys follow from its weights, the rest has to be told."""
+"""The experiment of a published checkpoint: some keys follow from its weights, others have to be given."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 from tabulate import tabulate
 
 from easnn.data import DATASETS
-from easnn.exp.event_exp import EventExp
+from easnn.exp import EventExp
 from easnn.models import DetectorConfig
-from easnn.representations import CHANNELS
+from easnn.representations.frame_spec import CHANNELS
 from easnn.utils.errors import CheckpointError
 
 RECIPES: Mapping[str, str] = MappingProxyType(
@@ -22,24 +22,30 @@ RECIPES: Mapping[str, str] = MappingProxyType(
         "n-caltech": "data_name n-caltech Tm 4 window 0 T 3 thresh 1 readout sum write_zero True",
     }
 )
-"""By dataset: what detections depend on, the weights do not tell, and the published commands set."""
+"""By dataset: the keys that detections depend on, the weights do not tell, and the published commands set."""
 
 LEFT_ALONE = ("act", "Ts", "reset", "abs", "Tl", "window", "aggregation", "slicing", "measure", "test_size")
-"""What detections depend on, too, and the published commands leave at its default."""
+"""Further keys that detections depend on; the published commands leave them at their defaults."""
+
+TOLD = ("num_classes", "depth", "width", "stem", "depthwise", "use_spike", "embedding", "norm")
+"""Keys that the weights of every network tell."""
+
+TOLD_BY_CONVOLUTIONS = ("embedding_depth", "embedding_ksize")
+"""Keys that the weights of an embedding with convolutions tell."""
 
 
 class PublishedRecord:
-    """What a published checkpoint tells of its experiment.
+    """The part of an experiment that the weights of a published checkpoint tell.
 
     Args:
-        config: of its network, as far as the weights tell.
+        config: settings of its network; those that the weights do not tell have their defaults.
     """
 
     def __init__(self, config: DetectorConfig) -> None:
         self.config = config
 
     def experiment(self, source: Path) -> EventExp:
-        """Refuse: the weights alone do not say how they are used.
+        """Raise an error: the weights alone do not tell the experiment.
 
         Args:
             source: the checkpoint, for messages.
@@ -53,14 +59,14 @@ class PublishedRecord:
         )
 
     def complete(self, experiment: EventExp, source: Path) -> str:
-        """Set the keys that the weights tell, once the user has set those that they do not tell.
+        """Set the keys that the weights tell, after the user has set those that they do not tell.
 
         Args:
-            experiment: with the keys that the user gave; those count that are set.
+            experiment: with the keys that the user gave; ``is_set`` is true for them.
             source: the checkpoint, for messages.
 
         Returns:
-            A table of the keys that the user did not give, with their values and where these come from.
+            A table of the keys that the user did not give, their values, and the sources of the values.
 
         Raises:
             CheckpointError: if a key contradicts the weights, or has to be given.
@@ -77,30 +83,20 @@ class PublishedRecord:
             key = experiment.declarations()[name]
             origin = "the weights" if name in told else "its default"
             rows.append((name, key.kind.text(getattr(experiment, name)), origin))
-        table: str = tabulate(rows, ("key", "value", "from"), disable_numparse=True)
-        return table
+        return tabulate(rows, ("key", "value", "from"), disable_numparse=True)
 
     def _told(self, experiment: EventExp, source: Path) -> dict[str, Any]:
-        """Return the keys that follow from the weights."""
-        config, embedding = self.config, self.config.embedding
-        told: dict[str, Any] = {
-            "num_classes": config.num_classes,
-            "depth": config.depth,
-            "width": config.width,
-            "stem": config.stem,
-            "depthwise": config.depthwise,
-            "use_spike": config.spike_mode,
-            "embedding": embedding.kind,
-            "norm": embedding.norm,
-        }
-        if embedding.kind != "count":
-            told |= {"embedding_depth": embedding.depth, "embedding_ksize": embedding.kernel_size}
-        if config.spike_mode.backbone and "patan" in (config.surrogate, experiment.spike_fn):
-            told["spike_fn"] = config.surrogate  # only `patan` leaves a trace
-        fitting = [name for name, channels in CHANNELS.items() if channels == embedding.in_channels]
+        """Return the keys that follow from the weights, with their values."""
+        config = self.config
+        told = {name: getattr(config, name) for name in TOLD}
+        if config.embedding != "count":
+            told |= {name: getattr(config, name) for name in TOLD_BY_CONVOLUTIONS}
+        if config.use_spike.backbone and "patan" in (config.spike_fn, experiment.spike_fn):
+            told["spike_fn"] = config.spike_fn  # the weights tell `patan` from the others, nothing more
+        fitting = [name for name, channels in CHANNELS.items() if channels == config.in_channels]
         if not fitting:
             raise CheckpointError(
-                f"The weights of {source} take frames of {embedding.in_channels} channels, such as colour images. "
+                f"The weights of {source} take frames of {config.in_channels} channels, such as colour images. "
                 f"Events have {', '.join(map(str, sorted({*CHANNELS.values()})))}."
             )
         if experiment.aggregation not in fitting:
@@ -140,27 +136,27 @@ class PublishedRecord:
             )
 
     def _matters(self, name: str) -> bool:
-        """Tell whether detections can depend on a key."""
+        """Return whether detections can depend on a key."""
         match name:
             case "T":
-                return self.config.spike_mode.backbone
+                return self.config.use_spike.backbone
             case "thresh" | "readout" | "reset":
-                return self.config.embedding.kind != "count"
+                return self.config.embedding != "count"
             case "write_zero" | "Ts":
-                return self.config.embedding.kind == "arsnn"
+                return self.config.embedding == "arsnn"
         return True
 
 
 def _dataset_with(classes: int) -> str:
-    """Return a dataset with so many classes, or Gen1 if there is none."""
+    """Return a dataset with this number of classes, or Gen1 if there is none."""
     return next((name for name in RECIPES if len(DATASETS[name].class_names) == classes), "gen1")
 
 
 def _network(name: str, value: Any) -> object:
-    """Return what a key's value means for the network; several multipliers can mean the same."""
+    """Return what a value means for the network; different multipliers can give the same network."""
     match name:
         case "depth":
-            return DetectorConfig(1, depth=value).blocks
+            return DetectorConfig(depth=value).blocks
         case "width":
-            return DetectorConfig(1, width=value).base_channels
+            return DetectorConfig(width=value).base_channels
     return value

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from easnn.published import PublishedCheckpoint
-from easnn.utils.tensor_file import read_tensor_file
-from easnn.models import DetectorConfig, build_detector, to_published
+from easnn.models import DetectorConfig, build_detector
+from easnn.published import PublishedCheckpoint, to_published
 from easnn.utils.errors import OutputError
+from easnn.utils.tensor_file import read_tensor_file
 
 CONFIG = DetectorConfig(num_classes=2, depth=0.33, width=0.125)
 

@@ -5,7 +5,6 @@ import torch
 
 from easnn.models import (
     DetectorConfig,
-    EmbeddingConfig,
     SpikeMode,
     build_detector,
     load_published_state_dict,
@@ -14,11 +13,16 @@ from easnn.models import (
 from easnn.utils.errors import CheckpointError
 
 
-def tiny(mode=SpikeMode.FULL_V2, stem="focus", kind="arsnn"):
-    embedding = EmbeddingConfig(kind=kind, depth=1, kernel_size=3)
+def tiny(use_spike=SpikeMode.FULL_V2, stem="focus", embedding="arsnn"):
     return build_detector(
         DetectorConfig(
-            num_classes=2, depth=0.33, width=0.125, spike_mode=mode, stem=stem, embedding=embedding
+            num_classes=2,
+            depth=0.33,
+            width=0.125,
+            use_spike=use_spike,
+            stem=stem,
+            embedding=embedding,
+            embedding_ksize=3,
         )
     )
 
@@ -74,13 +78,13 @@ def test_every_misfit_is_listed_and_nothing_is_loaded():
 
 
 @pytest.mark.parametrize(
-    ("kind", "published"),
+    ("embedding", "published"),
     [
         ("rsnn", {"embedding.input_conv.layer.0.weight", "embedding.gate_conv.0.weight"}),
         ("snn", {"embedding.embedding_conv.layer.0.weight", "embedding.cell.decay"}),
         ("count", set()),
     ],
 )
-def test_names_of_other_embeddings(kind, published):
-    names = {n for n in published_names(tiny(kind=kind)).values() if n.startswith("embedding")}
+def test_names_of_other_embeddings(embedding, published):
+    names = {n for n in published_names(tiny(embedding=embedding)).values() if n.startswith("embedding")}
     assert {name for name in names if not name.endswith("bias")} == published

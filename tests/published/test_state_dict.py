@@ -3,35 +3,28 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import pytest
 import torch
 from golden_case import CASES, config_of
 
-from easnn.models import (
-    DetectorConfig,
-    EmbeddingConfig,
-    SpikeMode,
-    build_detector,
-    from_published,
-    to_published,
-)
+from easnn.models import DetectorConfig, SpikeMode, build_detector
+from easnn.published import from_published, to_published
 from easnn.utils.errors import CheckpointError
 
 TINY = DetectorConfig(num_classes=2, depth=0.33, width=0.125)
 CONFIGS = {
     "not_spiking": TINY,
-    "deep_and_wide": replace(TINY, depth=2.0, width=0.375, num_classes=100),
-    "separable": replace(TINY, depthwise=True),
-    "separable_spiking": replace(TINY, depthwise=True, spike_mode=SpikeMode.FULL_V2, stem="conv"),
-    "backbone": replace(TINY, spike_mode=SpikeMode.BACKBONE),
-    "pyramid": replace(TINY, spike_mode=SpikeMode.FULL, stem="conv"),
-    "learned_slope": replace(TINY, spike_mode=SpikeMode.BACKBONE, surrogate="patan"),
-    "arsnn": replace(TINY, embedding=EmbeddingConfig("arsnn", depth=3, kernel_size=3, norm="bn")),
-    "rsnn": replace(TINY, embedding=EmbeddingConfig("rsnn", depth=2, kernel_size=1)),
-    "snn": replace(TINY, embedding=EmbeddingConfig("snn", depth=1, kernel_size=5, in_channels=4)),
-    "one_channel": replace(TINY, embedding=EmbeddingConfig(in_channels=1), stem="conv"),
+    "deep_and_wide": TINY.replace(depth=2.0, width=0.375, num_classes=100),
+    "separable": TINY.replace(depthwise=True),
+    "separable_spiking": TINY.replace(depthwise=True, use_spike=SpikeMode.FULL_V2, stem="conv"),
+    "backbone": TINY.replace(use_spike=SpikeMode.BACKBONE),
+    "pyramid": TINY.replace(use_spike=SpikeMode.FULL, stem="conv"),
+    "learned_slope": TINY.replace(use_spike=SpikeMode.BACKBONE, spike_fn="patan"),
+    "arsnn": TINY.replace(embedding="arsnn", embedding_depth=3, embedding_ksize=3, norm="bn"),
+    "rsnn": TINY.replace(embedding="rsnn", embedding_depth=2, embedding_ksize=1),
+    "snn": TINY.replace(embedding="snn", embedding_ksize=5, in_channels=4),
+    "one_channel": TINY.replace(in_channels=1, stem="conv"),
 }
 
 
@@ -56,15 +49,15 @@ def test_golden_names(name, golden):
     state_dict = {name: torch.zeros(shape) for name, shape in expected["state_dict"]}
     config, weights = from_published(state_dict)
     wanted = config_of(expected)
-    untold = {"threshold": 1.0, "spike_attach": False, "write_zero": False}
-    if wanted.embedding.kind == "count":
-        untold |= {"depth": 1, "kernel_size": 7}
-    assert config == replace(wanted, T=4, alpha=2.0, embedding=replace(wanted.embedding, **untold))
+    untold = {"T": 4, "alpha": 2.0, "thresh": 1.0, "spike_attach": False, "write_zero": False}
+    if wanted.embedding == "count":
+        untold |= {"embedding_depth": 1, "embedding_ksize": 7}
+    assert config == wanted.replace(**untold)
     assert list(to_published(config, weights)) == list(state_dict)
 
 
 def test_several_multipliers_mean_the_same_network():
-    config, _ = from_published(weights_of(replace(TINY, depth=0.6, width=0.13))[1])
+    config, _ = from_published(weights_of(TINY.replace(depth=0.6, width=0.13))[1])
     assert (config.depth, config.width) == (0.67, 0.125)
 
 
@@ -98,7 +91,7 @@ def test_the_slope_may_have_any_name():
     _, published = weights_of(CONFIGS["learned_slope"])
     renamed = {name.replace("function.alpha", "function.a"): value for name, value in published.items()}
     assert renamed.keys() != published.keys()
-    assert from_published(renamed)[0].surrogate == "patan"
+    assert from_published(renamed)[0].spike_fn == "patan"
 
 
 @pytest.mark.parametrize(
@@ -123,7 +116,7 @@ def test_the_slope_may_have_any_name():
         ),
         (
             lambda w: w.update({"backbone.backbone.stem.conv.conv.weight": torch.zeros(0, 8, 3, 3)}),
-            "there is no such network: `width` must be positive, but is 0.0",
+            "there is no such network: `width` must be a number > 0, but is 0.0",
         ),
     ],
 )

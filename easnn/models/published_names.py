@@ -1,7 +1,7 @@
-"""Checkpoints of the published EAS-SNN code: their parameter names and ours.
+"""Parameter names of the published EAS-SNN code, and loading its weights.
 
-The weights mean the same; only names differ. Ours become published ones by the substitutions below, in order.
-Where the published network wraps a layer for its time steps, ``.0`` follows the name.
+The weights are the same; only the names differ. The substitutions below, in this order, turn our names into
+published ones. Where the published network wraps a layer for its time steps, ``.0`` follows the name.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ RENAMED_EMBEDDING = {
 
 def published_names(model: EventDetector) -> dict[str, str]:
     """Return the published name of every parameter and buffer of ``model``, in our order."""
-    rules = (*RENAMED_EMBEDDING[model.config.embedding.kind], *RENAMED, *_time_wrappers(model.config))
+    rules = (*RENAMED_EMBEDDING[model.config.embedding], *RENAMED, *_time_wrappers(model.config))
     names = {}
     for ours in model.state_dict():
         published = ours
@@ -78,7 +78,7 @@ def load_published_state_dict(model: EventDetector, state_dict: Mapping[str, Ten
         CheckpointError: if a name is missing or unexpected, or a shape differs; lists all of them.
     """
     names = published_names(model)
-    problems = misfits(model, state_dict)
+    problems = mismatches(model, state_dict)
     if problems:
         raise CheckpointError(
             "The checkpoint does not fit the model. Build the model with the keys of the checkpoint's own "
@@ -88,8 +88,8 @@ def load_published_state_dict(model: EventDetector, state_dict: Mapping[str, Ten
     model.load_state_dict({ours: state_dict[published] for ours, published in names.items()})
 
 
-def misfits(model: EventDetector, state_dict: Mapping[str, Tensor]) -> list[str]:
-    """Return, one by one, which published names are missing or unexpected and which shapes differ."""
+def mismatches(model: EventDetector, state_dict: Mapping[str, Tensor]) -> list[str]:
+    """Return a line for each published name that is missing or unexpected, and for each wrong shape."""
     own = model.state_dict()
     shapes = {published: own[ours].shape for ours, published in published_names(model).items()}
     problems = [f"missing: {name}" for name in shapes if name not in state_dict]
@@ -104,7 +104,7 @@ def misfits(model: EventDetector, state_dict: Mapping[str, Tensor]) -> list[str]
 
 def _time_wrappers(config: DetectorConfig) -> list[tuple[str, str]]:
     """Return the rules that add ``.0`` where the published network wraps a layer, for its time steps."""
-    mode = config.spike_mode
+    mode = config.use_spike
     stem = r"(?!stem\.)" if config.stem == "focus" else ""
     wrapped = []
     if mode.backbone:

@@ -1,14 +1,15 @@
-"""Which network published weights belong to, as far as their names and shapes tell."""
+"""From published weights to the settings of their network, as far as names and shapes tell them."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Literal
+from typing import Any
 
 from torch import Tensor
 
-from easnn.models.config import DetectorConfig, EmbeddingConfig, EmbeddingKind, SpikeMode, StemKind
+from easnn.models import DetectorConfig, SpikeMode
+from easnn.models.config import EmbeddingKind, StemKind
 from easnn.utils.errors import CheckpointError
 
 STEMS: dict[str, tuple[StemKind, int]] = {
@@ -29,41 +30,45 @@ BRANCHES: dict[EmbeddingKind, str] = {
     "rsnn": "embedding.input_conv.layer.",
     "snn": "embedding.embedding_conv.layer.",
 }
-"""Where the convolutions of an embedding are: number 0, 2, 4, …"""
+"""Prefix of the convolutions of an embedding; their numbers are 0, 2, 4, …"""
 
 
-def infer_config(weights: Mapping[str, Tensor]) -> DetectorConfig:
-    """Return a configuration whose network may have these weights.
+def config_from_weights(weights: Mapping[str, Tensor]) -> DetectorConfig:
+    """Return a configuration whose network has weights of these names and shapes.
 
-    What they do not tell has its default: time steps, thresholds, readout, the fixed surrogates, activations.
-    Where several multipliers give the same network, it is the usual one.
+    Settings that the weights do not tell have their defaults: time steps, thresholds, readout, fixed
+    surrogates, activations. Where several multipliers give the same network, the usual one is chosen.
 
     Args:
         weights: with published names.
 
     Raises:
-        CheckpointError: if the parts that tell it are missing or strange.
-        ConfigError: if there is no such network.
+        CheckpointError: if parts of the network are missing or have an unknown form.
+        ConfigError: if no network has such weights.
     """
     stem_name, stem_kernel = _first_kernel(weights, STEMS, "stem (backbone.backbone.stem.…)")
     _, class_kernel = _first_kernel(weights, CLASS_OUTPUTS, "class output (head.cls_preds.0.…)")
     stem, pixels = STEMS[stem_name]
     base_channels, stem_channels = stem_kernel.shape[:2]
     blocks = _count(r"backbone\.backbone\.dark2\.1\.m\.(\d+)\.", weights)
+    told: dict[str, Any] = {"in_channels": stem_channels // pixels}
+    if any(".surrogate_function." in name for name in weights):
+        told["spike_fn"] = "patan"
+    if "embedding.norm.weight" in weights:
+        told["norm"] = "bn"
     return DetectorConfig(
         num_classes=len(class_kernel),
         depth=DEPTHS.get(blocks, blocks / 3),
         width=base_channels / 64,
-        spike_mode=_spike_mode(weights),
-        surrogate="patan" if any(".surrogate_function." in name for name in weights) else "atan",
         stem=stem,
         depthwise=any(".dconv." in name for name in weights),
-        embedding=_embedding(weights, stem_channels // pixels),
+        use_spike=_spike_mode(weights),
+        **told | _embedding(weights),
     )
 
 
 def _spike_mode(weights: Mapping[str, Tensor]) -> SpikeMode:
-    """Tell by the neurons, each of which has a leak ``act.w``."""
+    """Return which parts have neurons; each neuron layer has a learned leak ``act.w``."""
     neurons = [name for name in weights if name.endswith(".act.w")]
     if any(name.startswith("head.") for name in neurons):
         return SpikeMode.FULL_V2
@@ -72,20 +77,22 @@ def _spike_mode(weights: Mapping[str, Tensor]) -> SpikeMode:
     return SpikeMode.BACKBONE if neurons else SpikeMode.NONE
 
 
-def _embedding(weights: Mapping[str, Tensor], in_channels: int) -> EmbeddingConfig:
-    norm: Literal["bn"] | None = "bn" if "embedding.norm.weight" in weights else None
+def _embedding(weights: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Return the settings that the convolutions of the embedding tell; none without convolutions."""
     for kind, prefix in BRANCHES.items():
         if f"{prefix}0.weight" in weights:
             _, kernel = _first_kernel(weights, [f"{prefix}0.weight"], "embedding")
-            depth = _count(rf"{re.escape(prefix)}(\d+)\.weight$", weights)
-            return EmbeddingConfig(
-                kind=kind, depth=depth, kernel_size=kernel.shape[-1], in_channels=kernel.shape[1], norm=norm
-            )
-    return EmbeddingConfig(in_channels=in_channels, norm=norm)
+            return {
+                "embedding": kind,
+                "embedding_depth": _count(rf"{re.escape(prefix)}(\d+)\.weight$", weights),
+                "embedding_ksize": kernel.shape[-1],
+                "in_channels": kernel.shape[1],
+            }
+    return {}
 
 
 def _first_kernel(weights: Mapping[str, Tensor], names: Iterable[str], part: str) -> tuple[str, Tensor]:
-    """Return the first of ``names`` that is there, and its weight."""
+    """Return the first of ``names`` that exists, and its weight."""
     name = next((name for name in names if name in weights), None)
     if name is None:
         raise CheckpointError(f"it has no {part}; its first names are {', '.join(list(weights)[:3])}")
