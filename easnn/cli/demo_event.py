@@ -27,8 +27,8 @@ from easnn.cli.console import exit_code_of
 from easnn.cli.experiment import Checkpoint
 from easnn.cli.observing import build_observer
 from easnn.data import FrameSpec
-from easnn.data.info import read_dataset_info
-from easnn.data.layout import BOXES_SUFFIX, EVENTS_SUFFIX
+from easnn.data.dataset_json import read_dataset_info
+from easnn.data.prophesee_layout import BOXES_SUFFIX, EVENTS_SUFFIX
 from easnn.engine import load_weights
 from easnn.events import (
     Recording,
