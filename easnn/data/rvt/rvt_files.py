@@ -7,7 +7,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from easnn.data.layout import EVENTS_SUFFIX, LabelledRecording, reject_recordings, reject_shared
+from easnn.data.label_source import RecordingFiles, reject_recordings, reject_shared
+from easnn.data.prophesee_layout import EVENTS_SUFFIX
 from easnn.utils.errors import DataError
 
 REPRESENTATIONS = "event_representations_v2"
@@ -23,7 +24,7 @@ LABEL_KEYS = ("labels", "objframe_idx_2_label_idx")
 
 
 @dataclass(frozen=True)
-class SequenceFiles(LabelledRecording):
+class SequenceFiles(RecordingFiles):
     """The five files of a sequence; its events are histograms.
 
     Attributes:

@@ -7,8 +7,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from easnn.data.rvt.labels import read_end_times
-from easnn.data.rvt.tree import END_TIMES_NAME
+from easnn.data.rvt.rvt_files import END_TIMES_NAME
+from easnn.data.rvt.rvt_labels import read_end_times
 from easnn.events.hdf5_file import MAX_CHUNK_BYTES, StoredDataset, open_file
 from easnn.representations import HISTOGRAM_CHANNELS
 from easnn.utils.errors import DataError
@@ -16,7 +16,7 @@ from easnn.utils.errors import DataError
 DATASET = "data"
 
 
-class HistogramRecording:
+class HistogramFile:
     """The histograms [N, 20, H, W] of a sequence in an HDF5 file, opened until it is no longer referred to.
 
     It is pickled as its path: a worker process opens the file again.
@@ -45,8 +45,8 @@ class HistogramRecording:
                 f"{path.parent / END_TIMES_NAME}, but has {len(self)}. Preprocess the recording again."
             )
 
-    def __reduce__(self) -> tuple[type[HistogramRecording], tuple[Path]]:
-        return HistogramRecording, (self.path,)
+    def __reduce__(self) -> tuple[type[HistogramFile], tuple[Path]]:
+        return HistogramFile, (self.path,)
 
     def __len__(self) -> int:
         return self._data.shape[0]

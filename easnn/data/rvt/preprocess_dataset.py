@@ -13,12 +13,11 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import active_children, get_context
 from pathlib import Path
 
-from easnn.data.info import FILE_NAME, read_dataset_info
-from easnn.data.layout import find_recordings
-from easnn.data.raw import sensor_of
-from easnn.data.rvt.filters import RvtRules
-from easnn.data.rvt.preprocess import Outcome, Task
-from easnn.data.rvt.write import partial_folder
+from easnn.data.dataset_json import FILE_NAME, read_dataset_info
+from easnn.data.prophesee_layout import find_recordings, sensor_of
+from easnn.data.rvt.preprocess_recording import Outcome, Task
+from easnn.data.rvt.rvt_rules import RvtRules
+from easnn.data.rvt.sequence_writer import partial_folder
 from easnn.events import open_recording
 from easnn.utils.errors import ConfigError, OutputError
 from easnn.utils.files import make_directory, write_json

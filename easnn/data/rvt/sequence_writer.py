@@ -14,9 +14,9 @@ import h5py
 import hdf5plugin
 import numpy as np
 
-from easnn.data.rvt.histograms import DATASET, HistogramRecording
-from easnn.data.rvt.labels import read_histogram_numbers, read_labels
-from easnn.data.rvt.tree import LABEL_KEYS, sequence_files
+from easnn.data.rvt.histogram_file import DATASET, HistogramFile
+from easnn.data.rvt.rvt_files import LABEL_KEYS, sequence_files
+from easnn.data.rvt.rvt_labels import read_histogram_numbers, read_sequence_boxes
 from easnn.representations import HISTOGRAM_CHANNELS
 from easnn.utils.errors import DataError, OutputError
 
@@ -110,7 +110,7 @@ def check_same(folder: Path, plan: SequencePlan) -> None:
     missing = files.missing()
     if missing:
         raise DataError(f"{folder} exists already, but without {missing[0]}. {_ADVICE}")
-    stored, boxes = HistogramRecording(files.events_path), read_labels(files)
+    stored, boxes = HistogramFile(files.events_path), read_sequence_boxes(files)
     if (
         any(not np.array_equal(boxes[name], plan.boxes[name]) for name in COMPARED)
         or not np.array_equal(read_histogram_numbers(files), plan.histogram_numbers)

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from easnn.data.class_ids import check_class_ids
-from easnn.data.layout import LabelledRecording
-from easnn.data.raw import open_with_sensor
-from easnn.data.rvt.filters import RvtRules, filter_labels
-from easnn.data.rvt.grid import HISTOGRAM_US, histogram_ends, label_frames
-from easnn.data.rvt.write import SequencePlan, check_same, write_sequence
+from easnn.data.box_checks import check_class_ids
+from easnn.data.dataset_json import FILE_NAME
+from easnn.data.label_source import RecordingFiles
+from easnn.data.prophesee_layout import open_with_sensor
+from easnn.data.rvt.rvt_rules import HISTOGRAM_US, RvtRules, filter_labels, histogram_ends, label_frames
+from easnn.data.rvt.sequence_writer import SequencePlan, check_same, write_sequence
 from easnn.events import Recording, open_recording, read_boxes
 from easnn.representations import stacked_histogram
 from easnn.utils.errors import DataError
@@ -67,7 +67,7 @@ class Task:
         root: folder of the raw recordings.
     """
 
-    files: LabelledRecording
+    files: RecordingFiles
     split: str
     out: Path
     rules: RvtRules
@@ -104,7 +104,7 @@ class Task:
         """Return what the sequence will hold, None if that is no label."""
         boxes = read_boxes(self.files.boxes_path)
         known = (*self.class_names, *self.dropped_classes)
-        check_class_ids(boxes, known, self.files.boxes_path, self.root)
+        check_class_ids(boxes, known, self.files.boxes_path, self.root / FILE_NAME)
         boxes = filter_labels(
             boxes[boxes["class_id"] < len(self.class_names)],
             self.sensor_hw,

@@ -1,4 +1,4 @@
-"""The code that frames and labels follow from, as a part of what they are kept by."""
+"""Fingerprint of the code that frames and labels depend on; it is part of the keys of caches."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from functools import cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[2]
-ROOMS = ("events", "representations", "data")
-"""Rooms whose code decides what a file on the disk becomes."""
+ROOMS = ("config", "events", "representations", "data")
+"""Rooms whose code determines the frames and labels that are made from files."""
 
 
-def code_digest(*parts: object) -> str | None:
-    """Return a digest of all code and tables in these rooms and of the files that define some objects' classes.
+def code_fingerprint(*objects: object) -> str | None:
+    """Return a digest of these rooms' code and tables and of the files that define the objects' classes.
 
-    So nothing that other code made is ever taken for what this code would make.
+    So nothing that other code has written to a cache is ever used.
 
     Args:
-        parts: objects whose classes may be defined elsewhere, such as in an experiment file.
+        objects: their classes may be defined elsewhere, such as in an experiment file.
 
     Returns:
-        The digest, or None if a class is defined in no file.
+        The digest, or None if a class is not defined in a file.
     """
     digest = hashlib.blake2b(_rooms_digest(), digest_size=16)
-    for part in parts:
-        for kind in type(part).__mro__:
+    for instance in objects:
+        for kind in type(instance).__mro__:
             if kind.__module__ in ("builtins", "abc", "typing"):
                 continue
             try:
                 digest.update(Path(inspect.getfile(kind)).read_bytes())
-            except (TypeError, OSError):  # made in a notebook or by a program
+            except (TypeError, OSError):  # defined in a notebook or at run time
                 return None
     return digest.hexdigest()
 

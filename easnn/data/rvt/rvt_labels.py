@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from easnn.data.rvt.tree import LABEL_KEYS, SequenceFiles
+from easnn.data.rvt.rvt_files import LABEL_KEYS, SequenceFiles
 from easnn.events import parse_boxes
 from easnn.events.numpy_files import load_array, load_members
 from easnn.utils.errors import DataError
@@ -15,7 +15,7 @@ from easnn.utils.errors import DataError
 Integers = npt.NDArray[np.int64]
 
 
-def read_labels(files: SequenceFiles) -> np.ndarray:
+def read_sequence_boxes(files: SequenceFiles) -> np.ndarray:
     """Read the boxes [N] (BOX_DTYPE) of a sequence, sorted by time, in pixels of the whole resolution.
 
     Raises:

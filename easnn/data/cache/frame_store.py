@@ -1,17 +1,24 @@
-"""Frames by key in one SQLite database, which any number of processes of a machine read and write."""
+"""Compressed frames by key in an SQLite database, which any number of processes of a machine use."""
 
 from __future__ import annotations
 
 import os
 import sqlite3
+import struct
 from enum import Enum
+from functools import cache
 from typing import Any
 
+import numpy as np
+import torch
+import zstandard
 from loguru import logger
 from torch import Tensor
 
-from easnn.data.cache.codec import pack_frame, unpack_frame
-from easnn.data.cache.folder import CacheFolder
+from easnn.data.cache.cache_folder import CacheFolder
+
+COMPRESSION_LEVEL = 1
+"""Higher levels of zstd take several times as long and save nothing on frames of counts."""
 
 PAGE_BYTES = 8192
 WRITE_AHEAD_PAGES = 512
@@ -21,15 +28,44 @@ RESERVE_BYTES = 2 * WRITE_AHEAD_PAGES * PAGE_BYTES
 PATIENCE_S = 10.0
 """How long a process waits for others that write."""
 
-DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+DAMAGE_CODES = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+_HEADER = struct.Struct("<4s5I")  # type of the values, and the five lengths of [Tl,Tm,C,H,W]
 
 
-class Kept(Enum):
-    """Whether a frame was kept."""
+def pack_frame(events: Tensor) -> bytes:
+    """Return a frame ``[Tl,Tm,C,H,W]`` compressed, with a checksum."""
+    values = np.ascontiguousarray(events.numpy())
+    header = _HEADER.pack(values.dtype.str.encode(), *values.shape)
+    return _compressor().compress(header + values.tobytes())
 
-    YES = "yes"
-    FULL = "there is no room"
-    NO = "the store cannot be written now"
+
+def unpack_frame(packed: bytes) -> Tensor:
+    """Return the frame that :func:`pack_frame` packed, in memory of its own.
+
+    Raises:
+        ValueError: if these are not exactly the bytes that it returned.
+    """
+    try:
+        content = bytearray(zstandard.ZstdDecompressor().decompress(packed))
+        dtype, *shape = _HEADER.unpack_from(content)
+        values = np.frombuffer(content, dtype.rstrip(b"\0").decode(), offset=_HEADER.size)
+        return torch.from_numpy(values.reshape(shape))
+    except (zstandard.ZstdError, struct.error, TypeError, MemoryError) as error:
+        raise ValueError(f"no packed frame: {error}") from error
+
+
+@cache
+def _compressor() -> zstandard.ZstdCompressor:
+    return zstandard.ZstdCompressor(level=COMPRESSION_LEVEL, write_checksum=True)
+
+
+class PutResult(Enum):
+    """Whether a frame was stored."""
+
+    STORED = "stored"
+    FULL = "no room"
+    FAILED = "the store cannot be written now"
 
 
 class FrameStore:
@@ -72,7 +108,7 @@ class FrameStore:
         except ValueError:  # damaged: made anew, and replaced
             return None
 
-    def put(self, key: bytes, events: Tensor) -> Kept:
+    def put(self, key: bytes, events: Tensor) -> PutResult:
         """Keep a frame.
 
         If there is no room, stores that nobody uses are removed. If that does not help, this process keeps
@@ -84,15 +120,15 @@ class FrameStore:
         """
         connection = self._connection()
         if connection is None:
-            return Kept.NO
+            return PutResult.FAILED
         if self._full:
-            return Kept.FULL
+            return PutResult.FULL
         value = key + pack_frame(events)
         try:
             while not self._full and not self._has_room(connection, len(value)):
                 self._full = not self.folder.remove_oldest_unused()
             if self._full:
-                return Kept.FULL
+                return PutResult.FULL
             connection.execute(
                 "INSERT INTO frames (key, value) VALUES (?, ?) "
                 "ON CONFLICT (key) DO UPDATE SET value = excluded.value",
@@ -101,10 +137,10 @@ class FrameStore:
         except (sqlite3.Error, OSError) as error:
             if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:  # the disk is
                 self._full = True
-                return Kept.FULL
+                return PutResult.FULL
             self._failed(error)
-            return Kept.NO
-        return Kept.YES
+            return PutResult.FAILED
+        return PutResult.STORED
 
     def count(self) -> int:
         """Return the number of frames."""
@@ -171,7 +207,7 @@ class FrameStore:
             return
         self._connections[os.getpid()] = None
         path = self.folder.database(self.name)
-        if code not in DAMAGE:
+        if code not in DAMAGE_CODES:
             logger.warning("The cache {} cannot be used: {}. Frames are made anew.", path, error)
         elif self._mark_damaged():
             logger.warning(

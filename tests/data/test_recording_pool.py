@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from easnn.data.recordings import RecentRecordings
+from easnn.data.recording_pool import RecordingPool
 
 
 def test_the_least_recently_used_recording_is_closed_first():
@@ -12,7 +12,7 @@ def test_the_least_recently_used_recording_is_closed_first():
         opened.append(path.name)
         return object()
 
-    recordings = RecentRecordings(open_recording, capacity=2)
+    recordings = RecordingPool(open_recording, capacity=2)
     first = recordings[Path("a")]
     for name in "baca":
         recordings[Path(name)]

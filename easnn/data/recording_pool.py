@@ -1,4 +1,4 @@
-"""Open recordings, a bounded number of them."""
+"""Opening recordings: the first of many that can be opened, and a bounded number at a time."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ from easnn.utils.errors import DataError
 
 Opened = TypeVar("Opened")
 
+MAX_OPEN = 64
+"""Recordings that a process keeps open for a dataset."""
+
 
 def open_first(open_recording: Callable[[Path], Opened], paths: Iterable[Path]) -> Opened:
-    """Open the first recording that can be opened: one that is damaged must not hide what the others tell.
+    """Open the first recording that can be opened, so that a damaged one does not hide the others.
 
     Args:
         open_recording: opens the recording at a path.
@@ -33,29 +36,30 @@ def open_first(open_recording: Callable[[Path], Opened], paths: Iterable[Path]) 
     raise first_error
 
 
-class RecentRecordings(Generic[Opened]):
-    """Opens recordings on demand and keeps those that were used last, so that files and mappings stay few.
+class RecordingPool(Generic[Opened]):
+    """Opens recordings on demand and closes those that have not been used for the longest time.
 
-    A forked process opens its own: two that read through one file descriptor would move each other's place.
+    A forked process opens its own: two processes that read through the same file descriptor would
+    change each other's position in the file.
 
     Args:
         open_recording: opens the recording at a path.
         capacity: how many stay open.
     """
 
-    def __init__(self, open_recording: Callable[[Path], Opened], capacity: int) -> None:
+    def __init__(self, open_recording: Callable[[Path], Opened], capacity: int = MAX_OPEN) -> None:
         self._open_recording = open_recording
         self._capacity = capacity
-        self._recent: OrderedDict[Path, Opened] = OrderedDict()
+        self._opened: OrderedDict[Path, Opened] = OrderedDict()  # the most recently used one is last
         self._process = os.getpid()
 
     def __getitem__(self, path: Path) -> Opened:
         if self._process != os.getpid():
-            self._recent.clear()
+            self._opened.clear()
             self._process = os.getpid()
-        if path not in self._recent:
-            self._recent[path] = self._open_recording(path)
-        self._recent.move_to_end(path)
-        if len(self._recent) > self._capacity:
-            self._recent.popitem(last=False)
-        return self._recent[path]
+        if path not in self._opened:
+            self._opened[path] = self._open_recording(path)
+        self._opened.move_to_end(path)
+        if len(self._opened) > self._capacity:
+            self._opened.popitem(last=False)
+        return self._opened[path]

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from loguru import logger
 
-from easnn.data.labels import LabelIndex, index_labels, join_labels, labels_of_recording
-from easnn.data.layout import LabelledRecording
+from easnn.data.label_index import LabelIndex, index_labels, join_labels, labels_of_recording
+from easnn.data.label_source import RecordingFiles
 from easnn.utils.distributed import is_main
 from easnn.utils.errors import OutputError
 from easnn.utils.files import atomic_write, file_stamp, make_directory
@@ -22,7 +22,7 @@ LEAST_RECORDINGS = 200
 MOST_FILES = 32
 """Files that are kept; of more, those that were written first go."""
 
-BoxReader = Callable[[LabelledRecording], np.ndarray]
+BoxReader = Callable[[RecordingFiles], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -94,8 +94,8 @@ class LabelFile:
             path.unlink(missing_ok=True)
 
 
-def index_labels_of(
-    recordings: Sequence[LabelledRecording], boxes_of: BoxReader, file: LabelFile | None
+def read_labels(
+    recordings: Sequence[RecordingFiles], boxes_of: BoxReader, file: LabelFile | None
 ) -> LabelIndex:
     """Return the labels of some recordings; only box files that ``file`` does not know as they are are read.
 
@@ -124,7 +124,7 @@ def index_labels_of(
 
 
 def _read_changed(
-    recordings: Sequence[LabelledRecording],
+    recordings: Sequence[RecordingFiles],
     paths: Sequence[str],
     stamps: np.ndarray,
     boxes_of: BoxReader,
