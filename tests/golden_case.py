@@ -13,7 +13,6 @@ import torch
 
 from easnn.models import (
     DetectorConfig,
-    EmbeddingConfig,
     EventDetector,
     SpikeMode,
     build_detector,
@@ -64,26 +63,22 @@ def config_of(expected: dict[str, Any]) -> DetectorConfig:
     """Translate a case's experiment options."""
     opts = expected["opts"]
     depth, width = SIZES[expected["exp"]]
-    embedding = EmbeddingConfig(
-        kind=opts["embedding"],
-        depth=int(opts["embedding_depth"]),
-        kernel_size=int(opts["embedding_ksize"]),
-        Tm=int(opts["Tm"]),
-        threshold=float(opts["thresh"]),
-        readout=opts["readout"],
-        spike_attach=opts["spike_attach"] == "True",
-        write_zero=opts["write_zero"] == "True",
-    )
     return DetectorConfig(
         num_classes=int(opts["num_classes"]),
         depth=depth,
         width=width,
-        spike_mode=SpikeMode(opts["use_spike"]),
-        surrogate=opts["spike_fn"],
+        use_spike=SpikeMode(opts["use_spike"]),
+        spike_fn=opts["spike_fn"],
         alpha=float(opts.get("alpha", 2.0)),
         T=int(opts["T"]),
         stem="conv" if opts["data_name"] == "n-caltech" else "focus",
-        embedding=embedding,
+        embedding=opts["embedding"],
+        embedding_depth=int(opts["embedding_depth"]),
+        embedding_ksize=int(opts["embedding_ksize"]),
+        thresh=float(opts["thresh"]),
+        readout=opts["readout"],
+        spike_attach=opts["spike_attach"] == "True",
+        write_zero=opts["write_zero"] == "True",
     )
 
 

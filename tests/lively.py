@@ -5,11 +5,18 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from easnn.models import DetectorConfig, EmbeddingConfig, EventDetector, SpikeMode, build_detector
+from easnn.models import DetectorConfig, EventDetector, SpikeMode, build_detector
 
-SAMPLER = EmbeddingConfig(kind="arsnn", depth=2, kernel_size=3, Tm=3, spike_attach=True)
 TINY = DetectorConfig(
-    num_classes=2, depth=0.33, width=0.125, spike_mode=SpikeMode.FULL_V2, T=3, embedding=SAMPLER
+    num_classes=2,
+    depth=0.33,
+    width=0.125,
+    use_spike=SpikeMode.FULL_V2,
+    T=3,
+    embedding="arsnn",
+    embedding_depth=2,
+    embedding_ksize=3,
+    spike_attach=True,
 )
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from easnn.analysis import SamplerView
 from easnn.inference import Predictor
 from easnn.events import BOX_DTYPE, pack_events, write_boxes, write_dat
-from easnn.models import EmbeddingConfig, SamplerTrace
+from easnn.models import DetectorConfig, SamplerTrace
 from easnn.models.embedding import build_embedding
 from easnn.representations import FrameSpec
 
@@ -32,13 +32,13 @@ class FixedDetector(nn.Module):
 
     Args:
         objects: rows (cx, cy, w, h in network pixels, objectness, class probabilities).
-        embedding: of what kind; by default it adds up the slices.
+        config: settings of the embedding; by default it adds up the slices.
     """
 
-    def __init__(self, objects: list[list[float]], embedding: EmbeddingConfig | None = None) -> None:
+    def __init__(self, objects: list[list[float]], config: DetectorConfig | None = None) -> None:
         super().__init__()
         self.objects = nn.Parameter(torch.tensor(objects))
-        self.embedding = build_embedding(embedding or EmbeddingConfig())
+        self.embedding = build_embedding(config or DetectorConfig())
 
     def forward(self, events: Tensor) -> Tensor:
         return self.detect(self.embedding(events))
@@ -77,17 +77,21 @@ def sampler_view(
     """
     spikes = torch.tensor([[1, 0, 0, 0, 1], [0, 1, 0, 0, 0], [0, 0, 1, 0, 0]]).bool()
     accumulated = torch.tensor([6.0, 2.0, -1.0, -4.0, 100.0]).view(1, 1, 1, 5)
+    by_spike = torch.tensor([True, True, True, False, True]).view(1, 1, 1, 5)
+    written = accumulated * by_spike if rpd else accumulated
     trace = SamplerTrace(
         spikes=spikes.view(3, 1, 1, 5),
         end_step=torch.tensor([0, 1, 2, 2, 0]).view(1, 1, 1, 5),
-        by_spike=torch.tensor([True, True, True, False, True]).view(1, 1, 1, 5),
+        by_spike=by_spike,
         span_steps=torch.tensor([1, 2, 3, 3, 1]).view(1, 1, 1, 5),
         accumulated=accumulated,
         value=accumulated,
+        written=written,
         surplus=torch.tensor([3.0, 0, 0, 0, 50]).view(1, 1, 5),
+        output=written,
         adaptive=adaptive,
         drops_residue=rpd,
     )
     counts = np.zeros((1, 3, 2, 1, 5), np.uint8)
     bounds_us = np.array([700_000, 800_000, 900_000, 1_000_000])
-    return SamplerView("row", 1_000_000, counts, np.array([active]), trace, trace.written.numpy(), bounds_us)
+    return SamplerView("row", 1_000_000, counts, np.array([active]), trace, written.numpy(), bounds_us)

@@ -1,4 +1,4 @@
-"""A room imports downwards only."""
+"""A package imports from those below it only, and no two files import each other."""
 
 from __future__ import annotations
 
@@ -9,28 +9,35 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "easnn"
 
-# room -> rooms that it may import (beside itself)
+# package -> packages that it may import (besides itself), from the bottom up
+BELOW_EXP = {"utils", "config", "ops", "events", "representations", "data", "models", "optim", "evaluation"}
 ALLOWED: dict[str, set[str]] = {
     "utils": set(),
+    "config": {"utils"},
     "ops": {"utils"},
     "events": {"utils"},
     "simulator": {"events", "utils"},
-    "representations": {"events", "utils"},
-    "data": {"events", "representations", "ops", "utils"},
-    "models": {"ops", "utils"},
+    "representations": {"events", "config", "utils"},
+    "data": {"events", "representations", "ops", "config", "utils"},
+    "models": {"ops", "config", "utils"},
+    "optim": {"config", "utils"},
     "evaluation": {"ops", "events", "utils"},
-    "analysis": {"models", "ops", "representations", "events", "data", "evaluation", "utils"},
+    "exp": BELOW_EXP,
+    "published": {*BELOW_EXP, "exp"},
+    "checkpoints": {*BELOW_EXP, "exp", "published"},
+    "inference": {*BELOW_EXP, "exp", "published", "checkpoints"},
+    "engine": {*BELOW_EXP, "exp", "checkpoints", "inference"},
+    "analysis": {*BELOW_EXP, "exp", "inference"},
+    "sweep": {*BELOW_EXP, "exp", "engine"},
 }
-ALLOWED["engine"] = {*ALLOWED}
-ALLOWED["exp"] = {*ALLOWED}
 ALLOWED["cli"] = {*ALLOWED}
 
-ROOMS = sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))
+PACKAGES = sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))
 
 
-def imported_rooms(path: Path) -> set[str]:
-    """Return the rooms that a file imports anywhere in it, inside functions too."""
-    rooms = set()
+def imported_packages(path: Path) -> set[str]:
+    """Return the packages that a file imports anywhere in it, inside functions too."""
+    packages = set()
     for node in ast.walk(ast.parse(path.read_text())):
         names = []
         if isinstance(node, ast.Import):
@@ -38,14 +45,14 @@ def imported_rooms(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import; import from `easnn.…`"
             names = [f"{node.module}.{alias.name}" for alias in node.names]
-        rooms |= {name.split(".")[1] for name in names if name.startswith("easnn.")}
-    return rooms - {"__version__"}
+        packages |= {name.split(".")[1] for name in names if name.startswith("easnn.")}
+    return packages - {"__version__"}
 
 
-@pytest.mark.parametrize("room", ROOMS)
-def test_room_imports_downwards_only(room: str) -> None:
-    for path in sorted((PACKAGE / room).rglob("*.py")):
-        upwards = imported_rooms(path) - ALLOWED[room] - {room}
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_package_imports_downwards_only(package: str) -> None:
+    for path in sorted((PACKAGE / package).rglob("*.py")):
+        upwards = imported_packages(path) - ALLOWED[package] - {package}
         assert not upwards, f"{path.relative_to(PACKAGE.parent)} imports {sorted(upwards)}"
 
 
@@ -58,3 +65,42 @@ def test_only_neurons_import_spikingjelly() -> None:
         or (isinstance(node, ast.Import) and any(a.name.startswith("spikingjelly") for a in node.names))
     ]
     assert set(users) == {"models/neurons.py"}
+
+
+def test_every_package_has_its_place() -> None:
+    assert {*PACKAGES} == {*ALLOWED}
+
+
+def test_no_two_files_import_each_other() -> None:
+    """Find circles among files; the ``__init__`` of a package stands for the files that it re-exports."""
+    graph = {module_of(path): imported_modules(path) for path in PACKAGE.rglob("*.py")}
+    done: set[str] = set()
+
+    def visit(module: str, trail: tuple[str, ...]) -> None:
+        assert module not in trail, f"circle: {' -> '.join((*trail, module))}"
+        if module not in done:
+            for imported in sorted(graph.get(module, set())):
+                visit(imported, (*trail, module))
+            done.add(module)
+
+    for module in sorted(graph):
+        visit(module, ())
+
+
+def module_of(path: Path) -> str:
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__")
+
+
+def imported_modules(path: Path) -> set[str]:
+    """Return the modules of the project that a file imports when it is loaded."""
+    tree = ast.parse(path.read_text())
+    found = set()
+    for node in tree.body:
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names if alias.name.startswith("easnn.")}
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("easnn."):
+            found.add(str(node.module))
+            submodules = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {name for name in submodules if (PACKAGE.parent / (name.replace(".", "/") + ".py")).exists()}
+    return found

@@ -16,7 +16,13 @@ from tabulate import tabulate
 from easnn.cli.arguments import add_experiment_options, parse
 from easnn.cli.console import exit_code_of
 from easnn.data import SPLITS, LabelSource
-from easnn.data.survey import Problem, RecordingSurvey, shared_recordings, survey_recording
+from easnn.data.survey import (
+    Problem,
+    RecordingSurvey,
+    event_reach_us,
+    shared_recordings,
+    survey_recording,
+)
 from easnn.exp import EventExp, get_exp
 from easnn.utils.errors import DataError, EasnnError
 from easnn.utils.files import write_json
@@ -75,9 +81,8 @@ def check(options: argparse.Namespace) -> list[Problem]:
             problems.append(Problem("split not readable", split, str(error), fatal=needed))
             continue
         class_names = source.class_names
-        splits[split] = survey_source(
-            source, source.reach_us(experiment.window, experiment.Tl), options.processes
-        )
+        reach_us = event_reach_us(source, experiment.window, experiment.Tl)
+        splits[split] = survey_source(source, reach_us, options.processes)
         problems += [problem for survey in splits[split] for problem in survey.problems]
         if not any(survey.frames for survey in splits[split]):
             problems.append(Problem("split without labels", split, "nothing is labelled", fatal=needed))

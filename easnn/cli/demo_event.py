@@ -23,7 +23,7 @@ from easnn.analysis import (
 from easnn.analysis.curves import PICTURES
 from easnn.cli.arguments import sensor_size
 from easnn.cli.console import exit_code_of
-from easnn.data.layout import BOXES_SUFFIX, EVENTS_SUFFIX
+from easnn.data.prophesee_layout import BOXES_SUFFIX, EVENTS_SUFFIX
 from easnn.events import Recording, downsample_boxes, downsample_recording, downsampled_hw, read_boxes
 from easnn.inference import Predictor
 from easnn.inference.predictor import CONFIDENCE

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from easnn.cli.console import exit_code_of
 from easnn.data import SPLITS
-from easnn.data.info import in_the_making
+from easnn.data.dataset_json import in_the_making
 from easnn.data.rvt import RULES, Outcome, Status, Task, plan_tasks, run_tasks
 from easnn.utils.errors import ConfigError, DataError, OutputError
 from easnn.utils.locks import only_one

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any, ClassVar, NoReturn, Self, dataclass_transform
 
-from easnn.config.key import Key, key
+from easnn.config.key import Key
 from easnn.utils.errors import ConfigError, did_you_mean
 
 
-@dataclass_transform(kw_only_default=True, field_specifiers=(key,))
+@dataclass_transform(kw_only_default=True)
 class Config:
     """Base of classes whose attributes are declared by :func:`~easnn.config.key`, and nothing else.
 
@@ -32,6 +33,15 @@ class Config:
 
     KEY_GROUP: ClassVar[str] = "Keys"
     """Heading under which tables list the settings that a class declares."""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        own = {name: value for name, value in vars(cls).items() if isinstance(value, Key)}
+        annotations = inspect.get_annotations(cls, eval_str=True) if own else {}
+        for name, declared in own.items():
+            if name not in annotations:
+                raise ConfigError(f"`{name}` needs a type in `{cls.__name__}`, e.g. `{name}: int = key(…)`.")
+            declared.annotate(annotations[name])
 
     def __init__(self, **values: Any) -> None:
         known = self.declarations()
@@ -72,7 +82,7 @@ class Config:
         Raises:
             ConfigError: as for a new one.
         """
-        return type(self)(**{**vars(self), **changes})
+        return self.of(self, **changes)
 
     def values(self) -> dict[str, Any]:
         """Return the value of every setting by name."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterable
-from functools import cache, cached_property
 from typing import Any, NoReturn, TypeVar, cast
 
 from easnn.config.kinds import Bounds, Kind, kind_of
@@ -60,12 +58,14 @@ class Key:
     Attributes:
         name: name of the attribute.
         group: heading under which tables list it, ``KEY_GROUP`` of the class that declares it.
+        kind: the values that fit, from the annotation of the attribute.
         default: value until another one is set.
         meaning: one line for the tables.
     """
 
     name: str
     group: str
+    kind: Kind[Any]
 
     def __init__(
         self, default: Any, meaning: str, choices: tuple[str, ...] | None, bounds: Bounds, unit: str | None
@@ -79,7 +79,6 @@ class Key:
     def __set_name__(self, owner: type[Any], name: str) -> None:
         self.name = name
         self.group = owner.KEY_GROUP
-        self._owner = owner
 
     def __get__(self, instance: object | None, owner: type) -> Any:
         return self if instance is None else vars(instance).get(self.name, self.default)
@@ -87,10 +86,17 @@ class Key:
     def __set__(self, instance: object, value: object) -> None:
         vars(instance)[self.name] = self.convert(value)
 
-    @cached_property
-    def kind(self) -> Kind[Any]:
-        """The values that fit, from the annotation of the attribute."""
-        return kind_of(_annotations(self._owner)[self.name], self._choices, self._bounds)
+    def annotate(self, annotation: Any) -> None:
+        """Complete the declaration by the type of the attribute; its class does so once.
+
+        Raises:
+            ConfigError: if keys cannot have this type, or the default does not fit.
+        """
+        try:
+            self.kind = kind_of(annotation, self._choices, self._bounds)
+        except TypeError as error:
+            raise ConfigError(f"`{self.name}` cannot be declared: {error}") from error
+        self.default = self.convert(self.default)
 
     @property
     def allowed(self) -> str:
@@ -121,9 +127,3 @@ class Key:
 
     def _refuse(self, value: object) -> NoReturn:
         raise ConfigError(f"`{self.name}` must be {self.kind.description}, but is {value!r}.") from None
-
-
-@cache
-def _annotations(owner: type) -> dict[str, Any]:
-    """Return the annotations of a class as types; ``from __future__ import annotations`` makes them text."""
-    return inspect.get_annotations(owner, eval_str=True)

@@ -222,7 +222,10 @@ def kind_of(annotation: Any, choices: tuple[str, ...] | None, bounds: Bounds) ->
     if origin is Literal:
         return choice(*args)
     if origin is tuple:
-        return several(kind_of(args[0], choices, bounds), None if args[-1] is Ellipsis else len(args))
+        items = [arg for arg in args if arg is not Ellipsis]
+        if not items or any(item != items[0] for item in items):
+            raise TypeError(f"a key cannot hold {annotation!r}: the items of a tuple must be of one type")
+        return several(kind_of(items[0], choices, bounds), None if Ellipsis in args else len(items))
     if annotation is bool:
         return choice(True, False)
     if annotation is int:
@@ -233,4 +236,4 @@ def kind_of(annotation: Any, choices: tuple[str, ...] | None, bounds: Bounds) ->
         return choice(*choices) if choices is not None else words()
     if isinstance(annotation, type) and issubclass(annotation, Enum):
         return member(annotation)
-    raise TypeError(f"A key cannot be annotated with {annotation!r}.")
+    raise TypeError(f"a key cannot hold {annotation!r}")

@@ -1,4 +1,4 @@
-"""Datasets, samples and batches, the placement of frames and boxes, and loaders."""
+"""Datasets, samples and batches, augmentation, loaders and caches."""
 
 from easnn.data.augment import LetterboxPolicy, PlacementPolicy, Prepare, RandomPlacementPolicy, prepare_batch
 from easnn.data.automotive import (
@@ -13,25 +13,24 @@ from easnn.data.automotive import (
 )
 from easnn.data.cache import GB, CachedDataset, CacheKind, FrameCache, default_cache_dir, open_frame_cache
 from easnn.data.catalog import DATASETS, DatasetKind
-from easnn.data.dataset import CacheableDataset, DetectionDataset, Frame, Label
-from easnn.data.layout import SPLITS, LabelledRecording, Split
+from easnn.data.detection_dataset import DetectionDataset, Frame, Label
+from easnn.data.label_source import SPLITS, LabelSource, RecordingFiles, Split
 from easnn.data.loader import (
     BatchLoader,
     RepeatFirstBatch,
     RequestedSamples,
+    StartAt,
     TrainLoader,
     build_eval_loader,
     build_train_loader,
     named_worker_failures,
 )
-from easnn.data.n_caltech import N_CALTECH_CLASSES, N_CALTECH_SENSOR_HW, NCaltechDataset
-from easnn.data.options import DatasetOptions
-from easnn.data.raw import RawDataset
-from easnn.data.recording_dataset import RecordingDataset
+from easnn.data.n_caltech import N_CALTECH_CLASSES, N_CALTECH_SENSOR_HW, NCaltechSource
+from easnn.data.prophesee_layout import PropheseeSource
+from easnn.data.recording_dataset import RecordingDataset, RecordingSource
 from easnn.data.rvt import RvtDataset, RvtSource
 from easnn.data.sample import DetectionBatch, DetectionSample, collate
 from easnn.data.sampler import EpochSampler, EvaluationSampler, SampleRequest
-from easnn.data.source import LabelSource, RecordingSource
 
 __all__ = [
     "DATASETS",
@@ -49,10 +48,8 @@ __all__ = [
     "AutomotiveKind",
     "BatchLoader",
     "CacheKind",
-    "CacheableDataset",
     "CachedDataset",
     "DatasetKind",
-    "DatasetOptions",
     "DetectionBatch",
     "DetectionDataset",
     "DetectionSample",
@@ -62,14 +59,14 @@ __all__ = [
     "FrameCache",
     "Label",
     "LabelSource",
-    "LabelledRecording",
     "LetterboxPolicy",
-    "NCaltechDataset",
+    "NCaltechSource",
     "PlacementPolicy",
     "Prepare",
+    "PropheseeSource",
     "RandomPlacementPolicy",
-    "RawDataset",
     "RecordingDataset",
+    "RecordingFiles",
     "RecordingSource",
     "RepeatFirstBatch",
     "RequestedSamples",
@@ -77,6 +74,7 @@ __all__ = [
     "RvtSource",
     "SampleRequest",
     "Split",
+    "StartAt",
     "TrainLoader",
     "build_eval_loader",
     "build_train_loader",

@@ -1,8 +1,8 @@
-"""Prophesee's automotive detection datasets: Gen1, and 1 megapixel (1Mpx, Gen4)."""
+"""Prophesee's automotive detection datasets, Gen1 and 1 megapixel (1Mpx, Gen4), and the synthetic one."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 GEN1_CLASSES = ("car", "pedestrian")
 GEN1_SENSOR_HW = (240, 304)
@@ -15,17 +15,17 @@ IGNORED_SEQUENCES = frozenset(
         "17-04-13_19-17-27_976500000_1036500000",
     }
 )
-"""Gen1 recordings that published work leaves out, because their labels vanish under its filters."""
+"""Gen1 recordings that published work leaves out, because its filters remove all of their labels."""
 
 GEN4_CLASSES = ("pedestrian", "two-wheeler", "car")
 GEN4_DROPPED_CLASSES = ("truck", "bus", "traffic sign", "traffic light")
-"""Labelled, but left out of all published work."""
+"""Labelled, but not used in published work."""
 GEN4_SENSOR_HW = (720, 1280)
 
 
 @dataclass(frozen=True)
 class AutomotiveKind:
-    """What such a dataset is, as far as its ``dataset.json`` and its files do not say.
+    """Properties of a dataset that its ``dataset.json`` and its files do not tell.
 
     Attributes:
         name: value of the key ``data_name``.
@@ -44,3 +44,4 @@ class AutomotiveKind:
 
 GEN1 = AutomotiveKind("gen1", GEN1_CLASSES, GEN1_SENSOR_HW, ignored=IGNORED_SEQUENCES)
 GEN4 = AutomotiveKind("gen4", GEN4_CLASSES, GEN4_SENSOR_HW, dropped_classes=GEN4_DROPPED_CLASSES)
+SYNTHETIC = replace(GEN1, name="synthetic")

@@ -2,58 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Protocol, Self, TypeVar, Unpack
 
-from easnn.data.automotive import GEN1, GEN4, AutomotiveKind
-from easnn.data.dataset import DetectionDataset
-from easnn.data.n_caltech import N_CALTECH_CLASSES, N_CALTECH_TAU_US, NCaltechDataset, NCaltechSource
-from easnn.data.options import DatasetOptions
-from easnn.data.raw import RawDataset, RawSource
-from easnn.data.recording_dataset import RecordingDataset
-from easnn.data.rvt import RvtDataset, RvtSource, is_preprocessed
-from easnn.data.source import LabelSource, RecordingSource
+from easnn.data.automotive import GEN1, GEN4, SYNTHETIC, AutomotiveKind
+from easnn.data.label_source import LabelSource
+from easnn.data.n_caltech import N_CALTECH_CLASSES, NCaltechSource
+from easnn.data.prophesee_layout import PropheseeSource
+from easnn.data.rvt import RvtSource, is_preprocessed
 from easnn.ops import Interpolation
-from easnn.representations import TAU_US
 
-
-class DatasetBuilder(Protocol):
-    """Makes a dataset from some of its splits."""
-
-    def __call__(
-        self, root: Path | str, splits: str | Sequence[str], **options: Unpack[DatasetOptions]
-    ) -> DetectionDataset:
-        """Return the dataset.
-
-        Args:
-            root: its folder.
-            splits: name of a split, or several that are put together.
-            **options: see :class:`DatasetOptions`.
-
-        Raises:
-            ConfigError: if it cannot be read with these options.
-            DataError: if its files are wrong.
-        """
-        ...
-
-
-Source = TypeVar("Source", bound=LabelSource, covariant=True)
-
-
-class SourceBuilder(Protocol[Source]):
-    """Finds the recordings of some splits."""
-
-    def __call__(self, root: Path | str, splits: str | Sequence[str]) -> Source:
-        """Return the recordings; the arguments are as for a dataset.
-
-        Raises:
-            DataError: if recordings are missing.
-        """
-        ...
+SourceBuilder = Callable[[Path | str, str | Sequence[str]], LabelSource]
+"""(folder of a dataset, name of a split or several) → its recordings, or a DataError if some are missing."""
 
 
 @dataclass(frozen=True)
@@ -61,83 +23,61 @@ class DatasetKind:
     """What a value of the key ``data_name`` stands for.
 
     Attributes:
-        build: makes the dataset.
-        source: finds its recordings.
+        source: finds the recordings of some splits; usually a subclass of :class:`LabelSource`.
         class_names: name of each class id, in order, unless the folder's ``dataset.json`` has others.
-        interpolation: how its frames are resized to the network's input.
-        jitter: how far the aspect ratio of its training samples changes, unless said otherwise.
-        tau_us: time in which an event fades to 1/e, unless said otherwise.
+        interpolation: how frames are resized to the network's input.
+        jitter: default of the key ``jitter``: how far the aspect ratio of training samples changes.
+        tau_ms: default of the key ``tau``: time in ms in which an event decays to 1/e.
     """
 
-    build: DatasetBuilder
-    source: SourceBuilder[LabelSource]
+    source: SourceBuilder
     class_names: tuple[str, ...]
     interpolation: Interpolation = "linear"
     jitter: float = 0.3
-    tau_us: int = TAU_US
-
-    @classmethod
-    def of_recordings(
-        cls, name: str, source: SourceBuilder[RecordingSource], class_names: tuple[str, ...]
-    ) -> Self:
-        """Return a kind of dataset that consists of recordings of events.
-
-        Args:
-            name: its name.
-            source: finds the recordings; a subclass of :class:`~easnn.data.RecordingSource`.
-            class_names: name of each class id, in order.
-        """
-        return cls(partial(_recordings, name, source), source, class_names)
+    tau_ms: float = 50.0
 
 
-def _recordings(
-    name: str,
-    source: SourceBuilder[RecordingSource],
-    root: Path | str,
-    splits: str | Sequence[str],
-    **options: Unpack[DatasetOptions],
-) -> DetectionDataset:
-    return RecordingDataset(name, source(root, splits), splits, **options)
+def automotive_source(root: Path | str, splits: str | Sequence[str], kind: AutomotiveKind) -> LabelSource:
+    """Find recordings of events or sequences preprocessed for RVT, depending on what the folder holds.
+
+    Args:
+        root: folder of the dataset.
+        splits: name of a split, or several.
+        kind: which dataset it is.
+
+    Raises:
+        DataError: if the folder holds neither or both, or files are missing.
+    """
+    return RvtSource(root, splits, kind) if is_preprocessed(root) else PropheseeSource(root, splits, kind)
 
 
-def _automotive_dataset(
-    root: Path | str,
-    splits: str | Sequence[str],
-    kind: AutomotiveKind,
-    **options: Unpack[DatasetOptions],
-) -> DetectionDataset:
-    """Make a dataset of raw recordings or of preprocessed sequences, whichever is there."""
-    dataset = RvtDataset if is_preprocessed(root) else RawDataset
-    return dataset(root, splits, kind=kind, **options)
+def gen1_source(root: Path | str, splits: str | Sequence[str]) -> LabelSource:
+    """Find recordings of Gen1; see :func:`automotive_source`."""
+    return automotive_source(root, splits, GEN1)
 
 
-def _automotive_source(root: Path | str, splits: str | Sequence[str], kind: AutomotiveKind) -> LabelSource:
-    """Find raw recordings or preprocessed sequences, whichever is there."""
-    source = RvtSource if is_preprocessed(root) else RawSource
-    return source(root, splits, kind)
+def gen4_source(root: Path | str, splits: str | Sequence[str]) -> LabelSource:
+    """Find recordings of 1Mpx; see :func:`automotive_source`."""
+    return automotive_source(root, splits, GEN4)
+
+
+def synthetic_source(root: Path | str, splits: str | Sequence[str]) -> PropheseeSource:
+    """Find synthetic recordings; see :class:`PropheseeSource`."""
+    return PropheseeSource(root, splits, SYNTHETIC)
 
 
 DATASETS: Mapping[str, DatasetKind] = MappingProxyType(
     {
         "n-caltech": DatasetKind(
-            NCaltechDataset,
             NCaltechSource,
             N_CALTECH_CLASSES,
             interpolation="cubic",
             jitter=0.1,
-            tau_us=N_CALTECH_TAU_US,
+            tau_ms=10.0,  # for saccades of about 100 ms
         ),
-        **{
-            kind.name: DatasetKind(
-                partial(_automotive_dataset, kind=kind),
-                partial(_automotive_source, kind=kind),
-                kind.class_names,
-            )
-            for kind in (GEN1, GEN4)
-        },
-        "synthetic": DatasetKind(
-            partial(RawDataset, name="synthetic"), partial(RawSource, kind=GEN1), GEN1.class_names
-        ),
+        "gen1": DatasetKind(gen1_source, GEN1.class_names),
+        "gen4": DatasetKind(gen4_source, GEN4.class_names),
+        "synthetic": DatasetKind(synthetic_source, SYNTHETIC.class_names),
     }
 )
 """The values of the key ``data_name``."""

@@ -14,7 +14,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from easnn.data.augment import PlacementPolicy
-from easnn.data.dataset import DetectionDataset, Frame
+from easnn.data.detection_dataset import DetectionDataset, Frame
 from easnn.data.sample import DetectionBatch, DetectionSample, collate
 from easnn.data.sampler import EpochSampler, EvaluationSampler, SampleRequest
 from easnn.utils.distributed import rank, world_size
@@ -53,16 +53,22 @@ class RequestedSamples(Dataset[DetectionSample]):
         frame = self._frame(request)
         rng = generator(self._seed, "placement", request.epoch, request.index)
         placement = self._policy(self.dataset.sensor_hw, rng)
-        return DetectionSample(placement=placement, index=request.index, **frame._asdict())
+        return DetectionSample(
+            events=frame.events,
+            boxes=frame.boxes,
+            placement=placement,
+            index=request.index,
+            time_us=frame.time_us,
+            sequence=frame.sequence,
+        )
 
     def _frame(self, request: SampleRequest) -> Frame:
-        """Read a frame, at a speed whose logarithm is evenly distributed: as often halved as doubled."""
+        """Read a frame, at a speed whose logarithm is uniformly distributed."""
         if self._speed_range is None:
             return self.dataset.load(request.index)
         rng = generator(self._seed, "speed", request.epoch, request.index)
-        return self.dataset.load_at_speed(
-            request.index, float(np.exp(rng.uniform(*np.log(self._speed_range))))
-        )
+        slowest, fastest = np.log(self._speed_range)
+        return self.dataset.load_at_speed(request.index, float(np.exp(rng.uniform(slowest, fastest))))
 
 
 class _Batches(Dataset[DetectionBatch | EasnnError]):

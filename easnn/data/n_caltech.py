@@ -1,53 +1,68 @@
-"""N-Caltech101: pictures of Caltech101 before a moving camera, a box in each."""
+"""N-Caltech101: images of Caltech101 shown to a moving camera, with one box each."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Unpack
 
 import numpy as np
+from loguru import logger
 
-from easnn.data.layout import LabelledRecording, reject_shared
-from easnn.data.n_caltech_lists import class_of, find_listed
-from easnn.data.options import DatasetOptions
-from easnn.data.recording_dataset import RecordingDataset
-from easnn.data.source import RecordingSource
+from easnn.data.label_source import SPLITS, RecordingFiles, reject_recordings, reject_shared
+from easnn.data.recording_dataset import RecordingSource
 from easnn.events import BOX_DTYPE, LoadedRecording, open_n_mnist, read_contours
+from easnn.utils.distributed import is_main
 from easnn.utils.errors import DataError
+from easnn.utils.seeding import generator
 
 N_CALTECH_CLASSES: tuple[str, ...] = tuple(
     json.loads(Path(__file__).with_name("n_caltech_classes.json").read_text())
 )
-"""In the order of the published checkpoints, which is that of no alphabet."""
+"""In the order of the published checkpoints, which is not alphabetical."""
 N_CALTECH_SENSOR_HW = (180, 240)
-N_CALTECH_TAU_US = 10_000
-"""For saccades that last about 100 ms."""
+
+EVENTS_FOLDER = "Caltech101"
+BOXES_FOLDER = "Caltech101_annotations"
+IGNORED_CLASSES = frozenset({"BACKGROUND_Google"})
+"""Pictures of nothing in particular."""
+
+VAL_PART = 5
+"""Of a class with n recordings, n // VAL_PART are for validation if there are no lists."""
+LIST_SEED = 0
+
+_LINE = re.compile(
+    rf"(?:.*[/\\])?{EVENTS_FOLDER}[/\\](?P<class_name>[^/\\]+)[/\\](?P<events>[^/\\]+\.bin)\s+"
+    rf"(?:.*[/\\])?{BOXES_FOLDER}[/\\](?P=class_name)[/\\](?P<boxes>[^/\\]+\.bin)\s*"
+)
 
 
 class NCaltechSource(RecordingSource):
-    """The recordings of some splits of N-Caltech101.
+    """Recordings of N-Caltech101.
+
+    Labels have no time: a frame holds all events of its recording. The box shows where the object is at
+    the start; the image moves by up to 7 px.
 
     Args:
-        root: folder of the dataset.
-        splits: name of a split, or several; see :func:`~easnn.data.n_caltech_lists.find_listed`.
+        root: folder with ``Caltech101/``, ``Caltech101_annotations/`` and the lists.
+        splits: name of a split, or several; see :func:`find_listed`.
 
     Raises:
         DataError: if folders, lists or files are missing, two splits share a recording, or a class is
             unknown.
     """
 
+    name = "n-caltech"
     class_names = N_CALTECH_CLASSES
     sensor_hw = N_CALTECH_SENSOR_HW
     clip_boxes = True
     timeless = True
 
     def __init__(self, root: Path | str, splits: str | Sequence[str]) -> None:
-        self.root = Path(root)
-        splits = (splits,) if isinstance(splits, str) else splits
-        self.recordings = [files for split in splits for files in find_listed(self.root, split)]
-        reject_shared(self.root, splits, self.recordings)
+        super().__init__(root, splits)
+        self.recordings = [files for split in self.splits for files in find_listed(self.root, split)]
+        reject_shared(self.root, self.splits, self.recordings)
         self._class_ids = {name: number for number, name in enumerate(N_CALTECH_CLASSES)}
         unknown = sorted({class_of(files) for files in self.recordings} - self._class_ids.keys())
         if unknown:
@@ -60,7 +75,7 @@ class NCaltechSource(RecordingSource):
         """Open a recording."""
         return open_n_mnist(path, sensor_hw=self.sensor_hw)
 
-    def boxes(self, files: LabelledRecording) -> np.ndarray:
+    def boxes(self, files: RecordingFiles) -> np.ndarray:
         """Read the one box of a recording, at time 0: the smallest around the contour of the box."""
         contour = read_contours(files.boxes_path).box.astype(np.float32)
         (left, top), (right, bottom) = contour.min(axis=0), contour.max(axis=0)
@@ -77,28 +92,113 @@ class NCaltechSource(RecordingSource):
         return boxes
 
 
-class NCaltechDataset(RecordingDataset):
-    """One labelled frame for each recording of N-Caltech101: all of its events, and the box clipped to it.
+def find_listed(root: Path, split: str) -> list[RecordingFiles]:
+    """Return the recordings of a split, named ``CLASS/image_XXXX``, in the order of the list.
 
-    The boxes say where the object is at the beginning; the picture moves by up to 7 px.
+    ``<root>/SPLIT.txt`` has a line ``EVENTS ANNOTATION`` for each. Their paths count from ``Caltech101`` and
+    ``Caltech101_annotations`` on, so a list made on another machine serves.
 
-    Args:
-        root: folder with ``Caltech101/``, ``Caltech101_annotations/`` and the lists.
-        splits: name of a split, or several.
-        name: value of the key ``data_name``.
-        **options: see :class:`~easnn.data.options.DatasetOptions`; ``window_ms`` is 0.
+    Without any list, the recordings of each class, sorted by name, are shuffled by a fixed seed; a fifth of
+    them is ``val``, the rest ``train``, each in the order of the names. So everybody who has the whole
+    dataset has the same splits.
 
     Raises:
-        ConfigError: if ``num_classes`` is not 100, or a frame is impossible.
-        DataError: if files are missing, annotations cannot be read, or a class is unknown.
+        DataError: if the folders are not there, only this list is missing, or it names what is not there.
     """
+    for folder in (root, root / EVENTS_FOLDER, root / BOXES_FOLDER):
+        if not folder.is_dir():
+            raise DataError(f"{folder} is not a folder. {_expected_layout(root)}")
+    path = root / f"{split}.txt"
+    if path.exists():
+        return _read_list(root, path)
+    others = [f"{name}.txt" for name in SPLITS if (root / f"{name}.txt").exists()]
+    if others or split not in ("train", "val"):
+        there = f"there are only {', '.join(others)}" if others else "those made without lists are train, val"
+        raise DataError(f"{path} is missing: {there}. Add it, or choose another split.")
+    recordings = _make_list(root, split)
+    if is_main():
+        logger.warning(
+            "{} has no train.txt, val.txt and test.txt, so `{}` is {} of each class, chosen by a fixed seed: "
+            "{} recordings.",
+            root,
+            split,
+            "a fifth" if split == "val" else "four fifths",
+            len(recordings),
+        )
+    return recordings
 
-    def __init__(
-        self,
-        root: Path | str,
-        splits: str | Sequence[str],
-        *,
-        name: str = "n-caltech",
-        **options: Unpack[DatasetOptions],
-    ) -> None:
-        super().__init__(name, NCaltechSource(root, splits), splits, **options)
+
+def _read_list(root: Path, path: Path) -> list[RecordingFiles]:
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError as error:
+        raise DataError(f"Cannot read {path}: {error.strerror}.") from error
+    recordings: dict[str, RecordingFiles] = {}
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        match = _LINE.fullmatch(line)
+        if match is None:
+            raise DataError(
+                f"Line {number} of {path} must be {EVENTS_FOLDER}/CLASS/image_XXXX.bin "
+                f"{BOXES_FOLDER}/CLASS/annotation_XXXX.bin, but is {line[:200]!r}."
+            )
+        if match["class_name"] in IGNORED_CLASSES:
+            continue
+        files = _recording(root, match["class_name"], match["events"], match["boxes"])
+        missing = next((file for file in (files.events_path, files.boxes_path) if not file.is_file()), None)
+        if missing is not None:
+            raise DataError(
+                f"Line {number} of {path} names {missing}, which is not there. Copy it again, or remove the "
+                "line."
+            )
+        if files.name in recordings:
+            raise DataError(f"Line {number} of {path} names {files.name} again. Remove the line.")
+        recordings[files.name] = files
+    if not recordings:
+        raise DataError(f"{path} names no recording. Remove all lists to have them made, or copy it again.")
+    return list(recordings.values())
+
+
+def _make_list(root: Path, split: str) -> list[RecordingFiles]:
+    recordings: list[RecordingFiles] = []
+    for folder in sorted((root / EVENTS_FOLDER).iterdir()):
+        if not folder.is_dir() or folder.name in IGNORED_CLASSES:
+            continue
+        names = sorted(path.name for path in folder.glob("*.bin"))
+        order = generator(LIST_SEED, "n-caltech lists", folder.name).permutation(len(names))
+        validation = {names[position] for position in order[: len(names) // VAL_PART]}
+        chosen = [name for name in names if (name in validation) == (split == "val")]
+        recordings += [
+            _recording(root, folder.name, name, name.replace("image", "annotation")) for name in chosen
+        ]
+    reject_recordings(
+        root,
+        [files.name for files in recordings if not files.boxes_path.is_file()],
+        "without boxes",
+        f"Put {BOXES_FOLDER}/CLASS/annotation_XXXX.bin beside each {EVENTS_FOLDER}/CLASS/image_XXXX.bin.",
+    )
+    if not recordings:
+        raise DataError(f"{root} has no recording for {split}. {_expected_layout(root)}")
+    return recordings
+
+
+def _recording(root: Path, class_name: str, events: str, boxes: str) -> RecordingFiles:
+    return RecordingFiles(
+        f"{class_name}/{events.removesuffix('.bin')}",
+        root / EVENTS_FOLDER / class_name / events,
+        root / BOXES_FOLDER / class_name / boxes,
+    )
+
+
+def class_of(recording: RecordingFiles) -> str:
+    """Return the name of the class that a recording shows."""
+    return recording.name.split("/")[0]
+
+
+def _expected_layout(root: Path) -> str:
+    return (
+        f"Expected are {root}/{EVENTS_FOLDER}/CLASS/image_XXXX.bin and "
+        f"{root}/{BOXES_FOLDER}/CLASS/annotation_XXXX.bin, and optionally the lists train.txt, val.txt and "
+        "test.txt beside the two folders."
+    )

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from easnn.checkpoints import Checkpoint
 from easnn.data import DetectionBatch
-from easnn.data.info import read_dataset_info
+from easnn.data.dataset_json import read_dataset_info
 from easnn.events import Recording, downsample_recording, event_pieces, open_recording
 from easnn.exp import EventExp
 from easnn.inference.detections import Detections

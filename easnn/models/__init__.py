@@ -1,24 +1,22 @@
-"""The detector: embedding, spiking YOLOX, label assignment, losses, fusing, names of published checkpoints."""
+"""The detector: embedding, spiking YOLOX, label assignment, losses, fusing, published parameter names."""
 
-from easnn.models.config import DetectorConfig, EmbeddingConfig, SpikeMode
+from easnn.models.config import DetectorConfig, DetectorKeys, EmbeddingKeys, SpikeMode
 from easnn.models.detector import EventDetector, build_detector
 from easnn.models.embedding import SamplerTrace
 from easnn.models.fuse import fuse
 from easnn.models.neurons import ParametricLIF
-from easnn.models.published import load_published_state_dict, published_names
-from easnn.models.translation import from_published, to_published
+from easnn.models.published_names import load_published_state_dict, published_names
 
 __all__ = [
     "DetectorConfig",
-    "EmbeddingConfig",
+    "DetectorKeys",
+    "EmbeddingKeys",
     "EventDetector",
     "ParametricLIF",
     "SamplerTrace",
     "SpikeMode",
     "build_detector",
-    "from_published",
     "fuse",
     "load_published_state_dict",
     "published_names",
-    "to_published",
 ]

@@ -4,33 +4,35 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from easnn.models.blocks import SPP, CSPLayer, Style, spatial_unit
+from easnn.models.blocks import SPP, CSPLayer, UnitSpec, spatial_unit
 
 
 class CSPDarknet(nn.Module):
     """A stem and four stages, each of which halves the sides and doubles the channels.
 
     Args:
-        stem: makes frames ``[S·B, C, H, W]`` into ``[..., base_channels, H/2, W/2]``.
+        stem: first layer, ``[S·B, C, H, W]`` → ``[..., base_channels, H/2, W/2]``.
         base_channels: channels after the stem.
         blocks: bottlenecks of the first and last stage; the two between have three times as many.
-        style: of all units but the first.
-        first: style of the first unit, where identical time steps part if the stem has not done it.
+        spec: settings of all units but the first.
+        first: settings of the first unit; it holds the first neurons if the stem has none.
     """
 
-    def __init__(self, stem: nn.Module, base_channels: int, blocks: int, style: Style, first: Style) -> None:
+    def __init__(
+        self, stem: nn.Module, base_channels: int, blocks: int, spec: UnitSpec, first: UnitSpec
+    ) -> None:
         super().__init__()
         c2, c3, c4, c5 = (base_channels * 2**stage for stage in (1, 2, 3, 4))
         self.stem = stem
         self.dark2 = nn.Sequential(
-            spatial_unit(base_channels, c2, first, stride=2, after=style), CSPLayer(c2, c2, blocks, style)
+            spatial_unit(base_channels, c2, first, stride=2, after=spec), CSPLayer(c2, c2, blocks, spec)
         )
-        self.dark3 = nn.Sequential(spatial_unit(c2, c3, style, stride=2), CSPLayer(c3, c3, 3 * blocks, style))
-        self.dark4 = nn.Sequential(spatial_unit(c3, c4, style, stride=2), CSPLayer(c4, c4, 3 * blocks, style))
+        self.dark3 = nn.Sequential(spatial_unit(c2, c3, spec, stride=2), CSPLayer(c3, c3, 3 * blocks, spec))
+        self.dark4 = nn.Sequential(spatial_unit(c3, c4, spec, stride=2), CSPLayer(c4, c4, 3 * blocks, spec))
         self.dark5 = nn.Sequential(
-            spatial_unit(c4, c5, style, stride=2),
-            SPP(c5, style),
-            CSPLayer(c5, c5, blocks, style, shortcut=False),
+            spatial_unit(c4, c5, spec, stride=2),
+            SPP(c5, spec),
+            CSPLayer(c5, c5, blocks, spec, shortcut=False),
         )
 
     def forward(self, frames: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -1,7 +1,7 @@
-"""What backbone, feature pyramid and head are made of.
+"""The layers of backbone, feature pyramid and head.
 
-A block spikes or not by the style it is given. Convolutions, norms and pooling see ``[T·B, C, H, W]``, time
-first.
+Whether a layer spikes depends on its :class:`UnitSpec`. Convolutions, norms and pooling see
+``[T·B, C, H, W]``, time first.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from easnn.models.norm import batch_norm
 
 
 @dataclass(frozen=True)
-class Style:
-    """What the units of one part of the network have in common.
+class UnitSpec:
+    """The settings that the convolution units of one part of the network share.
 
     Attributes:
-        activation: makes the activation of a unit; each spiking unit has neurons of its own.
-        repeats: identical time steps that each frame stands for, where they are still one computation.
+        activation: builds the activation of a unit; each spiking unit has neurons of its own.
+        repeats: number of identical time steps that are computed once, up to the first neurons.
         separable: whether 3×3 convolutions are split into a depthwise and a pointwise one.
     """
 
@@ -34,21 +34,21 @@ class ConvUnit(nn.Module):
     """Convolution without bias, batch norm (over time, batch and space), activation.
 
     Args:
-        channels_in: channels of the input.
-        channels_out: channels of the output.
+        in_channels: channels of the input.
+        out_channels: channels of the output.
         kernel_size: side of the kernel.
-        style: activation, and time steps per frame.
-        stride: of the convolution.
-        padding: zeros at each border; by default those that keep the size at stride 1.
-        groups: of channels that are convolved each by themselves.
+        spec: activation, and time steps that are computed once.
+        stride: stride of the convolution.
+        padding: zeros at each border; by default, the size stays the same at stride 1.
+        groups: groups of channels, each convolved on its own.
     """
 
     def __init__(
         self,
-        channels_in: int,
-        channels_out: int,
+        in_channels: int,
+        out_channels: int,
         kernel_size: int,
-        style: Style,
+        spec: UnitSpec,
         stride: int = 1,
         padding: int | None = None,
         groups: int = 1,
@@ -56,56 +56,54 @@ class ConvUnit(nn.Module):
         super().__init__()
         padding = (kernel_size - 1) // 2 if padding is None else padding
         self.conv = nn.Conv2d(
-            channels_in, channels_out, kernel_size, stride, padding, groups=groups, bias=False
+            in_channels, out_channels, kernel_size, stride, padding, groups=groups, bias=False
         )
-        self.bn: nn.Module = batch_norm(channels_out, style.repeats)
-        self.act = style.activation()
+        self.bn: nn.Module = batch_norm(out_channels, spec.repeats)
+        self.act = spec.activation()
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map ``[S·B, C, H, W]`` to ``[T·B, C', H', W']``; T > S only where identical time steps part."""
-        out: Tensor = self.act(self.bn(self.conv(x)))
-        return out
+        """Map ``[S·B, C, H, W]`` to ``[T·B, C', H', W']``; T > S only at the first neurons."""
+        return self.act(self.bn(self.conv(x)))
 
 
 class SeparableUnit(nn.Module):
-    """A 3×3 unit that keeps channels apart, then a 1×1 unit that mixes them (YOLOX's ``DWConv``).
+    """A depthwise 3×3 unit, then a pointwise 1×1 unit (YOLOX's ``DWConv``).
 
     Args:
-        channels_in: channels of the input.
-        channels_out: channels of the output.
-        style: of the 3×3 unit.
-        pointwise_style: of the 1×1 unit.
-        stride: of the 3×3 unit.
+        in_channels: channels of the input.
+        out_channels: channels of the output.
+        spec: settings of the 3×3 unit.
+        pointwise_spec: settings of the 1×1 unit.
+        stride: stride of the 3×3 unit.
     """
 
     def __init__(
-        self, channels_in: int, channels_out: int, style: Style, pointwise_style: Style, stride: int
+        self, in_channels: int, out_channels: int, spec: UnitSpec, pointwise_spec: UnitSpec, stride: int
     ) -> None:
         super().__init__()
-        self.depthwise = ConvUnit(channels_in, channels_in, 3, style, stride, groups=channels_in)
-        self.pointwise = ConvUnit(channels_in, channels_out, 1, pointwise_style)
+        self.depthwise = ConvUnit(in_channels, in_channels, 3, spec, stride, groups=in_channels)
+        self.pointwise = ConvUnit(in_channels, out_channels, 1, pointwise_spec)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``[S·B, C, H, W]`` to ``[T·B, C', H', W']``, as :class:`ConvUnit` does."""
-        out: Tensor = self.pointwise(self.depthwise(x))
-        return out
+        return self.pointwise(self.depthwise(x))
 
 
 def spatial_unit(
-    channels_in: int, channels_out: int, style: Style, stride: int = 1, after: Style | None = None
+    in_channels: int, out_channels: int, spec: UnitSpec, stride: int = 1, after: UnitSpec | None = None
 ) -> nn.Module:
-    """Return the 3×3 unit of a style: one convolution, or a separable one.
+    """Return a 3×3 unit: one convolution, or a separable one, as ``spec`` says.
 
     Args:
-        channels_in: channels of the input.
-        channels_out: channels of the output.
-        style: of the unit.
-        stride: of the convolution.
-        after: style of what follows the unit's first activation; by default the same.
+        in_channels: channels of the input.
+        out_channels: channels of the output.
+        spec: settings of the unit.
+        stride: stride of the convolution.
+        after: settings of the layers after the unit's first activation; by default the same.
     """
-    if style.separable:
-        return SeparableUnit(channels_in, channels_out, style, after or style, stride)
-    return ConvUnit(channels_in, channels_out, 3, style, stride)
+    if spec.separable:
+        return SeparableUnit(in_channels, out_channels, spec, after or spec, stride)
+    return ConvUnit(in_channels, out_channels, 3, spec, stride)
 
 
 class Focus(nn.Module):
@@ -114,24 +112,23 @@ class Focus(nn.Module):
     The four pixels of a 2×2 cell are stacked in the order top-left, bottom-left, top-right, bottom-right.
     """
 
-    def __init__(self, channels_in: int, channels_out: int, style: Style) -> None:
+    def __init__(self, in_channels: int, out_channels: int, spec: UnitSpec) -> None:
         super().__init__()
-        self.conv = ConvUnit(4 * channels_in, channels_out, 3, style)
+        self.conv = ConvUnit(4 * in_channels, out_channels, 3, spec)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``[B, C, H, W]`` to ``[B, C', H/2, W/2]``."""
         pixels = [x[..., dy::2, dx::2] for dx in (0, 1) for dy in (0, 1)]
-        out: Tensor = self.conv(torch.cat(pixels, dim=1))
-        return out
+        return self.conv(torch.cat(pixels, dim=1))
 
 
 class Bottleneck(nn.Module):
     """A 1×1 and a 3×3 unit; with ``shortcut`` the input is added, so spikes may add up to more than 1."""
 
-    def __init__(self, channels: int, style: Style, shortcut: bool) -> None:
+    def __init__(self, channels: int, spec: UnitSpec, shortcut: bool) -> None:
         super().__init__()
-        self.conv1 = ConvUnit(channels, channels, 1, style)
-        self.conv2 = spatial_unit(channels, channels, style)
+        self.conv1 = ConvUnit(channels, channels, 1, spec)
+        self.conv2 = spatial_unit(channels, channels, spec)
         self.shortcut = shortcut
 
     def forward(self, x: Tensor) -> Tensor:
@@ -141,39 +138,37 @@ class Bottleneck(nn.Module):
 
 
 class CSPLayer(nn.Module):
-    """Cross-stage partial layer: half of the channels pass bottlenecks, half skip them, all are merged."""
+    """Cross-stage partial layer: half of the channels pass bottlenecks, half skip them."""
 
     def __init__(
-        self, channels_in: int, channels_out: int, blocks: int, style: Style, shortcut: bool = True
+        self, in_channels: int, out_channels: int, blocks: int, spec: UnitSpec, shortcut: bool = True
     ) -> None:
         super().__init__()
-        half = channels_out // 2
-        self.deep = ConvUnit(channels_in, half, 1, style)
-        self.blocks = nn.Sequential(*[Bottleneck(half, style, shortcut) for _ in range(blocks)])
-        self.skip = ConvUnit(channels_in, half, 1, style)
-        self.merge = ConvUnit(2 * half, channels_out, 1, style)
+        half = out_channels // 2
+        self.deep = ConvUnit(in_channels, half, 1, spec)
+        self.blocks = nn.Sequential(*[Bottleneck(half, spec, shortcut) for _ in range(blocks)])
+        self.skip = ConvUnit(in_channels, half, 1, spec)
+        self.merge = ConvUnit(2 * half, out_channels, 1, spec)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``[T·B, C, H, W]`` to ``[T·B, C', H, W]``."""
-        out: Tensor = self.merge(torch.cat((self.blocks(self.deep(x)), self.skip(x)), dim=1))
-        return out
+        return self.merge(torch.cat((self.blocks(self.deep(x)), self.skip(x)), dim=1))
 
 
 class SPP(nn.Module):
-    """Spatial pyramid pooling: the features beside their maxima over squares of side 5, 9 and 13."""
+    """Spatial pyramid pooling: the features and their maxima over squares of side 5, 9 and 13."""
 
-    def __init__(self, channels: int, style: Style, sides: tuple[int, ...] = (5, 9, 13)) -> None:
+    def __init__(self, channels: int, spec: UnitSpec, sides: tuple[int, ...] = (5, 9, 13)) -> None:
         super().__init__()
         half = channels // 2
-        self.reduce = ConvUnit(channels, half, 1, style)
+        self.reduce = ConvUnit(channels, half, 1, spec)
         self.pools = nn.ModuleList([nn.MaxPool2d(side, stride=1, padding=side // 2) for side in sides])
-        self.merge = ConvUnit(half * (len(sides) + 1), channels, 1, style)
+        self.merge = ConvUnit(half * (len(sides) + 1), channels, 1, spec)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``[T·B, C, H, W]`` to the same shape."""
         x = self.reduce(x)
-        out: Tensor = self.merge(torch.cat((x, *[pool(x) for pool in self.pools]), dim=1))
-        return out
+        return self.merge(torch.cat((x, *[pool(x) for pool in self.pools]), dim=1))
 
 
 def mean_over_time(x: Tensor, T: int) -> Tensor:

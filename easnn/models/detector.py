@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from easnn.models.anchors import STRIDES, AnchorGrid, decode_boxes
 from easnn.models.backbone import CSPDarknet
-from easnn.models.blocks import ConvUnit, Focus, Style, mean_over_time
+from easnn.models.blocks import ConvUnit, Focus, UnitSpec, mean_over_time
 from easnn.models.config import ActivationName, DetectorConfig, SpikeMode
 from easnn.models.embedding import build_embedding
 from easnn.models.head import DecoupledHead
@@ -29,36 +29,41 @@ class EventDetector(nn.Module):
     """Detects objects in event counts.
 
     From the first neuron on, time is folded into the batch, time first. It is averaged where the spiking part
-    ends: before the feature pyramid, before the head, or at the head's outputs. Before the first neuron, time
-    steps that see the same frame are one computation.
+    ends: before the feature pyramid, before the head, or at the head's outputs. Up to the first neuron, time
+    steps that see the same frame are computed once.
 
     Args:
-        config: what to build.
+        config: settings of the network.
+
+    Attributes:
+        embedding: turns events ``[B, Tl, Tm, C, H, W]`` into frames, the input of :meth:`detect`.
     """
 
     def __init__(self, config: DetectorConfig) -> None:
         super().__init__()
         self.config = config
-        mode, Ts = config.spike_mode, config.embedding.Ts
-        neurons = partial(ParametricLIF, config.T, config.surrogate, config.alpha)
-        separable = config.depthwise
-        analog, spiking = Style(ANALOG[config.act], separable=separable), Style(neurons, separable=separable)
+        mode = config.use_spike
+        neurons = partial(ParametricLIF, config.T, config.spike_fn, config.alpha)
+        analog = UnitSpec(ANALOG[config.act], separable=config.depthwise)
+        spiking = UnitSpec(neurons, separable=config.depthwise)
         body = spiking if mode.backbone else analog
-        repeats = config.T // Ts if mode.backbone else 1
-        before = Style(analog.activation, repeats)
-        first = Style(partial(neurons, steps_in=Ts), repeats, separable) if mode.backbone else analog
+        # With Ts = 1, all time steps see the same frame: one computation stands for T of them.
+        repeats = config.T // config.Ts if mode.backbone else 1
+        before_neurons = UnitSpec(analog.activation, repeats)
+        first_neurons = partial(neurons, steps_in=config.Ts)
+        first_unit = UnitSpec(first_neurons, repeats, config.depthwise) if mode.backbone else analog
 
         base_channels, blocks = config.base_channels, config.blocks
         channels = (4 * base_channels, 8 * base_channels, 16 * base_channels)
-        channels_in = config.embedding.in_channels
         if config.stem == "focus":
-            stem: nn.Module = Focus(channels_in, base_channels, before)
+            stem: nn.Module = Focus(config.in_channels, base_channels, before_neurons)
+            after_stem = first_unit
         else:
-            stem = ConvUnit(channels_in, base_channels, 6, first, stride=2, padding=2)
-            first = body
+            stem = ConvUnit(config.in_channels, base_channels, 6, first_unit, stride=2, padding=2)
+            after_stem = body
 
-        self.embedding = build_embedding(config.embedding)
-        self.backbone = CSPDarknet(stem, base_channels, blocks, body, first)
+        self.embedding = build_embedding(config)
+        self.backbone = CSPDarknet(stem, base_channels, blocks, body, after_stem)
         self.neck = PAFPN(channels, blocks, spiking if mode.neck else analog)
         self.head = DecoupledHead(
             channels, 4 * base_channels, config.num_classes, spiking if mode.head else analog
@@ -67,10 +72,32 @@ class EventDetector(nn.Module):
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, events: Tensor, targets: Tensor | None = None) -> Tensor | dict[str, Tensor]:
-        """Detect objects, or compare with the objects that are there.
+        """Detect objects in events, or compute the losses if there are targets.
+
+        It is :meth:`detect` with the output of ``embedding``. Who needs that output as well calls both::
+
+            frames = model.embedding(events)
+            detections = model.detect(frames)
 
         Args:
             events: ``[B, Tl, Tm, C, H, W]`` floating-point counts, H and W multiples of 32.
+            targets: as for :meth:`detect`.
+
+        Returns:
+            As :meth:`detect`.
+
+        Raises:
+            ValueError: if ``events`` have another shape.
+        """
+        self._check("events", "[B, Tl, Tm, {C}, H, W]", events, (6,))
+        return self.detect(self.embedding(events), targets)
+
+    def detect(self, frames: Tensor, targets: Tensor | None = None) -> Tensor | dict[str, Tensor]:
+        """Detect objects in frames of the embedding, or compute the losses if there are targets.
+
+        Args:
+            frames: output of ``embedding`` for B samples, ``[Ts, B, C, H, W]`` or ``[B, C, H, W]``, H and W
+                multiples of 32. The field ``output`` of its trace has the first form.
             targets: ``[B, N, 5]`` (class, cx, cy, w, h in pixels), rows of zeros are padding.
 
         Returns:
@@ -78,18 +105,17 @@ class EventDetector(nn.Module):
             class probabilities. With targets the losses of :func:`~easnn.models.losses.detection_losses`.
 
         Raises:
-            ValueError: if ``events`` have another shape.
+            ValueError: if ``frames`` have another shape.
         """
-        self._check(events)
-        mode, T = self.config.spike_mode, self.config.T
-        frames = self.embedding(events).flatten(0, -4)
-        features = self.backbone(frames)
+        self._check("frames", "[Ts, B, {C}, H, W] or [B, {C}, H, W]", frames, (4, 5))
+        mode, T = self.config.use_spike, self.config.T
+        features = self.backbone(frames.flatten(0, -4))  # 3 of [T·B, C', H', W']
         if mode is SpikeMode.BACKBONE:
-            features = tuple(mean_over_time(x, T) for x in features)
+            features = tuple(mean_over_time(x, T) for x in features)  # 3 of [B, C', H', W']
         features = self.neck(features)
         if mode is SpikeMode.FULL:
             features = tuple(mean_over_time(x, T) for x in features)
-        raw = self.head(features)
+        raw = self.head(features)  # [B, A, 5 + num_classes]; with a spiking head [T·B, A, 5 + num_classes]
         if mode is SpikeMode.FULL_V2:
             raw = mean_over_time(raw, T)
 
@@ -98,19 +124,19 @@ class EventDetector(nn.Module):
             grid = AnchorGrid.of(features, raw.dtype)
             return decode(raw, grid) if targets is None else detection_losses(raw, targets, grid)
 
-    def _check(self, events: Tensor) -> None:
-        channels, cell = self.config.embedding.in_channels, STRIDES[-1]
-        fits = events.dim() == 6 and events.shape[3] == channels
-        if not fits or any(side % cell for side in events.shape[-2:]):
+    def _check(self, name: str, layout: str, images: Tensor, axes: tuple[int, ...]) -> None:
+        channels, cell = self.config.in_channels, STRIDES[-1]
+        fits = images.dim() in axes and images.shape[-3] == channels
+        if not fits or any(side % cell for side in images.shape[-2:]):
             raise ValueError(
-                f"`events` must be [B, Tl, Tm, {channels}, H, W] with H and W multiples of {cell}, "
-                f"but is {list(events.shape)}."
+                f"`{name}` must be {layout.format(C=channels)} with H and W multiples of {cell}, "
+                f"but is {list(images.shape)}."
             )
 
 
 def decode(raw: Tensor, grid: AnchorGrid) -> Tensor:
     """Turn raw outputs ``[B, A, 5 + C]`` into boxes (cx, cy, w, h in pixels) and probabilities."""
-    boxes = decode_boxes(raw[..., :4], grid.points_px, grid.strides_px)
+    boxes = decode_boxes(raw[..., :4], grid.points_px, grid.strides_px)  # [B, A, 4]
     return torch.cat((boxes, raw[..., 4:].sigmoid()), dim=-1)
 
 

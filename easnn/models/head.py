@@ -8,20 +8,20 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from easnn.models.blocks import ConvUnit, Style, spatial_unit
+from easnn.models.blocks import ConvUnit, UnitSpec, spatial_unit
 
 PRIOR = 0.01
-"""Probability of an object, and of each class, that the untrained head predicts everywhere."""
+"""Probability of an object, and of each class, that the untrained head predicts at every anchor."""
 
 
 class HeadLevel(nn.Module):
-    """The head of one feature map: one tower of units for the class, one for the box and its objectness."""
+    """The head of one feature map: a tower of units for the class, another for box and objectness."""
 
-    def __init__(self, channels_in: int, channels: int, num_classes: int, style: Style) -> None:
+    def __init__(self, in_channels: int, channels: int, num_classes: int, spec: UnitSpec) -> None:
         super().__init__()
-        self.stem = ConvUnit(channels_in, channels, 1, style)
-        self.class_tower = nn.Sequential(*[spatial_unit(channels, channels, style) for _ in range(2)])
-        self.box_tower = nn.Sequential(*[spatial_unit(channels, channels, style) for _ in range(2)])
+        self.stem = ConvUnit(in_channels, channels, 1, spec)
+        self.class_tower = nn.Sequential(*[spatial_unit(channels, channels, spec) for _ in range(2)])
+        self.box_tower = nn.Sequential(*[spatial_unit(channels, channels, spec) for _ in range(2)])
         self.class_out = nn.Conv2d(channels, num_classes, 1)
         self.box_out = nn.Conv2d(channels, 4, 1)
         self.object_out = nn.Conv2d(channels, 1, 1)
@@ -41,15 +41,15 @@ class DecoupledHead(nn.Module):
     """One :class:`HeadLevel` per feature map.
 
     Args:
-        channels_in: channels of each feature map.
+        in_channels: channels of each feature map.
         channels: channels inside the head.
-        num_classes: classes to tell apart.
-        style: of all units.
+        num_classes: number of classes.
+        spec: settings of all units.
     """
 
-    def __init__(self, channels_in: Sequence[int], channels: int, num_classes: int, style: Style) -> None:
+    def __init__(self, in_channels: Sequence[int], channels: int, num_classes: int, spec: UnitSpec) -> None:
         super().__init__()
-        self.levels = nn.ModuleList([HeadLevel(c, channels, num_classes, style) for c in channels_in])
+        self.levels = nn.ModuleList([HeadLevel(c, channels, num_classes, spec) for c in in_channels])
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
         """Map features to raw outputs ``[T·B, A, 5 + num_classes]`` at the A anchors of all feature maps."""

@@ -5,34 +5,34 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from easnn.models.blocks import ConvUnit, CSPLayer, Style, spatial_unit
+from easnn.models.blocks import ConvUnit, CSPLayer, UnitSpec, spatial_unit
 
 Features = tuple[Tensor, Tensor, Tensor]
 
 
 class PAFPN(nn.Module):
-    """Features of three strides exchange what they know: first from coarse to fine, then back.
+    """Combines the features of three strides: first from coarse to fine, then from fine to coarse.
 
     The numbers in the names are the pyramid's levels: 3, 4, 5 for strides 8, 16, 32.
 
     Args:
-        channels: of the features at each level; the output has the same.
+        channels: channels of the features at each level, input and output.
         blocks: bottlenecks per merging layer.
-        style: of all units.
+        spec: settings of all units.
     """
 
-    def __init__(self, channels: tuple[int, int, int], blocks: int, style: Style) -> None:
+    def __init__(self, channels: tuple[int, int, int], blocks: int, spec: UnitSpec) -> None:
         super().__init__()
         c3, c4, c5 = channels
         self.upsample = nn.Upsample(scale_factor=2, mode="nearest")
-        self.lateral5 = ConvUnit(c5, c4, 1, style)
-        self.topdown4 = CSPLayer(2 * c4, c4, blocks, style, shortcut=False)
-        self.lateral4 = ConvUnit(c4, c3, 1, style)
-        self.topdown3 = CSPLayer(2 * c3, c3, blocks, style, shortcut=False)
-        self.down3 = spatial_unit(c3, c3, style, stride=2)
-        self.bottomup4 = CSPLayer(2 * c3, c4, blocks, style, shortcut=False)
-        self.down4 = spatial_unit(c4, c4, style, stride=2)
-        self.bottomup5 = CSPLayer(2 * c4, c5, blocks, style, shortcut=False)
+        self.lateral5 = ConvUnit(c5, c4, 1, spec)
+        self.topdown4 = CSPLayer(2 * c4, c4, blocks, spec, shortcut=False)
+        self.lateral4 = ConvUnit(c4, c3, 1, spec)
+        self.topdown3 = CSPLayer(2 * c3, c3, blocks, spec, shortcut=False)
+        self.down3 = spatial_unit(c3, c3, spec, stride=2)
+        self.bottomup4 = CSPLayer(2 * c3, c4, blocks, spec, shortcut=False)
+        self.down4 = spatial_unit(c4, c4, spec, stride=2)
+        self.bottomup5 = CSPLayer(2 * c4, c5, blocks, spec, shortcut=False)
 
     def forward(self, features: Features) -> Features:
         """Map features ``[T·B, C, H, W]`` at strides 8, 16 and 32 to features of the same shapes."""

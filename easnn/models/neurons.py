@@ -32,17 +32,17 @@ class ParametricLIF(nn.Module):
 
     Args:
         T: time steps.
-        surrogate: name of the surrogate.
+        spike_fn: name of the surrogate gradient.
         alpha: its sharpness.
-        steps_in: time steps of the input: ``T``, or 1 for an input that stays the same in every step.
+        steps_in: time steps of the input: ``T``, or 1 for an input that is the same in every step.
     """
 
-    def __init__(self, T: int, surrogate: SurrogateName, alpha: float, steps_in: int | None = None) -> None:
+    def __init__(self, T: int, spike_fn: SurrogateName, alpha: float, steps_in: int | None = None) -> None:
         super().__init__()
         self.T = T
         self.repeats = T // (steps_in or T)
         self.w = nn.Parameter(torch.tensor(-math.log(START_TAU - 1)))
-        self.surrogate = build_surrogate(surrogate, alpha)
+        self.surrogate = build_surrogate(spike_fn, alpha)
 
     def forward(self, current: Tensor) -> Tensor:
         """Turn currents ``[steps_in·B, ...]`` into spikes ``[T·B, ...]``, both time first."""
@@ -156,9 +156,9 @@ class _LearnedATanStep(torch.autograd.Function):
         return shared * slope.abs(), (shared * x).sum() * slope.sign()
 
 
-def build_surrogate(name: SurrogateName, alpha: float) -> nn.Module:
-    """Return the step function Θ(x), Θ(0) = 1, whose derivative is that of the surrogate ``name``."""
-    match name:
+def build_surrogate(spike_fn: SurrogateName, alpha: float) -> nn.Module:
+    """Return the step function Θ(x), Θ(0) = 1, whose derivative is that of the surrogate ``spike_fn``."""
+    match spike_fn:
         case "atan":
             step: nn.Module = surrogate.ATan(alpha)
         case "sigmoid":

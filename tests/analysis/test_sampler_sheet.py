@@ -9,7 +9,7 @@ from small_parts import sampler_view
 
 from easnn.analysis import SamplerView, sampler_sheet
 from easnn.analysis.palette import NEGATIVE, OFF, ON, POSITIVE, step_colours
-from easnn.models import EmbeddingConfig, SamplerTrace
+from easnn.models import DetectorConfig, SamplerTrace, SpikeMode
 from easnn.models.embedding import build_embedding
 
 
@@ -18,13 +18,13 @@ def make_view(
     *,
     steps: int = 4,
     channels: int = 2,
-    kind: str = "arsnn",
     sequence: str = "recording",
     **changes: object,
 ) -> SamplerView:
     torch.manual_seed(0)
-    config = EmbeddingConfig(kind=kind, kernel_size=3, Tm=steps, in_channels=channels, threshold=0.4)
-    embedding = build_embedding(replace(config, **changes))
+    config = DetectorConfig(embedding="arsnn", embedding_ksize=3, in_channels=channels, thresh=0.4)
+    spiking = config.replace(use_spike=SpikeMode.FULL, T=changes.get("Ts", 1))
+    embedding = build_embedding(spiking.replace(**changes))
     events = torch.poisson(torch.full((1, 1, steps, channels, *sensor_hw), 0.3))
     with torch.no_grad():
         trace: SamplerTrace | None = embedding.trace(events)
@@ -51,8 +51,8 @@ def make_view(
         (make_view(steps=10), 5, 6),  # two rows of events, and of spikes
         (make_view(channels=1), 4, 3),  # events; spikes; step, potential, residue and output
         (make_view(channels=4), 4, 6),
-        (make_view(kind="rsnn"), 4, 3),
-        (make_view(kind="snn", steps=1), 4, 1),
+        (make_view(embedding="rsnn"), 4, 3),
+        (make_view(embedding="snn", steps=1), 4, 1),
     ],
 )
 def test_groups_fill_rows(view: SamplerView, columns: int, rows: int) -> None:

@@ -1,14 +1,12 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 import torch
-from lively import SAMPLER, TINY
+from lively import TINY
 from torch import nn
 
 from easnn.analysis import size_line, summarize
-from easnn.models import DetectorConfig, EmbeddingConfig, SpikeMode, build_detector
+from easnn.models import DetectorConfig, SpikeMode, build_detector
 
 SHAPE = (1, 1, 3, 2, 32, 64)
 
@@ -37,10 +35,10 @@ def test_layers_by_hand() -> None:
     assert layers["head.levels.0.box_out"].flops == 2 * 3 * 4 * 4 * 8 * 32
 
 
-@pytest.mark.parametrize("kind", ["arsnn", "rsnn", "snn", "count"])
+@pytest.mark.parametrize("embedding", ["arsnn", "rsnn", "snn", "count"])
 @pytest.mark.parametrize("mode", [SpikeMode.NONE, SpikeMode.BACKBONE])
-def test_layers_add_up_to_the_network(kind: str, mode: SpikeMode) -> None:
-    model = build_detector(replace(TINY, spike_mode=mode, embedding=replace(SAMPLER, kind=kind)))
+def test_layers_add_up_to_the_network(embedding: str, mode: SpikeMode) -> None:
+    model = build_detector(TINY.replace(use_spike=mode, embedding=embedding))
     summary = summarize(model, SHAPE)
     assert summary.parameters == sum(parameter.numel() for parameter in model.parameters())
     assert summary.parameters == sum(layer.parameters for layer in summary.layers)
@@ -55,7 +53,7 @@ def test_operations_grow_with_the_area() -> None:
 
 def test_the_line_of_yolox_s() -> None:
     """YOLOX prints 9.0 M and 26.8 GFLOPs for its S, which has three input channels and 80 classes."""
-    config = DetectorConfig(80, depth=0.33, width=0.5, embedding=EmbeddingConfig(in_channels=3))
+    config = DetectorConfig(num_classes=80, depth=0.33, width=0.5, in_channels=3)
     line = size_line(build_detector(config), (1, 1, 4, 3, 640, 640))
     assert line == "8.97 M parameters, 26.93 GFLOPs at 640×640, 4 slices"
     assert size_line(build_detector(TINY), SHAPE).endswith(" GFLOPs at 32×64, 3 slices, T 3")

@@ -10,14 +10,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from easnn.models import DetectorConfig, EmbeddingConfig, SpikeMode, build_detector, to_published
+from easnn.models import DetectorConfig, SpikeMode, build_detector
+from easnn.published import to_published
 
 CONFIG = DetectorConfig(
     num_classes=2,
     depth=0.33,
     width=0.125,
-    spike_mode=SpikeMode.FULL_V2,
-    embedding=EmbeddingConfig(kind="arsnn", depth=2, kernel_size=3),
+    use_spike=SpikeMode.FULL_V2,
+    embedding="arsnn",
+    embedding_depth=2,
+    embedding_ksize=3,
 )
 KEYS = "Tm 3 T 2 thresh 1 readout sum write_zero True"
 """What a user has to know of its training, beside the dataset."""

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from easnn.data import NCaltechDataset
+from easnn.data import NCaltechSource, RecordingDataset
 from easnn.events import Contours, pack_events, write_contours, write_n_mnist
+from easnn.representations import FrameSpec
 
 BOX = ((10, 20), (60, 20), (60, 50), (10, 50), (10, 20))
 
@@ -46,7 +47,9 @@ def line_of(class_name: str, number: int, prefix: str = "") -> str:
     )
 
 
-def open_caltech(root: Path, splits: str | Sequence[str] = "train", **options: Any) -> NCaltechDataset:
-    """Open a dataset with whole recordings in two slices, unless told otherwise."""
-    defaults = {"window_ms": 0, "Tl": 1, "Tm": 2, "aggregation": "micro_sum", "num_classes": 100}
-    return NCaltechDataset(root, splits, **(defaults | options))
+def open_caltech(
+    root: Path, splits: str | Sequence[str] = "train", *, num_classes: int = 100, **frame_keys: Any
+) -> RecordingDataset:
+    """Open a dataset with whole recordings in two slices, unless ``frame_keys`` has other settings."""
+    spec = FrameSpec(**{"window": 0, "Tm": 2, **frame_keys})
+    return NCaltechSource(root, splits).dataset(spec, num_classes=num_classes)

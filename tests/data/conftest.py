@@ -7,11 +7,11 @@ import pytest
 from loguru import logger
 from raw_layout import open_dataset, write_recording
 
-from easnn.data import RawDataset
+from easnn.data import RecordingDataset
 
 
 @pytest.fixture
-def small_dataset(tmp_path: Path) -> RawDataset:
+def small_dataset(tmp_path: Path) -> RecordingDataset:
     """Eleven frames in three recordings, of one to three boxes each."""
     for number, frames in enumerate((2, 5, 4)):
         boxes = [

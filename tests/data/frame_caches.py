@@ -5,10 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from pathlib import Path
 
-from easnn.data import (
-    GB,
-    open_frame_cache,
-)
+from easnn.data import GB, open_frame_cache
 
 
 @contextmanager

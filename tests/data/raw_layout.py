@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from easnn.data import RawDataset
+from easnn.data import GEN1, AutomotiveKind, PropheseeSource, RecordingDataset
 from easnn.events import BOX_DTYPE, pack_events, write_boxes, write_dat
+from easnn.representations import FrameSpec
 
 SENSOR_HW = (24, 32)
 ONE_BOX = [(50_000, 4, 5, 10, 8, 0)]
@@ -40,7 +41,17 @@ def some_events(name: str) -> np.ndarray:
     return pack_events(t_us, rng.integers(0, 32, 200), rng.integers(0, 24, 200), rng.integers(0, 2, 200))
 
 
-def open_dataset(root: Path, splits: str | Sequence[str] = "train", **options: Any) -> RawDataset:
-    """Open a dataset with 20 ms windows of two slices and two classes, unless told otherwise."""
-    defaults = {"window_ms": -20, "Tl": 1, "Tm": 2, "aggregation": "micro_sum", "num_classes": 2}
-    return RawDataset(root, splits, **(defaults | options))
+def open_dataset(
+    root: Path,
+    splits: str | Sequence[str] = "train",
+    *,
+    kind: AutomotiveKind = GEN1,
+    num_classes: int = 2,
+    downsample: int = 1,
+    cache_dir: Path | None = None,
+    **frame_keys: Any,
+) -> RecordingDataset:
+    """Open a dataset with 20 ms windows of two slices, unless ``frame_keys`` has other settings."""
+    spec = FrameSpec(**{"window": -20, "Tm": 2, **frame_keys})
+    source = PropheseeSource(root, splits, kind)
+    return source.dataset(spec, num_classes=num_classes, downsample=downsample, cache_dir=cache_dir)

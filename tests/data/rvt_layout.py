@@ -10,7 +10,8 @@ import h5py
 import hdf5plugin
 import numpy as np
 
-from easnn.data import RvtDataset
+from easnn.data import GEN4, AutomotiveKind, RvtDataset, RvtSource
+from easnn.representations import FrameSpec
 
 FRAME_HW = (6, 8)
 HALVED = "event_representations_ds2_nearest.h5"
@@ -62,7 +63,15 @@ def write_sequence(
     np.save(folder / "labels_v2" / "timestamps_us.npy", times_us)
 
 
-def open_rvt(root: Path, splits: str | Sequence[str] = "train", **options: Any) -> RvtDataset:
-    """Open a 1Mpx tree with four histograms for a frame, unless told otherwise."""
-    defaults = {"window_ms": -200, "Tl": 4, "Tm": 4, "aggregation": "event_sum", "num_classes": 3}
-    return RvtDataset(root, splits, **(defaults | options))
+def open_rvt(
+    root: Path,
+    splits: str | Sequence[str] = "train",
+    *,
+    kind: AutomotiveKind = GEN4,
+    num_classes: int = 3,
+    downsample: int = 1,
+    **frame_keys: Any,
+) -> RvtDataset:
+    """Open a 1Mpx dataset with four histograms per frame, unless ``frame_keys`` has other settings."""
+    spec = FrameSpec(**{"Tl": 4, "aggregation": "event_sum", **frame_keys})
+    return RvtSource(root, splits, kind).dataset(spec, num_classes=num_classes, downsample=downsample)

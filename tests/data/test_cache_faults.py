@@ -8,7 +8,7 @@ import pytest
 from frame_caches import contents, disk_cache, report_of
 from raw_layout import open_dataset, write_recording
 
-from easnn.data.cache.store import RESERVE_BYTES
+from easnn.data.cache.frame_store import RESERVE_BYTES
 from easnn.utils.errors import OutputError
 
 

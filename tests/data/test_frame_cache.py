@@ -14,10 +14,10 @@ from raw_layout import open_dataset, some_events, write_recording
 from easnn.data import (
     DATASETS,
     LetterboxPolicy,
-    RawDataset,
     RecordingDataset,
     build_eval_loader,
 )
+from easnn.representations import FrameSpec
 
 
 @pytest.mark.parametrize(
@@ -57,13 +57,13 @@ def test_each_report_is_about_the_time_since_the_last(small_dataset, tmp_path, l
 @pytest.mark.parametrize(
     "options",
     [
-        {"window_ms": -10},
+        {"window": -10},
         {"Tm": 3},
         {"slicing": "window"},
         {"aggregation": "sum"},
         {"aggregation": "timesurface"},
         {"measure": "timesurface"},
-        {"aggregation": "timesurface", "tau_us": 1_000},
+        {"aggregation": "timesurface", "tau": 1},
         {"downsample": 2},
     ],
 )
@@ -79,14 +79,13 @@ def test_another_setting_gives_its_own_frames(small_dataset, tmp_path, log, opti
 
 
 def test_a_long_array_of_a_source_is_compared_whole(small_dataset, tmp_path):
-    settings = []
+    fingerprints = []
     for value in (0.0, 1e-12):
         source = DATASETS["gen1"].source(tmp_path, "train")
         source.gains = np.zeros(5000)
         source.gains[2500] = value
-        options = {"window_ms": -20, "Tl": 1, "Tm": 2, "aggregation": "micro_sum", "num_classes": 2}
-        settings.append(RecordingDataset("mine", source, "train", **options).settings())
-    assert settings[0] != settings[1]
+        fingerprints.append(source.dataset(FrameSpec(window=-20), num_classes=2).fingerprint())
+    assert fingerprints[0] != fingerprints[1]
 
 
 @pytest.mark.parametrize("rewrite", ["events", "only the time"])
@@ -123,7 +122,9 @@ def test_a_recording_that_changes_during_a_run_is_not_kept(small_dataset, tmp_pa
 
 def test_other_code_gives_its_own_frames(small_dataset, tmp_path, log, monkeypatch):
     for code, rate in (("one", "0.0"), ("one", "100.0"), ("other", "0.0")):
-        monkeypatch.setattr("easnn.data.cache.code._rooms_digest", lambda code=code: code.encode())
+        monkeypatch.setattr(
+            "easnn.data.cache.code_fingerprint._rooms_digest", lambda code=code: code.encode()
+        )
         with disk_cache(tmp_path / "cache") as cache:
             contents(cache.cached(small_dataset, num_workers=0))
             assert report_of(cache, log).endswith(f"hits {rate}%\n")
@@ -132,7 +133,7 @@ def test_other_code_gives_its_own_frames(small_dataset, tmp_path, log, monkeypat
 def test_frames_of_code_that_lies_in_no_file_are_not_kept(small_dataset, tmp_path, log):
     made_here = {"__module__": "nowhere"}
     dataset = open_dataset(tmp_path)
-    dataset.__class__ = type("MyDataset", (RawDataset,), made_here)
+    dataset.__class__ = type("MyDataset", (RecordingDataset,), made_here)
     with disk_cache(tmp_path / "cache") as cache:
         assert cache.cached(dataset, num_workers=0) is dataset
     assert log == ["The frames of gen1 train are read without the cache.\n"]

@@ -9,11 +9,9 @@ import time
 import pytest
 import torch
 
-from easnn.data import (
-    GB,
-)
-from easnn.data.cache.folder import CacheFolder
-from easnn.data.cache.store import RESERVE_BYTES, FrameStore, Kept
+from easnn.data import GB
+from easnn.data.cache.cache_folder import CacheFolder
+from easnn.data.cache.frame_store import RESERVE_BYTES, FrameStore, PutResult
 
 FRAME = torch.arange(2 * 3 * 2 * 4 * 5, dtype=torch.uint8).reshape(1, 6, 2, 4, 5)
 
@@ -39,7 +37,7 @@ def test_what_comes_out_is_what_went_in(folder, dtype):
     store = FrameStore(folder, "a")
     frame = FRAME.to(dtype)
     assert store.get(KEY) is None
-    assert store.put(KEY, frame) is Kept.YES
+    assert store.put(KEY, frame) is PutResult.STORED
     found = FrameStore(folder, "a").get(KEY)
     assert found.dtype == dtype
     assert found.equal(frame)
@@ -94,8 +92,8 @@ def test_the_bound_holds_and_what_is_unused_goes_first(folder):
         store = FrameStore(small, "mine")
         kept = [store.put(number.to_bytes(16, "big"), random_frame(number)) for number in range(20)]
         total = sum(path.stat().st_size for path in small.path.iterdir() if path.suffix != ".db-shm")
-    stored = kept.count(Kept.YES)
-    assert kept == [Kept.YES] * stored + [Kept.FULL] * (20 - stored)
+    stored = kept.count(PutResult.STORED)
+    assert kept == [PutResult.STORED] * stored + [PutResult.FULL] * (20 - stored)
     assert 5 < stored < 9
     assert total < small.limit_bytes
     assert sorted(path.name for path in small.path.glob("*.db")) == ["mine.db", "others.db"]
@@ -116,7 +114,7 @@ def test_of_unused_stores_the_oldest_goes_first(folder):
 
 def test_a_full_disk_is_a_full_cache(folder, monkeypatch):
     store = FrameStore(folder, "a")
-    assert store.put(KEY, FRAME) is Kept.YES
+    assert store.put(KEY, FRAME) is PutResult.STORED
     store._connection().execute("PRAGMA max_page_count = 6")
-    assert store.put(b"f" * 16, random_frame(1)) is Kept.FULL
+    assert store.put(b"f" * 16, random_frame(1)) is PutResult.FULL
     assert store.get(KEY).equal(FRAME)

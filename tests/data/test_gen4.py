@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from raw_layout import write_recording
+from raw_layout import open_dataset, write_recording
 
-from easnn.data import GEN4, RawDataset
+from easnn.data import GEN4
 from easnn.events import pack_events
 from easnn.utils.errors import ConfigError, DataError
 
@@ -12,8 +12,7 @@ HW = (720, 1280)
 
 
 def open_gen4(root, **options):
-    defaults = {"window_ms": -20, "Tl": 1, "Tm": 2, "aggregation": "micro_sum", "num_classes": 3}
-    return RawDataset(root, "train", kind=GEN4, **(defaults | options))
+    return open_dataset(root, kind=GEN4, **{"num_classes": 3, **options})
 
 
 def error_of(action):
@@ -57,7 +56,7 @@ def test_downsampling_adds_up_events_and_halves_boxes(tmp_path):
 def test_a_sensor_of_odd_size_is_downsampled_to_the_pixels_that_it_needs(tmp_path):
     events = pack_events([30_000, 35_000], [4, 0], [6, 0], [0, 1])
     write_recording(tmp_path / "train", "a", events=events, sensor_hw=(7, 5))
-    dataset = open_gen4(tmp_path, downsample=2, aggregation="sum", window_ms=-40)
+    dataset = open_gen4(tmp_path, downsample=2, aggregation="sum", window=-40)
     assert dataset.sensor_hw == (4, 3)
     assert dataset.load(0).events.nonzero().tolist() == [[0, 0, 0, 3, 2], [0, 0, 1, 0, 0]]
 

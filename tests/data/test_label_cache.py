@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from raw_layout import open_dataset, write_recording
 
-import easnn.data.raw
+import easnn.data.prophesee_layout
 from easnn.utils.errors import DataError
 
 
 @pytest.fixture
 def root(tmp_path, monkeypatch) -> Path:
     """Five recordings; labels are kept for datasets that are as small as that."""
-    monkeypatch.setattr("easnn.data.cache.labels.LEAST_RECORDINGS", 1)
+    monkeypatch.setattr("easnn.data.cache.label_cache.LEAST_RECORDINGS", 1)
     for number in range(5):
         boxes = [(20_000 * (k + 1), 4 + b, 5, 10, 8, 1) for k in range(number) for b in range(1 + k % 2)]
         write_recording(tmp_path / "train", f"r{number}", boxes=boxes)
@@ -27,13 +27,13 @@ def root(tmp_path, monkeypatch) -> Path:
 def read(monkeypatch):
     """Names of the box files that were read."""
     names = []
-    read_boxes = easnn.data.raw.read_boxes
+    read_boxes = easnn.data.prophesee_layout.read_boxes
 
     def noting(path):
         names.append(path.name)
         return read_boxes(path)
 
-    monkeypatch.setattr("easnn.data.raw.read_boxes", noting)
+    monkeypatch.setattr("easnn.data.prophesee_layout.read_boxes", noting)
     return names
 
 
@@ -87,7 +87,7 @@ def test_labels_are_kept_by_what_they_follow_from(root, read):
     shutil.copytree(root / "train", root / "val")
     names_read(read, root)
     assert len(names_read(read, root, downsample=2)) == 5
-    assert names_read(read, root, Tm=3, window_ms=-30, aggregation="timesurface") == []
+    assert names_read(read, root, Tm=3, window=-30, aggregation="timesurface") == []
     read.clear()
     open_kept(root, "val")
     assert len(read) == 5
@@ -120,7 +120,7 @@ def test_a_folder_that_cannot_be_written_stops_nothing(root, read):
 
 
 def test_files_do_not_pile_up(root, monkeypatch):
-    monkeypatch.setattr("easnn.data.cache.labels.MOST_FILES", 2)
+    monkeypatch.setattr("easnn.data.cache.label_cache.MOST_FILES", 2)
     for number, names in enumerate((["a", "b"], ["b", "a"], ["c", "d"])):
         (root / "dataset.json").write_text(json.dumps({"class_names": names}))
         open_kept(root)
@@ -130,7 +130,7 @@ def test_files_do_not_pile_up(root, monkeypatch):
 
 def test_small_datasets_and_those_without_a_folder_leave_nothing(root, monkeypatch):
     open_dataset(root)
-    monkeypatch.setattr("easnn.data.cache.labels.LEAST_RECORDINGS", 6)
+    monkeypatch.setattr("easnn.data.cache.label_cache.LEAST_RECORDINGS", 6)
     open_kept(root)
     assert not (root / "cache").exists()
 

@@ -9,10 +9,7 @@ import pytest
 from frame_caches import contents, report_of
 from raw_layout import open_dataset
 
-from easnn.data import (
-    GB,
-    open_frame_cache,
-)
+from easnn.data import GB, open_frame_cache
 
 
 @pytest.fixture
@@ -20,7 +17,7 @@ def memory(tmp_path, monkeypatch):
     """A folder in the place of the memory of the machine."""
     folder = tmp_path / "memory"
     folder.mkdir()
-    monkeypatch.setattr("easnn.data.cache.place.MEMORY_FOLDER", folder)
+    monkeypatch.setattr("easnn.data.cache.frame_cache.MEMORY_FOLDER", folder)
     return folder / f"easnn-{os.getuid()}"
 
 
@@ -58,7 +55,7 @@ def test_what_a_killed_run_left_in_memory_is_removed_by_the_next(small_dataset, 
 def test_a_cache_in_memory_takes_at_most_half_of_what_is_free(
     small_dataset, tmp_path, memory, log, monkeypatch
 ):
-    monkeypatch.setattr("easnn.data.cache.place.free_memory_bytes", lambda: 4 * GB)
+    monkeypatch.setattr("easnn.data.cache.frame_cache.free_memory_bytes", lambda: 4 * GB)
     with open_frame_cache("ram", tmp_path, 20 * GB):
         pass
     assert log == ["The cache may take 2 GB, half of the free memory (`cache_gb`: 20 GB).\n"]

@@ -56,7 +56,7 @@ def test_a_frame_is_a_whole_recording_with_its_box(tmp_path):
 
 def test_events_fade_over_the_whole_recording(tmp_path):
     write_image(tmp_path, "ant", 1, events=pack_events([0, 10_000, 20_000], [1, 2, 3], [5, 6, 7], [1, 1, 1]))
-    dataset = open_caltech(tmp_path, aggregation="sum", Tm=1, measure="timesurface", tau_us=10_000)
+    dataset = open_caltech(tmp_path, aggregation="sum", Tm=1, measure="timesurface", tau=10)
     frame = dataset.load(0).events[0, 0, 1]
     late, early = frame[6, 2].item(), frame[5, 1].item()
     assert late / early == pytest.approx(np.e, rel=2**-9)
@@ -234,7 +234,7 @@ def test_other_folders(tmp_path):
     ("options", "message"),
     [
         (
-            {"window_ms": -200},
+            {"window": -200},
             "`window` must be 0 (the whole recording) for n-caltech, whose labels have no time, but is -200.",
         ),
         ({"num_classes": 2}, "`num_classes` must be 100 for {root}, but is 2."),

@@ -13,14 +13,16 @@ from easnn.data import (
     GEN1,
     IGNORED_SEQUENCES,
     LetterboxPolicy,
-    RvtDataset,
+    PropheseeSource,
+    RvtSource,
     build_eval_loader,
 )
-from easnn.data.rvt import HistogramRecording, is_preprocessed
-from easnn.data.survey import survey_recording
+from easnn.data.rvt import HistogramFile, is_preprocessed
+from easnn.data.survey import event_reach_us, survey_recording
+from easnn.representations import FrameSpec
 from easnn.utils.errors import ConfigError, DataError
 
-EVENT_SUM = {"window_ms": -200, "Tl": 4, "Tm": 4, "aggregation": "event_sum", "num_classes": 3}
+EVENT_SUM = FrameSpec(Tl=4, aggregation="event_sum")
 
 
 def summed(histograms):
@@ -115,16 +117,18 @@ def test_what_is_there_decides(tmp_path):
     write_recording(tmp_path / "raw" / "train", "a")
     assert not is_preprocessed(tmp_path / "raw")
     assert not is_preprocessed(tmp_path / "nothing")
-    assert isinstance(DATASETS["gen4"].build(tmp_path / "rvt", ["train"], **EVENT_SUM), RvtDataset)
-    assert DATASETS["gen4"].source(tmp_path / "rvt", "train").sensor_hw == (6, 8)
-    raw = EVENT_SUM | {"Tl": 1, "aggregation": "sum", "num_classes": 2}
-    assert DATASETS["gen1"].build(tmp_path / "raw", ["train"], **raw).sensor_hw == (24, 32)
+    sequences = DATASETS["gen4"].source(tmp_path / "rvt", "train")
+    assert isinstance(sequences, RvtSource)
+    assert sequences.sensor_hw == (6, 8)
+    recordings = DATASETS["gen1"].source(tmp_path / "raw", ["train"])
+    assert isinstance(recordings, PropheseeSource)
+    assert recordings.sensor_hw == (24, 32)
 
 
 def test_raw_recordings_and_sequences_in_one_folder(tmp_path):
     write_sequence(tmp_path / "val" / "a")
     write_recording(tmp_path / "train", "b")
-    assert error_of(lambda: DATASETS["gen4"].build(tmp_path, ["train"], **EVENT_SUM)) == (
+    assert error_of(lambda: DATASETS["gen4"].source(tmp_path, ["train"])) == (
         f"DataError: {tmp_path} must hold either raw recordings or sequences that were preprocessed for RVT, "
         f"but holds both, such as {tmp_path}/train/b_td.dat and {tmp_path}/val/a. Put them into different "
         "folders."
@@ -133,7 +137,8 @@ def test_raw_recordings_and_sequences_in_one_folder(tmp_path):
 
 def test_event_sum_of_raw_recordings_is_refused(tmp_path):
     write_recording(tmp_path / "train", "a")
-    assert error_of(lambda: DATASETS["gen4"].build(tmp_path, ["train"], **EVENT_SUM)) == (
+    source = DATASETS["gen4"].source(tmp_path, ["train"])
+    assert error_of(lambda: source.dataset(EVENT_SUM, num_classes=3)) == (
         "ConfigError: `aggregation` must be made from events for recordings of events: one of micro_sum, sum, "
         "voxel_grid, voxel_cube, timesurface, but is event_sum, which sums the histograms of RVT-preprocessed "
         "data. `python tools/preprocess.py` makes them."
@@ -193,7 +198,7 @@ def test_an_open_recording_is_pickled_as_its_path(tmp_path):
     frame = dataset.load(1)
     assert torch.equal(pickle.loads(pickle.dumps(dataset)).load(1).events, frame.events)
     path = tmp_path / "train" / "a" / HISTOGRAMS / "event_representations_ds2_nearest.h5"
-    recording = pickle.loads(pickle.dumps(HistogramRecording(path)))
+    recording = pickle.loads(pickle.dumps(HistogramFile(path)))
     np.testing.assert_array_equal(recording.last(3, 2), some_histograms()[2:4])
 
 
@@ -207,7 +212,7 @@ def test_survey_of_a_sequence(tmp_path):
         labels=[(100_000, 2, 2, 5, 6, 0), (250_000, 12, 10, 9, 9, 1)],
     )
     source = DATASETS["gen4"].source(tmp_path, "train")
-    survey = survey_recording(source, source.recordings[0], source.reach_us(-200, 4))
+    survey = survey_recording(source, source.recordings[0], event_reach_us(source, -200, 4))
     assert (survey.events, survey.histograms) == (int(histograms.astype(int).sum()), 6)
     assert (survey.duration_us, survey.frames, survey.boxes) == (300_000, 2, [1, 1, 0])
     labels = f"{tmp_path}/train/a/labels_v2/labels.npz"
@@ -220,7 +225,8 @@ def test_survey_of_a_sequence(tmp_path):
         ),
         ("labels without events", labels, "1 of 2 labelled times, the first at 250000 µs", False),
     ]
-    assert survey_recording(source, source.recordings[0], source.reach_us(-200, 5)).problems[1:] == []
+    longer = survey_recording(source, source.recordings[0], event_reach_us(source, -200, 5))
+    assert longer.problems[1:] == []
 
 
 def test_two_sizes_in_one_dataset(tmp_path):

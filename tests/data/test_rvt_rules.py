@@ -5,9 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from easnn.data.rvt import RULES
-from easnn.data.rvt.filters import filter_labels
-from easnn.data.rvt.grid import histogram_ends, label_frames
+from easnn.data.rvt.rvt_rules import RULES, filter_labels, histogram_ends, label_frames
 from easnn.events import BOX_DTYPE
 
 GEN1_HW, GEN4_HW = (240, 304), (720, 1280)

@@ -16,6 +16,7 @@ from easnn.data import (
     build_train_loader,
 )
 from easnn.events import EventWindow, open_dat, pack_events, play_at_speed
+from easnn.representations import make_frame
 from easnn.utils.errors import ConfigError
 
 POLICY = LetterboxPolicy((32, 64))
@@ -67,7 +68,8 @@ def test_a_faster_recording_fades_less(tmp_path):
 def test_a_silent_window_is_replaced_by_the_one_before_it_at_the_same_speed(tmp_path):
     write_recording(tmp_path / "train", "a", events=pack_events([500], [3], [2], [1]))
     dataset = open_dataset(tmp_path, aggregation="sum")
-    frame = dataset.frame_spec.frame(open_dat(tmp_path / "train/a_td.dat"), 50_000, SENSOR_HW, 2.0)
+    recording = open_dat(tmp_path / "train/a_td.dat")
+    frame = make_frame(dataset.frame_spec, recording, 50_000, SENSOR_HW, 2.0)
     assert frame.nonzero().tolist() == [[0, 0, 1, 2, 3]]
 
 

@@ -24,7 +24,7 @@ from easnn.evaluation import build_evaluator
 from easnn.inference import Predictor
 from easnn.optim import build_optimizer
 from easnn.representations import FrameSpec
-from easnn.models import DetectorConfig, EmbeddingConfig, SpikeMode, build_detector
+from easnn.models import DetectorConfig, SpikeMode, build_detector
 
 CPU = torch.device("cpu")
 OUT_HW = (32, 64)
@@ -32,9 +32,11 @@ CONFIG = DetectorConfig(
     num_classes=2,
     depth=0.33,
     width=0.125,
-    spike_mode=SpikeMode.BACKBONE,
+    use_spike=SpikeMode.BACKBONE,
     T=2,
-    embedding=EmbeddingConfig(kind="arsnn", depth=2, kernel_size=5, Tm=3),
+    embedding="arsnn",
+    embedding_depth=2,
+    embedding_ksize=5,
 )
 
 

@@ -13,7 +13,7 @@ from easnn.engine.step import batch_norms
 from easnn.evaluation import build_evaluator
 from easnn.inference import Predictor
 from easnn.inference.forward import GROUP, fixed_form
-from easnn.models import DetectorConfig, EmbeddingConfig, SpikeMode, build_detector
+from easnn.models import DetectorConfig, SpikeMode, build_detector
 from easnn.ops import letterbox_placement
 from easnn.representations import FrameSpec
 
@@ -105,9 +105,15 @@ class TestWithTheDetector:
     @pytest.fixture(scope="class")
     def detector(self, events):
         torch.manual_seed(0)
-        embedding = EmbeddingConfig(kind="arsnn", depth=2, kernel_size=5)
         config = DetectorConfig(
-            num_classes=2, depth=0.33, width=0.25, spike_mode=SpikeMode.BACKBONE, T=2, embedding=embedding
+            num_classes=2,
+            depth=0.33,
+            width=0.25,
+            use_spike=SpikeMode.BACKBONE,
+            T=2,
+            embedding="arsnn",
+            embedding_depth=2,
+            embedding_ksize=5,
         )
         detector = build_detector(config)
         for layer in batch_norms(detector):

@@ -1,16 +1,21 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
 
 import pytest
 import torch
 
-from easnn.models import DetectorConfig, EmbeddingConfig, ParametricLIF, SpikeMode, build_detector
+from easnn.models import DetectorConfig, ParametricLIF, SpikeMode, build_detector
 
-SAMPLER = EmbeddingConfig(kind="arsnn", depth=1, kernel_size=3, Tm=3, spike_attach=True)
 TINY = DetectorConfig(
-    num_classes=2, depth=0.33, width=0.125, spike_mode=SpikeMode.FULL_V2, T=3, embedding=SAMPLER
+    num_classes=2,
+    depth=0.33,
+    width=0.125,
+    use_spike=SpikeMode.FULL_V2,
+    T=3,
+    embedding="arsnn",
+    embedding_ksize=3,
+    spike_attach=True,
 )
 EVENTS = torch.poisson(torch.full((2, 1, 3, 2, 64, 96), 0.8), torch.Generator().manual_seed(0))
 TARGETS = torch.tensor([[[1, 30.0, 30, 20, 24], [0, 70, 40, 30, 20]], [[0, 0, 0, 0, 0]] * 2])
@@ -20,7 +25,7 @@ LOSSES = ["total_loss", "iou_loss", "l1_loss", "conf_loss", "cls_loss", "num_fg"
 @pytest.mark.parametrize("stem", ["focus", "conv"])
 @pytest.mark.parametrize("mode", list(SpikeMode))
 def test_every_parameter_learns_in_every_mode(mode, stem):
-    model = build_detector(replace(TINY, spike_mode=mode, stem=stem))
+    model = build_detector(TINY.replace(use_spike=mode, stem=stem))
     losses = model(EVENTS, TARGETS)
     assert list(losses) == LOSSES
     losses["total_loss"].backward()
@@ -33,7 +38,7 @@ def test_every_parameter_learns_in_every_mode(mode, stem):
 
 @pytest.mark.parametrize("stem", ["focus", "conv"])
 def test_separable_convolutions_are_all_but_the_stem(stem):
-    model = build_detector(replace(TINY, depthwise=True, stem=stem))
+    model = build_detector(TINY.replace(depthwise=True, stem=stem))
     large = {
         name: conv
         for name, conv in model.named_modules()
@@ -47,7 +52,7 @@ def test_separable_convolutions_are_all_but_the_stem(stem):
     # Two neurons where there was one: four stages with 1, 3, 3 and 1 bottlenecks, two units and four bottlenecks
     # of the pyramid, and two units in two towers at three levels.
     parts = ("backbone", "neck", "head")
-    plain = build_detector(replace(TINY, stem=stem))
+    plain = build_detector(TINY.replace(stem=stem))
     added = [neurons(model, part) - neurons(plain, part) for part in parts]
     assert added == [4 + 1 + 3 + 3 + 1, 2 + 4, 12]
 
@@ -59,7 +64,7 @@ def neurons(model, part):
 def test_neurons_are_where_the_mode_says():
     parts = ("backbone", "neck", "head")
     counts = {
-        mode: [neurons(build_detector(replace(TINY, spike_mode=mode)), part) for part in parts]
+        mode: [neurons(build_detector(TINY.replace(use_spike=mode)), part) for part in parts]
         for mode in SpikeMode
     }
     assert [count > 0 for count in counts[SpikeMode.FULL_V2]] == [True, True, True]
@@ -67,30 +72,31 @@ def test_neurons_are_where_the_mode_says():
     assert counts[SpikeMode.FULL] == [*whole[:2], 0]
     assert counts[SpikeMode.BACKBONE] == [whole[0], 0, 0]
     assert counts[SpikeMode.NONE] == [0, 0, 0]
-    assert neurons(build_detector(replace(TINY, stem="conv")), "backbone") == whole[0] + 1
+    assert neurons(build_detector(TINY.replace(stem="conv")), "backbone") == whole[0] + 1
 
 
-@pytest.mark.parametrize("surrogate", ["atan", "sigmoid", "rect", "patan"])
-def test_every_surrogate_trains(surrogate):
-    model = build_detector(replace(TINY, surrogate=surrogate))
+@pytest.mark.parametrize("spike_fn", ["atan", "sigmoid", "rect", "patan"])
+def test_every_surrogate_trains(spike_fn):
+    model = build_detector(TINY.replace(spike_fn=spike_fn))
     model(EVENTS, TARGETS)["total_loss"].backward()
     names = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.isfinite().all()]
     assert names == []
 
 
 @pytest.mark.parametrize(
-    "embedding",
+    "changes",
     [
-        replace(SAMPLER, Ts=3),
-        replace(SAMPLER, readout="avg", norm="bn", abs=True),
-        EmbeddingConfig(kind="rsnn", kernel_size=3, readout="last"),
-        EmbeddingConfig(kind="snn", kernel_size=3),
-        EmbeddingConfig(kind="count", in_channels=4),
+        {"Ts": 3},
+        {"readout": "avg", "norm": "bn", "abs": True},
+        {"embedding": "rsnn", "readout": "last"},
+        {"embedding": "snn"},
+        {"embedding": "count", "in_channels": 4},
     ],
 )
-def test_every_embedding_trains(embedding):
-    model = build_detector(replace(TINY, embedding=embedding))
-    events = EVENTS.repeat(1, 1, 1, embedding.in_channels // 2, 1, 1)
+def test_every_embedding_trains(changes):
+    config = TINY.replace(**changes)
+    model = build_detector(config)
+    events = EVENTS.repeat(1, 1, 1, config.in_channels // 2, 1, 1)
     model(events, TARGETS)["total_loss"].backward()
     assert [name for name, p in model.named_parameters() if p.grad is None] == []
 
@@ -111,10 +117,7 @@ def test_identical_segments_are_one_computation(mode, depthwise):
     results = []
     for Ts in (1, 3):
         torch.manual_seed(1)
-        embedding = replace(SAMPLER, Ts=Ts)
-        model = build_detector(
-            replace(TINY, spike_mode=mode, depthwise=depthwise, embedding=embedding)
-        ).double()
+        model = build_detector(TINY.replace(use_spike=mode, depthwise=depthwise, Ts=Ts)).double()
         model.embedding.Ts = 1
         model.embedding = Repeated(model.embedding, Ts)
         losses = model(EVENTS.double(), TARGETS.double())

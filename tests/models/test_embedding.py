@@ -1,17 +1,15 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 import torch
 from torch.nn import functional
 
-from easnn.models import EmbeddingConfig
+from easnn.models import DetectorConfig, SpikeMode
 from easnn.models.embedding import build_embedding
 from easnn.models.embedding.packed import PackedConv2d, pack, unpack
-from easnn.models.embedding.spike import fire
+from easnn.models.embedding.recurrence import fire
 
-ARSNN = EmbeddingConfig(kind="arsnn", depth=1, kernel_size=1, Tm=4)
+ARSNN = DetectorConfig(embedding="arsnn", embedding_ksize=1, use_spike=SpikeMode.FULL)
 
 
 def constant_charge(config, charge):
@@ -24,9 +22,14 @@ def constant_charge(config, charge):
     return embedding
 
 
-def segments(config, charge):
+def sampler(**changes):
+    """Return `ARSNN` with changes, and with as many time steps as segments."""
+    return ARSNN.replace(T=changes.get("Ts", 1), **changes)
+
+
+def segments(config, charge, steps=4):
     with torch.no_grad():
-        out = constant_charge(config, charge)(torch.zeros(1, 1, config.Tm, 2, 2, 2))
+        out = constant_charge(config, charge)(torch.zeros(1, 1, steps, 2, 2, 2))
     assert out.shape == (config.Ts, 1, 2, 2, 2)
     assert (out == out[:, :1, :1, :1, :1]).all()
     return [round(value, 5) for value in out[:, 0, 0, 0, 0].tolist()]
@@ -50,32 +53,46 @@ def segments(config, charge):
         ({"Ts": 2, "write_zero": True}, 0.5, [3.0, 0]),
         ({"Ts": 1}, 0.5, [3.0]),
         ({"Ts": 2, "readout": "last"}, 0.5, [1.5, 0.5]),
-        ({"Ts": 2, "readout": "avg", "Tm": 5}, 0.5, [1.0, 0.75]),
         # No spike at all: 0.2, 0.4, 0.6, 0.8
         ({"Ts": 2}, 0.2, [2.0, 0]),
         ({"write_zero": True}, 0.2, [0]),
         ({"readout": "avg"}, 0.2, [0.5]),
-        ({"threshold": 0.5}, 0.2, [1.4 - 0.2]),
+        ({"thresh": 0.5}, 0.2, [1.4 - 0.2]),
         # The spike of the last step leaves nothing behind
-        ({"threshold": 0.7, "spike_attach": True}, 0.2, [2.0]),
+        ({"thresh": 0.7, "spike_attach": True}, 0.2, [2.0]),
         # Negative: the output may be rectified
         ({}, -0.2, [-2.0]),
         ({"abs": True}, -0.2, [0]),
     ],
 )
 def test_hand_counted_segments(changes, charge, expected):
-    assert segments(replace(ARSNN, **changes), charge) == pytest.approx(expected, abs=1e-5)
+    assert segments(sampler(**changes), charge) == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("changes", "charge", "steps", "expected"),
+    [
+        # 0.5, 1.0, 1.5 spike, 0.5, 1.0 left
+        ({"Ts": 2, "readout": "avg"}, 0.5, 5, [1.0, 0.75]),
+        # 0.6, 1.2 spike, 0.6 beyond Ts
+        ({}, 0.6, 3, [1.8]),
+    ],
+)
+def test_hand_counted_segments_of_other_numbers_of_steps(changes, charge, steps, expected):
+    assert segments(sampler(**changes), charge, steps) == pytest.approx(expected, abs=1e-5)
 
 
 @pytest.mark.parametrize(("readout", "expected"), [("sum", 3.6), ("last", 0.0)])
 def test_hand_counted_integral(readout, expected):
-    embedding = constant_charge(EmbeddingConfig(kind="rsnn", kernel_size=1, readout=readout), 0.6)
+    embedding = constant_charge(DetectorConfig(embedding="rsnn", embedding_ksize=1, readout=readout), 0.6)
     out = embedding(torch.zeros(1, 1, 4, 2, 2, 2))
     torch.testing.assert_close(out, torch.full((1, 2, 2, 2), expected))
 
 
 def test_leaky_integrator_keeps_its_decay():
-    embedding = build_embedding(EmbeddingConfig(kind="snn", kernel_size=1, decay=0.25, readout="last"))
+    embedding = build_embedding(
+        DetectorConfig(embedding="snn", embedding_ksize=1, decay=0.25, readout="last")
+    )
     torch.nn.init.zeros_(embedding.recurrence.conv[0].weight)
     torch.nn.init.constant_(embedding.recurrence.conv[0].bias, 0.5)
     # 0.5, 0.625, 0.65625
@@ -84,7 +101,7 @@ def test_leaky_integrator_keeps_its_decay():
 
 
 def test_newest_slice_is_read_first():
-    embedding = constant_charge(replace(ARSNN, Ts=2), 0.0)
+    embedding = constant_charge(sampler(Ts=2), 0.0)
     embedding.recurrence.input_conv[0].weight.data[2:] = torch.eye(2)[:, :, None, None]
     events = torch.tensor([5.0, 0.5]).view(1, 1, 2, 1, 1, 1).expand(1, 1, 2, 2, 2, 2)
     out = embedding(events)  # U: 0.5, 5.5 spike
@@ -112,8 +129,8 @@ def reference(embedding, config, events):
             branch(embedding.recurrence.gate_conv, S),
         )
         U = torch.sigmoid(g_in + g_rec) * V + c_in + c_rec
-        S = (config.threshold < U).to(U.dtype)
-        V = U - config.threshold * S if config.reset is None else U * (1 - S) + config.reset * S
+        S = (config.thresh < U).to(U.dtype)
+        V = U - config.thresh * S if config.reset is None else U * (1 - S) + config.reset * S
         history.append((U, S, V))
     out = torch.zeros(config.Ts, *V.shape, dtype=V.dtype)
     for pixel in torch.cartesian_prod(*(torch.arange(n) for n in V.shape)).tolist():
@@ -138,15 +155,14 @@ def reference(embedding, config, events):
 @pytest.mark.parametrize("readout", ["sum", "last", "avg"])
 @pytest.mark.parametrize(("Ts", "write_zero"), [(1, True), (2, False), (4, False)])
 def test_agrees_with_the_sampler_pixel_by_pixel(readout, Ts, write_zero, reset):
-    config = replace(
-        ARSNN,
-        depth=2,
-        kernel_size=3,
+    config = sampler(
+        embedding_depth=2,
+        embedding_ksize=3,
         Ts=Ts,
         readout=readout,
         write_zero=write_zero,
         reset=reset,
-        threshold=0.4,
+        thresh=0.4,
     )
     embedding = build_embedding(config).double()
     events = torch.poisson(torch.full((2, 1, 4, 2, 4, 6), 0.7, dtype=torch.float64))
@@ -157,7 +173,7 @@ def test_agrees_with_the_sampler_pixel_by_pixel(readout, Ts, write_zero, reset):
 
 
 def test_macro_slices_continue_the_sequence():
-    embedding = build_embedding(replace(ARSNN, Ts=2))
+    embedding = build_embedding(sampler(Ts=2))
     events = torch.poisson(torch.ones(2, 4, 1, 2, 4, 4))
     assert torch.equal(embedding(events), embedding(events.transpose(1, 2)))
 
@@ -167,7 +183,7 @@ def test_spike_attach_changes_the_gradient_and_not_the_value():
     results = []
     for attach in (False, True):
         torch.manual_seed(3)
-        embedding = build_embedding(replace(ARSNN, spike_attach=attach))
+        embedding = build_embedding(sampler(spike_attach=attach))
         out = embedding(events)
         out.sum().backward()
         results.append((out, embedding.recurrence.input_conv[0].weight.grad))
@@ -209,24 +225,24 @@ def test_packed_convolution_is_a_convolution(kernel_size, channels, memory_forma
 
 def test_count_is_the_sum_of_all_slices():
     events = torch.poisson(torch.ones(2, 3, 4, 2, 8, 8))
-    assert torch.equal(build_embedding(EmbeddingConfig())(events), events.sum((1, 2)))
+    assert torch.equal(build_embedding(DetectorConfig())(events), events.sum((1, 2)))
 
 
 def test_norm_sees_segments_as_a_batch():
-    embedding = build_embedding(replace(ARSNN, Ts=2, norm="bn"))
+    embedding = build_embedding(sampler(Ts=2, norm="bn"))
     out = embedding(torch.poisson(torch.ones(3, 1, 4, 2, 8, 8)))
     torch.testing.assert_close(out.mean((0, 1, 3, 4)), torch.zeros(2), atol=1e-5, rtol=0)
 
 
 def test_membrane_is_float32_in_mixed_precision():
-    embedding = build_embedding(replace(ARSNN, kernel_size=3))
+    embedding = build_embedding(sampler(embedding_ksize=3))
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert embedding(torch.ones(1, 1, 4, 2, 8, 8)).dtype is torch.float32
 
 
 def test_initial_weights():
     torch.manual_seed(0)
-    recurrence = build_embedding(EmbeddingConfig(kind="arsnn", kernel_size=5)).recurrence
+    recurrence = build_embedding(DetectorConfig(embedding="arsnn", embedding_ksize=5)).recurrence
     rows = recurrence.input_conv[0].weight.flatten(1)
     torch.testing.assert_close(rows @ rows.T, 2 * torch.eye(4), atol=1e-5, rtol=0)
     bound = (3 / 50) ** 0.5  # Kaiming with gain 1 and 2·5·5 inputs
@@ -248,7 +264,6 @@ def test_initial_weights():
         ({"Ts": 1}, 1.2, [1.2]),
         ({"Ts": 2}, 1.2, [1.2, 1.2]),
         ({"Ts": 3, "readout": "avg"}, 1.2, [1.2, 1.2, 1.2]),
-        ({"Ts": 1, "Tm": 3}, 0.6, [1.8]),
         # SAT keeps every value
         ({"Ts": 2, "spike_attach": True}, 0.6, [1.8, 1.8]),
         ({"Ts": 2, "spike_attach": True}, 0.5, [3.0, 0.5]),
@@ -260,7 +275,7 @@ def test_initial_weights():
     ],
 )
 def test_hand_counted_options(changes, charge, expected):
-    assert segments(replace(ARSNN, **changes), charge) == pytest.approx(expected, abs=1e-5)
+    assert segments(sampler(**changes), charge) == pytest.approx(expected, abs=1e-5)
 
 
 def gradient_of_charges(changes, charges):
@@ -268,8 +283,7 @@ def gradient_of_charges(changes, charges):
 
     All pixels are alike; `charges` are in the order of reading, newest first.
     """
-    config = replace(ARSNN, Tm=len(charges), **changes)
-    embedding = constant_charge(config, 0.0)
+    embedding = constant_charge(sampler(**changes), 0.0)
     embedding.recurrence.input_conv[0].weight.data[2:] = torch.eye(2)[:, :, None, None]
     steps = torch.tensor(charges, requires_grad=True)
     out = embedding(steps.flip(0).view(1, 1, -1, 1, 1, 1).expand(-1, -1, -1, 2, 2, 2))
@@ -322,7 +336,7 @@ def test_nothing_is_read_when_all_segments_are_written(Ts, read, write_zero):
 
 @pytest.mark.parametrize("Ts", [1, 2, 4])
 def test_norm_with_every_number_of_segments(Ts):
-    embedding = constant_charge(replace(ARSNN, Ts=Ts, norm="bn"), 0.6).eval()
+    embedding = constant_charge(sampler(Ts=Ts, norm="bn"), 0.6).eval()
     embedding.norm.running_mean.fill_(1.0)
     embedding.norm.running_var.fill_(4.0 - 1e-3)
     embedding.norm.weight.data.fill_(3.0)
@@ -335,20 +349,20 @@ def test_norm_with_every_number_of_segments(Ts):
 
 
 def test_abs_comes_before_norm():
-    embedding = constant_charge(replace(ARSNN, abs=True, norm="bn"), -0.6).eval()
+    embedding = constant_charge(sampler(abs=True, norm="bn"), -0.6).eval()
     embedding.norm.bias.data.fill_(0.5)
     embedding.norm.weight.data.fill_(1.0)
     with torch.no_grad():
         assert (embedding(torch.zeros(1, 1, 4, 2, 2, 2)) == 0.5).all()
 
 
-@pytest.mark.parametrize("kind", ["rsnn", "snn", "count"])
-def test_abs_of_the_other_embeddings(kind):
-    embedding = build_embedding(EmbeddingConfig(kind=kind, kernel_size=3, abs=True))
+@pytest.mark.parametrize("embedding", ["rsnn", "snn", "count"])
+def test_abs_of_the_other_embeddings(embedding):
+    module = build_embedding(DetectorConfig(embedding=embedding, embedding_ksize=3, abs=True))
     events = torch.randn(1, 1, 4, 2, 8, 8)
-    out = embedding(events)
+    out = module(events)
     assert out.min() == 0 < out.max()
-    if kind == "count":
+    if embedding == "count":
         assert torch.equal(out, events.sum((1, 2)).relu())
 
 
@@ -364,11 +378,11 @@ def test_abs_of_the_other_embeddings(kind):
         # Reset to −1: 0.8, 1.0, 1.05 → −1, 0.55
         ({"reset": -1.0}, 0.8 + 1.0 + 1.05 + 0.55),
         # The spike of the last step is reset: 0.8 → 0 every time
-        ({"threshold": 0.75, "readout": "last"}, 0.0),
+        ({"thresh": 0.75, "readout": "last"}, 0.0),
     ],
 )
 def test_hand_counted_leaky_integral(changes, expected):
-    embedding = build_embedding(EmbeddingConfig(kind="snn", kernel_size=1, decay=0.25, **changes))
+    embedding = build_embedding(DetectorConfig(embedding="snn", embedding_ksize=1, decay=0.25, **changes))
     torch.nn.init.zeros_(embedding.recurrence.conv[0].weight)
     torch.nn.init.constant_(embedding.recurrence.conv[0].bias, 0.8)
     out = embedding(torch.zeros(1, 1, 4, 2, 2, 2))
@@ -376,7 +390,7 @@ def test_hand_counted_leaky_integral(changes, expected):
 
 
 def test_decay_is_learned():
-    embedding = build_embedding(EmbeddingConfig(kind="snn", kernel_size=1, decay=0.25))
+    embedding = build_embedding(DetectorConfig(embedding="snn", embedding_ksize=1, decay=0.25))
     torch.nn.init.zeros_(embedding.recurrence.conv[0].weight)
     torch.nn.init.constant_(embedding.recurrence.conv[0].bias, 0.2)
     # U: 0.2, then 0.2·(d + 1) with d = sigmoid(decay): the derivative is 0.2·d·(1 − d), for 8 values.

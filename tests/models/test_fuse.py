@@ -1,18 +1,16 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
 
 import pytest
 import torch
-from lively import SAMPLER, TINY, event_counts, lively_detector
+from lively import TINY, event_counts, lively_detector
 from torch import nn
 
 from easnn.models import SpikeMode, build_detector, fuse
 from easnn.models.blocks import ConvUnit
 
 EVENTS = event_counts(frames=2).double()
-NORMED = replace(SAMPLER, norm="bn")
 
 
 @pytest.mark.parametrize(
@@ -20,7 +18,7 @@ NORMED = replace(SAMPLER, norm="bn")
     [(mode, stem, 1) for mode in SpikeMode for stem in ("focus", "conv")] + [(SpikeMode.FULL, "conv", 3)],
 )
 def test_fused_outputs_are_those_of_the_model(mode: SpikeMode, stem: str, Ts: int) -> None:
-    config = replace(TINY, spike_mode=mode, stem=stem, embedding=replace(NORMED, Ts=Ts))
+    config = TINY.replace(use_spike=mode, stem=stem, norm="bn", Ts=Ts)
     model = lively_detector(config, EVENTS)
     fused = fuse(model)
     with torch.no_grad():
@@ -47,7 +45,7 @@ def test_fusing_twice_is_fusing_once() -> None:
 
 def test_a_fused_kernel_is_counted_by_hand() -> None:
     """γ/√(σ² + ε) = 3/√(4 − 0.001 + 0.001) = 1.5; the bias is 1 + 1.5·(0 − 2)."""
-    model = build_detector(replace(TINY, spike_mode=SpikeMode.NONE))
+    model = build_detector(TINY.replace(use_spike=SpikeMode.NONE))
     unit = model.backbone.dark2[0]
     for value, tensor in ((3, unit.bn.weight), (1, unit.bn.bias), (2, unit.bn.running_mean)):
         nn.init.constant_(tensor, value)

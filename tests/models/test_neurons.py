@@ -22,9 +22,9 @@ def test_hand_counted_spikes():
 
 
 @pytest.mark.parametrize("T", [1, 3])
-@pytest.mark.parametrize("surrogate", SURROGATES)
-def test_eager_steps_agree_with_spikingjelly(surrogate, T):
-    step = build_surrogate(surrogate, 1.5)
+@pytest.mark.parametrize("spike_fn", SURROGATES)
+def test_eager_steps_agree_with_spikingjelly(spike_fn, T):
+    step = build_surrogate(spike_fn, 1.5)
     found = []
     for steps in (eager_steps, spikingjelly_steps):
         torch.manual_seed(1)
@@ -49,9 +49,9 @@ def test_agrees_with_the_node_of_spikingjelly():
     assert torch.equal(neuron(current.flatten(0, 1)), node(current).flatten(0, 1))
 
 
-@pytest.mark.parametrize("surrogate", [*SURROGATES, "patan"])
-def test_input_of_one_step_counts_for_all(surrogate):
-    once, always = ParametricLIF(3, surrogate, 2.0, steps_in=1), ParametricLIF(3, surrogate, 2.0)
+@pytest.mark.parametrize("spike_fn", [*SURROGATES, "patan"])
+def test_input_of_one_step_counts_for_all(spike_fn):
+    once, always = ParametricLIF(3, spike_fn, 2.0, steps_in=1), ParametricLIF(3, spike_fn, 2.0)
     results = []
     for neuron, repeats in ((once, 1), (always, 3)):
         torch.manual_seed(1)

@@ -1,14 +1,12 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 import torch
 
-from easnn.models import EmbeddingConfig
+from easnn.models import DetectorConfig, SpikeMode
 from easnn.models.embedding import build_embedding
 
-CONFIG = EmbeddingConfig(kind="arsnn", depth=1, kernel_size=1, Tm=4, write_zero=True)
+CONFIG = DetectorConfig(embedding="arsnn", embedding_ksize=1, write_zero=True, use_spike=SpikeMode.FULL)
 
 # What charges channel 0 of the 2×2 pixels, newest slice first; nothing charges channel 1.
 CURRENTS = torch.tensor(
@@ -58,14 +56,14 @@ def test_one_segment():
 
 
 def test_the_residue_may_be_written():
-    trace, _ = traced(replace(CONFIG, write_zero=False))
+    trace, _ = traced(CONFIG.replace(write_zero=False))
     assert trace.written.tolist() == [[[2.25, 2.0], [1.5, 0.0]]]
     assert not trace.dropped.any()
     assert not trace.drops_residue
 
 
 def test_more_segments_than_a_pixel_has():
-    trace, _ = traced(replace(CONFIG, Ts=3))
+    trace, _ = traced(CONFIG.replace(Ts=3, T=3))
     assert trace.end_step.tolist() == [[[1, 0], [3, 3]], [[3, 3], [-1, -1]], [[-1, -1], [-1, -1]]]
     assert trace.by_spike[1].tolist() == [[True, False], [False, False]]
     assert trace.span_steps.tolist() == [[[2, 1], [4, 4]], [[2, 3], [0, 0]], [[0, 0], [0, 0]]]
@@ -82,7 +80,7 @@ def test_more_segments_than_a_pixel_has():
     ],
 )
 def test_the_value_of_a_segment_follows_the_readout(readout, value):
-    trace, _ = traced(replace(CONFIG, Ts=2, readout=readout))
+    trace, _ = traced(CONFIG.replace(Ts=2, T=2, readout=readout))
     torch.testing.assert_close(trace.value, torch.tensor(value))
     assert trace.accumulated.tolist() == [[[2.25, 2.0], [1.5, 0.0]], [[2.25, 0.25], [0.0, 0.0]]]
 
@@ -91,24 +89,24 @@ def test_the_value_of_a_segment_follows_the_readout(readout, value):
 @pytest.mark.parametrize("readout", ["sum", "last", "avg"])
 @pytest.mark.parametrize(("Ts", "write_zero"), [(1, True), (2, False), (4, True)])
 def test_the_parts_of_a_trace_are_the_output(readout, Ts, write_zero, spike_attach):
-    embedding = build_embedding(
-        replace(
-            CONFIG,
-            depth=2,
-            kernel_size=3,
-            Ts=Ts,
-            readout=readout,
-            write_zero=write_zero,
-            spike_attach=spike_attach,
-            threshold=0.4,
-            abs=True,
-        )
+    config = CONFIG.replace(
+        embedding_depth=2,
+        embedding_ksize=3,
+        Ts=Ts,
+        T=Ts,
+        readout=readout,
+        write_zero=write_zero,
+        spike_attach=spike_attach,
+        thresh=0.4,
+        abs=True,
     )
+    embedding = build_embedding(config)
     events = torch.poisson(torch.full((2, 1, 4, 2, 8, 6), 0.7))
     with torch.no_grad():
         trace = embedding.trace(events)
         assert torch.equal(trace.written.relu(), embedding(events))
         torch.testing.assert_close(trace.written + trace.dropped, trace.value)
+    assert torch.equal(trace.dropped != 0, trace.residue & (trace.value != 0) & write_zero)
     assert trace.by_spike.any()
     assert trace.residue.any()
     assert (trace.residue.sum(0) <= 1).all()
@@ -119,10 +117,41 @@ def test_the_parts_of_a_trace_are_the_output(readout, Ts, write_zero, spike_atta
     assert (trace.span_steps.sum(0)[open_to_the_end] == 4).all()
 
 
-@pytest.mark.parametrize("kind", ["rsnn", "snn"])
+@pytest.mark.parametrize("norm", ["bn", None])
+@pytest.mark.parametrize("rectify", [True, False])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"embedding": "arsnn", "Ts": Ts, "readout": readout, "spike_attach": attach, "write_zero": drop}
+        for Ts in (1, 4)
+        for readout in ("sum", "last", "avg")
+        for attach in (True, False)
+        for drop in (True, False)
+    ]
+    + [
+        {"embedding": embedding, "readout": readout}
+        for embedding in ("rsnn", "snn")
+        for readout in ("sum", "last")
+    ],
+    ids=lambda changes: "-".join(map(str, changes.values())),
+)
+def test_the_output_of_a_trace_is_that_of_the_embedding(changes, rectify, norm):
+    config = CONFIG.replace(write_zero=False, embedding_ksize=3, thresh=0.4, abs=rectify, norm=norm)
+    embedding = build_embedding(config.replace(**changes))
+    events = torch.poisson(torch.full((2, 1, 4, 2, 8, 6), 0.7))
+    with torch.no_grad():
+        embedding(events)  # gives the batch norm statistics
+        embedding.eval()
+        output, trace = embedding(events), embedding.trace(events)
+    assert trace.spikes.any()
+    assert trace.output.shape == (config.replace(**changes).Ts, 2, 2, 8, 6)
+    assert torch.equal(trace.output, output if output.dim() == 5 else output[None])
+
+
+@pytest.mark.parametrize("embedding", ["rsnn", "snn"])
 @pytest.mark.parametrize("readout", ["sum", "last"])
-def test_an_integral_is_one_residue_that_is_written(kind, readout):
-    embedding = build_embedding(EmbeddingConfig(kind=kind, kernel_size=3, readout=readout))
+def test_an_integral_is_one_residue_that_is_written(embedding, readout):
+    embedding = build_embedding(DetectorConfig(embedding=embedding, embedding_ksize=3, readout=readout))
     events = torch.poisson(torch.full((2, 1, 4, 2, 4, 6), 0.7))
     with torch.no_grad():
         trace = embedding.trace(events)
@@ -136,5 +165,5 @@ def test_an_integral_is_one_residue_that_is_written(kind, readout):
     assert torch.equal(trace.accumulated, trace.value) == (readout == "sum")
 
 
-def test_a_count_has_nothing_to_tell():
-    assert build_embedding(EmbeddingConfig()).trace(torch.zeros(1, 1, 4, 2, 2, 2)) is None
+def test_a_count_has_no_trace():
+    assert build_embedding(DetectorConfig()).trace(torch.zeros(1, 1, 4, 2, 2, 2)) is None

@@ -4,21 +4,22 @@ import pytest
 import torch
 
 from easnn.optim.optimizer import build_optimizer, group_parameters, set_learning_rate
-from easnn.models import DetectorConfig, EmbeddingConfig, SpikeMode, build_detector
+from easnn.models import DetectorConfig, SpikeMode, build_detector
 from easnn.utils.errors import ConfigError
 
 
 @pytest.fixture(scope="module")
 def detector():
-    embedding = EmbeddingConfig(kind="arsnn", depth=2, norm="bn")
     config = DetectorConfig(
         num_classes=2,
         depth=0.33,
         width=0.125,
-        spike_mode=SpikeMode.FULL_V2,
-        surrogate="patan",
+        use_spike=SpikeMode.FULL_V2,
+        spike_fn="patan",
         T=2,
-        embedding=embedding,
+        embedding="arsnn",
+        embedding_depth=2,
+        norm="bn",
     )
     return build_detector(config)
 

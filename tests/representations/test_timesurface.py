@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from windows import GOLDEN_TAGS, golden_windows, make_window, random_window
 
-from easnn.representations import represent, slice_bounds_us
+from easnn.representations import FrameSpec, represent, slice_bounds_us
 
 
 def loop(window, Tm, sensor_hw, slicing, tau_us, never=None):
@@ -31,7 +31,9 @@ def loop(window, Tm, sensor_hw, slicing, tau_us, never=None):
 def test_a_surface_equals_a_loop_and_leaves_the_window_alone(seed, slicing):
     window, Tm, sensor_hw = random_window(seed)
     before = window.events.copy()
-    surface = represent("timesurface", window, sensor_hw=sensor_hw, Tm=Tm, slicing=slicing, tau_us=40)
+    surface = represent(
+        FrameSpec(aggregation="timesurface", Tm=Tm, slicing=slicing, tau=0.04), window, sensor_hw
+    )
     assert surface.dtype == np.float16
     expected = loop(window, Tm, sensor_hw, slicing, 40)
     np.testing.assert_array_equal(surface, expected.astype(np.float16))
@@ -40,14 +42,16 @@ def test_a_surface_equals_a_loop_and_leaves_the_window_alone(seed, slicing):
 
 def test_hand_counted_surface():
     window = make_window([0, 10, 30, 60], p=[1, 1, 0, 1])
-    surface = represent("timesurface", window, sensor_hw=(1, 1), Tm=2, slicing="window", tau_us=20)
+    surface = represent(
+        FrameSpec(aggregation="timesurface", Tm=2, slicing="window", tau=0.02), window, (1, 1)
+    )
     expected = np.exp([[-1, -2], [-3.5, -2]])  # OFF at 30, ON at 10 and then at 60; slices end at 50 and 100
     np.testing.assert_allclose(surface[..., 0, 0], expected, rtol=2**-11)
 
 
 def test_the_time_constant_of_gen1_is_50_ms():
     window = make_window([50_000], end_us=100_000)
-    surface = represent("timesurface", window, sensor_hw=(1, 1), Tm=1, slicing="window")
+    surface = represent(FrameSpec(aggregation="timesurface", Tm=1, slicing="window"), window, (1, 1))
     assert surface[0, 0, 0, 0] == np.float16(math.exp(-1))
 
 
@@ -57,7 +61,7 @@ def test_published_surface_but_for_pixels_without_events(golden: Path, tag):
     Tm = GOLDEN_TAGS[tag][0]
     with np.load(golden / "data/gen1_expected.npz") as expected:
         for sample, window in golden_windows(golden, tag):
-            surface = represent("timesurface", window, sensor_hw=(240, 304), Tm=Tm)
+            surface = represent(FrameSpec(aggregation="timesurface", Tm=Tm), window, (240, 304))
             ours = loop(window, Tm, (240, 304), "extent", 50_000)
             np.testing.assert_array_equal(surface, ours.astype(np.float16))
             if len(window.events):

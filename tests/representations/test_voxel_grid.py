@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from windows import GOLDEN_TAGS, golden_values, golden_windows, make_window, random_window
 
-from easnn.representations import represent
+from easnn.representations import FrameSpec, represent
 
 
 def loop(window, Tm, sensor_hw, slicing, off=-1.0):
@@ -34,7 +34,7 @@ def loop(window, Tm, sensor_hw, slicing, off=-1.0):
 def test_a_grid_equals_a_loop_and_leaves_the_window_alone(seed, slicing):
     window, Tm, sensor_hw = random_window(seed)
     before = window.events.copy()
-    grid = represent("voxel_grid", window, sensor_hw=sensor_hw, Tm=Tm, slicing=slicing)
+    grid = represent(FrameSpec(aggregation="voxel_grid", Tm=Tm, slicing=slicing), window, sensor_hw)
     assert grid.dtype == np.float16
     np.testing.assert_allclose(grid, loop(window, Tm, sensor_hw, slicing), rtol=2**-11 + 1e-9, atol=1e-7)
     assert np.array_equal(window.events, before)
@@ -42,19 +42,19 @@ def test_a_grid_equals_a_loop_and_leaves_the_window_alone(seed, slicing):
 
 def test_hand_counted_shares():
     window = make_window([0, 25, 40, 99], p=[1, 0, 1, 1], x=[0, 0, 1, 2])
-    grid = represent("voxel_grid", window, sensor_hw=(1, 3), Tm=2, slicing="window")
+    grid = represent(FrameSpec(aggregation="voxel_grid", Tm=2, slicing="window"), window, (1, 3))
     # positions 0, 0.5, 0.8, 1.98: what falls on step 2 is left out
     np.testing.assert_allclose(grid[:, 0, 0], [[0.5, 0.2, 0], [-0.5, 0.8, 0.02]], rtol=2**-11)
 
 
 def test_events_of_one_time_are_in_the_first_step():
-    grid = represent("voxel_grid", make_window([7, 7, 7], p=[1, 1, 0]), sensor_hw=(1, 1), Tm=3)
+    grid = represent(FrameSpec(aggregation="voxel_grid", Tm=3), make_window([7, 7, 7], p=[1, 1, 0]), (1, 1))
     assert grid[:, 0, 0, 0].tolist() == [1, 0, 0]
 
 
 def test_a_grid_beyond_the_range_of_float16():
     window = make_window(np.zeros(70_000), p=0)
-    grid = represent("voxel_grid", window, sensor_hw=(1, 1), Tm=1, slicing="window")
+    grid = represent(FrameSpec(aggregation="voxel_grid", Tm=1, slicing="window"), window, (1, 1))
     assert (grid.dtype, grid[0, 0, 0, 0]) == (np.float32, -70_000)
 
 
@@ -69,7 +69,7 @@ def test_published_grid_but_for_its_sign(golden: Path, tag):
         np.testing.assert_allclose(
             loop(window, Tm, (240, 304), "extent", off=255.0), published, rtol=1e-5, atol=1e-4
         )
-        grid = represent("voxel_grid", window, sensor_hw=(240, 304), Tm=Tm)
+        grid = represent(FrameSpec(aggregation="voxel_grid", Tm=Tm), window, (240, 304))
         np.testing.assert_allclose(
             grid, loop(window, Tm, (240, 304), "extent"), rtol=2**-11 + 1e-9, atol=1e-7
         )

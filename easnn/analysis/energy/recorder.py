@@ -12,7 +12,7 @@ from easnn.analysis.energy.firing import NeuronActivity, SpikeCount
 from easnn.analysis.energy.operations import LayerOperations, OperationCount
 from easnn.models import ParametricLIF
 from easnn.models.embedding.packed import unpack
-from easnn.models.embedding.recurrence import GatedRecurrence, LeakyRecurrence, Step
+from easnn.models.embedding.recurrence import GatedRecurrence, LeakyRecurrence, SamplingStep
 from easnn.utils.errors import ConfigError
 
 
@@ -109,5 +109,5 @@ def _zero_padded(conv: nn.Conv2d) -> bool:
     return conv.padding_mode == "zeros" and not isinstance(conv.padding, str)
 
 
-def _sampler_spikes(steps: list[Step]) -> Tensor:
+def _sampler_spikes(steps: list[SamplingStep]) -> Tensor:
     return torch.stack([unpack(step.spikes) for step in steps])

@@ -1,7 +1,6 @@
-"""What is made once and kept: frames, for a run or for later ones, and labels for the next start."""
+"""Caches: frames, for one run or for later ones, and labels, for the next start."""
 
-from easnn.data.cache.dataset import CachedDataset
-from easnn.data.cache.frame_cache import GB, CacheKind, FrameCache, open_frame_cache
-from easnn.data.cache.place import default_cache_dir
+from easnn.data.cache.cached_dataset import CachedDataset
+from easnn.data.cache.frame_cache import GB, CacheKind, FrameCache, default_cache_dir, open_frame_cache
 
 __all__ = ["GB", "CacheKind", "CachedDataset", "FrameCache", "default_cache_dir", "open_frame_cache"]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import secrets
+import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -11,17 +13,20 @@ from typing import Literal
 
 from loguru import logger
 
-from easnn.data.cache.dataset import CachedDataset
-from easnn.data.cache.folder import CacheFolder
-from easnn.data.cache.hits import HitCounter, Hits
-from easnn.data.cache.place import memory_cache_dir, memory_limit_bytes
-from easnn.data.cache.store import FrameStore
-from easnn.data.dataset import CacheableDataset, DetectionDataset
+from easnn.data.cache.cache_folder import CacheFolder
+from easnn.data.cache.cached_dataset import CachedDataset, CacheHits, HitCounter
+from easnn.data.cache.frame_store import FrameStore
+from easnn.data.detection_dataset import DetectionDataset
+from easnn.utils.device import free_memory_bytes
 from easnn.utils.distributed import gather_objects, is_main, local_rank, rank
 
 CacheKind = Literal["ram", "disk"]
 
 GB = 10**9
+
+MEMORY_FOLDER = Path("/dev/shm")
+MAX_MEMORY_FRACTION = 0.5
+"""Fraction of the free memory that a cache in memory may use; the batches of workers are there, too."""
 
 
 class FrameCache:
@@ -40,7 +45,7 @@ class FrameCache:
         self._store_name = store_name
         self._stores: dict[str, FrameStore] = {}
         self._counters: list[HitCounter] = []
-        self._reported = Hits()
+        self._reported = CacheHits()
         self._said_full = False
         self._in_use = in_use
 
@@ -54,14 +59,14 @@ class FrameCache:
         Raises:
             OutputError: if the cache cannot be written.
         """
-        settings = dataset.settings() if isinstance(dataset, CacheableDataset) else None
-        if not isinstance(dataset, CacheableDataset) or settings is None:
+        fingerprint = dataset.fingerprint()
+        if fingerprint is None:
             if is_main():
                 logger.warning("The frames of {} {} are read without the cache.", dataset.name, dataset.split)
             return dataset
         counter = HitCounter(num_workers)
         self._counters.append(counter)
-        return CachedDataset(dataset, settings, self._store(settings), counter)
+        return CachedDataset(dataset, fingerprint, self._store(fingerprint), counter)
 
     def report(self) -> None:
         """Log size and hit rate since the last report; every process calls this at the same time."""
@@ -80,11 +85,11 @@ class FrameCache:
         """Log size and hit rate of the whole run; every process calls this at the same time."""
         self._log("cache, whole run", self._total())
 
-    def _total(self) -> Hits:
-        here = sum((counter.total() for counter in self._counters), Hits())
-        return sum(gather_objects(here), Hits())
+    def _total(self) -> CacheHits:
+        here = sum((counter.total() for counter in self._counters), CacheHits())
+        return sum(gather_objects(here), CacheHits())
 
-    def _log(self, name: str, hits: Hits) -> None:
+    def _log(self, name: str, hits: CacheHits) -> None:
         if not is_main() or hits.rate is None:
             return
         size_bytes = sum(self._folder.size_bytes(name) for name in self._stores)
@@ -97,8 +102,8 @@ class FrameCache:
             hits.rate,
         )
 
-    def _store(self, settings: str) -> FrameStore:
-        name = self._store_name or hashlib.blake2b(settings.encode(), digest_size=16).hexdigest()
+    def _store(self, fingerprint: str) -> FrameStore:
+        name = self._store_name or hashlib.blake2b(fingerprint.encode(), digest_size=16).hexdigest()
         if name not in self._stores:
             self._in_use.enter_context(self._folder.use(name))
             self._stores[name] = FrameStore(self._folder, name)
@@ -150,6 +155,30 @@ def _memory_store(limit_bytes: int, in_use: ExitStack) -> tuple[CacheFolder, str
             _size(limit_bytes),
         )
     return CacheFolder(path, limit), name
+
+
+def default_cache_dir() -> Path:
+    """Return ``easnn`` in the user's folder of caches: ``$XDG_CACHE_HOME``, or else ``~/.cache``."""
+    chosen = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    return (chosen if chosen.is_absolute() else Path.home() / ".cache") / "easnn"
+
+
+def memory_cache_dir() -> Path:
+    """Return this user's folder for files in memory, or one on the disk if the system has none."""
+    parent = MEMORY_FOLDER if MEMORY_FOLDER.is_dir() else Path(tempfile.gettempdir())
+    return parent / f"easnn-{os.getuid()}"
+
+
+def memory_limit_bytes(folder: Path, requested_bytes: int) -> int:
+    """Return the maximum size of a cache in memory: what is requested, or half of what is free.
+
+    Args:
+        folder: an existing folder in memory.
+        requested_bytes: what is requested.
+    """
+    space = os.statvfs(folder)
+    free_bytes = min(space.f_bavail * space.f_frsize, free_memory_bytes())
+    return min(requested_bytes, int(MAX_MEMORY_FRACTION * free_bytes))
 
 
 def _size(count: int) -> str:

@@ -1,16 +1,15 @@
 """Datasets that were preprocessed for RVT: histograms of 50 ms instead of events."""
 
-from easnn.data.rvt.dataset import RvtDataset
-from easnn.data.rvt.filters import RULES, RvtRules
-from easnn.data.rvt.histograms import HistogramRecording
-from easnn.data.rvt.jobs import plan_tasks, run_tasks
-from easnn.data.rvt.preprocess import Outcome, Status, Task
-from easnn.data.rvt.source import RvtSource
-from easnn.data.rvt.tree import is_preprocessed
+from easnn.data.rvt.histogram_file import HistogramFile
+from easnn.data.rvt.preprocess_dataset import plan_tasks, run_tasks
+from easnn.data.rvt.preprocess_recording import Outcome, Status, Task
+from easnn.data.rvt.rvt_dataset import RvtDataset, RvtSource
+from easnn.data.rvt.rvt_files import is_preprocessed
+from easnn.data.rvt.rvt_rules import RULES, RvtRules
 
 __all__ = [
     "RULES",
-    "HistogramRecording",
+    "HistogramFile",
     "Outcome",
     "RvtDataset",
     "RvtRules",

@@ -1,11 +1,9 @@
 """Embeddings: event counts ``[B, Tl, Tm, C, H, W]`` become the frames that the detector sees."""
 
+from easnn.models.config import DetectorConfig
 from easnn.models.embedding.arsnn import AdaptiveSampling
-from easnn.models.embedding.base import EventEmbedding
-from easnn.models.embedding.build import build_embedding
-from easnn.models.embedding.count import EventCount
-from easnn.models.embedding.integrate import MembraneIntegral
-from easnn.models.embedding.trace import SamplerTrace
+from easnn.models.embedding.base import EventEmbedding, SamplerTrace
+from easnn.models.embedding.integrate import EventCount, MembraneIntegral
 
 __all__ = [
     "AdaptiveSampling",
@@ -15,3 +13,14 @@ __all__ = [
     "SamplerTrace",
     "build_embedding",
 ]
+
+
+def build_embedding(config: DetectorConfig) -> EventEmbedding:
+    """Return the embedding that ``config`` describes, with new weights drawn from torch's generator."""
+    match config.embedding:
+        case "arsnn":
+            return AdaptiveSampling(config)
+        case "rsnn" | "snn":
+            return MembraneIntegral(config)
+        case "count":
+            return EventCount(config)

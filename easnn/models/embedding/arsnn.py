@@ -2,43 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from easnn.models.config import EmbeddingConfig
-from easnn.models.embedding.base import EventEmbedding
+from easnn.models.config import DetectorConfig
+from easnn.models.embedding.base import EventEmbedding, SamplerTrace
 from easnn.models.embedding.packed import unpack
-from easnn.models.embedding.recurrence import GatedRecurrence, Step
-from easnn.models.embedding.trace import SamplerTrace
+from easnn.models.embedding.recurrence import GatedRecurrence, SamplingStep
 
 
-class Reading(NamedTuple):
-    """What the pixels whose segment ends read out; tensors are packed as those of a :class:`Step`.
+class SegmentEnds(NamedTuple):
+    """The segments that end at the same moment: at most one per pixel.
+
+    Tensors are packed, ``[B, 4·C, h, w]``, as those of a :class:`SamplingStep`.
 
     Attributes:
-        step: the step at whose end they do it.
-        by_spike: whether spikes end the segments, or the end of the steps.
-        ends: where a segment ends, bool.
-        number: segments that each pixel has ended before, n.
-        content: r, or r′ of a residue.
+        step: the step at whose end they end.
+        by_spike: whether spikes end them, or the end of the sequence.
+        where: pixels whose segment ends, bool.
+        segment: number n of the segment; the segments of a pixel are counted from 0.
+        value: readout of the segment.
         accumulated: A.
-        elapsed: steps since the last spike.
+        span: steps since the last spike.
     """
 
     step: int
     by_spike: bool
-    ends: Tensor
-    number: Tensor
-    content: Tensor
+    where: Tensor
+    segment: Tensor
+    value: Tensor
     accumulated: Tensor
-    elapsed: Tensor
+    span: Tensor
 
-    def at(self, n: int, quantity: Tensor | float) -> Tensor:
+    def of_segment(self, n: int, quantity: Tensor | float) -> Tensor:
         """Return ``quantity`` where segment ``n`` ends, and 0 elsewhere."""
-        return torch.where(self.ends & (self.number == n), quantity, 0)
+        return torch.where(self.where & (self.segment == n), quantity, 0)
 
 
 class AdaptiveSampling(EventEmbedding):
@@ -51,68 +52,76 @@ class AdaptiveSampling(EventEmbedding):
         where S = 0 in the last step and n < Ts:
                                      out[n] = A (sum) | V (last) | A / (t − t_last) (avg)
 
-    ``spike_attach`` multiplies what a spike writes by the spike: that keeps the value, and lets the gradient
-    reach the spike. ``write_zero`` drops what is left without a spike after the last step.
+    ``spike_attach`` multiplies the value of a segment by the spike that ends it. The value stays the same,
+    and the gradient reaches the spike. ``write_zero`` drops the residue, which no spike ends.
     """
 
-    def __init__(self, config: EmbeddingConfig) -> None:
+    def __init__(self, config: DetectorConfig) -> None:
         super().__init__(config)
         self.Ts, self.readout = config.Ts, config.readout
         self.spike_attach, self.write_zero = config.spike_attach, config.write_zero
         self.recurrence = GatedRecurrence(config)
 
     def embed(self, slices: Tensor) -> Tensor:
-        """Make slices ``[Tl·Tm, B, C, H, W]``, oldest first, into segments ``[Ts, B, C, H, W]``."""
-        steps = self.recurrence(slices)
-        segments = [torch.zeros_like(steps[0].membrane)] * self.Ts
-        for reading in self._readings(steps):
-            if reading.by_spike or not self.write_zero:
-                segments = [s + reading.at(n, reading.content) for n, s in enumerate(segments)]
-        return unpack(torch.stack(segments))
+        """Turn slices ``[S, B, C, H, W]``, oldest first, into segments ``[Ts, B, C, H, W]``."""
+        return self._written(self._segment_ends(self.recurrence(slices)))
 
     def trace_slices(self, slices: Tensor) -> SamplerTrace:
-        """Tell what happens to slices ``[Tl·Tm, B, C, H, W]``, oldest first."""
+        """Trace slices ``[S, B, C, H, W]``, oldest first."""
         steps = self.recurrence(slices)
-        readings = list(self._readings(steps))
-
-        def collect(quantity: Callable[[Reading], Tensor | float]) -> Tensor:
-            """Put the quantity of each reading at the segment that it belongs to; a pixel has one at most."""
-            zero = torch.zeros_like(steps[0].membrane)
-            parts = [sum((r.at(n, quantity(r)) for r in readings), start=zero) for n in range(self.Ts)]
-            return unpack(torch.stack(parts))
-
-        beyond = [torch.where(r.ends & (r.number >= self.Ts), r.accumulated.abs(), 0) for r in readings]
+        ends = list(self._segment_ends(steps))
+        written = self._written(ends)
+        surplus = [torch.where(e.where & (e.segment >= self.Ts), e.accumulated.abs(), 0) for e in ends]
         return SamplerTrace(
             spikes=unpack(torch.stack([step.spikes for step in steps])) > 0,
-            end_step=collect(lambda r: r.step + 1.0).long() - 1,
-            by_spike=collect(lambda r: float(r.by_spike)) > 0,
-            span_steps=collect(lambda r: r.elapsed).long(),
-            accumulated=collect(lambda r: r.accumulated),
-            value=collect(lambda r: r.content),
-            surplus=unpack(torch.stack(beyond).sum(0)),
+            end_step=self._by_segment(ends, lambda e: e.step + 1.0).long() - 1,
+            by_spike=self._by_segment(ends, lambda e: float(e.by_spike)) > 0,
+            span_steps=self._by_segment(ends, lambda e: e.span).long(),
+            accumulated=self._by_segment(ends, lambda e: e.accumulated),
+            value=self._by_segment(ends, lambda e: e.value),
+            written=written,
+            surplus=unpack(torch.stack(surplus).sum(0)),
+            output=self.finish(written),
             adaptive=True,
             drops_residue=self.write_zero,
         )
 
-    def _readings(self, steps: Sequence[Step]) -> Iterator[Reading]:
-        """Go through the steps: yield what ends with the spikes of each, and at last what ends without."""
-        sums = torch.zeros_like(steps[0].membrane)
-        elapsed, written = torch.zeros_like(sums), torch.zeros_like(sums)
-        for step, (membrane, spikes, _) in enumerate(steps):
-            sums, elapsed, fired = sums + membrane, elapsed + 1, spikes > 0
-            content = self._read(sums, membrane, elapsed)
-            content = content * spikes if self.spike_attach else content
-            yield Reading(step, True, fired, written, content, sums, elapsed)
-            written = written + fired
-            sums, elapsed = sums.masked_fill(fired, 0), elapsed.masked_fill(fired, 0)
-        residue = self._read(sums, steps[-1].rest, elapsed.clamp_min(1))
-        yield Reading(step, False, ~fired, written, residue, sums, elapsed)
+    def _written(self, ends: Iterable[SegmentEnds]) -> Tensor:
+        """Return what is written of the segments ``[Ts, B, C, H, W]``."""
+        kept = (e for e in ends if e.by_spike or not self.write_zero)
+        return self._by_segment(kept, lambda e: e.value)
 
-    def _read(self, sums: Tensor, last: Tensor, elapsed: Tensor) -> Tensor:
+    def _by_segment(
+        self, ends: Iterable[SegmentEnds], quantity: Callable[[SegmentEnds], Tensor | float]
+    ) -> Tensor:
+        """Return a quantity of each segment ``[Ts, B, C, H, W]``, 0 where a pixel has no such segment."""
+        segments: list[Tensor] = []  # Ts of [B, 4·C, h, w]
+        for e in ends:
+            of_pixels = quantity(e)
+            ended = [e.of_segment(n, of_pixels) for n in range(self.Ts)]
+            # A segment of a pixel ends once at most, so the sum is over a single value.
+            segments = [a + b for a, b in zip(segments, ended, strict=True)] if segments else ended
+        return unpack(torch.stack(segments))
+
+    def _segment_ends(self, steps: Sequence[SamplingStep]) -> Iterator[SegmentEnds]:
+        """Yield the segments that the spikes of each step end, then those that no spike ends."""
+        accumulated = torch.zeros_like(steps[0].membrane)  # [B, 4·C, h, w], as all tensors here
+        span, segment = torch.zeros_like(accumulated), torch.zeros_like(accumulated)
+        for number, (membrane, spikes, _) in enumerate(steps):
+            accumulated, span, fired = accumulated + membrane, span + 1, spikes > 0
+            value = self._read(accumulated, membrane, span)
+            value = value * spikes if self.spike_attach else value
+            yield SegmentEnds(number, True, fired, segment, value, accumulated, span)
+            segment = segment + fired
+            accumulated, span = accumulated.masked_fill(fired, 0), span.masked_fill(fired, 0)
+        residue = self._read(accumulated, steps[-1].post_reset, span.clamp_min(1))
+        yield SegmentEnds(len(steps) - 1, False, ~fired, segment, residue, accumulated, span)
+
+    def _read(self, accumulated: Tensor, last: Tensor, span: Tensor) -> Tensor:
         match self.readout:
             case "sum":
-                return sums
+                return accumulated
             case "last":
                 return last
             case "avg":
-                return sums / elapsed
+                return accumulated / span

@@ -31,8 +31,8 @@ class PackedConv2d(nn.Conv2d):
     Its weights are those of the convolution between the images themselves.
     """
 
-    def __init__(self, channels_in: int, channels_out: int, kernel_size: int) -> None:
-        super().__init__(channels_in, channels_out, kernel_size, padding=kernel_size // 2)
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int) -> None:
+        super().__init__(in_channels, out_channels, kernel_size, padding=kernel_size // 2)
 
     def forward(self, cells: Tensor) -> Tensor:
         """Convolve ``[B, 4·C_in, h, w]`` to ``[B, 4·C_out, h, w]``."""

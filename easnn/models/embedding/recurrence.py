@@ -1,50 +1,52 @@
-"""The membranes behind the embeddings: how they charge, leak, fire and reset, step by step.
+"""The membranes of the embeddings: how they charge, leak, fire and reset, step by step.
 
-Slices are read from the newest to the oldest.
+Slices are read from the newest to the oldest. In shapes, h = H/2 and w = W/2: images are packed, see
+:mod:`easnn.models.embedding.packed`.
 """
 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from easnn.models.config import EmbeddingConfig
+from easnn.models.config import DetectorConfig
 from easnn.models.embedding.packed import PackedConv2d, pack
-from easnn.models.embedding.spike import fire
+
+SURROGATE_HALF_WIDTH = 0.5
 
 
-class Step(NamedTuple):
-    """One sampling step of every pixel, packed: each ``[B, 4·C, H/2, W/2]``.
+class SamplingStep(NamedTuple):
+    """One sampling step of every pixel, packed: each ``[B, 4·C, h, w]``.
 
     Attributes:
         membrane: U, before the reset.
         spikes: S.
-        rest: V, after the reset.
+        post_reset: V, the membrane after the reset.
     """
 
     membrane: Tensor
     spikes: Tensor
-    rest: Tensor
+    post_reset: Tensor
 
 
 class GatedRecurrence(nn.Module):
-    """What came in and the last spikes charge the membrane and gate how much of it stays.
+    """A membrane whose charge and decay gate depend on the input and on the last spikes.
 
     ::
 
         g_in, c_in = input_conv(e[t]);   g_rec, c_rec = gate_conv(S)
         U = sigmoid(g_in + g_rec)·V + c_in + c_rec
-        S = Θ(U − threshold);   V = U after the reset
+        S = Θ(U − thresh);   V = U after the reset
 
     from V = S = 0. The membrane is float32 even in mixed precision.
     """
 
-    def __init__(self, config: EmbeddingConfig) -> None:
+    def __init__(self, config: DetectorConfig) -> None:
         super().__init__()
-        self.threshold, self.reset = config.threshold, config.reset
+        self.thresh, self.reset = config.thresh, config.reset
         self.input_conv = conv_branch(config, 2 * config.in_channels)
         self.gate_conv = conv_branch(config, 2 * config.in_channels)
         for kernel in kernels(self.input_conv):
@@ -52,67 +54,101 @@ class GatedRecurrence(nn.Module):
         for kernel in kernels(self.gate_conv):
             nn.init.kaiming_uniform_(kernel, nonlinearity="sigmoid")
 
-    def forward(self, slices: Tensor) -> list[Step]:
-        """Read slices ``[S, B, C, H, W]``, oldest first: S steps, newest first."""
-        charges, rest = charge_all(self.input_conv, slices)
-        spikes = rest[:1]  # before the first step, all images are alike
+    def forward(self, slices: Tensor) -> list[SamplingStep]:
+        """Turn slices ``[S, B, C, H, W]``, oldest first, into S steps, newest first."""
+        packed = pack(slices)  # [S, B, 4·C, h, w]
+        charges = charge_newest_first(self.input_conv, packed)  # S of [B, 8·C, h, w]
+        post_reset = initial_membrane(packed[0])  # [B, 4·C, h, w]
+        spikes = torch.zeros_like(post_reset[:1])  # [1, 4·C, h, w]: no spikes yet, one image stands for all
         steps = []
         for charge in charges:
-            gate, charge = (charge + self.gate_conv(spikes)).chunk(2, dim=1)
-            membrane = gate.sigmoid() * rest + charge
-            spikes, rest = fire(membrane, self.threshold, self.reset)
-            steps.append(Step(membrane, spikes, rest))
+            gate, charge = (charge + self.gate_conv(spikes)).chunk(2, dim=1)  # each [B, 4·C, h, w]
+            membrane = gate.sigmoid() * post_reset + charge
+            spikes, post_reset = fire(membrane, self.thresh, self.reset)
+            steps.append(SamplingStep(membrane, spikes, post_reset))
         return steps
 
 
 class LeakyRecurrence(nn.Module):
-    """What came in charges the membrane, of which a learned share stays.
+    """A membrane that the input charges and that keeps a learned fraction from step to step.
 
     ::
 
         U = sigmoid(decay)·V + conv(e[t])
-        S = Θ(U − threshold);   V = U after the reset
+        S = Θ(U − thresh);   V = U after the reset
 
     from V = 0. The membrane is float32 even in mixed precision.
     """
 
-    def __init__(self, config: EmbeddingConfig) -> None:
+    def __init__(self, config: DetectorConfig) -> None:
         super().__init__()
-        self.threshold, self.reset = config.threshold, config.reset
+        self.thresh, self.reset = config.thresh, config.reset
         self.conv = conv_branch(config, config.in_channels)
         self.decay = nn.Parameter(torch.tensor(math.log(config.decay / (1 - config.decay))))
         for kernel in kernels(self.conv):
             nn.init.orthogonal_(kernel, nn.init.calculate_gain("relu"))
 
-    def forward(self, slices: Tensor) -> list[Step]:
-        """Read slices ``[S, B, C, H, W]``, oldest first: S steps, newest first."""
-        charges, rest = charge_all(self.conv, slices)
+    def forward(self, slices: Tensor) -> list[SamplingStep]:
+        """Turn slices ``[S, B, C, H, W]``, oldest first, into S steps, newest first."""
+        packed = pack(slices)  # [S, B, 4·C, h, w]
+        charges = charge_newest_first(self.conv, packed)  # S of [B, 4·C, h, w]
+        post_reset = initial_membrane(packed[0])  # [B, 4·C, h, w]
         steps = []
         for charge in charges:
-            membrane = self.decay.sigmoid() * rest + charge
-            spikes, rest = fire(membrane, self.threshold, self.reset)
-            steps.append(Step(membrane, spikes, rest))
+            membrane = self.decay.sigmoid() * post_reset + charge  # [B, 4·C, h, w]
+            spikes, post_reset = fire(membrane, self.thresh, self.reset)
+            steps.append(SamplingStep(membrane, spikes, post_reset))
         return steps
 
 
-def charge_all(branch: nn.Module, slices: Tensor) -> tuple[list[Tensor], Tensor]:
-    """Send all slices ``[S, B, C, H, W]`` through ``branch`` in one call.
+def fire(membrane: Tensor, thresh: float, reset: float | None) -> tuple[Tensor, Tensor]:
+    """Return the spikes and the membrane after the reset, each of the shape of ``membrane``.
+
+    There is a spike where the membrane is strictly above ``thresh``. Its surrogate derivative is 1 where
+    the membrane is less than ½ away from ``thresh``, else 0. After a spike the membrane is ``reset``; if that
+    is ``None``, ``thresh`` is subtracted instead. The gradient also flows through the reset.
+    """
+    spikes = _RectangleStep.apply(membrane - thresh)  # type: ignore[no-untyped-call]
+    if reset is None:
+        return spikes, membrane - thresh * spikes
+    return spikes, membrane * (1 - spikes) + reset * spikes
+
+
+class _RectangleStep(torch.autograd.Function):
+    """Θ(x), Θ(0) = 0, with a rectangle as its derivative."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return (x > 0).to(x.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        (x,) = ctx.saved_tensors
+        return grad * (x.abs() < SURROGATE_HALF_WIDTH)
+
+
+def charge_newest_first(branch: nn.Module, packed: Tensor) -> list[Tensor]:
+    """Send all slices ``[S, B, 4·C, h, w]``, oldest first, through ``branch`` in one call.
 
     Returns:
-        What comes out, ``[B, C', H/2, W/2]`` per slice, newest first; and an empty membrane
-        ``[B, 4·C, H/2, W/2]``.
+        The outputs ``[B, 4·C', h, w]`` of the slices, newest first.
     """
-    cells = pack(slices)
-    charges = branch(cells.flatten(0, 1)).chunk(len(cells))
-    rest = torch.zeros_like(cells[0], dtype=torch.promote_types(cells.dtype, torch.float32))
-    return list(reversed(charges)), rest
+    outputs = branch(packed.flatten(0, 1))  # [S·B, 4·C', h, w]
+    return list(reversed(outputs.chunk(len(packed))))
 
 
-def conv_branch(config: EmbeddingConfig, channels_out: int) -> nn.Sequential:
-    """Stack ``depth`` convolutions that keep the size, with ReLU between them."""
-    layers: list[nn.Module] = [PackedConv2d(config.in_channels, channels_out, config.kernel_size)]
-    for _ in range(config.depth - 1):
-        layers += [nn.ReLU(inplace=True), PackedConv2d(channels_out, channels_out, config.kernel_size)]
+def initial_membrane(like: Tensor) -> Tensor:
+    """Return zeros of the shape of ``like``, in float32 or in a higher precision of ``like``."""
+    return torch.zeros_like(like, dtype=torch.promote_types(like.dtype, torch.float32))
+
+
+def conv_branch(config: DetectorConfig, out_channels: int) -> nn.Sequential:
+    """Stack ``embedding_depth`` convolutions that keep the size, with ReLU between them."""
+    kernel_size = config.embedding_ksize
+    layers: list[nn.Module] = [PackedConv2d(config.in_channels, out_channels, kernel_size)]
+    for _ in range(config.embedding_depth - 1):
+        layers += [nn.ReLU(inplace=True), PackedConv2d(out_channels, out_channels, kernel_size)]
     return nn.Sequential(*layers)
 
 

@@ -1,11 +1,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import pytest
 import torch
-from lively import SAMPLER, TINY, event_counts, lively_detector
+from lively import TINY, event_counts, lively_detector
 from torch import Tensor, nn
 
 from easnn.analysis import EnergyReport, energy_tables, measure_energy
@@ -88,16 +87,16 @@ def test_totals_are_sums_of_the_layers(model: EventDetector, report: EnergyRepor
 @pytest.mark.parametrize("Ts", [1, 3])
 @pytest.mark.parametrize("mode", list(SpikeMode)[1:])
 def test_the_comparison_is_the_network_that_does_not_spike(mode: SpikeMode, Ts: int) -> None:
-    config = replace(TINY, spike_mode=mode, embedding=replace(SAMPLER, Ts=Ts))
+    config = TINY.replace(use_spike=mode, Ts=Ts)
     model = lively_detector(config, EVENTS)
-    plain = lively_detector(replace(TINY, spike_mode=SpikeMode.NONE), EVENTS)
+    plain = lively_detector(TINY.replace(use_spike=SpikeMode.NONE), EVENTS)
     plain.embedding.load_state_dict(model.embedding.state_dict())
     found, expected = measure_energy(model, [EVENTS]).plain, measure_energy(plain, [EVENTS]).total
     assert (found.accumulates, found.macs) == (expected.accumulates, expected.macs)
 
 
 def test_a_network_that_does_not_spike_is_its_own_comparison() -> None:
-    report = measure_energy(lively_detector(replace(TINY, spike_mode=SpikeMode.NONE), EVENTS), [EVENTS])
+    report = measure_energy(lively_detector(TINY.replace(use_spike=SpikeMode.NONE), EVENTS), [EVENTS])
     assert report.plain.energy_pj == report.total.energy_pj
     assert [layer.name for layer in report.neurons] == ["embedding.recurrence"]
 

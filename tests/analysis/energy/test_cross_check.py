@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 import torch
 from lively import TINY, event_counts, lively_detector
 from spikingjelly.activation_based.op_counter import DispatchCounterMode, MACCounter, SynOpCounter
 
 from easnn.analysis import measure_energy
-from easnn.models import EmbeddingConfig, SpikeMode
+from easnn.models import SpikeMode
 
 
 @pytest.mark.parametrize("mode", list(SpikeMode))
 def test_both_agree_but_for_what_is_documented(mode: SpikeMode) -> None:
     # Without a sampler, whose packed kernels spikingjelly counts with the zeros in them.
-    config = replace(TINY, spike_mode=mode, embedding=EmbeddingConfig(kind="count", Tm=3))
+    config = TINY.replace(use_spike=mode, embedding="count")
     events = event_counts() * 0.7
     model = lively_detector(config, events)
     theirs = SynOpCounter(), MACCounter()

@@ -1,14 +1,12 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 import torch
-from lively import SAMPLER, TINY
+from lively import TINY
 from torch import nn
 
 from easnn.analysis.energy import spike_driven
-from easnn.models import EmbeddingConfig, SpikeMode, build_detector
+from easnn.models import SpikeMode, build_detector
 
 BLANK = torch.zeros(1, 1, 3, 2, 32, 64)
 """A frame without events, with which hardly a neuron fires: values would tell nothing."""
@@ -33,7 +31,7 @@ def of(names: set[str], *parts: str) -> set[str]:
 
 def test_everything_spikes_but_where_the_first_neurons_are() -> None:
     assert analog(TINY) == SAMPLING | {"backbone.stem.conv.conv", "backbone.dark2.0.conv"}
-    assert analog(replace(TINY, stem="conv")) == SAMPLING | {"backbone.stem.conv"}
+    assert analog(TINY.replace(stem="conv")) == SAMPLING | {"backbone.stem.conv"}
 
 
 @pytest.mark.parametrize(
@@ -46,11 +44,11 @@ def test_everything_spikes_but_where_the_first_neurons_are() -> None:
 )
 def test_means_over_time_are_no_spikes(mode: SpikeMode, parts: list[str]) -> None:
     everything = {name for name, m in build_detector(TINY).named_modules() if isinstance(m, nn.Conv2d)}
-    assert of(analog(replace(TINY, spike_mode=mode)), *parts) == of(everything, *parts)
+    assert of(analog(TINY.replace(use_spike=mode)), *parts) == of(everything, *parts)
 
 
 def test_the_mean_of_a_single_step_is_spikes() -> None:
-    found = analog(replace(TINY, spike_mode=SpikeMode.FULL, T=1))
+    found = analog(TINY.replace(use_spike=SpikeMode.FULL, T=1))
     assert of(found, "head") == {
         name
         for level in range(3)
@@ -61,18 +59,17 @@ def test_the_mean_of_a_single_step_is_spikes() -> None:
     }
 
 
-@pytest.mark.parametrize("kind", ["count", "snn", "rsnn"])
-def test_event_counts_are_no_spikes(kind: str) -> None:
-    embedding = EmbeddingConfig(kind=kind, depth=1, kernel_size=3, Tm=3)
-    found = of(analog(replace(TINY, embedding=embedding)), "embedding", "backbone")
+@pytest.mark.parametrize("embedding", ["count", "snn", "rsnn"])
+def test_event_counts_are_no_spikes(embedding: str) -> None:
+    found = of(analog(TINY.replace(embedding=embedding, embedding_depth=1)), "embedding", "backbone")
     first = {
         "snn": {"embedding.recurrence.conv.0"},
         "rsnn": {"embedding.recurrence.input_conv.0"},
         "count": set(),
     }
-    assert found == first[kind] | {"backbone.stem.conv.conv", "backbone.dark2.0.conv"}
+    assert found == first[embedding] | {"backbone.stem.conv.conv", "backbone.dark2.0.conv"}
 
 
 def test_a_sampler_that_never_fires_gives_no_spikes_to_the_stem() -> None:
-    silent = replace(SAMPLER, threshold=1e6, write_zero=True, abs=True)
-    assert "backbone.stem.conv.conv" in analog(replace(TINY, embedding=silent))
+    silent = TINY.replace(thresh=1e6, write_zero=True, abs=True)
+    assert "backbone.stem.conv.conv" in analog(silent)

@@ -1,0 +1,120 @@
+"""Preprocessing a whole dataset, in several processes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Generator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import active_children, get_context
+from pathlib import Path
+
+from easnn.data.dataset_json import FILE_NAME, read_dataset_info
+from easnn.data.prophesee_layout import find_recordings, sensor_of
+from easnn.data.rvt.preprocess_recording import Outcome, Task
+from easnn.data.rvt.rvt_rules import RvtRules
+from easnn.data.rvt.sequence_writer import partial_folder
+from easnn.events import open_recording
+from easnn.utils.errors import ConfigError, OutputError
+from easnn.utils.files import make_directory, write_json
+
+
+def plan_tasks(raw: Path, out: Path, rules: RvtRules, splits: Sequence[str]) -> list[Task]:
+    """Find the recordings of some splits and say what to make of them.
+
+    Args:
+        raw: folder of the raw recordings.
+        out: folder of the preprocessed dataset; folders of the splits are made, and if the raw recordings
+            have classes of their own, ``dataset.json``.
+        rules: how they are preprocessed.
+        splits: names of folders in ``raw``.
+
+    Raises:
+        ConfigError: if ``out`` is the same folder.
+        DataError: if recordings are missing, or none can be opened.
+        OutputError: if ``out`` cannot be written to, or has other classes.
+    """
+    if raw.resolve() == out.resolve():
+        raise ConfigError(f"The folders to read and to write must be different, but both are {raw}.")
+    info = read_dataset_info(raw)
+    recordings = [
+        (split, files)
+        for split in splits
+        for files in find_recordings(raw, [split], ignored=rules.kind.ignored, any_format=True)
+    ]
+    class_names = info.class_names or rules.kind.class_names
+    sensor_hw = sensor_of(info, [files for _, files in recordings], open_recording, rules.kind)
+    tasks = [
+        Task(
+            files=files,
+            split=split,
+            out=out / split / files.name,
+            rules=rules,
+            class_names=class_names,
+            dropped_classes=() if info.class_names else rules.kind.dropped_classes,
+            sensor_hw=sensor_hw,
+            root=raw,
+        )
+        for split, files in recordings
+    ]
+    make_directory(out)
+    if (read_dataset_info(out, unfinished=True).class_names or rules.kind.class_names) != class_names:
+        if any(out.iterdir()):
+            raise OutputError(
+                f"{out} has other classes than {raw}: {', '.join(class_names)}. Choose another folder."
+            )
+        write_json(out / FILE_NAME, {"class_names": list(class_names)})
+    for split in splits:
+        make_directory(out / split)
+    return tasks
+
+
+def run_tasks(tasks: Sequence[Task], processes: int) -> Generator[tuple[Task, Outcome], None, None]:
+    """Run all tasks and yield each with what became of it, as they end.
+
+    Nothing half is left when this ends, however it does. More than one process are spawned, so a script that
+    asks for them needs the usual ``if __name__ == "__main__"``.
+
+    Raises:
+        OutputError: if a sequence cannot be written, or a process was killed.
+    """
+    if processes <= 1:
+        yield from ((task, task.run()) for task in tasks)
+        return
+    others = set(active_children())
+    pool = ProcessPoolExecutor(
+        processes, get_context("spawn"), initializer=_end_with_parent, initargs=(os.getpid(),)
+    )
+    try:
+        futures = {pool.submit(task.run): task for task in tasks}
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+    except BaseException as error:
+        for process in set(active_children()) - others:
+            process.terminate()
+        if isinstance(error, BrokenProcessPool):
+            raise OutputError(
+                "A process was killed, perhaps for want of memory. Run the same again with fewer "
+                "--processes: it goes on where it stopped."
+            ) from error
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+        for task in tasks:
+            shutil.rmtree(partial_folder(task.out), ignore_errors=True)
+
+
+def _end_with_parent(parent: int) -> None:
+    """Leave the interrupt key to the parent, and end when it does, however that happens."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+
+
+def _watch(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)

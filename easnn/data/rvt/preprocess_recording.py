@@ -1,0 +1,141 @@
+"""From one raw recording to a preprocessed sequence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+import numpy as np
+
+from easnn.data.box_checks import check_class_ids
+from easnn.data.dataset_json import FILE_NAME
+from easnn.data.label_source import RecordingFiles
+from easnn.data.prophesee_layout import open_with_sensor
+from easnn.data.rvt.rvt_rules import HISTOGRAM_US, RvtRules, filter_labels, histogram_ends, label_frames
+from easnn.data.rvt.sequence_writer import SequencePlan, check_same, write_sequence
+from easnn.events import Recording, open_recording, read_boxes
+from easnn.representations import stacked_histogram
+from easnn.utils.errors import DataError
+
+
+class Status(Enum):
+    """What became of a recording."""
+
+    MADE = "made"
+    THERE = "there already"
+    UNLABELLED = "without labels"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a recording.
+
+    Attributes:
+        split: its split.
+        status: in a word.
+        frames: labelled frames of its sequence.
+        boxes: boxes of its sequence.
+        histograms: histograms of its sequence.
+        events: events that were read.
+        error: why it failed.
+    """
+
+    split: str
+    status: Status
+    frames: int = 0
+    boxes: int = 0
+    histograms: int = 0
+    events: int = 0
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One recording to preprocess.
+
+    Attributes:
+        files: the recording.
+        split: its split.
+        out: folder of its sequence.
+        rules: how.
+        class_names: name of each class id that is kept, in order.
+        dropped_classes: names of the class ids after those; their boxes are dropped.
+        sensor_hw: height and width of the sensor in pixels.
+        root: folder of the raw recordings.
+    """
+
+    files: RecordingFiles
+    split: str
+    out: Path
+    rules: RvtRules
+    class_names: tuple[str, ...]
+    dropped_classes: tuple[str, ...]
+    sensor_hw: tuple[int, int]
+    root: Path
+
+    def run(self) -> Outcome:
+        """Write the sequence, unless it is there already or would have no labels.
+
+        Raises:
+            OutputError: if it cannot be written.
+        """
+        try:
+            return self._run()
+        except DataError as error:
+            return Outcome(self.split, Status.FAILED, error=str(error))
+
+    def _run(self) -> Outcome:
+        plan = self._plan()
+        if plan is None:
+            return Outcome(self.split, Status.UNLABELLED)
+        sizes = (len(plan.frames_us), len(plan.boxes), len(plan.ends_us))
+        if self.out.exists():
+            check_same(self.out, plan)
+            return Outcome(self.split, Status.THERE, *sizes)
+        recording = open_with_sensor(self.files.events_path, self.sensor_hw, open_recording)
+        counter = _EventCounter(recording)
+        write_sequence(self.out, plan, counter.histograms(plan, self.sensor_hw))
+        return Outcome(self.split, Status.MADE, *sizes, events=counter.events)
+
+    def _plan(self) -> SequencePlan | None:
+        """Return what the sequence will hold, None if that is no label."""
+        boxes = read_boxes(self.files.boxes_path)
+        known = (*self.class_names, *self.dropped_classes)
+        check_class_ids(boxes, known, self.files.boxes_path, self.root / FILE_NAME)
+        boxes = filter_labels(
+            boxes[boxes["class_id"] < len(self.class_names)],
+            self.sensor_hw,
+            self.rules,
+            training=self.split == "train",
+        )
+        frames_us = label_frames(np.unique(boxes["t_us"]), self.rules.label_period_us)
+        if len(frames_us) == 0:
+            return None
+        ends_us, numbers = histogram_ends(frames_us)
+        height, width = (side // 2 if self.rules.halved else side for side in self.sensor_hw)
+        return SequencePlan(
+            boxes=boxes[np.isin(boxes["t_us"], frames_us)],
+            frames_us=frames_us,
+            ends_us=ends_us,
+            histogram_numbers=numbers,
+            frame_hw=(height, width),
+            halved=self.rules.halved,
+        )
+
+
+class _EventCounter:
+    """Makes the histograms of a recording and counts the events that it reads for them."""
+
+    def __init__(self, recording: Recording) -> None:
+        self._recording = recording
+        self.events = 0
+
+    def histograms(self, plan: SequencePlan, sensor_hw: tuple[int, int]) -> Iterator[np.ndarray]:
+        """Yield the histograms: of the 50 ms before each end, both times included."""
+        for end_us in plan.ends_us.tolist():
+            events = self._recording.window(end_us - HISTOGRAM_US, end_us + 1)
+            self.events += len(events)
+            yield stacked_histogram(events, sensor_hw, every_other=plan.halved)

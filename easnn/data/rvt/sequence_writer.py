@@ -1,0 +1,158 @@
+"""Writing a preprocessed sequence: whole, or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import hdf5plugin
+import numpy as np
+
+from easnn.data.rvt.histogram_file import DATASET, HistogramFile
+from easnn.data.rvt.rvt_files import LABEL_KEYS, sequence_files
+from easnn.data.rvt.rvt_labels import read_histogram_numbers, read_sequence_boxes
+from easnn.representations import HISTOGRAM_CHANNELS
+from easnn.utils.errors import DataError, OutputError
+
+LABEL_DTYPE = np.dtype(
+    [
+        ("t", "<i8"),
+        ("x", "<f4"),
+        ("y", "<f4"),
+        ("w", "<f4"),
+        ("h", "<f4"),
+        ("class_id", "<u4"),
+        ("class_confidence", "<f4"),
+        ("track_id", "<i8"),
+    ]
+)
+COMPARED = ("t_us", "x", "y", "w", "h", "class_id", "track_id")
+"""What tells boxes apart."""
+
+STORED_NAMES = {"t": "t_us", "class_confidence": "confidence"}
+"""Names in the file and ours, where they differ."""
+
+
+@dataclass(frozen=True)
+class SequencePlan:
+    """What a sequence will hold, but for the counts.
+
+    Attributes:
+        boxes: the boxes of its frames [boxes] (BOX_DTYPE), sorted by time, in pixels of the sensor.
+        frames_us: times of the frames [frames].
+        ends_us: times at which histograms end [N].
+        histogram_numbers: which histogram ends at each frame [frames].
+        frame_hw: height and width of the histograms.
+        halved: whether these are half of the sensor's.
+    """
+
+    boxes: np.ndarray
+    frames_us: np.ndarray
+    ends_us: np.ndarray
+    histogram_numbers: np.ndarray
+    frame_hw: tuple[int, int]
+    halved: bool
+
+
+def partial_folder(folder: Path) -> Path:
+    """Return where the sequence that will be ``folder`` is being written."""
+    return folder.with_name(f".{folder.name}.partial")
+
+
+def write_sequence(folder: Path, plan: SequencePlan, histograms: Iterable[np.ndarray]) -> None:
+    """Write a sequence to ``folder``, which appears when it is whole.
+
+    Args:
+        folder: does not exist yet.
+        plan: what it holds.
+        histograms: its N histograms, uint8 [20, H, W].
+
+    Raises:
+        OutputError: if it cannot be written.
+    """
+    with _whole_folder(folder) as partial:
+        files = sequence_files(partial, halved=plan.halved)
+        for path in (files.events_path, files.boxes_path):
+            path.parent.mkdir(parents=True)
+        with h5py.File(files.events_path, "w") as stored:
+            shape = (HISTOGRAM_CHANNELS, *plan.frame_hw)
+            data = stored.create_dataset(
+                DATASET,
+                shape=(len(plan.ends_us), *shape),
+                maxshape=(None, *shape),
+                chunks=(1, *shape),
+                dtype=np.uint8,
+                **hdf5plugin.Blosc(cname="zstd", clevel=1, shuffle=hdf5plugin.Blosc.SHUFFLE),
+            )
+            for number, histogram in enumerate(histograms):
+                data[number] = histogram
+        starts = np.searchsorted(plan.boxes["t_us"], plan.frames_us)
+        arrays: dict[str, Any] = dict(zip(LABEL_KEYS, (_stored_labels(plan.boxes), starts), strict=True))
+        np.savez(files.boxes_path, **arrays)
+        np.save(files.label_times_path, plan.frames_us)
+        np.save(files.end_times_path, plan.ends_us)
+        np.save(files.histogram_numbers_path, plan.histogram_numbers)
+
+
+def check_same(folder: Path, plan: SequencePlan) -> None:
+    """Check that a sequence that exists already is the planned one, as far as its labels and sizes tell.
+
+    Raises:
+        DataError: if it is another, or cannot be read.
+    """
+    files = sequence_files(folder, halved=plan.halved)
+    missing = files.missing()
+    if missing:
+        raise DataError(f"{folder} exists already, but without {missing[0]}. {_ADVICE}")
+    stored, boxes = HistogramFile(files.events_path), read_sequence_boxes(files)
+    if (
+        any(not np.array_equal(boxes[name], plan.boxes[name]) for name in COMPARED)
+        or not np.array_equal(read_histogram_numbers(files), plan.histogram_numbers)
+        or not np.array_equal(stored.end_times_us, plan.ends_us)
+        or stored.frame_hw != plan.frame_hw
+    ):
+        raise DataError(f"{folder} exists already, with other labels or histograms. {_ADVICE}")
+
+
+_ADVICE = "Remove it, or write to another folder."
+
+
+@contextmanager
+def _whole_folder(folder: Path) -> Iterator[Path]:
+    """Give a folder beside ``folder`` that gets its name when the block ends without an error."""
+    partial = partial_folder(folder)
+    try:
+        shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed
+        partial.mkdir(parents=True)
+        yield partial
+        for path in sorted(partial.rglob("*")):
+            _flush(path)
+        partial.rename(folder)
+    except OSError as error:
+        raise OutputError(
+            f"Cannot write {folder}: {error.strerror or error}. Free some space or choose another folder."
+        ) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _flush(path: Path) -> None:
+    """Let the disk have what was written to a file or folder."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _stored_labels(boxes: np.ndarray) -> np.ndarray:
+    labels = np.empty(len(boxes), LABEL_DTYPE)
+    for name in LABEL_DTYPE.names or ():
+        labels[name] = boxes[STORED_NAMES.get(name, name)]
+    return labels

@@ -1,0 +1,88 @@
+"""Files of ``torch.save``: reading them executes no code, and they are written completely or not at all."""
+
+from __future__ import annotations
+
+import pickle
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+
+from easnn.utils.errors import CheckpointError, OutputError
+from easnn.utils.files import atomic_write
+
+_MAKE_SCALAR = cast(Callable[..., Any], np.float64(0).__reduce__()[0])
+ALLOWED: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
+    np.dtype,
+    *(type(np.dtype(code)) for code in "?bhilqBHILQefd"),
+    *((_MAKE_SCALAR, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
+]
+"""NumPy's numbers, under their names in NumPy 1 and 2; tensors and plain values are always allowed."""
+
+
+def read_tensor_file(path: Path) -> object:
+    """Read a file of ``torch.save`` in the new or the old format; its tensors are on the CPU.
+
+    Raises:
+        CheckpointError: if the file is missing, damaged, or holds executable content.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"Checkpoint {path} does not exist. Check the path given with -c.")
+    try:
+        if not _checksums_hold(path):
+            raise _damaged(path)
+        with torch.serialization.safe_globals(ALLOWED):
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise CheckpointError(f"Cannot read checkpoint {path}: {error.strerror}.") from error
+    except pickle.UnpicklingError as error:
+        if zipfile.is_zipfile(path) or "GLOBAL" in str(error):  # a whole file, or a function is named in it
+            raise CheckpointError(
+                f"{path} holds something other than tensors and plain values, and reading it could execute code; it "
+                "was not read. Save its weights as a plain state dict with the software that made it."
+            ) from error
+        raise _damaged(path) from error
+    except (RuntimeError, EOFError, ValueError, KeyError, IndexError, AttributeError, TypeError) as error:
+        raise _damaged(path) from error  # what torch's readers raise on bytes that are no checkpoint
+
+
+def write_tensor_file(path: Path, contents: object) -> None:
+    """Write tensors and plain values atomically: ``path`` is the old file or the complete new one.
+
+    Raises:
+        OutputError: if the file cannot be written; an existing file stays as it is.
+    """
+    with atomic_write(path) as file:
+        try:
+            torch.save(contents, file)
+        except RuntimeError as error:  # torch hides the operating system's error in its own
+            raise OutputError(
+                f"Cannot write {path}: the disk is probably full. Nothing was replaced; free some space or "
+                "choose another directory."
+            ) from error
+
+
+def _checksums_hold(path: Path) -> bool:
+    """Return whether the contents of a file match its checksums; torch itself does not compare them.
+
+    Files in the format before zip have no checksums.
+    """
+    try:
+        if not zipfile.is_zipfile(path):
+            return True
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip() is None
+    except (zipfile.BadZipFile, RuntimeError, ValueError, EOFError, struct.error, zlib.error):
+        return False
+
+
+def _damaged(path: Path) -> CheckpointError:
+    return CheckpointError(
+        f"{path} ({path.stat().st_size} bytes) is truncated, damaged, or not a checkpoint. Copy it again, or "
+        "take another one."
+    )
