@@ -102,5 +102,7 @@ def imported_modules(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("easnn."):
             found.add(str(node.module))
             submodules = {f"{node.module}.{alias.name}" for alias in node.names}
-            found |= {name for name in submodules if (PACKAGE.parent / (name.replace(".", "/") + ".py")).exists()}
+            found |= {
+                name for name in submodules if (PACKAGE.parent / (name.replace(".", "/") + ".py")).exists()
+            }
     return found

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from easnn.optim.optimizer import build_optimizer, group_parameters, set_learning_rate
 from easnn.models import DetectorConfig, SpikeMode, build_detector
+from easnn.optim.optimizer import build_optimizer, group_parameters, set_learning_rate
 from easnn.utils.errors import ConfigError
 
 
