@@ -335,8 +335,8 @@ class Predictor:
         detections = []
         for time_us, rows in zip(times_us, found, strict=True):
             in_frame = unplace_detections(rows, placements[0], sensor_hw)
-            in_frame[:, 2:] *= self.downsample
-            detections.append(Detections(time_us, in_frame.numpy(), self.class_names))
+            scale = in_frame.new_tensor([1, 1, *[self.downsample] * 4])
+            detections.append(Detections(time_us, (in_frame * scale).numpy(), self.class_names))
         return detections
 
     def _inputs(
@@ -366,7 +366,7 @@ class Predictor:
     def _select(self, outputs: Tensor) -> list[Tensor]:
         """Return the detections of each frame on the CPU: ``[M, 6]`` in network pixels."""
         found = select_detections(outputs, self.confidence, self.nms_iou)
-        return [detections.cpu() for detections in found]
+        return [detections.detach().cpu() for detections in found]
 
 
 def moments_us(spec: FrameSpec, recording: Recording, start_us: int, end_us: int, step_us: int) -> range:
