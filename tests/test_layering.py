@@ -22,6 +22,7 @@ ALLOWED: dict[str, set[str]] = {
 }
 ALLOWED["engine"] = {*ALLOWED}
 ALLOWED["exp"] = {*ALLOWED}
+ALLOWED["sweep"] = {*ALLOWED}
 ALLOWED["cli"] = {*ALLOWED}
 
 ROOMS = sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))
