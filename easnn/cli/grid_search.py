@@ -41,7 +41,7 @@ def note_grid_search(options: argparse.Namespace, result: TrainResult, run: RunD
 
 
 def _append(path: Path, *rows: tuple[object, ...]) -> None:
-    """Append rows, all of them or, on an error, none. Other processes may append at the same time."""
+    """Append rows: all or, on an error, none. Other processes may append at the same time."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     try:

@@ -1,4 +1,4 @@
-"""Running a sweep: training and evaluation of each run as subprocesses, one run at a time on each device."""
+"""Running a sweep: trainings and evaluations as subprocesses, one at a time on each device."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from queue import SimpleQueue
 
 import torch
 from loguru import logger
-from tqdm import tqdm
 
 from easnn.engine.interrupt import SIGNALS, exit_code, handlers_restored
 from easnn.sweep.sweep_file import SweepRun
@@ -24,7 +23,6 @@ from easnn.sweep.sweep_folder import SweepFolder
 from easnn.sweep.sweep_table import format_number
 from easnn.utils.device import available_cores
 from easnn.utils.errors import ConfigError, EasnnError, TrainingError
-from easnn.utils.logging import on_terminal
 from easnn.utils.meters import format_duration
 
 PROGRAM = (sys.executable, "-m", "easnn")
@@ -37,7 +35,7 @@ Device = dict[str, str]
 
 
 def sweep_devices(count: int) -> list[Device]:
-    """Return a device for each of ``count`` simultaneous runs: a GPU, or an equal share of the cores.
+    """Return ``count`` devices: a GPU each or, without GPUs, an equal share of the cores.
 
     ``CUDA_VISIBLE_DEVICES`` and ``OMP_NUM_THREADS`` of this process are respected.
 
@@ -61,14 +59,15 @@ def sweep_devices(count: int) -> list[Device]:
 
 
 class SweepRunner:
-    """Trains and evaluates the runs of a sweep that are not done. A failed run does not stop the others.
+    """Trains and evaluates the runs of a sweep that are not done; a failure does not stop the others.
 
-    A thread handles each run and waits for its subprocesses; the main thread waits for signals and results.
-    After SIGINT or SIGTERM the active runs save their state and stop; a second signal kills them.
+    A thread for each device starts the subprocesses and waits for them; the main thread waits for
+    signals and results. After SIGINT or SIGTERM the active runs save their state and stop; a second
+    signal kills them.
 
     Args:
-        folder: the sweep's folder.
-        devices: one for each simultaneous run.
+        folder: the sweep and its files.
+        devices: what the simultaneous runs use, one each.
         lock: file descriptor of the folder's lock, which all subprocesses inherit.
         program: the command that trains and evaluates.
     """
@@ -82,14 +81,14 @@ class SweepRunner:
         self._program = program
         self._threads = ThreadPoolExecutor(len(devices))
         self._free_devices = list(devices)  # as many as threads
-        # Signals and runs that ended. In a signal handler, `SimpleQueue.put` is safe and logging is not.
+        # Signals and finished runs. `SimpleQueue.put` is safe in a signal handler, logging is not.
         self._events: SimpleQueue[int | Future[str]] = SimpleQueue()
-        self._lock = threading.Lock()  # for the next two
+        self._lock = threading.Lock()  # protects the next two attributes
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._signal = 0
 
     def run(self) -> list[str]:
-        """Make all runs that are not done, and return a message for each that failed.
+        """Train and evaluate what is not done, and return a message for each run that failed.
 
         Raises:
             SystemExit: after a signal, with code 130 or 143.
@@ -98,24 +97,20 @@ class SweepRunner:
         remaining = [run for run in self._sweep.runs if not self._folder.is_done(run)]
         if done := total - len(remaining):
             logger.info("{} of {} runs are already done.", done, total)
-        with (
-            self._threads,
-            handlers_restored(),
-            tqdm(total=total, initial=done, unit="run", disable=not on_terminal()) as bar,
-        ):
+        with self._threads, handlers_restored():
             for number in SIGNALS:
                 signal.signal(number, lambda number, _: self._events.put(number))
-            futures = {self._threads.submit(self._make, run): run for run in remaining}
+            runs = {self._threads.submit(self._make, run): run for run in remaining}
             try:
-                failures = self._wait(futures, bar)
-            finally:  # after an unexpected error, the runs that wait must not start
+                failures = self._wait(runs)
+            finally:  # after an unexpected error, no further run must start
                 self._threads.shutdown(wait=False, cancel_futures=True)
         if self._signal:
             raise SystemExit(exit_code(self._signal))
         return failures
 
-    def _wait(self, runs: Mapping[Future[str], SweepRun], bar: tqdm) -> list[str]:
-        """Handle signals and log results until all runs have ended; return a message for each failure."""
+    def _wait(self, runs: Mapping[Future[str], SweepRun]) -> list[str]:
+        """Handle signals and log results until all runs have ended; return the messages of failures."""
         begin = time.monotonic()
         failures = []
         total, left = len(self._sweep.runs), len(runs)
@@ -129,18 +124,18 @@ class SweepRunner:
             left -= 1
             if self._signal:
                 continue
-            bar.update()
+            run = runs[event]
             eta = format_duration((time.monotonic() - begin) / (len(runs) - left) * left)
             progress = f"{total - left} of {total} runs, ETA {eta}"
             try:
-                logger.info("{}: {} | {}", runs[event].name, event.result(), progress)
+                logger.info("{}: {} | {}", run.name, event.result(), progress)
             except EasnnError as error:
-                failures.append(f"{runs[event].name}: {error} (see {self._folder.log(runs[event])})")
+                failures.append(f"{run.name}: {error} (see {self._folder.log(run)})")
                 logger.error("{} | {}", failures[-1], progress)
         return failures
 
     def _stop(self, number: int) -> None:
-        """Let the active runs save their state and stop; if they were told before, kill them."""
+        """Ask the active runs to save their state and stop; after an earlier signal, kill them."""
         self._threads.shutdown(wait=False, cancel_futures=True)
         with self._lock:
             kill = bool(self._signal)
@@ -154,7 +149,7 @@ class SweepRunner:
         logger.warning("Killing {} runs." if kill else message, count)
 
     def _make(self, run: SweepRun) -> str:
-        """Do what is left to do for a run, on a free device, and return its scores for the log.
+        """Train and evaluate a run on a free device, unless that is done, and return its scores.
 
         Raises:
             TrainingError: if a command failed.
@@ -189,7 +184,7 @@ class SweepRunner:
         return f"AP {format_number(ap, 4)}, AP50 {format_number(ap50, 4)}"
 
     def _execute(self, run: SweepRun, device: Device, step: str, *options: str) -> None:
-        """Execute a command and wait for its end; its output goes to the end of the run's log.
+        """Execute a command and wait until it ends. Its output is appended to the run's log.
 
         Raises:
             TrainingError: if its exit code is not 0, or a signal came first.
@@ -212,6 +207,7 @@ class SweepRunner:
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
+                    # With our search path: `tools/sweep.py` may run a package that is not installed.
                     env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **device},
                     pass_fds=(self._folder_lock,),
                     start_new_session=True,  # Ctrl-C in a terminal reaches it through `_stop` only

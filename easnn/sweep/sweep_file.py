@@ -46,8 +46,8 @@ class SweepRun:
     Attributes:
         variant: name of the variant, whose runs differ in the seed only.
         seed: seed of the training.
-        varied: the keys that only this variant sets.
-        texts: all keys that it sets, without seed and output.
+        varied: keys that distinguish the variant.
+        texts: all keys to set, except the seed and the output directory.
         experiment: the experiment with these keys and the seed.
     """
 
@@ -65,7 +65,7 @@ class SweepRun:
 
 @dataclass(frozen=True)
 class Sweep:
-    """A sweep file and its runs: every variant with the first seed, then with the second, and so on."""
+    """A sweep file and its runs: each variant with the first seed, then with the second, and so on."""
 
     path: Path
     settings: SweepSettings
@@ -123,16 +123,16 @@ def _read_toml(path: Path) -> dict[str, Any]:
     except ValueError as error:  # not TOML, or not UTF-8
         raise ConfigError(f"{path} must be a TOML file, but is not: {error}.") from error
     known = (*SweepSettings.declarations(), *TABLES)
-    for name in contents.keys() - known:
+    if unknown := [name for name in contents if name not in known]:
         raise ConfigError(
-            f"{path}: Unknown entry `{name}`.{did_you_mean(name, known)} The entries are {', '.join(known)}; "
-            "keys of the experiment belong in [keys]."
+            f"{path}: Unknown entry `{unknown[0]}`.{did_you_mean(unknown[0], known)} The entries are "
+            f"{', '.join(known)}; keys of the experiment belong in [keys]."
         )
     return contents
 
 
 def _variants(path: Path, contents: dict[str, Any]) -> dict[str, Texts]:
-    """Return what each variant sets: the named ones times the grid. Without both, the name is empty."""
+    """Return what each variant sets: named variants × grid. Without both, the name is empty."""
     tables = _table(contents.get("variants", {}), f"{path}, [variants]")
     named = {name: _texts(table, f"{path}, variant {name}") for name, table in tables.items()}
     grid = {}

@@ -19,7 +19,7 @@ from easnn.utils.locks import only_one
 
 @dataclass(frozen=True)
 class RunRecord:
-    """What is recorded about a run: the settings of its training, whether that is finished, its time."""
+    """The settings of a run's training, whether it is finished, and its duration in seconds."""
 
     definition: dict[str, Any]
     trained: bool = False
@@ -82,7 +82,7 @@ class SweepFolder:
         return trained and self.result(run).is_file()
 
     def differences(self, run: SweepRun) -> list[str]:
-        """Describe the settings in which the record of a run, if there is one, differs from the sweep file.
+        """Describe each setting in which the record of a run, if any, differs from the sweep file.
 
         If the record lacks a key that a later version of the project added, the key had its default.
         """
@@ -101,7 +101,7 @@ class SweepFolder:
         ]
 
     def set_aside(self, run: SweepRun) -> None:
-        """Remove the record of a run and rename its directory to ``NAME.earlier-1`` (or ``-2`` and so on).
+        """Remove the record of a run and rename its directory to ``NAME.earlier-1`` (``-2`` etc.).
 
         Raises:
             OutputError: if that is not possible.
@@ -123,8 +123,8 @@ class SweepFolder:
     def locked(self) -> Iterator[int]:
         """Create the folder and lock it; the block gets the lock's file descriptor.
 
-        Processes that inherit the descriptor hold the lock, too: if a sweep is killed, no other sweep starts
-        a run that is still active.
+        Processes that inherit the descriptor hold the lock, too: after a sweep was killed, no other
+        starts a run that is still active.
 
         Raises:
             OutputError: if the folder cannot be written or is locked.

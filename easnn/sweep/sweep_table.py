@@ -16,7 +16,7 @@ HEADERS = ("variant", "seeds", "AP", "AP50", "AP50 of each seed", "training, s")
 
 
 def write_table(folder: SweepFolder) -> str:
-    """Write ``table.json`` and ``table.md`` of the runs that are done, and return the Markdown table.
+    """Write ``table.json`` and ``table.md`` of the runs that are done; return the Markdown table.
 
     Raises:
         OutputError: if a file cannot be written.
@@ -41,9 +41,9 @@ def write_table(folder: SweepFolder) -> str:
 
 
 def spread(numbers: Sequence[float | None]) -> dict[str, float | None] | None:
-    """Return mean and sample standard deviation (n − 1 in the denominator; ``None`` for one number).
+    """Return the mean and the sample standard deviation (n − 1 in the denominator) of some numbers.
 
-    The result is ``None`` if there are no numbers or one of them is not defined.
+    The deviation of one number is ``None``. So is the result without numbers, or if one is ``None``.
     """
     defined = [number for number in numbers if number is not None]
     if not defined or len(defined) < len(numbers):
@@ -53,7 +53,7 @@ def spread(numbers: Sequence[float | None]) -> dict[str, float | None] | None:
 
 
 def format_number(number: float | None, digits: int) -> str:
-    """Return a number with so many decimals, a dash for ``None``."""
+    """Return a number with that many decimals, a dash for ``None``."""
     return "–" if number is None else f"{number:.{digits}f}"
 
 
