@@ -1,15 +1,16 @@
 # Two commands do all the set-up: `make demo` and `make test`. Both create .venv from pip-requirements.txt.
+# `make check` is what continuous integration runs.
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help demo test lint format docs clean
+.PHONY: help demo test lint wheel newest check format docs clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
 
-$(READY): pip-requirements.txt setup.py
+$(READY): pip-requirements.txt pyproject.toml setup.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "easnn needs Python 3.11 or newer, but '$(PYTHON)' is older: make PYTHON=/path/to/python3.11"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
@@ -17,7 +18,7 @@ $(READY): pip-requirements.txt setup.py
 	@touch $@
 
 demo: $(READY)  ## simulate a data set, train the spiking detector on it, evaluate, draw pictures
-	$(BIN)/python tools/quickstart.py
+	$(BIN)/easnn quickstart
 
 test: $(READY)  ## run the tests
 	$(BIN)/python -m pytest -n 2
@@ -27,12 +28,21 @@ lint: $(READY)  ## style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+wheel: $(READY)  ## build the wheel, install it into an empty environment and use it there
+	.ci/wheel-test $(BIN)/python
+
+newest: $(READY)  ## run the tests with the newest torch, in an environment of their own
+	.ci/newest-test $(BIN)/python
+
+check: lint test wheel newest  ## all of these, as continuous integration does
+	@echo "Tested: $$($(BIN)/easnn --version); once more with $$(grep == .ci/newest-requirements.txt | xargs)"
+
 format: $(READY)  ## reformat the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 docs: $(READY)  ## write docs/keys.md from the declarations
-	$(BIN)/python -m easnn.cli.keys docs/keys.md
+	$(BIN)/easnn keys docs/keys.md
 
 clean:  ## remove the environment and caches; data and runs stay
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache *.egg-info

@@ -1,11 +1,8 @@
-"""Walk a dataset without training; `--help` tells how."""
+"""Read a dataset and report every problem, as `easnn check-data` does."""
 
 import sys
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from easnn.cli.check_data import main
+from checkout import run_command
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command("check-data"))

@@ -1,13 +1,8 @@
-"""Convert a checkpoint of the published code to one of ours, or back; see ``--help`` and docs/checkpoints.md."""
-
-from __future__ import annotations
+"""Convert a checkpoint to or from the format of the published code, as `easnn convert-checkpoint` does."""
 
 import sys
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from easnn.cli.convert_checkpoint import main
+from checkout import run_command
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command("convert-checkpoint"))

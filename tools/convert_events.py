@@ -1,13 +1,8 @@
-"""Convert a recording to DAT or HDF5; see ``--help`` and docs/formats.md."""
-
-from __future__ import annotations
+"""Convert a recording to DAT or HDF5, as `easnn convert-events` does."""
 
 import sys
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from easnn.cli.convert_events import main
+from checkout import run_command
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command("convert-events"))

@@ -1,13 +1,8 @@
-"""Look at any recording through a checkpoint; see ``--help`` and docs/pictures.md."""
-
-from __future__ import annotations
+"""Draw what a checkpoint detects in a recording, as `easnn demo` does."""
 
 import sys
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from easnn.cli.demo_event import main
+from checkout import run_command
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command("demo"))

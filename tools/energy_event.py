@@ -1,11 +1,8 @@
-"""Count operations, firing and energy of a checkpoint; `--help` tells how."""
+"""Count operations, firing and energy of a checkpoint, as `easnn energy` does."""
 
 import sys
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from easnn.cli.energy import main
+from checkout import run_command
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command("energy"))

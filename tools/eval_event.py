@@ -1,11 +1,8 @@
-"""Evaluate a checkpoint; `--help` tells how."""
+"""Evaluate a checkpoint, as `easnn eval` does."""
 
 import sys
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from easnn.cli.eval import main
+from checkout import run_command
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command("eval"))

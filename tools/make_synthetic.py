@@ -1,13 +1,8 @@
-"""Make a synthetic event dataset; see ``--help`` and docs/simulator.md."""
-
-from __future__ import annotations
+"""Simulate an event dataset, as `easnn make-synthetic` does."""
 
 import sys
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from easnn.cli.make_synthetic import main
+from checkout import run_command
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command("make-synthetic"))

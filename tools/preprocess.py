@@ -1,11 +1,8 @@
-"""Preprocess raw recordings as RVT does; `--help` tells how."""
+"""Preprocess raw recordings as RVT does, as `easnn preprocess` does."""
 
 import sys
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from easnn.cli.preprocess import main
+from checkout import run_command
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command("preprocess"))

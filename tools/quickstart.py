@@ -1,11 +1,8 @@
-"""Simulate, train, evaluate and draw, once and small; `--help` tells how."""
+"""Simulate, train, evaluate and draw, once and small, as `easnn quickstart` does."""
 
 import sys
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from easnn.cli.quickstart import main
+from checkout import run_command
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command("quickstart"))

@@ -1,11 +1,8 @@
-"""Compare variants of an experiment over several seeds; `--help` tells how."""
+"""Compare variants of an experiment over several seeds, as `easnn sweep` does."""
 
 import sys
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from easnn.cli.sweep import main
+from checkout import run_command
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command("sweep"))

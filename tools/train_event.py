@@ -1,11 +1,8 @@
-"""Train a detector; `--help` tells how."""
+"""Train a detector, as `easnn train` does."""
 
 import sys
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from easnn.cli.train import main
+from checkout import run_command
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command("train"))

@@ -36,7 +36,7 @@ def note_grid_search(options: argparse.Namespace, result: TrainResult, run: RunD
     """
     if options.grid_search is not None:
         checkpoint = run.latest if result.best_ap is None else run.best
-        command = shlex.join(("python", "tools/train_event.py", *options.argv))
+        command = shlex.join(("easnn", "train", *options.argv))
         _append(options.grid_search, (result.best_ap, checkpoint, command))
 
 

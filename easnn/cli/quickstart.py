@@ -1,4 +1,4 @@
-"""The whole way once, in minutes on a CPU: ``make demo``, which runs ``tools/quickstart.py``."""
+"""The whole way once, in minutes on a CPU: ``easnn quickstart``, which ``make demo`` runs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-CHECKOUT = Path(__file__).resolve().parents[2]
 DATASET = "datasets/synthetic"
 RUN = "YOLOX_outputs/e_yolox_demo"
 CLIP_OF = f"{DATASET}/test/test_0000_td.dat"
@@ -22,7 +21,8 @@ CLIP_OF = f"{DATASET}/test/test_0000_td.dat"
 DESCRIPTION = """\
 Simulates a small event dataset, trains the spiking detector on it, evaluates it on recordings that it has
 never seen, before and after the training, and draws pictures. Each step is a command that you can run
-yourself; it is printed before it runs."""
+yourself; it is printed before it runs. Data and results lie in the working directory, in datasets/synthetic
+and YOLOX_outputs/e_yolox_demo."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Step:
 
     Attributes:
         title: what it does.
-        command: the words after ``python``, seen from the checkout.
+        command: the words after ``easnn``.
     """
 
     title: str
@@ -42,22 +42,22 @@ STEPS = (
     Step(
         "Simulate recordings of cars and pedestrians",
         (
-            *("tools/make_synthetic.py", DATASET, "--sensor-size", "120x152"),
+            *("make-synthetic", DATASET, "--sensor-size", "120x152"),
             *("--duration-s", "2.5", "--train", "140", "--val", "12", "--test", "20"),
         ),
     ),
-    Step("Train the spiking detector", ("tools/train_event.py", "-n", "e-yolox-demo", "-b", "8")),
+    Step("Train the spiking detector", ("train", "-n", "e-yolox-demo", "-b", "8")),
     Step(
         "Evaluate the untrained network on the test split",
-        ("tools/eval_event.py", "-c", f"{RUN}/initial_ckpt.pth", "--test"),
+        ("eval", "-c", f"{RUN}/initial_ckpt.pth", "--test"),
     ),
     Step(
         "Evaluate the trained network on the test split",
-        ("tools/eval_event.py", "-c", f"{RUN}/best_ckpt.pth", "--test"),
+        ("eval", "-c", f"{RUN}/best_ckpt.pth", "--test"),
     ),
     Step(
         "Watch a test recording",
-        ("tools/demo_event.py", "-c", f"{RUN}/best_ckpt.pth", CLIP_OF),
+        ("demo", "-c", f"{RUN}/best_ckpt.pth", CLIP_OF),
     ),
 )
 
@@ -75,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     begin = time.monotonic()
     seconds: dict[str, float] = {}
     for number, step in enumerate(STEPS, start=1):
-        print(f"\n[{number}/{len(STEPS)}] {step.title}\n$ python {shlex.join(step.command)}", flush=True)
+        print(f"\n[{number}/{len(STEPS)}] {step.title}\n$ easnn {shlex.join(step.command)}", flush=True)
         step_begin = time.monotonic()
         code = run(step)
         if code:
@@ -88,7 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(step: Step) -> int:
     """Run a step and return its exit code; after Ctrl-C it may still save its work."""
-    process = subprocess.Popen([sys.executable, *step.command], cwd=CHECKOUT)
+    process = subprocess.Popen([sys.executable, "-m", "easnn", *step.command])
     while True:
         try:
             return process.wait()
@@ -102,7 +102,7 @@ def summary(seconds: dict[str, float]) -> str:
     Args:
         seconds: duration of each step.
     """
-    results = {name: json.loads((CHECKOUT / path).read_text()) for name, path in RESULTS.items()}
+    results = {name: json.loads(Path(path).read_text()) for name, path in RESULTS.items()}
     measures = [
         (name, f"{result['ap50'] or 0:.3f}", f"{result['ap'] or 0:.3f}") for name, result in results.items()
     ]

@@ -1,4 +1,4 @@
-"""Compare variants of an experiment: ``tools/sweep.py``."""
+"""Compare variants of an experiment: ``easnn sweep``."""
 
 from __future__ import annotations
 

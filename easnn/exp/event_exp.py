@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
@@ -43,9 +44,6 @@ from easnn.exp.keys import ExperimentKeys
 from easnn.models import DetectorConfig, EmbeddingConfig, EventDetector, build_detector
 from easnn.representations import CHANNELS, check_measure
 from easnn.utils.errors import ConfigError
-
-CHECKOUT = Path(__file__).resolve().parents[2]
-"""The folder that holds ``easnn/``, ``exps/`` and ``datasets/``."""
 
 
 class EventExp(ExperimentKeys):
@@ -158,10 +156,16 @@ class EventExp(ExperimentKeys):
         return DATASETS[self.data_name]
 
     def data_root(self) -> Path:
-        """Return the folder of the dataset: ``data_dir`` seen from the working directory or the checkout."""
+        """Return the folder of the dataset.
+
+        ``data_dir`` is relative to the working directory. If it is not there, but in the folder that the
+        environment variable ``EASNN_ROOT`` names, it is relative to that folder.
+        """
         path = Path(self.data_dir or f"datasets/{self.data_name}")
-        in_checkout = CHECKOUT / path
-        return in_checkout if in_checkout.exists() and not path.exists() else path
+        root = os.environ.get("EASNN_ROOT")
+        if path.exists() or not root or not (root / path).exists():
+            return path
+        return root / path
 
     def tau_us(self) -> int:
         """Return the time in which an event fades to 1/e: ``tau``, or what suits the dataset's recordings."""

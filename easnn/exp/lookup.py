@@ -9,21 +9,22 @@ import traceback
 from pathlib import Path
 from types import ModuleType
 
-from easnn.exp.event_exp import CHECKOUT, EventExp
+from easnn.exp.event_exp import EventExp
 from easnn.utils.errors import ConfigError, did_you_mean
 
-NAMED_EXPERIMENTS = CHECKOUT / "exps" / "default"
+NAMED_EXPERIMENTS = Path(__file__).resolve().parent / "default"
+"""Folder of the experiments that come with the package."""
 
 
 def get_exp(exp_file: str | Path | None = None, exp_name: str | None = None) -> EventExp:
-    """Return a new experiment, from a file or by the name of one of those that come with the project.
+    """Return a new experiment, from a file or by the name of one of those that come with the package.
 
     The file is executed as Python and defines ``class Exp(EventExp)``. An error in it is raised as it is,
     with its own traceback; a wrong key or value in it as a :class:`ConfigError` that names the line.
 
     Args:
         exp_file: path of an experiment file.
-        exp_name: e.g. ``e-yolox-s``, for ``exps/default/e_yolox_s.py``.
+        exp_name: e.g. ``e-yolox-s``, for ``easnn/exp/default/e_yolox_s.py``.
 
     Raises:
         ConfigError: if not exactly one of the two is given, there is no such file or name, or the file
@@ -43,15 +44,15 @@ def get_exp(exp_file: str | Path | None = None, exp_name: str | None = None) -> 
 
 def experiment_names() -> list[str]:
     """Return the names that :func:`get_exp` knows."""
-    return sorted(path.stem.replace("_", "-") for path in NAMED_EXPERIMENTS.glob("*.py"))
+    return sorted(path.stem.replace("_", "-") for path in NAMED_EXPERIMENTS.glob("[!_]*.py"))
 
 
 def source_file(experiment: EventExp) -> Path | None:
-    """Return the file that defines an experiment, or ``None`` for a plain :class:`EventExp`."""
+    """Return the file that defines an experiment, symlinks resolved; ``None`` for a plain :class:`EventExp`."""
     if type(experiment) is EventExp:
         return None
     file = sys.modules[type(experiment).__module__].__file__
-    return None if file is None else Path(file)
+    return None if file is None else Path(file).resolve()
 
 
 def source_name(experiment: EventExp) -> str | None:

@@ -59,7 +59,7 @@ def sweep_devices(count: int) -> list[Device]:
 
 
 class SweepRunner:
-    """Trains and evaluates the runs of a sweep that are not done; a failure does not stop the others.
+    """Trains and evaluates the runs of a sweep that are not done. A failure does not stop others.
 
     A thread for each device starts the subprocesses and waits for them; the main thread waits for
     signals and results. After SIGINT or SIGTERM the active runs save their state and stop; a second
@@ -110,7 +110,7 @@ class SweepRunner:
         return failures
 
     def _wait(self, runs: Mapping[Future[str], SweepRun]) -> list[str]:
-        """Handle signals and log results until all runs have ended; return the messages of failures."""
+        """Handle signals and log results until all runs have ended; return failure messages."""
         begin = time.monotonic()
         failures = []
         total, left = len(self._sweep.runs), len(runs)
@@ -207,8 +207,7 @@ class SweepRunner:
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
-                    # With our search path: `tools/sweep.py` may run a package that is not installed.
-                    env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **device},
+                    env={**os.environ, **device},
                     pass_fds=(self._folder_lock,),
                     start_new_session=True,  # Ctrl-C in a terminal reaches it through `_stop` only
                 )

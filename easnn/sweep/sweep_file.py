@@ -59,13 +59,13 @@ class SweepRun:
 
     @property
     def name(self) -> str:
-        """Name of its files."""
+        """Name of the run in file names."""
         return f"{re.sub(r'[^a-zA-Z0-9_.,=+-]+', '_', self.variant)}_seed{self.seed}"
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """A sweep file and its runs: each variant with the first seed, then with the second, and so on."""
+    """A sweep file and its runs: each variant with the first seed, then with the second, etc."""
 
     path: Path
     settings: SweepSettings

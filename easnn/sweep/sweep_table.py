@@ -41,7 +41,7 @@ def write_table(folder: SweepFolder) -> str:
 
 
 def spread(numbers: Sequence[float | None]) -> dict[str, float | None] | None:
-    """Return the mean and the sample standard deviation (n − 1 in the denominator) of some numbers.
+    """Return mean and sample standard deviation (n − 1 in the denominator) of some numbers.
 
     The deviation of one number is ``None``. So is the result without numbers, or if one is ``None``.
     """

@@ -55,7 +55,7 @@ def test_a_training_appends_its_row(raw_dataset: Path, tmp_path: Path) -> None:
     assert row["checkpoint"] == str(tmp_path / "the run" / "best_ckpt.pth")
     assert Path(row["checkpoint"]).is_file()
     assert row["command"] == (
-        f"python tools/train_event.py -n e-yolox-demo -b 2 --grid_search {path} data_dir {raw_dataset} "
+        f"easnn train -n e-yolox-demo -b 2 --grid_search {path} data_dir {raw_dataset} "
         f"output_dir {tmp_path} exp_name 'the run' {TINY}"
     )
 
@@ -68,7 +68,7 @@ def test_without_an_ap_the_checkpoint_is_the_last(tmp_path: Path) -> None:
         {
             "best_ap": "",
             "checkpoint": str(tmp_path / "latest_ckpt.pth"),
-            "command": f"python tools/train_event.py -n e-yolox-s --grid_search {path}",
+            "command": f"easnn train -n e-yolox-s --grid_search {path}",
         }
     ]
 
@@ -93,7 +93,7 @@ def test_a_new_table_gets_its_header_before_the_training(tmp_path: Path) -> None
     assert path.read_text() == HEADER
     check(path)
     append(path, 0.5, "exp_name", 'a "b", c')
-    command = f'python tools/train_event.py --grid_search {path} exp_name \'a ""b"", c\''
+    command = f'easnn train --grid_search {path} exp_name \'a ""b"", c\''
     assert path.read_text() == f'{HEADER}0.5,run/best_ckpt.pth,"{command}"\n'
 
 

@@ -8,22 +8,23 @@ import pytest
 from easnn.cli import demo_event, make_synthetic, quickstart, train
 from easnn.cli import eval as evaluation
 from easnn.cli.arguments import parse
+from easnn.cli.main import COMMANDS
 from easnn.exp import get_exp
 
 PARSERS = {
-    "tools/make_synthetic.py": make_synthetic.make_parser,
-    "tools/train_event.py": train.make_parser,
-    "tools/eval_event.py": evaluation.make_parser,
-    "tools/demo_event.py": demo_event.make_parser,
+    "make-synthetic": make_synthetic.make_parser,
+    "train": train.make_parser,
+    "eval": evaluation.make_parser,
+    "demo": demo_event.make_parser,
 }
 
 
 @pytest.mark.parametrize("step", quickstart.STEPS, ids=lambda step: step.title)
 def test_every_step_is_a_command_that_exists(step: quickstart.Step) -> None:
-    tool, *arguments = step.command
-    assert (quickstart.CHECKOUT / tool).is_file()
-    parser = PARSERS[tool]()
-    if tool in ("tools/train_event.py", "tools/eval_event.py"):
+    command, *arguments = step.command
+    assert command in COMMANDS
+    parser = PARSERS[command]()
+    if command in ("train", "eval"):
         parse(parser, arguments)
     else:
         parser.parse_args(arguments)
@@ -38,10 +39,11 @@ def test_the_steps_fit_together() -> None:
 
 
 def test_the_summary_compares_before_and_after(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(quickstart, "CHECKOUT", tmp_path)
-    for (ap50, ap), path in zip([(None, None), (0.71, 0.34)], quickstart.RESULTS.values(), strict=True):
-        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / path).write_text(json.dumps({"ap50": ap50, "ap": ap, "counts": {"frames": 200}}))
+    monkeypatch.chdir(tmp_path)
+    for (ap50, ap), name in zip([(None, None), (0.71, 0.34)], quickstart.RESULTS.values(), strict=True):
+        path = Path(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"ap50": ap50, "ap": ap, "counts": {"frames": 200}}))
     table = quickstart.summary({"Train": 61.4, "Together": 62.0})
     assert table.splitlines()[:4] == [
         "test split, 200 frames    AP50    AP 50:95",
@@ -52,6 +54,19 @@ def test_the_summary_compares_before_and_after(tmp_path: Path, monkeypatch: pyte
     assert "Train     61 s" in table
 
 
-def test_a_step_that_fails_ends_the_demo_with_its_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(quickstart, "STEPS", (quickstart.Step("Fail", ("-c", "raise SystemExit(7)")),))
-    assert quickstart.main([]) == 7
+def test_every_step_is_printed_and_the_first_that_fails_ends_the_demo_with_its_exit_code(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    steps = [
+        quickstart.Step("Succeed", ("--version",)),
+        quickstart.Step("Fail", ("no-such-command", "a b")),
+        quickstart.Step("Never", ("--version",)),
+    ]
+    monkeypatch.setattr(quickstart, "STEPS", steps)
+    assert quickstart.main([]) == 2
+    lines = capfd.readouterr().out.splitlines()
+    assert [line for line in lines if line.startswith("$")] == [
+        "$ easnn --version",
+        "$ easnn no-such-command 'a b'",
+    ]
+    assert sum(line.startswith("easnn 0.") for line in lines) == 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 
@@ -30,12 +29,11 @@ embedding = "count"
 """
 
 
-@pytest.mark.skipif(importlib.util.find_spec("easnn.__main__") is None, reason="needs `python -m easnn`")
 def test_the_commands_of_the_package(
     tmp_path: Path, raw_dataset: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "sweep.toml").write_text(TINY)
-    monkeypatch.chdir(tmp_path)  # the subprocesses find the package elsewhere, too
+    monkeypatch.chdir(tmp_path)
     code = main(["sweep.toml", "--output", "out", "data_dir", str(raw_dataset), "eval_both", "True"])
     assert code == 0, capsys.readouterr().err + Path("out/logs/count_seed1.log").read_text()
     result = json.loads(Path("out/count_seed1/results/best_ckpt_val_coco_prophesee.json").read_text())

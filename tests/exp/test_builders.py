@@ -8,7 +8,6 @@ import torch
 from experiments import set_keys
 
 from easnn.exp import EventExp, event_exp, get_exp
-from easnn.exp.event_exp import CHECKOUT
 
 
 def tiny() -> EventExp:
@@ -73,17 +72,24 @@ def test_learning_rates_follow_the_batch_size() -> None:
     assert exp.get_schedule(batch_size=8, steps_per_epoch=3)(2) == pytest.approx(0.008)
 
 
-def test_data_is_looked_for_here_and_then_in_the_checkout(
+def test_data_is_looked_for_here_and_then_in_the_folder_of_the_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(tmp_path)
+    root, here = tmp_path / "root", tmp_path / "here"
+    for folder in (root / "data", here):
+        folder.mkdir(parents=True)
+    monkeypatch.chdir(here)
     exp = EventExp()
-    exp.data_dir = "exps"
-    assert exp.data_root() == CHECKOUT / "exps"
-    (tmp_path / "exps").mkdir()
-    assert exp.data_root() == Path("exps")
-    exp.data_dir = "/nowhere"
-    assert exp.data_root() == Path("/nowhere")
+    exp.data_dir = "data"
+    monkeypatch.delenv("EASNN_ROOT", raising=False)
+    assert exp.data_root() == Path("data")
+    monkeypatch.setenv("EASNN_ROOT", str(root))
+    assert exp.data_root() == root / "data"
+    (here / "data").mkdir()
+    assert exp.data_root() == Path("data")
+    for missing in ("nowhere", "/nowhere"):
+        exp.data_dir = missing
+        assert exp.data_root() == Path(missing)
 
 
 def test_the_default_folder_is_named_after_the_dataset() -> None:

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import importlib
+import inspect
 from pathlib import Path
 
 import pytest
 from experiments import write_experiment
 
-from easnn.exp import experiment_names, get_exp
+from easnn.exp import EventExp, ExperimentRecord, experiment_names, get_exp
 from easnn.utils.errors import ConfigError
+
+CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize(
@@ -26,6 +30,38 @@ def test_every_named_experiment_is_valid(name: str) -> None:
 
 def test_a_name_is_found_with_underscores_too() -> None:
     assert get_exp(exp_name="e_yolox_s").depth == 0.33
+
+
+def test_a_file_of_the_folder_exps_default_is_the_named_experiment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(CHECKOUT)
+    by_file = ExperimentRecord.of(get_exp(exp_file="exps/default/e_yolox_s.py"))
+    assert by_file == ExperimentRecord.of(get_exp(exp_name="e-yolox-s"))
+    assert by_file.name == "e-yolox-s"
+
+
+def test_an_experiment_imported_from_exps_default_is_the_named_experiment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.syspath_prepend(CHECKOUT)
+    module = importlib.import_module("exps.default.e_yolox_s")
+    assert ExperimentRecord.of(module.Exp()).name == "e-yolox-s"
+
+
+def test_a_record_with_the_former_path_of_a_named_experiment_is_found_by_its_name() -> None:
+    values = ExperimentRecord.of(get_exp(exp_name="e-yolox-s")).plain()
+    values["file"] = "/elsewhere/exps/default/e_yolox_s.py"
+    source = Path("best_ckpt.pth")
+    exp = ExperimentRecord.read(values, source).experiment(source)
+    assert type(exp) is not EventExp
+    assert ExperimentRecord.of(exp).plain() == {**values, "file": exp_file_of(exp)}
+
+
+def exp_file_of(exp: EventExp) -> str:
+    return str(Path(inspect.getfile(type(exp))).resolve())
+
+
+def test_the_names_are_those_of_the_experiments_alone() -> None:
+    assert experiment_names() == [f"e-yolox-{size}" for size in ("demo", "l", "m", "nano", "s", "tiny")]
 
 
 @pytest.mark.parametrize("name", ["../e-yolox-s", "default/e-yolox-s", "e-yolox-s.py", ""])
