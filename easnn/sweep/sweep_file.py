@@ -134,10 +134,10 @@ def _variants(path: Path, contents: dict[str, Any]) -> dict[str, Texts]:
     tables = _table(contents.get("variants", {}), f"{path}, [variants]")
     named = {name: _texts(table, f"{path}, variant {name}") for name, table in tables.items()}
     grid = {}
-    for key, values in _table(contents.get("grid", {}), f"{path}, [grid]").items():
+    for axis, values in _table(contents.get("grid", {}), f"{path}, [grid]").items():
         if not isinstance(values, list) or not values:
-            raise ConfigError(f"{path}, [grid]: `{key}` must be a list of values, but is {values!r}.")
-        grid[key] = [(key, _texts({key: value}, f"{path}, [grid]")[key]) for value in values]
+            raise ConfigError(f"{path}, [grid]: `{axis}` must be a list of values, but is {values!r}.")
+        grid[axis] = [(axis, _texts({axis: value}, f"{path}, [grid]")[axis]) for value in values]
     variants: dict[str, Texts] = {}
     for name, texts in (named or {"": Texts()}).items():
         _check_set_once(texts, grid, f"{path}, variant {name}", "in [grid]")
@@ -151,11 +151,11 @@ def _variants(path: Path, contents: dict[str, Any]) -> dict[str, Texts]:
 
 def _texts(table: object, where: str) -> Texts:
     """Return a table of keys as on the command line; refuse those that the sweep sets itself."""
-    texts = {key: _text(value) for key, value in _table(table, where).items()}
-    for key in RESERVED_KEYS:
-        if key in texts:
+    texts = {name: _text(value) for name, value in _table(table, where).items()}
+    for name in RESERVED_KEYS:
+        if name in texts:
             raise ConfigError(
-                f"{where}: `{key}` must be left out, because the sweep sets it: seeds are the list `seeds`, "
+                f"{where}: `{name}` must be left out, because the sweep sets it: seeds are the list `seeds`, "
                 "and --output is the folder of all runs."
             )
     return texts
@@ -188,9 +188,9 @@ def _located(where: str) -> Iterator[None]:
 
 
 def _check_set_once(texts: Texts, others: Collection[str], where: str, others_where: str) -> None:
-    for key in texts:
-        if key in others:
-            raise ConfigError(f"{where}: `{key}` must be set in one place, but is also set {others_where}.")
+    for name in texts:
+        if name in others:
+            raise ConfigError(f"{where}: `{name}` must be set in one place, but is also set {others_where}.")
 
 
 def _check_distinct(path: Path, runs: Sequence[SweepRun]) -> None:

@@ -80,6 +80,6 @@ def test_wrong_options_are_refused(name, options, message):
 
 def test_an_unknown_schedule_is_refused():
     with pytest.raises(
-        ValueError, match="^`name` must be fixed, cos, warmcos, yoloxwarmcos, multistep, but is cosine"
+        ValueError, match=r"^`name` must be fixed, cos, warmcos, yoloxwarmcos, multistep, but is cosine"
     ):
         build_schedule("cosine", 0.1, steps_per_epoch=1, max_epoch=1)

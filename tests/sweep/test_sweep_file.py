@@ -75,7 +75,7 @@ def test_without_seeds_the_experiment_has_one(tmp_path: Path) -> None:
 def test_an_experiment_file_may_declare_keys_of_its_own(tmp_path: Path) -> None:
     exp_file = tmp_path / "mine.py"
     exp_file.write_text(
-        "from easnn.exp import EventExp, Key\n"
+        "from easnn.exp import EventExp, key\n"
         "class Exp(EventExp):\n"
         "    dropout: float = key(0.1, 'dropout', low=0)\n"
     )
