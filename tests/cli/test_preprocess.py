@@ -296,7 +296,7 @@ def test_a_run_that_is_killed_goes_on(tmp_path: Path, victim: str) -> None:
         assert process.returncode == 1
         assert err.endswith(
             "error: A process was killed, perhaps for want of memory. Run the same again with fewer "
-            "--processes: it goes on where it stopped.\n"
+            "--processes: it resumes where it stopped.\n"
         )
         assert list(out.glob("train/.*")) == []
     while _writers(out):  # they notice that their parent is gone
@@ -305,7 +305,7 @@ def test_a_run_that_is_killed_goes_on(tmp_path: Path, victim: str) -> None:
         DATASETS["gen4"].build(out, ["train"], **EVENT_SUM)
     assert str(caught.value) == (
         f"{out}/dataset.json says that this dataset is not complete: making it was interrupted. Run the command that "
-        "makes it again, and it goes on where it stopped."
+        "makes it again, and it resumes where it stopped."
     )
     assert run(raw, out) == 0
     assert sorted(path.name for path in (out / "train").iterdir()) == ["a", "b"]
