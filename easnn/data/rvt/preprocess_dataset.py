@@ -98,7 +98,7 @@ def run_tasks(tasks: Sequence[Task], processes: int) -> Generator[tuple[Task, Ou
             process.terminate()
         if isinstance(error, BrokenProcessPool):
             raise OutputError(
-                "A process was killed, perhaps for want of memory. Run the same again with fewer "
+                "A process was killed, perhaps because memory ran out. Repeat the command with fewer "
                 "--processes: it resumes where it stopped."
             ) from error
         raise
