@@ -37,7 +37,6 @@ setup(
         "pycocotools>=2.0.8",
         "loguru>=0.7",
         "tabulate>=0.9",
-        "thop>=0.1.1",
         "tqdm>=4.66",
         "tensorboard>=2.16",
     ],
