@@ -27,7 +27,7 @@ def test_a_full_cache_says_so_once(tmp_path, log):
             assert ("The cache is full: 3 frames are not in it" in report_of(cache, log)) == said
 
 
-def test_a_damaged_entry_is_made_anew_and_replaced(small_dataset, tmp_path, log):
+def test_a_damaged_entry_is_computed_again_and_replaced(small_dataset, tmp_path, log):
     with disk_cache(tmp_path / "cache") as cache:
         contents(cache.cached(small_dataset, num_workers=0))
     with sqlite3.connect(database(tmp_path / "cache")) as connection:

@@ -104,7 +104,7 @@ def test_another_class_list_still_refuses_unknown_classes(root):
 
 
 @pytest.mark.parametrize("damage", ["empty", "cut off", "another file"])
-def test_a_damaged_file_is_made_anew(root, read, damage):
+def test_a_damaged_file_is_replaced(root, read, damage):
     names_read(read, root)
     (path,) = (root / "cache" / "labels").iterdir()
     whole = path.read_bytes()
