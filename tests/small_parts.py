@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from easnn.analysis import SamplerView
-from easnn.inference import Predictor
 from easnn.events import BOX_DTYPE, pack_events, write_boxes, write_dat
+from easnn.inference import Predictor
 from easnn.models import DetectorConfig, SamplerTrace
 from easnn.models.embedding import build_embedding
 from easnn.representations import FrameSpec

@@ -99,8 +99,8 @@ def imported_modules(path: Path) -> set[str]:
     for node in tree.body:
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names if alias.name.startswith("easnn.")}
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("easnn."):
-            found.add(str(node.module))
-            submodules = {f"{node.module}.{alias.name}" for alias in node.names}
-            found |= {name for name in submodules if (PACKAGE.parent / (name.replace(".", "/") + ".py")).exists()}
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("easnn"):
+            for name in (f"{node.module}.{alias.name}" for alias in node.names):
+                is_module = (PACKAGE.parent / (name.replace(".", "/") + ".py")).exists()
+                found.add(name if is_module else str(node.module))
     return found

@@ -1,29 +1,30 @@
-"""How large a network is: its parameters and operations, in all and per layer, counted by thop.
+"""The size of a network: its parameters and operations, in total and per layer.
 
-A FLOP is a half of a multiply-accumulate, as in the figures that YOLOX prints. thop also counts four
-operations for each value of a norm and one for each value of an upsampling. What happens pixel by pixel in
-neurons and in the sampler's membrane is not counted, and every operation counts in full, however few spikes
-there are. A layer that runs several times for a frame counts as often.
+The conventions are those of the package ``thop``, with which YOLOX counts. Two FLOPs are one
+multiply-accumulate (MAC). Convolutions and linear layers count one MAC per weight and output position,
+padding included, batch norms four per value, and upsamplings one per value. Activations, pooling, neurons
+and the sampler's membrane count nothing. The number of spikes has no influence. A layer that runs several
+times for a frame counts each time.
 """
 
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
-import thop
+import torch
 from tabulate import tabulate
-from thop.vision.basic_hooks import count_normalization
 from torch import Tensor, nn
 
 from easnn.analysis.energy import describe_conv, padded_macs, unpacked
 from easnn.models import ParametricLIF
 from easnn.models.anchors import STRIDES
 from easnn.models.blocks import ConvUnit
-from easnn.models.embedding.packed import PackedConv2d
-from easnn.models.norm import RepeatedBatchNorm2d
+
+MACS_PER_NORMED_VALUE = 4
+"""Mean, deviation, scale and shift count one MAC each."""
 
 
 @dataclass(frozen=True)
@@ -32,9 +33,9 @@ class LayerSize:
 
     Attributes:
         name: its name in the model.
-        kind: what it is.
+        kind: type of the layer, with channels and kernel of a convolution.
         output: shape of its output.
-        parameters: how many it has.
+        parameters: number of parameters.
         flops: its operations for a frame.
     """
 
@@ -42,7 +43,7 @@ class LayerSize:
     kind: str
     output: tuple[int, ...] | None
     parameters: int
-    flops: float
+    flops: int
 
 
 @dataclass(frozen=True)
@@ -50,16 +51,16 @@ class ModelSummary:
     """The size of a network.
 
     Attributes:
-        about: what is fed to it.
+        about: size of the frame and time steps, as text.
         layers: its units and layers.
-        parameters: how many it has.
+        parameters: number of parameters.
         flops: its operations for a frame.
     """
 
     about: str
     layers: tuple[LayerSize, ...]
     parameters: int
-    flops: float
+    flops: int
 
     def line(self) -> str:
         """Return the size in a line."""
@@ -111,51 +112,39 @@ def summarize(model: nn.Module, shape: tuple[int, ...]) -> ModelSummary:
 
     Args:
         model: the detector; it stays as it is.
-        shape: of the frame, ``(1, Tl, Tm, C, H, W)``.
+        shape: shape of the frame, ``(1, Tl, Tm, C, H, W)``.
     """
-    profiled, outputs = copy.deepcopy(model), {}
+    copied = copy.deepcopy(model).eval()
+    outputs: dict[str, tuple[int, ...]] = {}
+    flops: Counter[str] = Counter()
 
-    def remember(name: str, layer: nn.Module, output: object) -> None:
+    def record(name: str, layer: nn.Module, output: object) -> None:
         if isinstance(output, Tensor):
             whole = unpacked(layer, output) if isinstance(layer, nn.Conv2d) else output
             outputs[name] = tuple(whole.shape)
+            flops[name] += 2 * _macs(layer, output)
 
-    for name, layer in profiled.named_modules():
-        layer.register_forward_hook(lambda layer, _, output, name=name: remember(name, layer, output))
-    operations, _, by_layer = thop.profile(
-        profiled,
-        (next(model.parameters()).new_zeros(shape),),
-        custom_ops=COUNTED_BY,
-        verbose=False,
-        ret_layer_info=True,
-    )
-    flops = {name: 2 * count for name, count in _leaves(by_layer)}
+    for name, layer in copied.named_modules():
+        layer.register_forward_hook(lambda layer, _, output, name=name: record(name, layer, output))
+    with torch.no_grad():
+        copied(next(copied.parameters()).new_zeros(shape))
     layers = [
         LayerSize(name, _kind(layer), outputs.get(name), parameters, _flops_of(name, layer, flops))
         for name, layer, parameters in _rows(model)
     ]
     layers = [layer for layer in layers if layer.parameters or layer.flops]
-    return ModelSummary(_about(model, shape), tuple(layers), _parameters(model), 2 * operations)
+    return ModelSummary(_about(model, shape), tuple(layers), _parameters(model), flops.total())
 
 
 def size_line(model: nn.Module, shape: tuple[int, ...]) -> str:
     """Return parameters and operations of a detector in a line; the arguments are as in :func:`summarize`.
 
-    Operations are counted on the smallest possible frame, and grow with its area.
+    Operations are counted on the smallest possible frame and scaled by the area.
     """
     *steps, height, width = shape
     cell = summarize(model, (*steps, STRIDES[-1], STRIDES[-1]))
-    flops = cell.flops * height * width / STRIDES[-1] ** 2
+    flops = cell.flops * height * width // STRIDES[-1] ** 2
     return ModelSummary(_about(model, shape), (), cell.parameters, flops).line()
-
-
-def _count_packed(conv: PackedConv2d, _inputs: Any, output: Tensor) -> None:
-    """Count a convolution of packed images as the one between the images that it stands for."""
-    conv.total_ops += padded_macs(conv, output)  # type: ignore[operator, assignment]  # thop's own buffer
-
-
-COUNTED_BY = {PackedConv2d: _count_packed, RepeatedBatchNorm2d: count_normalization}
-"""How thop counts what it does not know."""
 
 
 def _about(model: nn.Module, shape: tuple[int, ...]) -> str:
@@ -165,7 +154,7 @@ def _about(model: nn.Module, shape: tuple[int, ...]) -> str:
 
 
 def _rows(model: nn.Module) -> Iterator[tuple[str, nn.Module, int]]:
-    """Yield every unit as a whole and what lies outside of units: name, layer, parameters."""
+    """Yield every unit as a whole, and the layers outside of units: name, layer, parameters."""
     unit: str | None = None
     for name, layer in model.named_modules():
         if unit is not None and name.startswith(f"{unit}."):
@@ -183,20 +172,25 @@ def _kind(layer: nn.Module) -> str:
     return describe_conv(layer) if isinstance(layer, nn.Conv2d) else type(layer).__name__
 
 
-def _leaves(by_layer: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
-    """Yield the name of every module without children, and its operations."""
-    for name, (operations, _, children) in by_layer.items():
-        if children:
-            yield from _leaves(children, f"{prefix}{name}.")
-        else:
-            yield prefix + name, operations
+def _macs(layer: nn.Module, output: Tensor) -> int:
+    """Return the multiply-accumulates of a layer without children for an output."""
+    match layer:
+        case nn.Conv2d():
+            return padded_macs(layer, output)
+        case nn.Linear():
+            return output.numel() * layer.in_features
+        case nn.BatchNorm2d():
+            return MACS_PER_NORMED_VALUE * output.numel()
+        case nn.Upsample():
+            return output.numel()
+    return 0
 
 
-def _flops_of(name: str, layer: nn.Module, flops: dict[str, float]) -> float:
-    """Return the operations of a module without children, or of a unit with all that is in it."""
+def _flops_of(name: str, layer: nn.Module, flops: Counter[str]) -> int:
+    """Return the operations of a layer, or of a unit with all its layers."""
     if not isinstance(layer, ConvUnit):
-        return flops.get(name, 0.0)
-    return sum(count for leaf, count in flops.items() if leaf.startswith(f"{name}."))
+        return flops[name]
+    return sum(count for inner, count in flops.items() if inner.startswith(f"{name}."))
 
 
 def _parameters(layer: nn.Module) -> int:

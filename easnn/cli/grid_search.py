@@ -1,46 +1,73 @@
-"""The table of ``--grid_search``: what came out of each of many trainings."""
+"""The table of ``--grid_search``: one row for each of many trainings."""
 
 from __future__ import annotations
 
 import argparse
+import csv
+import io
+import os
 import shlex
+from pathlib import Path
 
 from easnn.engine import RunDirectory, TrainResult
-from easnn.utils.shared_csv import SharedCsv
+from easnn.utils.errors import OutputError
+from easnn.utils.locks import exclusive
 
 COLUMNS = ("best_ap", "checkpoint", "command")
 
 
 def check_grid_search(options: argparse.Namespace) -> None:
-    """Check that the result can be noted later.
-
-    Args:
-        options: of the training's command line.
+    """Check before the training that its row can be appended later; a new table gets its header.
 
     Raises:
-        OutputError: if the table cannot be written, or is another one.
+        OutputError: if the table cannot be written, or has another header.
     """
     if options.grid_search is not None:
-        SharedCsv(options.grid_search, COLUMNS).check()
+        _append(options.grid_search)
 
 
 def note_grid_search(options: argparse.Namespace, result: TrainResult, run: RunDirectory) -> None:
-    """Append a row for a training, if its command line asks for it.
+    """Append the row of a training, if the options ask for it.
 
-    Args:
-        options: of the command line.
-        result: what came out; without a defined AP its cell stays empty, and the checkpoint is the last one.
-        run: the files of the run.
+    Without a defined AP, its cell is empty and the checkpoint is the latest one.
 
     Raises:
-        OutputError: if the table cannot be written.
+        OutputError: if the table cannot be written, or has another header.
     """
-    if options.grid_search is None:
-        return
-    SharedCsv(options.grid_search, COLUMNS).append(
-        {
-            "best_ap": result.best_ap,
-            "checkpoint": run.latest if result.best_ap is None else run.best,
-            "command": shlex.join(("easnn", "train", *options.argv)),
-        }
-    )
+    if options.grid_search is not None:
+        checkpoint = run.latest if result.best_ap is None else run.best
+        command = shlex.join(("easnn", "train", *options.argv))
+        _append(options.grid_search, (result.best_ap, checkpoint, command))
+
+
+def _append(path: Path, *rows: tuple[object, ...]) -> None:
+    """Append rows: all or, on an error, none. Other processes may append at the same time."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with exclusive(path), path.open("a+b", buffering=0) as file:
+            file.seek(0)
+            content = file.read()
+            if not content:
+                writer.writerow(COLUMNS)
+            elif (header := content.decode(errors="replace").splitlines()[0]) != ",".join(COLUMNS):
+                raise OutputError(
+                    f"{path} must begin with the header {','.join(COLUMNS)}, but begins with {header!r}. "
+                    "Choose another file."
+                )
+            elif not content.endswith(b"\n"):  # edited by hand
+                text.write("\n")
+            writer.writerows(rows)
+            data = text.getvalue().encode()
+            try:
+                while data:
+                    data = data[file.write(data) :]
+                os.fsync(file.fileno())
+            except OSError:
+                file.truncate(len(content))
+                raise
+    except OSError as error:
+        raise OutputError(
+            f"Cannot append to {path}: {error.strerror}. Choose another file or free some space."
+        ) from error

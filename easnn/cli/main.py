@@ -45,7 +45,7 @@ COMMANDS = {
     "make-synthetic": Command("easnn.cli.make_synthetic", "simulate an event dataset"),
     "convert-events": Command("easnn.cli.convert_events", "convert a recording to DAT or HDF5"),
     "convert-checkpoint": Command(
-        "easnn.cli.convert_checkpoint", "convert a checkpoint to or from the format of the published code"
+        "easnn.cli.convert_checkpoint", "convert a checkpoint to or from the published format"
     ),
 }
 

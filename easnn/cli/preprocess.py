@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from easnn.cli.console import exit_code_of
 from easnn.data import SPLITS
-from easnn.data.dataset_json import in_the_making
+from easnn.data.dataset_json import marked_incomplete
 from easnn.data.rvt import RULES, Outcome, Status, Task, plan_tasks, run_tasks
 from easnn.utils.errors import ConfigError, DataError, OutputError
 from easnn.utils.locks import only_one
@@ -85,7 +85,7 @@ def preprocess(options: argparse.Namespace) -> None:
             raise OutputError(
                 f"Another process is preprocessing to {options.output}. Wait for its end, or write to another folder."
             )
-        with in_the_making(options.output):
+        with marked_incomplete(options.output):
             done = run_with_bar(tasks, min(options.processes, len(tasks)))
     print(report(done, splits))
     failed = sum(outcome.status is Status.FAILED for outcome in done.values())

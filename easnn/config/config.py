@@ -88,6 +88,10 @@ class Config:
         """Return the value of every setting by name."""
         return {name: getattr(self, name) for name in self.declarations()}
 
+    def plain(self) -> dict[str, Any]:
+        """Return the value of every setting as built-in types, from which they can be set again."""
+        return {name: key.kind.plain(getattr(self, name)) for name, key in self.declarations().items()}
+
     def __setattr__(self, name: str, value: object) -> NoReturn:
         raise AttributeError(f"{type(self).__name__} is frozen: use `replace({name}=…)` for a copy.")
 

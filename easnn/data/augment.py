@@ -1,7 +1,7 @@
-"""Where the network sees each sample, and frames and boxes taken there together.
+"""Augmentation: the placement of each sample in the network's input, applied to frames and boxes.
 
-A policy only decides: it runs in a worker and costs nothing. The work is done by :func:`prepare_batch`,
-once per batch and on the batch's device.
+A policy only chooses the placement, in a worker. :func:`prepare_batch` applies it, once per batch
+and on the batch's device.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ PlacementPolicy = Callable[[tuple[int, int], np.random.Generator], Placement]
 """Chooses a placement for a sensor of (height, width) with the sample's own random numbers."""
 
 Prepare = Callable[[DetectionBatch], tuple[Tensor, Tensor]]
-"""Makes events ``[B,Tl,Tm,C,h,w]`` and targets ``[B,N,5]``, in network pixels, from a batch on the device."""
+"""Batch on the device → events ``[B,Tl,Tm,C,h,w]`` and targets ``[B,N,5]``, in network pixels."""
 
 MIN_SIDE_PX = 1.0
-"""A training box needs sides above this, in network pixels, after clipping."""
+"""Training boxes need sides longer than this after clipping, in network pixels."""
 
 
 @dataclass(frozen=True)
@@ -47,18 +47,19 @@ class LetterboxPolicy:
     out_hw: tuple[int, int]
 
     def __call__(self, in_hw: tuple[int, int], rng: np.random.Generator) -> Placement:
-        """Return the letterbox; nothing is drawn from ``rng``."""
+        """Return the letterbox placement; ``rng`` is not used."""
         return letterbox_placement(in_hw, self.out_hw)
 
 
 @dataclass(frozen=True)
 class RandomPlacementPolicy:
-    """Stretch, shrink, move and mirror at random; the published training augmentation.
+    """Random aspect ratio, scale, position and mirroring: the published training augmentation.
 
-    The aspect ratio (width to height) is the sensor's times U(1−j, 1+j) / U(1−j, 1+j). The longer side
-    becomes U(scale_range) of the input's side in that direction, and the other follows from the aspect
-    ratio, so it may exceed the input. Along each axis, all positions that keep the image inside the input,
-    or the input inside a larger image, are equally likely.
+    The aspect ratio (width to height) is that of the sensor, multiplied by U(1−j, 1+j) / U(1−j,
+    1+j). The longer side is the input's side in that direction, multiplied by U(scale_range). The
+    other side follows from the aspect ratio, so it may exceed the input. Along each axis, all
+    positions with the image inside the input, or the input inside a larger image, are equally
+    likely.
 
     Attributes:
         out_hw: height and width of the network's input in pixels.
@@ -100,21 +101,22 @@ def prepare_batch(
     max_boxes: int = 50,
     dtype: torch.dtype = torch.float32,
 ) -> tuple[Tensor, Tensor]:
-    """Make the network's input and targets from a batch, on the batch's device.
+    """Compute the network's input and targets from a batch, on the batch's device.
 
-    Boxes follow their frame, are clipped to the network's input, and go if a side is then at most 1 px. Of
-    more than ``max_boxes`` the first in file order stay. The batch is left as it is.
+    Boxes are placed like their frame and clipped to the network's input. Boxes with a side of at
+    most 1 px are then dropped. If more than ``max_boxes`` are left, the first in file order are
+    used. The batch is not changed.
 
     Args:
         batch: events and boxes in sensor pixels.
         out_hw: height h and width w of the network's input.
         interpolation: ``linear`` or ``cubic``.
-        max_boxes: rows of the targets, whatever the batch holds.
+        max_boxes: rows of the targets for every batch.
         dtype: floating type of both results.
 
     Returns:
-        events ``[B,Tl,Tm,C,h,w]``, and targets ``[B,max_boxes,5]``: rows (class, cx, cy, w, h) in network
-        pixels, then zero rows.
+        events ``[B,Tl,Tm,C,h,w]``, and targets ``[B,max_boxes,5]``: rows (class, cx, cy, w, h) in
+        network pixels, then zero rows.
     """
     events = place_frames(batch.events, batch.placements, out_hw, interpolation, dtype)
     classes, boxes_xywh = batch.boxes[..., :1], batch.boxes[..., 1:]

@@ -1,4 +1,4 @@
-"""Prophesee's automotive detection datasets, Gen1 and 1 megapixel (1Mpx, Gen4), and the synthetic one."""
+"""Prophesee's automotive datasets, Gen1 and 1 megapixel (1Mpx, Gen4), and the synthetic one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ IGNORED_SEQUENCES = frozenset(
         "17-04-13_19-17-27_976500000_1036500000",
     }
 )
-"""Gen1 recordings that published work leaves out, because its filters remove all of their labels."""
+"""Gen1 recordings that published work leaves out: its filters remove all of their labels."""
 
 GEN4_CLASSES = ("pedestrian", "two-wheeler", "car")
 GEN4_DROPPED_CLASSES = ("truck", "bus", "traffic sign", "traffic light")

@@ -15,7 +15,7 @@ from easnn.data.rvt import RvtSource, is_preprocessed
 from easnn.ops import Interpolation
 
 SourceBuilder = Callable[[Path | str, str | Sequence[str]], LabelSource]
-"""(folder of a dataset, name of a split or several) → its recordings, or a DataError if some are missing."""
+"""(folder of a dataset, name of a split or several) → its recordings, or a DataError."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,8 @@ class DatasetKind:
 
     Attributes:
         source: finds the recordings of some splits; usually a subclass of :class:`LabelSource`.
-        class_names: name of each class id, in order, unless the folder's ``dataset.json`` has others.
+        class_names: name of each class id, in order, unless the folder's ``dataset.json`` has
+            others.
         interpolation: how frames are resized to the network's input.
         jitter: default of the key ``jitter``: how far the aspect ratio of training samples changes.
         tau_ms: default of the key ``tau``: time in ms in which an event decays to 1/e.
@@ -38,7 +39,7 @@ class DatasetKind:
 
 
 def automotive_source(root: Path | str, splits: str | Sequence[str], kind: AutomotiveKind) -> LabelSource:
-    """Find recordings of events or sequences preprocessed for RVT, depending on what the folder holds.
+    """Find recordings of events, or sequences preprocessed for RVT if the folder holds these.
 
     Args:
         root: folder of the dataset.

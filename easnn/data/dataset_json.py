@@ -1,4 +1,4 @@
-"""``dataset.json``: what a dataset in the raw layout may say about itself."""
+"""``dataset.json``: what a dataset of event recordings or RVT sequences may declare."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FILE_NAME = "dataset.json"
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """Contents of ``dataset.json``; None for what it does not say.
+    """Contents of ``dataset.json``; None for what it does not declare.
 
     Attributes:
         class_names: name of each class id, in order.
@@ -29,22 +29,22 @@ class DatasetInfo:
 
 
 def read_dataset_info(root: Path, *, unfinished: bool = False) -> DatasetInfo:
-    """Read ``root/dataset.json``, which is optional and may hold other entries, too.
+    """Read ``root/dataset.json``, which is optional and may also hold other entries.
 
     Args:
         root: folder of the dataset.
-        unfinished: whether the dataset may be one whose making was interrupted.
+        unfinished: whether to accept a dataset whose creation was interrupted.
 
     Raises:
-        DataError: if the file is no JSON object, an entry is not of the expected kind, or the dataset is not
-            complete.
+        DataError: if the file is not a JSON object, an entry has the wrong type, or the dataset is
+            not complete.
     """
     path = root / FILE_NAME
     entries = _entries(path)
     if entries.get("complete") is False and not unfinished:
         raise DataError(
             f"{path} says that this dataset is not complete: making it was interrupted. Run the command that "
-            "makes it again, and it goes on where it stopped."
+            "makes it again, and it resumes where it stopped."
         )
     names, size = entries.get("class_names"), entries.get("sensor_hw")
     if names is not None and not (_is_list_of(str, names) and names):
@@ -58,11 +58,11 @@ def read_dataset_info(root: Path, *, unfinished: bool = False) -> DatasetInfo:
 
 
 @contextmanager
-def in_the_making(root: Path) -> Iterator[None]:
-    """Let ``root/dataset.json`` say that the dataset is not complete until the block ends without an error.
+def marked_incomplete(root: Path) -> Iterator[None]:
+    """Mark a dataset as incomplete in ``root/dataset.json`` until the block ends without an error.
 
     Raises:
-        DataError: if the file is no JSON object.
+        DataError: if the file is not a JSON object.
         OutputError: if it cannot be written.
     """
     path = root / FILE_NAME
@@ -84,5 +84,5 @@ def _entries(path: Path) -> dict[str, Any]:
     return entries
 
 
-def _is_list_of(kind: type, value: Any) -> bool:
-    return isinstance(value, list) and all(type(item) is kind for item in value)
+def _is_list_of(item_type: type, value: Any) -> bool:
+    return isinstance(value, list) and all(type(item) is item_type for item in value)

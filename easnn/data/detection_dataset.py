@@ -22,8 +22,8 @@ class Frame(NamedTuple):
     """The events before a label and its boxes, both in sensor pixels.
 
     Attributes:
-        events: ``[Tl,Tm,C,H,W]``, oldest slice first: counts in the smallest integer type that holds
-            them, or other values in float16 (float32 beyond its range).
+        events: ``[Tl,Tm,C,H,W]``, oldest slice first: counts in the smallest integer type that
+            holds them, or other values in float16 (float32 beyond its range).
         boxes: ``[N,5]`` float32, rows (class, x, y, w, h): top-left corner and size; they may reach
             beyond the frame.
         time_us: time of the label.
@@ -37,14 +37,14 @@ class Frame(NamedTuple):
 
 
 class DetectionDataset(ABC):
-    """Labelled frames of one or several splits; frame i is the same in every process and every epoch.
+    """Labelled frames of some splits; frame i is the same in every process and every epoch.
 
     A subclass sets the attributes and implements ``__len__`` and :meth:`load`. To have its frames
     cached, it also implements :meth:`fingerprint` and :meth:`frame_fingerprint`.
 
     The loader's workers share its memory, so labels should be kept in arrays: reading a Python list
-    changes reference counts, which gradually copies the list into every worker. Recordings should be
-    opened when they are needed.
+    changes reference counts, which gradually copies the list into every worker. Recordings should
+    be opened when they are needed.
 
     Attributes:
         name: name of the dataset, as in the key ``data_name``.
@@ -71,10 +71,11 @@ class DetectionDataset(ABC):
         """
 
     def load_at_speed(self, index: int, speed: float) -> Frame:
-        """Read frame ``index`` with its recording played at ``speed`` times its speed (``speed_aug``).
+        """Read frame ``index`` with its recording played at another speed (``speed_aug``).
 
-        The label's time, its boxes, and the end of the window do not change. Only datasets that compute
-        their frames from events can do this; they override this method.
+        At a speed of 2 everything happens in half the time. The label's time, its boxes, and the
+        end of the window do not change. Only datasets that compute their frames from events can do
+        this; they override this method.
 
         Raises:
             ConfigError: if this dataset cannot.
@@ -106,8 +107,8 @@ class DetectionDataset(ABC):
     def frame_fingerprint(self, index: int) -> str | None:
         """Return which recording frame ``index`` shows, and at which time.
 
-        It identifies the file by its path, its size and the time of its last change when this process
-        first asked. None if the file has changed since then, because it is not known which version is
-        being read; the frame is then not cached.
+        It identifies the file by its path, its size and the time of its last change when this
+        process first asked. None if the file has changed since then, because it is not known which
+        version is being read; the frame is then not cached.
         """
         return None

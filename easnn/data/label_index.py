@@ -1,4 +1,4 @@
-"""Boxes of many recordings as a few flat arrays."""
+"""The boxes of many recordings in a few flat arrays."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class LabelIndex:
         recordings: ``[frames]`` int32, position of each frame's recording in the dataset.
         times_us: ``[frames]`` int64, time of each frame's label.
         offsets: ``[frames + 1]`` int64; frame i has the boxes ``offsets[i]`` to ``offsets[i+1]``.
-        boxes: ``[boxes, 5]`` float32, rows (class, x, y, w, h): top-left corner and size in sensor pixels.
+        boxes: ``[boxes, 5]`` float32, rows (class, x, y, w, h): top-left corner and size in pixels.
     """
 
     recordings: np.ndarray
@@ -28,11 +28,11 @@ class LabelIndex:
         return len(self.times_us)
 
     def boxes_of(self, frame: int) -> np.ndarray:
-        """Return the boxes of one frame, ``[N, 5]``: a view."""
+        """Return a view of the boxes of one frame, ``[N, 5]``."""
         return self.boxes[self.offsets[frame] : self.offsets[frame + 1]]
 
     def of_recording(self, number: int) -> LabelIndex:
-        """Return the labels of one recording, as number 0: views."""
+        """Return views of the labels of one recording, which gets number 0."""
         first, end = np.searchsorted(self.recordings, [number, number + 1])
         offsets = self.offsets[first : end + 1]
         return LabelIndex(
@@ -44,10 +44,10 @@ class LabelIndex:
 
 
 def index_labels(boxes_of_recordings: Iterable[np.ndarray]) -> LabelIndex:
-    """Make one frame of every distinct time in each recording.
+    """Return one frame for each distinct time of the boxes of each recording.
 
-    Boxes keep their values and order. Those without a positive width and height are dropped; a time at
-    which none is left stays, as a frame without boxes.
+    Boxes keep their values and order. Those without a positive width and height are dropped; a time
+    at which no box is left is a frame without boxes.
 
     Args:
         boxes_of_recordings: for each recording its boxes (``BOX_DTYPE``), sorted by time.
@@ -56,7 +56,7 @@ def index_labels(boxes_of_recordings: Iterable[np.ndarray]) -> LabelIndex:
 
 
 def labels_of_recording(boxes: np.ndarray) -> LabelIndex:
-    """Return the labels of one recording, number 0; see :func:`index_labels`."""
+    """Return the labels of one recording, which gets number 0; see :func:`index_labels`."""
     distinct_times, frame_of_box = np.unique(boxes["t_us"], return_inverse=True)
     kept = (boxes["w"] > 0) & (boxes["h"] > 0)
     counts = np.bincount(frame_of_box[kept], minlength=len(distinct_times))
@@ -70,7 +70,7 @@ def labels_of_recording(boxes: np.ndarray) -> LabelIndex:
 
 
 def join_labels(labels_of_recordings: Sequence[LabelIndex]) -> LabelIndex:
-    """Return the labels of many recordings, numbered in their order, from those of each."""
+    """Join the labels of several recordings, which are numbered in their order."""
     frames = [len(labels) for labels in labels_of_recordings]
     counts = np.concatenate([np.diff(labels.offsets) for labels in labels_of_recordings])
     return LabelIndex(

@@ -95,8 +95,8 @@ class LabelSource(ABC):
         """Return the :meth:`boxes` of a recording that belong to ``class_names``, checked.
 
         Raises:
-            DataError: if they cannot be read, are not sorted by time or not finite, or have an unknown
-                class.
+            DataError: if they cannot be read, are not sorted by time or not finite, or have an
+                unknown class.
         """
         boxes = self.boxes(files)
         known_classes = (*self.class_names, *self.dropped_classes)

@@ -1,4 +1,4 @@
-"""Batches in the order of a sampler, read by worker processes."""
+"""Loaders: batches in the order of a sampler, read by worker processes."""
 
 from __future__ import annotations
 
@@ -25,13 +25,14 @@ BatchSampler = TypeVar("BatchSampler", bound=EpochSampler | EvaluationSampler)
 
 
 class RequestedSamples(Dataset[DetectionSample]):
-    """Samples of a dataset by request: a pure function of (seed, epoch, index).
+    """Samples of a dataset by request; a sample is a pure function of (seed, epoch, index).
 
     Args:
-        dataset: where frames come from.
-        policy: where the network sees them.
+        dataset: labelled frames.
+        policy: chooses their placement in the network's input.
         seed: seed of all random numbers.
-        speed_range: smallest and largest speed at which recordings are played; None leaves them as they are.
+        speed_range: smallest and largest speed at which recordings are played; None: at their own
+            speed.
     """
 
     def __init__(
@@ -72,7 +73,7 @@ class RequestedSamples(Dataset[DetectionSample]):
 
 
 class _Batches(Dataset[DetectionBatch | EasnnError]):
-    """Batches by requests. A data error is returned: torch would wrap a raised one in a traceback."""
+    """Batches by requests. An error is returned, because torch adds a traceback to a raised one."""
 
     def __init__(self, samples: RequestedSamples) -> None:
         self._samples = samples
@@ -85,19 +86,20 @@ class _Batches(Dataset[DetectionBatch | EasnnError]):
 
 
 class BatchLoader(Generic[BatchSampler]):
-    """Iterates over the batches that its sampler asks for; the same ones for any number of workers.
+    """Iterates over the batches that its sampler requests, the same for any number of workers.
 
-    Workers stay alive between iterations. An error about the data arrives as it was raised in the worker.
+    Workers stay alive between iterations. An error in the data is raised here as it was in the
+    worker.
 
     Attributes:
-        dataset: where frames come from.
-        sampler: decides which batches the next iteration yields.
+        dataset: labelled frames.
+        sampler: determines the batches of the next iteration.
 
     Args:
         samples: samples of the dataset by request.
-        sampler: see above.
+        sampler: determines the batches of the next iteration.
         num_workers: worker processes; 0 reads in this process.
-        device: where the batches will go; for a GPU they come in page-locked memory.
+        device: the device that will use the batches; for a GPU they are in page-locked memory.
     """
 
     def __init__(
@@ -112,8 +114,8 @@ class BatchLoader(Generic[BatchSampler]):
             num_workers=num_workers,
             persistent_workers=num_workers > 0,
             pin_memory=device.type == "cuda",
-            worker_init_fn=_leave_stop_signals_to_the_main_process if num_workers else None,
-            generator=torch.Generator(),  # or each iteration would advance the process-wide generator
+            worker_init_fn=_ignore_stop_signals if num_workers else None,
+            generator=torch.Generator(),  # or iterating would use the global generator
         )
 
     def __len__(self) -> int:
@@ -128,14 +130,14 @@ class BatchLoader(Generic[BatchSampler]):
                 yield batch
 
 
-def _leave_stop_signals_to_the_main_process(_worker: int) -> None:
-    """Let a worker outlive a signal to the whole process group, but end it when its own parent says so."""
+def _ignore_stop_signals(_worker: int) -> None:
+    """Let a worker ignore signals to its process group, except a SIGTERM from its parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-    threading.Thread(target=_end_on_word_of, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=_exit_on_sigterm_of, args=(os.getppid(),), daemon=True).start()
 
 
-def _end_on_word_of(parent: int) -> None:
+def _exit_on_sigterm_of(parent: int) -> None:
     while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
         pass
     os._exit(128 + signal.SIGTERM)
@@ -145,8 +147,8 @@ def _end_on_word_of(parent: int) -> None:
 def named_worker_failures() -> Iterator[None]:
     """Turn the death of a loader's worker into an error that says what to do.
 
-    torch raises it from a signal handler, so it surfaces wherever the main process happens to be: wrap a
-    whole loop over batches in this, not the loader alone.
+    torch raises it from a signal handler, so it can appear anywhere in the main process: put the
+    whole loop over the batches into this context, not only the loader.
 
     Raises:
         DataError: if a worker of a :class:`BatchLoader` was killed.
@@ -172,15 +174,17 @@ def build_train_loader(
     device: torch.device,
     speed_range: tuple[float, float] | None = None,
 ) -> BatchLoader[EpochSampler]:
-    """Return this rank's loader for training; ``loader.sampler.start_at(epoch, step)`` says what comes next.
+    """Return this rank's loader for training.
+
+    ``loader.sampler.start_at(epoch, step)`` sets the start of its next iteration.
 
     Args:
         dataset: labelled frames.
-        policy: where the network sees them.
+        policy: chooses their placement in the network's input.
         batch_size: samples per step over all ranks.
         seed: seed of order and augmentation.
         num_workers: worker processes of this rank.
-        device: where the batches will go.
+        device: the device that will use the batches.
         speed_range: as in :class:`RequestedSamples`.
 
     Raises:
@@ -199,14 +203,15 @@ def build_eval_loader(
     num_workers: int,
     device: torch.device,
 ) -> BatchLoader[EvaluationSampler]:
-    """Return this rank's loader for evaluation: over all ranks every frame once, in order.
+    """Return this rank's loader for evaluation; all ranks together read every frame once, in order.
 
     Args:
         dataset: labelled frames.
-        policy: where the network sees them, usually :class:`~easnn.data.augment.LetterboxPolicy`.
+        policy: chooses their placement in the network's input, usually
+            :class:`~easnn.data.augment.LetterboxPolicy`.
         batch_size: frames per step over all ranks.
         num_workers: worker processes of this rank.
-        device: where the batches will go.
+        device: the device that will use the batches.
     """
     sampler = EvaluationSampler(len(dataset), batch_size, rank=rank(), world_size=world_size())
     samples = RequestedSamples(dataset, policy, seed=0)
@@ -226,7 +231,7 @@ class TrainLoader(Protocol):
 
     @property
     def sampler(self) -> StartAt:
-        """Chooses what the next iteration yields."""
+        """Sets the start of the next iteration."""
         ...
 
     def __len__(self) -> int:
@@ -234,15 +239,15 @@ class TrainLoader(Protocol):
         ...
 
     def __iter__(self) -> Iterator[DetectionBatch]:
-        """Yield the batches from where the sampler starts to the end of that epoch."""
+        """Yield the batches from the start set in the sampler to the end of that epoch."""
         ...
 
 
 class RepeatFirstBatch:
-    """A training loader whose every batch is the first one: a test of whether the model can fit one batch.
+    """A training loader that always yields its first batch, to test whether the model can fit it.
 
     Args:
-        loader: Where the batch comes from.
+        loader: the loader of the batch.
     """
 
     def __init__(self, loader: TrainLoader) -> None:
@@ -251,11 +256,11 @@ class RepeatFirstBatch:
 
     @property
     def sampler(self) -> StartAt:
-        """Chooses how many steps the next iteration has."""
+        """Sets the number of steps of the next iteration."""
         return self
 
     def start_at(self, epoch: int, step: int = 0) -> None:
-        """Let the next iteration have the steps that are left of an epoch."""
+        """Let the next iteration have the remaining steps of an epoch."""
         self._steps_left = len(self) - step
 
     def __len__(self) -> int:

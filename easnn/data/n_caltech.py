@@ -26,10 +26,10 @@ N_CALTECH_SENSOR_HW = (180, 240)
 EVENTS_FOLDER = "Caltech101"
 BOXES_FOLDER = "Caltech101_annotations"
 IGNORED_CLASSES = frozenset({"BACKGROUND_Google"})
-"""Pictures of nothing in particular."""
+"""Images without a labelled object."""
 
-VAL_PART = 5
-"""Of a class with n recordings, n // VAL_PART are for validation if there are no lists."""
+VAL_DIVISOR = 5
+"""Without lists, n // VAL_DIVISOR of a class's n recordings are for validation."""
 LIST_SEED = 0
 
 _LINE = re.compile(
@@ -41,16 +41,16 @@ _LINE = re.compile(
 class NCaltechSource(RecordingSource):
     """Recordings of N-Caltech101.
 
-    Labels have no time: a frame holds all events of its recording. The box shows where the object is at
-    the start; the image moves by up to 7 px.
+    Labels have no time: a frame holds all events of its recording. The box shows where the object
+    is at the start; the image moves by up to 7 px.
 
     Args:
         root: folder with ``Caltech101/``, ``Caltech101_annotations/`` and the lists.
         splits: name of a split, or several; see :func:`find_listed`.
 
     Raises:
-        DataError: if folders, lists or files are missing, two splits share a recording, or a class is
-            unknown.
+        DataError: if folders, lists or files are missing, two splits share a recording, or a class
+            is unknown.
     """
 
     name = "n-caltech"
@@ -76,7 +76,7 @@ class NCaltechSource(RecordingSource):
         return open_n_mnist(path, sensor_hw=self.sensor_hw)
 
     def boxes(self, files: RecordingFiles) -> np.ndarray:
-        """Read the one box of a recording, at time 0: the smallest around the contour of the box."""
+        """Read the box of a recording, at time 0: the smallest that encloses its contour."""
         contour = read_contours(files.boxes_path).box.astype(np.float32)
         (left, top), (right, bottom) = contour.min(axis=0), contour.max(axis=0)
         height, width = self.sensor_hw
@@ -95,15 +95,16 @@ class NCaltechSource(RecordingSource):
 def find_listed(root: Path, split: str) -> list[RecordingFiles]:
     """Return the recordings of a split, named ``CLASS/image_XXXX``, in the order of the list.
 
-    ``<root>/SPLIT.txt`` has a line ``EVENTS ANNOTATION`` for each. Their paths count from ``Caltech101`` and
-    ``Caltech101_annotations`` on, so a list made on another machine serves.
+    ``<root>/SPLIT.txt`` has a line ``EVENTS ANNOTATION`` for each. What precedes ``Caltech101`` and
+    ``Caltech101_annotations`` in the paths is ignored, so a list from another machine can be used.
 
-    Without any list, the recordings of each class, sorted by name, are shuffled by a fixed seed; a fifth of
-    them is ``val``, the rest ``train``, each in the order of the names. So everybody who has the whole
-    dataset has the same splits.
+    If there is no list at all, the recordings of each class, sorted by name, are shuffled with a
+    fixed seed; a fifth of them is ``val``, the rest ``train``, each sorted by name. So the splits
+    are the same for everybody who has the whole dataset.
 
     Raises:
-        DataError: if the folders are not there, only this list is missing, or it names what is not there.
+        DataError: if the folders are missing, only this list is missing, or it names a missing
+            file.
     """
     for folder in (root, root / EVENTS_FOLDER, root / BOXES_FOLDER):
         if not folder.is_dir():
@@ -167,7 +168,7 @@ def _make_list(root: Path, split: str) -> list[RecordingFiles]:
             continue
         names = sorted(path.name for path in folder.glob("*.bin"))
         order = generator(LIST_SEED, "n-caltech lists", folder.name).permutation(len(names))
-        validation = {names[position] for position in order[: len(names) // VAL_PART]}
+        validation = {names[position] for position in order[: len(names) // VAL_DIVISOR]}
         chosen = [name for name in names if (name in validation) == (split == "val")]
         recordings += [
             _recording(root, folder.name, name, name.replace("image", "annotation")) for name in chosen
@@ -192,7 +193,7 @@ def _recording(root: Path, class_name: str, events: str, boxes: str) -> Recordin
 
 
 def class_of(recording: RecordingFiles) -> str:
-    """Return the name of the class that a recording shows."""
+    """Return the class name of a recording."""
     return recording.name.split("/")[0]
 
 

@@ -26,20 +26,21 @@ ANY_EVENTS_SUFFIX = (
     EVENTS_SUFFIX,
     *(f"_td.{ending}" for ending in ("raw", "dat.h5", "h5", "hdf5", "aedat4", "npz")),
 )
-"""Of events in any format, for tools that convert them."""
+"""Of events in any format; only preprocessing reads these."""
 
 
 class PropheseeSource(RecordingSource):
     """Recordings in Prophesee's layout.
 
-    ``<root>/dataset.json`` may declare the classes and the sensor. Without it, the classes are those of
-    ``kind``, and the sensor is that in the header of the first recording that can be opened, or else
-    that of ``kind``. A time at which only dropped classes are labelled is not a labelled frame.
+    ``<root>/dataset.json`` may declare the classes and the sensor. Without it, the classes are
+    those of ``kind``, and the sensor is that in the header of the first recording that can be
+    opened, or else that of ``kind``. A time at which only dropped classes are labelled is not a
+    labelled frame.
 
     Args:
         root: folder of the dataset.
         splits: name of a folder in it, or several.
-        kind: what the files do not say.
+        kind: the classes and the sensor, where the files do not tell them.
 
     Raises:
         DataError: if files are missing, or ``dataset.json`` or every recording cannot be read.
@@ -56,7 +57,7 @@ class PropheseeSource(RecordingSource):
         self.sensor_hw = sensor_of(info, self.recordings, open_dat, kind)
 
     def open(self, path: Path) -> DatRecording:
-        """Open a recording; the sensor in its header, if there is one, must be that of the dataset."""
+        """Open a recording; a sensor size in its header must be that of the dataset."""
         return open_with_sensor(path, self.sensor_hw, open_dat)
 
     def boxes(self, files: RecordingFiles) -> np.ndarray:
@@ -76,7 +77,8 @@ def find_recordings(
         any_format: whether the events may be in another format than DAT.
 
     Raises:
-        DataError: if a folder is missing or empty, a file has no partner, or two splits share a recording.
+        DataError: if a folder is missing or empty, events have no boxes or the reverse, or two
+            splits share a recording.
     """
     suffixes = ANY_EVENTS_SUFFIX if any_format else (EVENTS_SUFFIX,)
     recordings = [
@@ -92,13 +94,16 @@ def sensor_of(
     opener: Callable[[Path], Recording],
     kind: AutomotiveKind,
 ) -> tuple[int, int]:
-    """Return height and width of a dataset's sensor, from a recording of it unless it says them.
+    """Return height and width of the sensor of a dataset.
+
+    They come from ``dataset.json``, else from the first recording that can be opened, else from
+    ``kind``.
 
     Args:
-        info: what the dataset says.
-        recordings: at least one; the first that can be opened tells.
+        info: contents of ``dataset.json``.
+        recordings: at least one.
         opener: opens a recording.
-        kind: what neither says.
+        kind: which dataset it is.
 
     Raises:
         DataError: if no recording can be opened.
@@ -109,7 +114,7 @@ def sensor_of(
 
 
 class Opener(Protocol[Opened]):
-    """Opens a recording, with the size of its sensor if the file does not say it."""
+    """Opens a recording, with the size of its sensor if the file does not tell it."""
 
     def __call__(self, path: Path, *, sensor_hw: tuple[int, int] | None = None) -> Opened:
         """Return the recording."""
@@ -117,7 +122,7 @@ class Opener(Protocol[Opened]):
 
 
 def open_with_sensor(path: Path, sensor_hw: tuple[int, int], opener: Opener[Opened]) -> Opened:
-    """Open a recording of a dataset; the sensor is ``sensor_hw`` if the file does not say it.
+    """Open a recording of a dataset; its sensor is ``sensor_hw`` if the file does not tell it.
 
     Raises:
         DataError: if it cannot be opened or has another sensor.

@@ -50,16 +50,17 @@ class RecordingSource(LabelSource):
         )
 
     def fingerprint(self) -> str:
-        """Return what events and boxes depend on besides their files and the code: the other attributes."""
+        """Return what events and boxes depend on besides files and code: the other attributes."""
         attributes = {
             name: value for name, value in sorted(vars(self).items()) if name not in NOT_IN_FINGERPRINT
         }
-        with np.printoptions(threshold=sys.maxsize, floatmode="unique"):  # or long arrays are abbreviated
+        # By default, numpy abbreviates long arrays and rounds their values.
+        with np.printoptions(threshold=sys.maxsize, floatmode="unique"):
             return repr(attributes)
 
 
 class RecordingDataset(DetectionDataset):
-    """One frame for each distinct label time of a recording, from the events in the window before it.
+    """One frame for each distinct label time of a recording: the events of the window before it.
 
     The constructor reads all boxes, or takes them from the label cache if their files have not
     changed. A recording is opened when one of its frames is loaded.
@@ -76,8 +77,8 @@ class RecordingDataset(DetectionDataset):
         cache_dir: folder of caches, where labels are kept for the next start; None for nowhere.
 
     Raises:
-        ConfigError: if ``num_classes`` is not the number of classes of the dataset, or its frames cannot
-            be computed as ``spec`` says.
+        ConfigError: if ``num_classes`` is not the number of classes of the dataset, or its frames
+            cannot be computed as ``spec`` says.
         DataError: if boxes cannot be read, or nothing is labelled.
     """
 

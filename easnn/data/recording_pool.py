@@ -50,7 +50,7 @@ class RecordingPool(Generic[Opened]):
     def __init__(self, open_recording: Callable[[Path], Opened], capacity: int = MAX_OPEN) -> None:
         self._open_recording = open_recording
         self._capacity = capacity
-        self._opened: OrderedDict[Path, Opened] = OrderedDict()  # the most recently used one is last
+        self._opened: OrderedDict[Path, Opened] = OrderedDict()  # last used at the end
         self._process = os.getpid()
 
     def __getitem__(self, path: Path) -> Opened:

@@ -1,4 +1,4 @@
-"""One labelled frame, and a batch of them, as they travel from the loader's workers to the device."""
+"""Samples and batches: what the loader's workers send to the device."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from easnn.ops import Placement
 
 @dataclass(frozen=True)
 class DetectionSample:
-    """A frame of events at sensor resolution, its boxes, and where the network will see it.
+    """A frame at sensor resolution, its boxes, and their placement in the network's input.
 
     Attributes:
         events: ``[Tl,Tm,C,H,W]``, oldest slice first: integers (counts) or floats.
-        boxes: ``[N,5]`` float32, rows (class, x, y, w, h): top-left corner and size in sensor pixels.
-        placement: where the sensor's image lies in the network's input.
+        boxes: ``[N,5]`` float32, rows (class, x, y, w, h): top-left corner and size in sensor
+            pixels.
+        placement: position and size of the sensor's image in the network's input.
         index: position in the dataset, which is also the frame's number in an evaluation.
         time_us: time of the label; the events end there.
         sequence: name of the recording.
@@ -36,12 +37,16 @@ class DetectionSample:
 
 @dataclass(frozen=True)
 class DetectionBatch:
-    """Samples of one dataset, stacked; everything but the two tensors is one entry per sample.
+    """Samples of one dataset, stacked; each tuple has one entry per sample.
 
     Attributes:
         events: ``[B,Tl,Tm,C,H,W]`` integers or floats.
-        boxes: ``[B,N,5]`` float32 as in :class:`DetectionSample`; N is the largest number of boxes in the
-            batch, and a frame with fewer is filled up with zero rows.
+        boxes: ``[B,N,5]`` float32 as in :class:`DetectionSample`; N is the largest number of boxes
+            in the batch, and a frame with fewer boxes is padded with zero rows.
+        placements: as in :class:`DetectionSample`, like the following.
+        indices: positions in the dataset.
+        times_us: times of the labels.
+        sequences: names of the recordings.
     """
 
     events: Tensor
@@ -61,7 +66,7 @@ class DetectionBatch:
         return height, width
 
     def to(self, device: torch.device | str) -> DetectionBatch:
-        """Return the batch with its tensors on ``device``; from pinned memory the copy does not block."""
+        """Return the batch on ``device``; copies from page-locked memory do not block."""
         return replace(
             self,
             events=self.events.to(device, non_blocking=True),
@@ -73,14 +78,14 @@ class DetectionBatch:
         return replace(self, events=self.events.pin_memory(), boxes=self.boxes.pin_memory())
 
     def ground_truth(self) -> list[np.ndarray]:
-        """Return each frame's boxes without padding: ``[N,5]`` float32 (class, x, y, w, h), sensor pixels."""
+        """Return each frame's boxes ``[N,5]`` (class, x, y, w, h) in sensor pixels, not padded."""
         return [rows[rows[:, 3] > 0] for rows in self.boxes.cpu().numpy()]
 
 
 def collate(samples: Sequence[DetectionSample]) -> DetectionBatch:
     """Stack samples of the same sensor and slices into a batch.
 
-    The batch's events have the smallest type that holds those of every sample.
+    The events of the batch get the smallest type that can hold those of every sample.
     """
     dtype = reduce(torch.promote_types, (s.events.dtype for s in samples))
     boxes = torch.zeros(len(samples), max(len(s.boxes) for s in samples), 5)

@@ -1,4 +1,4 @@
-"""The order of samples: a pure function of (seed, epoch), cut into batches and into parts for the ranks."""
+"""The order of samples, a pure function of (seed, epoch), divided into batches and among ranks."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from easnn.utils.seeding import generator
 
 @dataclass(frozen=True)
 class SampleRequest:
-    """What a sample is a function of, beside the dataset and the seed."""
+    """What a sample depends on, besides the dataset and the seed."""
 
     epoch: int
     index: int
 
 
 class EpochSampler(Sampler[list[SampleRequest]]):
-    """Shuffled batches for training: iterating yields this rank's part of one epoch's batches.
+    """Shuffled batches for training; iterating yields this rank's part of the batches of one epoch.
 
-    Batch k of epoch e is ``permutation(seed, e)[k·B : (k+1)·B]``, whatever the number of processes: rank r
-    of R takes its entries ``[r·B//R, (r+1)·B//R)``, so together the ranks see what one process would with
-    the same global batch size. The last batch is filled up from the epoch's start, so that every step has B
-    samples.
+    Batch k of epoch e is ``permutation(seed, e)[k·B : (k+1)·B]`` for any number of processes: rank
+    r of R takes its entries ``[r·B//R, (r+1)·B//R)``, so all ranks together see the samples that
+    one process would see with the same global batch size. The last batch is filled up with samples
+    from the start of the epoch, so that every step has B samples.
 
     Args:
         length: number of samples in the dataset, at least 1.
@@ -36,7 +36,7 @@ class EpochSampler(Sampler[list[SampleRequest]]):
         world_size: number of processes R.
 
     Raises:
-        ConfigError: if a rank would be left without a sample.
+        ConfigError: if a rank would have no sample in a step.
     """
 
     def __init__(
@@ -72,13 +72,13 @@ class EpochSampler(Sampler[list[SampleRequest]]):
 
 
 class EvaluationSampler(Sampler[list[SampleRequest]]):
-    """Every frame exactly once over all ranks, in order: each takes a contiguous part, and none is padded.
+    """Every frame exactly once, in order; each rank takes a contiguous part without padding.
 
     So ranks may have different numbers of batches, or none.
 
     Args:
         length: number of frames in the dataset.
-        batch_size: frames per step over all ranks; a rank's own batches hold at least one.
+        batch_size: frames per step over all ranks; each batch of a rank has at least one.
         rank: this process.
         world_size: number of processes R.
     """
@@ -96,5 +96,5 @@ class EvaluationSampler(Sampler[list[SampleRequest]]):
 
 
 def _part_of_rank(count: int, rank: int, world_size: int) -> range:
-    """Return the part of ``range(count)`` that ``rank`` takes: contiguous, sizes differ by at most one."""
+    """Return the contiguous part of ``range(count)`` for a rank; sizes differ by at most one."""
     return range(rank * count // world_size, (rank + 1) * count // world_size)

@@ -26,13 +26,13 @@ LONG_AGO_US = np.iinfo(np.int64).min // 2
 
 @dataclass(frozen=True)
 class Problem:
-    """Something that is wrong.
+    """A problem of a dataset.
 
     Attributes:
-        kind: what, in a few words that are the same for all problems of its kind.
+        kind: a short description, the same for all problems of this kind.
         where: the file or folder.
         detail: the particulars.
-        fatal: whether it would stop a training; all else makes its results worse, or means nothing.
+        fatal: whether it would stop a training; other problems may make its results worse.
     """
 
     kind: str
@@ -64,7 +64,7 @@ class RecordingContents:
 
 @dataclass
 class RecordingSurvey:
-    """What one recording holds.
+    """Contents and problems of one recording.
 
     Attributes:
         name: name of the recording.
@@ -74,7 +74,7 @@ class RecordingSurvey:
         frames: number of distinct label times.
         boxes: number of boxes of each class.
         digest: a checksum; the same for the same events. None if they cannot be read.
-        problems: what is wrong with it.
+        problems: its problems.
     """
 
     name: str
@@ -90,8 +90,8 @@ class RecordingSurvey:
 def survey_recording(source: LabelSource, files: RecordingFiles, reach_us: int | None) -> RecordingSurvey:
     """Read all events and boxes of a recording.
 
-    Of a source that is neither a :class:`RecordingSource` nor an :class:`RvtSource`, only the boxes are
-    read, because the format of the rest is not known here.
+    Of a source that is neither a :class:`RecordingSource` nor an :class:`RvtSource`, only the boxes
+    are read, because the format of the rest is not known here.
 
     Args:
         source: the source that the recording belongs to.
@@ -223,7 +223,7 @@ def read_all_histograms(
 
 
 def shared_recordings(splits: Mapping[str, Sequence[RecordingSurvey]]) -> list[Problem]:
-    """Return which recordings are in more than one split, by name or by their events."""
+    """Return the recordings that are in more than one split, by name or by their events."""
     by_name: dict[str, list[str]] = defaultdict(list)
     by_digest: dict[str, list[str]] = defaultdict(list)
     for split, surveys in splits.items():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from easnn.config import Config
 from easnn.config.config import unknown_key
@@ -67,10 +66,6 @@ class Experiment(Config):
     def is_set(self, name: str) -> bool:
         """Tell whether a key was set, by a file or on the command line, or has its default."""
         return name in vars(self)
-
-    def plain(self) -> dict[str, Any]:
-        """Return the value of every key as built-in types, which :meth:`load_plain` sets again."""
-        return {name: key.kind.plain(getattr(self, name)) for name, key in self.declarations().items()}
 
     def load_plain(self, values: dict[str, object]) -> None:
         """Set keys from what :meth:`plain` returned: all of them, or none on an error.

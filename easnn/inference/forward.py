@@ -61,7 +61,7 @@ def fixed_form(device: torch.device, *, mixed: bool) -> Iterator[FixedForm]:
         with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
 
             def on_cpu(function: Callable[[Tensor], Result], events: Tensor) -> list[tuple[Result, int]]:
-                results = pool.map(lambda frame: call(function, frame), events.split(1))
+                results = pool.map(lambda frame: call(function, frame), torch.split(events, 1))
                 return [(result, 0) for result in results]
 
             yield on_cpu

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, Self, cast
+from typing import Self, cast
 
 import numpy as np
 import torch
@@ -39,7 +39,8 @@ CONFIDENCE = 0.3
 """Lowest score of a detection that is shown, unless told otherwise."""
 
 
-class LabelledFrame(NamedTuple):
+@dataclass(frozen=True)
+class LabelledFrame:
     """What is known about a frame of a batch besides its events; see :class:`~easnn.data.DetectionBatch`."""
 
     index: int
@@ -237,7 +238,7 @@ class Predictor:
 
     def detect_batches(
         self, batches: Iterable[DetectionBatch], timer: PartTimer | None = None
-    ) -> Iterator[tuple[LabelledFrame, Tensor]]:
+    ) -> Generator[tuple[LabelledFrame, Tensor]]:
         """Detect the objects in the frames of a loader, in their order.
 
         Close the iterator, or exhaust it: until then this thread computes with one thread on a CPU.
@@ -281,7 +282,7 @@ class Predictor:
         def look(events: Tensor) -> tuple[Tensor, SamplerTrace | None, Tensor]:
             steps = model.embedding.trace(events) if trace else None
             written = model.embedding(events) if steps is None else steps.output
-            return written, steps, model.detect(written)
+            return written, steps, cast(Tensor, model.detect(written))
 
         in_hw = (frames[0].shape[-2], frames[0].shape[-1])
         placement = letterbox_placement(in_hw, self.input_hw)
@@ -334,8 +335,8 @@ class Predictor:
         detections = []
         for time_us, rows in zip(times_us, found, strict=True):
             in_frame = unplace_detections(rows, placements[0], sensor_hw)
-            in_frame[:, 2:] *= self.downsample
-            detections.append(Detections(time_us, in_frame.numpy(), self.class_names))
+            scale = in_frame.new_tensor([1, 1, *[self.downsample] * 4])
+            detections.append(Detections(time_us, (in_frame * scale).numpy(), self.class_names))
         return detections
 
     def _inputs(
@@ -365,7 +366,7 @@ class Predictor:
     def _select(self, outputs: Tensor) -> list[Tensor]:
         """Return the detections of each frame on the CPU: ``[M, 6]`` in network pixels."""
         found = select_detections(outputs, self.confidence, self.nms_iou)
-        return [detections.cpu() for detections in found]
+        return [detections.detach().cpu() for detections in found]
 
 
 def moments_us(spec: FrameSpec, recording: Recording, start_us: int, end_us: int, step_us: int) -> range:
@@ -386,7 +387,7 @@ def _cut(values: Tensor, placement: Placement, position: int) -> Tensor:
 
 def _groups(
     batches: Iterable[tuple[Tensor, Sequence[LabelledFrame]]],
-) -> Iterator[tuple[Tensor, list[LabelledFrame]]]:
+) -> Generator[tuple[Tensor, list[LabelledFrame]]]:
     """Cut a stream of batches into groups of :data:`GROUP` frames; only the last may be smaller."""
     waiting: list[tuple[Tensor, LabelledFrame]] = []
     for events, frames in batches:

@@ -14,11 +14,11 @@ BOX_WEIGHT = 5.0
 
 
 def detection_losses(raw: Tensor, targets: Tensor, grid: AnchorGrid) -> dict[str, Tensor]:
-    """Compare the raw outputs of the head with the ground truth.
+    """Return the losses of the raw outputs of the head.
 
-    Each loss is a sum divided by the number of positive anchors, at least 1. That number is taken over all
-    processes and divided by theirs, so that gradients averaged over processes equal those of one process with
-    the whole batch.
+    Each loss is a sum divided by the number of positive anchors. This number is the sum over all processes (at
+    least 1) divided by the number of processes, so that gradients averaged over processes equal those of one
+    process with the whole batch.
 
     Args:
         raw: ``[B, A, 5 + C]`` box (4), objectness, classes.
@@ -33,30 +33,30 @@ def detection_losses(raw: Tensor, targets: Tensor, grid: AnchorGrid) -> dict[str
         targets = targets.new_zeros(len(targets), 1, 5)
     truth = GroundTruth.of(targets, raw.dtype)
     candidates = find_candidates(truth, grid)
-    points, strides = candidates.points_px, candidates.strides_px
+    points, strides = candidates.points_px, candidates.strides_px  # [B, K, 2], [B, K, 1]
 
-    near = candidates.take(raw)
+    near = candidates.take(raw)  # [B, K, 5 + C]
     raw_box, object_logits, class_logits = near[..., :4], near[..., 4:5], near[..., 5:]
-    predicted = decode_boxes(raw_box, points, strides)
+    predicted = decode_boxes(raw_box, points, strides)  # [B, K, 4]
     assigned = assign(truth, candidates, predicted.detach(), object_logits.detach(), class_logits.detach())
-    weight = assigned.positive.to(raw.dtype)
+    weight = assigned.positive.to(raw.dtype)  # [B, K]: 1 for positive anchors, else 0
 
-    wanted = truth.boxes_px.gather(1, assigned.box[..., None].expand(-1, -1, 4))
-    # Where nothing is learned, no overflow of a predicted size may reach the sum.
-    compared = torch.where(assigned.positive[..., None], predicted, wanted)
+    wanted = truth.boxes_px.gather(1, assigned.box[..., None].expand(-1, -1, 4))  # [B, K, 4]
+    # A predicted size that overflows must not reach the sum where nothing is learned.
+    compared = torch.where(assigned.positive[..., None], predicted, wanted)  # [B, K, 4]
     box_sum = ((1 - paired_iou(compared, wanted) ** 2) * weight).sum()
 
-    distance = (raw_box - encode_boxes(wanted, points, strides)).abs().sum(-1)
+    distance = (raw_box - encode_boxes(wanted, points, strides)).abs().sum(-1)  # [B, K]
     l1_sum = (distance * weight).sum()
 
-    objects = torch.zeros_like(raw[..., 4]).scatter_add(1, candidates.anchors, weight)
+    objects = torch.zeros_like(raw[..., 4]).scatter_add(1, candidates.anchors, weight)  # [B, A]
     object_sum = binary_cross_entropy_with_logits(raw[..., 4], objects, reduction="sum")
 
-    own_class = truth.classes.gather(1, assigned.box)[..., None]
-    quality = torch.zeros_like(class_logits).scatter(-1, own_class, assigned.iou[..., None])
+    own_class = truth.classes.gather(1, assigned.box)[..., None]  # [B, K, 1]
+    quality = torch.zeros_like(class_logits).scatter(-1, own_class, assigned.iou[..., None])  # [B, K, C]
     class_sum = binary_cross_entropy_with_logits(class_logits, quality, weight[..., None], reduction="sum")
 
-    counts = torch.stack((weight.sum(), truth.real.sum().to(raw.dtype)))
+    counts = torch.stack((weight.sum(), truth.real.sum().to(raw.dtype)))  # [2]
     positives, boxes = sum_across_ranks(counts).clamp_min(1).unbind()
     share = world_size() / positives
     terms = {
@@ -78,9 +78,9 @@ def paired_iou(a: Tensor, b: Tensor) -> Tensor:
     Returns:
         ``[...]`` in [0, 1]; 0 where both boxes are empty.
     """
-    low = torch.maximum(a[..., :2] - a[..., 2:] / 2, b[..., :2] - b[..., 2:] / 2)
-    high = torch.minimum(a[..., :2] + a[..., 2:] / 2, b[..., :2] + b[..., 2:] / 2)
-    width, height = (high - low).clamp_min(0).unbind(-1)
+    low = torch.maximum(a[..., :2] - a[..., 2:] / 2, b[..., :2] - b[..., 2:] / 2)  # [..., 2]
+    high = torch.minimum(a[..., :2] + a[..., 2:] / 2, b[..., :2] + b[..., 2:] / 2)  # [..., 2]
+    width, height = (high - low).clamp_min(0).unbind(-1)  # each [...]
     intersection = width * height
     union = a[..., 2] * a[..., 3] + b[..., 2] * b[..., 3] - intersection
     return intersection / (union + 1e-16)

@@ -1,4 +1,4 @@
-"""The spiking neuron of the detector and the surrogate gradients it may use.
+"""The spiking neuron of the detector and its surrogate gradients.
 
 This is the only file that touches spikingjelly.
 """
@@ -9,7 +9,8 @@ import math
 from typing import Any
 
 import torch
-from spikingjelly.activation_based import functional, surrogate
+from spikingjelly.activation_based import functional
+from spikingjelly.activation_based import surrogate as surrogates
 from torch import Tensor, nn
 
 from easnn.models.config import SurrogateName
@@ -45,11 +46,11 @@ class ParametricLIF(nn.Module):
         self.surrogate = build_surrogate(spike_fn, alpha)
 
     def forward(self, current: Tensor) -> Tensor:
-        """Turn currents ``[steps_in·B, ...]`` into spikes ``[T·B, ...]``, both time first."""
+        """Turn currents ``[steps_in·B, ...]`` into spikes ``[T·B, ...]``, each time first."""
         if self.repeats > 1:
-            current = torch.cat([current] * self.repeats)
-        # Eager steps are the quicker ones on a CPU, but spikingjelly has fused kernels for GPUs, an operator
-        # that torch.compile takes whole, and room for surrogates with parameters.
+            current = torch.cat([current] * self.repeats)  # [T·B, ...]
+        # On a CPU the eager steps are faster. spikingjelly has fused kernels for GPUs, an operator for
+        # torch.compile, and surrogates with parameters.
         fused = current.is_cuda or torch.compiler.is_compiling() or isinstance(self.surrogate, LearnedATan)
         steps = spikingjelly_steps if fused else eager_steps
         return steps(current, self.w, self.T, self.surrogate)
@@ -59,41 +60,46 @@ class ParametricLIF(nn.Module):
         return f"T={self.T}, steps_in={self.T // self.repeats}"
 
 
-def spikingjelly_steps(current: Tensor, w: Tensor, T: int, step: nn.Module) -> Tensor:
+def spikingjelly_steps(current: Tensor, w: Tensor, T: int, surrogate: nn.Module) -> Tensor:
     """Run the neuron by spikingjelly's function; same arguments and result as :func:`eager_steps`."""
-    in_time = current.view(T, -1, *current.shape[1:])
-    start = torch.zeros_like(in_time[0], dtype=torch.promote_types(current.dtype, torch.float32))
-    spikes: Tensor = functional.plif_multi_step(
-        in_time, start, w, decay_input=False, v_threshold=THRESHOLD, v_reset=None, surrogate_function=step
-    )[0]
+    in_time = current.view(T, -1, *current.shape[1:])  # [T, B, ...]
+    start = torch.zeros_like(in_time[0], dtype=torch.promote_types(current.dtype, torch.float32))  # [B, ...]
+    spikes, *_ = functional.plif_multi_step(  # [T, B, ...]
+        in_time,
+        start,
+        w,
+        decay_input=False,
+        v_threshold=THRESHOLD,
+        v_reset=None,
+        surrogate_function=surrogate,
+    )
     return spikes.flatten(0, 1)
 
 
-def eager_steps(current: Tensor, w: Tensor, T: int, step: nn.Module) -> Tensor:
-    """Run the neuron with one hand-written gradient for the whole sequence.
+def eager_steps(current: Tensor, w: Tensor, T: int, surrogate: nn.Module) -> Tensor:
+    """Run the neuron with a hand-written gradient for the whole sequence.
 
     Args:
         current: ``[T·B, ...]``, time first.
         w: the leak, 1/τ = sigmoid(w).
         T: time steps.
-        step: a surrogate of spikingjelly without learned parameters.
+        surrogate: a surrogate of spikingjelly without learned parameters.
 
     Returns:
         Spikes like ``current``, in its memory format.
     """
-    spikes: Tensor = _EagerSteps.apply(current, w, T, step)  # type: ignore[no-untyped-call]
-    return spikes
+    return _EagerSteps.apply(current, w, T, surrogate)  # type: ignore[no-untyped-call]
 
 
 class _EagerSteps(torch.autograd.Function):
-    """Keeps only the membrane before the reset for the backward pass."""
+    """The neuron of a whole sequence; only the membrane before the reset is kept for the backward pass."""
 
     @staticmethod
-    def forward(ctx: Any, current: Tensor, w: Tensor, T: int, step: Any) -> Tensor:
+    def forward(ctx: Any, current: Tensor, w: Tensor, T: int, surrogate: Any) -> Tensor:
         keep = 1 - w.sigmoid()
-        spikes = torch.empty_like(current)
-        charged = torch.empty_like(current, dtype=torch.promote_types(current.dtype, torch.float32))
-        membrane: Tensor | None = None
+        spikes = torch.empty_like(current)  # [T·B, ...]
+        charged = torch.empty_like(current, dtype=torch.promote_types(current.dtype, torch.float32))  # H
+        membrane: Tensor | None = None  # V [B, ...]
         for x, h, s in zip(current.chunk(T), charged.chunk(T), spikes.chunk(T), strict=True):
             if membrane is None:
                 h.copy_(x)
@@ -102,7 +108,7 @@ class _EagerSteps(torch.autograd.Function):
             torch.ge(h, THRESHOLD, out=s)
             membrane = h - s
         ctx.save_for_backward(charged, w)
-        ctx.T, ctx.step = T, step
+        ctx.T, ctx.surrogate = T, surrogate
         return spikes
 
     @staticmethod
@@ -110,13 +116,14 @@ class _EagerSteps(torch.autograd.Function):
         charged, w = ctx.saved_tensors
         leak = w.sigmoid()
         keep = 1 - leak
-        # In the memory format of the activations, which the gradient does not always have.
-        grad_current, grad_keep = torch.empty_like(charged, dtype=grad.dtype), torch.zeros_like(w)
+        # The memory format is that of the activations; that of the gradient can differ.
+        grad_current = torch.empty_like(charged, dtype=grad.dtype)  # [T·B, ...]
+        grad_keep = torch.zeros_like(w)  # []
         sequence = list(zip(grad.chunk(ctx.T), charged.chunk(ctx.T), grad_current.chunk(ctx.T), strict=True))
-        carry = torch.zeros_like(sequence[-1][1])  # gradient of the membrane after the reset
+        carry = torch.zeros_like(sequence[-1][1])  # [B, ...]: gradient of the membrane after the reset
         for t in reversed(range(ctx.T)):
             grad_s, h, grad_h = sequence[t]
-            through_spike = ctx.step.backward(grad_s - carry, h - THRESHOLD, ctx.step.alpha)
+            through_spike = ctx.surrogate.backward(grad_s - carry, h - THRESHOLD, ctx.surrogate.alpha)
             torch.add(carry, through_spike, out=grad_h)
             if t > 0:
                 before = sequence[t - 1][1]
@@ -130,7 +137,7 @@ class LearnedATan(nn.Module):
     """The arctangent surrogate with a learned slope a: primitive atan(π/2·|a|·x)/π + ½.
 
     Args:
-        alpha: start value of the slope.
+        alpha: initial value of the slope.
     """
 
     def __init__(self, alpha: float) -> None:
@@ -139,8 +146,7 @@ class LearnedATan(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return 1 where x ≥ 0, else 0."""
-        spikes: Tensor = _LearnedATanStep.apply(x, self.slope)  # type: ignore[no-untyped-call]
-        return spikes
+        return _LearnedATanStep.apply(x, self.slope)  # type: ignore[no-untyped-call]
 
 
 class _LearnedATanStep(torch.autograd.Function):
@@ -160,11 +166,10 @@ def build_surrogate(spike_fn: SurrogateName, alpha: float) -> nn.Module:
     """Return the step function Θ(x), Θ(0) = 1, whose derivative is that of the surrogate ``spike_fn``."""
     match spike_fn:
         case "atan":
-            step: nn.Module = surrogate.ATan(alpha)
+            return surrogates.ATan(alpha)
         case "sigmoid":
-            step = surrogate.Sigmoid(alpha)
+            return surrogates.Sigmoid(alpha)
         case "rect":
-            step = surrogate.Rect()
+            return surrogates.Rect()
         case "patan":
-            step = LearnedATan(alpha)
-    return step
+            return LearnedATan(alpha)

@@ -36,6 +36,9 @@ def build_optimizer(
         weight_decay: L2 penalty on the weights of convolutions and linear layers outside the embedding.
         momentum: Momentum of SGD.
         emb_lr: Learning rate of the embedding; negative means ``lr``.
+
+    Raises:
+        ValueError: if the name is unknown.
     """
     groups = [
         {
@@ -47,9 +50,12 @@ def build_optimizer(
         for group, parameters in group_parameters(model).items()
         if parameters
     ]
-    if name == "SGD":
-        return torch.optim.SGD(groups, lr=lr, momentum=momentum, nesterov=momentum > 0)
-    return torch.optim.Adam(groups, lr=lr)
+    match name:
+        case "ADAM":
+            return torch.optim.Adam(groups, lr=lr)
+        case "SGD":
+            return torch.optim.SGD(groups, lr=lr, momentum=momentum, nesterov=momentum > 0)
+    raise ValueError(f"`name` must be ADAM or SGD, but is {name}.")
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:

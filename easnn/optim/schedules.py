@@ -49,6 +49,7 @@ def build_schedule(
         milestones: Epochs at which the rate falls to a tenth (``multistep``).
 
     Raises:
+        ValueError: if the name is unknown.
         ConfigError: if the epochs do not fit together.
     """
     n = max_epoch * steps_per_epoch
@@ -84,6 +85,8 @@ def build_schedule(
         "yoloxwarmcos": yoloxwarmcos,
         "multistep": multistep,
     }
+    if name not in schedules:
+        raise ValueError(f"`name` must be {', '.join(schedules)}, but is {name}.")
     if name == "multistep" and not milestones:
         raise ConfigError(
             "`scheduler` multistep needs `milestones`: the epochs at which the learning rate falls."

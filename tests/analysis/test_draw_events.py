@@ -6,6 +6,7 @@ import pytest
 from easnn.analysis import draw_embedding, draw_events, draw_frame
 from easnn.analysis.frames import frame_caption, written_share
 from easnn.analysis.palette import BACKGROUND, OFF, ON
+from easnn.representations import FrameSpec
 
 
 def test_one_event_covers_two_fifths_of_the_ground() -> None:
@@ -79,7 +80,7 @@ def test_inputs_are_left_alone() -> None:
 def test_a_voxel_cube_is_drawn_as_the_polarities_of_its_channels() -> None:
     cube = np.array([[[2, 0, 0, 0]], [[0, 2, 0, 0]], [[0, 0, 0, 0]], [[0, 0, 3, 0]]], np.uint8)
     split = np.array([[[2, 1, 0, 0]], [[0, 1, 3, 0]]])
-    np.testing.assert_array_equal(draw_frame(cube, "voxel_cube"), draw_events(split))
+    np.testing.assert_array_equal(draw_frame(cube, FrameSpec(aggregation="voxel_cube")), draw_events(split))
 
 
 def test_of_a_time_surface_the_last_slice_is_drawn_as_strong_as_its_values() -> None:
@@ -87,7 +88,7 @@ def test_of_a_time_surface_the_last_slice_is_drawn_as_strong_as_its_values() -> 
     surface[0, 0] = 1  # an earlier slice: not seen
     surface[0, 1, 0, 0, 0] = 1  # OFF, just now
     surface[0, 1, 1, 0, 1] = 0.5  # ON
-    picture = draw_frame(surface, "timesurface")
+    picture = draw_frame(surface, FrameSpec(aggregation="timesurface"))
     half = np.rint((np.array(BACKGROUND) + np.array(ON)) / 2)
     np.testing.assert_array_equal(picture[0], [OFF, half, BACKGROUND])
 
@@ -113,4 +114,4 @@ def test_an_embedding_of_four_channels_shows_all_of_them() -> None:
     ],
 )
 def test_a_picture_says_what_it_shows(aggregation: str, measure: str, caption: str) -> None:
-    assert frame_caption(aggregation, measure) == caption
+    assert frame_caption(FrameSpec(aggregation=aggregation, measure=measure)) == caption

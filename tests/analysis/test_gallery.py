@@ -7,10 +7,10 @@ from small_parts import FixedDetector, predictor_of
 
 from easnn.analysis import SampleView, draw_gallery, sample_sheet
 from easnn.analysis.gallery import file_name, moment_name, spread
-from easnn.data import RawDataset
+from easnn.data import RecordingDataset
 
 
-def test_the_same_samples_every_time(sampling_detector: FixedDetector, dataset: RawDataset) -> None:
+def test_the_same_samples_every_time(sampling_detector: FixedDetector, dataset: RecordingDataset) -> None:
     predictor = predictor_of(sampling_detector)
     randomness = torch.get_rng_state()
     gallery = draw_gallery(predictor, dataset, samples=2)
@@ -34,7 +34,7 @@ def test_the_same_samples_every_time(sampling_detector: FixedDetector, dataset: 
     assert torch.equal(torch.get_rng_state(), randomness)
 
 
-def test_a_count_has_detections_alone(detector: FixedDetector, dataset: RawDataset) -> None:
+def test_a_count_has_detections_alone(detector: FixedDetector, dataset: RecordingDataset) -> None:
     gallery = draw_gallery(predictor_of(detector), dataset, samples=1)
     assert list(gallery.pictures) == ["detections/b_300ms"]
     assert gallery.sampler is None

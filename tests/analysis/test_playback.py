@@ -8,8 +8,8 @@ import pytest
 from small_parts import SENSOR_HW, write_recording
 
 from easnn.analysis import Playback
-from easnn.representations import FrameSpec
 from easnn.events import open_dat, read_boxes
+from easnn.representations import FrameSpec
 
 
 @pytest.fixture

@@ -9,14 +9,15 @@ from PIL import Image
 from small_parts import SENSOR_HW, FixedDetector, predictor_of, write_recording
 
 from easnn.analysis import Playback, write_recording_pictures, write_run_pictures
-from easnn.data import FrameSpec, RawDataset
-from easnn.inference import Predictor
+from easnn.data import RecordingDataset
 from easnn.events import open_dat, read_boxes
+from easnn.inference import Predictor
+from easnn.representations import FrameSpec
 
 METRICS = '{"kind": "train", "iteration": 1, "epoch": 1, "total_loss": 3.5, "lr": 0.001}\n'
 
 
-def test_pictures_of_a_run(tmp_path: Path, detector: FixedDetector, dataset: RawDataset) -> None:
+def test_pictures_of_a_run(tmp_path: Path, detector: FixedDetector, dataset: RecordingDataset) -> None:
     run_dir = tmp_path / "run"
     run_dir.mkdir()
     (run_dir / "metrics.jsonl").write_text(METRICS)
@@ -85,7 +86,7 @@ def test_pictures_of_a_recording(tmp_path: Path, predictor: Predictor, frame_spe
 
 
 def test_sheets_show_labelled_moments_if_there_are_any(
-    tmp_path: Path, predictor: Predictor, dataset: RawDataset
+    tmp_path: Path, predictor: Predictor, dataset: RecordingDataset
 ) -> None:
     files = dataset.recordings[0]
     playback = Playback(

@@ -11,6 +11,7 @@ from easnn.analysis import SamplerView, sampler_sheet
 from easnn.analysis.palette import NEGATIVE, OFF, ON, POSITIVE, step_colours
 from easnn.models import DetectorConfig, SamplerTrace, SpikeMode
 from easnn.models.embedding import build_embedding
+from easnn.representations import FrameSpec
 
 
 def make_view(
@@ -37,7 +38,7 @@ def make_view(
         active=events.flatten(0, 3).ne(0).any(0).numpy(),
         trace=trace.apply(lambda values: values[..., 0, :, :, :]),
         output=output.numpy(),
-        aggregation="voxel_cube" if channels == 4 else "micro_sum",
+        spec=FrameSpec(aggregation="voxel_cube" if channels == 4 else "micro_sum"),
     )
 
 

@@ -59,6 +59,43 @@ def test_the_line_of_yolox_s() -> None:
     assert size_line(build_detector(TINY), SHAPE).endswith(" GFLOPs at 32×64, 3 slices, T 3")
 
 
+@pytest.mark.parametrize(
+    ("config", "shape", "flops"),
+    [
+        (
+            DetectorConfig(num_classes=80, depth=0.33, width=0.5, in_channels=3),
+            (1, 1, 4, 3, 640, 640),
+            26_926_796_800,
+        ),
+        (
+            DetectorConfig(
+                num_classes=2,
+                depth=0.33,
+                width=0.25,
+                depthwise=True,
+                use_spike=SpikeMode.FULL,
+                T=3,
+                embedding="snn",
+            ),
+            (1, 1, 4, 2, 256, 320),
+            1_302_845_440,
+        ),
+    ],
+)
+def test_operations_are_those_of_thop(config: DetectorConfig, shape: tuple[int, ...], flops: int) -> None:
+    """The numbers are twice the MACs of thop 0.1.1, with packed convolutions counted pixel by pixel."""
+    assert summarize(build_detector(config), shape).flops == flops
+
+
+def test_a_linear_layer() -> None:
+    """Experiment files may build networks with layers that ours do not have."""
+    summary = summarize(nn.Sequential(nn.Flatten(), nn.Linear(3 * 2 * 32 * 64, 5)), SHAPE)
+    [layer] = summary.layers
+    assert (layer.kind, layer.output) == ("Linear", (1, 5))
+    assert summary.flops == layer.flops == 2 * 5 * 3 * 2 * 32 * 64
+    assert summary.parameters == 5 * 3 * 2 * 32 * 64 + 5
+
+
 def test_the_model_stays_as_it_is() -> None:
     model = build_detector(TINY)
     before = {name: value.clone() for name, value in model.state_dict().items()}

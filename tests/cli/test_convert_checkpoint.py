@@ -11,8 +11,8 @@ from golden_case import fill
 from published_files import KEYS, published_weights, write_published
 from torch import Tensor
 
-from easnn.cli.convert_checkpoint import main
 from easnn.checkpoints import load_checkpoint
+from easnn.cli.convert_checkpoint import main
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 WORDS = ["data_name", "gen1", *KEYS.split()]

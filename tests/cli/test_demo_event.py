@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from untrained import untrained
 from PIL import Image
+from untrained import untrained
 
 from easnn.cli.demo_event import main, open_playback
 from easnn.events import BOX_DTYPE, open_dat, pack_events, write_boxes, write_dat, write_n_mnist

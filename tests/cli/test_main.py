@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import platform
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -69,12 +71,9 @@ def test_an_unknown_command_names_the_nearest_one(
 
 
 def test_the_versions(capsys: pytest.CaptureFixture[str]) -> None:
-    import torch
-
     assert main(["--version"]) == 0
-    line = capsys.readouterr().out
-    assert line.startswith(
-        f"easnn {__version__} (Python {sys.version.split()[0]}, torch {torch.__version__}, "
+    assert capsys.readouterr().out.startswith(
+        f"easnn {__version__} (Python {platform.python_version()}, torch {version('torch')}, torchvision "
     )
 
 
@@ -145,13 +144,18 @@ def test_an_experiment_file_may_import_from_the_checkout(
     assert ["T", "7"] in [line.split()[:2] for line in capsys.readouterr().out.splitlines()]
 
 
-def test_every_tool_is_a_command() -> None:
-    """And every command but ``keys`` is a tool."""
-    tools = {path.stem: path.read_text() for path in (CHECKOUT / "tools").glob("*.py")}
-    del tools["checkout"]
-    commands = {text.partition('run_command("')[2].partition('"')[0] for text in tools.values()}
-    assert commands == {*COMMANDS} - {"keys"}
-    assert len(tools) == len(commands)
+def test_every_command_but_keys_is_a_tool_and_the_page_of_commands_lists_both() -> None:
+    texts = {path.name: path.read_text() for path in (CHECKOUT / "tools").glob("*.py")}
+    del texts["checkout.py"]
+    tools = {text.partition('run_command("')[2].partition('"')[0]: name for name, text in texts.items()}
+    assert len(tools) == len(texts)
+    assert {*tools} == {*COMMANDS} - {"keys"}
+    programs = {name: f"`tools/{tools[name]}`" if name in tools else "–" for name in COMMANDS}
+    rows = [
+        f"| `easnn {name}` | {programs[name]} | {command.summary} |" for name, command in COMMANDS.items()
+    ]
+    page = (CHECKOUT / "docs" / "commands.md").read_text().splitlines()
+    assert [line for line in page if line.startswith("| `easnn ")] == rows
 
 
 def test_every_module_of_the_table_has_a_main_function() -> None:

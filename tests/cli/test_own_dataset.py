@@ -68,13 +68,13 @@ def test_the_example_is_checked_trained_and_evaluated(
         ("300000,20,30,50,40\n", "datasets/bees/val/flight2.csv cannot be read: "),
         (
             "300000,20,30,50,40,2\n",
-            "The class ids in datasets/bees/val/flight2.csv must be 0 to 1 (bee, wasp), but 1 of 1 boxes have others, "
-            "like 2. Remove these boxes, or declare all classes as `class_names`.",
+            "The class ids in datasets/bees/val/flight2.csv must be 0 to 1 (bee, wasp), but 1 of 1 boxes have "
+            "others, like 2. Remove these boxes, or declare all classes as `class_names`.",
         ),
         (
             "300000,20,30,50,40,-1\n",
-            "The class ids in datasets/bees/val/flight2.csv must be 0 to 1 (bee, wasp), but 1 of 1 boxes have others, "
-            "like -1. Remove these boxes, or declare all classes as `class_names`.",
+            "The class ids in datasets/bees/val/flight2.csv must be 0 to 1 (bee, wasp), but 1 of 1 boxes have "
+            "others, like -1. Remove these boxes, or declare all classes as `class_names`.",
         ),
         (
             "300000,20,nan,50,40,1\n",

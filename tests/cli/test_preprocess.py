@@ -14,6 +14,7 @@ import pytest
 from easnn.cli.preprocess import main
 from easnn.data import DATASETS
 from easnn.events import BOX_DTYPE, pack_events, write_boxes, write_dat, write_hdf5
+from easnn.representations import FrameSpec
 from easnn.utils.errors import DataError
 from easnn.utils.locks import only_one
 
@@ -26,7 +27,7 @@ LABELS = [
     (150_000, 4, 4, 12, 12, 2),
     (200_000, -9, 5, 30, 12, 1),
 ]
-EVENT_SUM = {"window_ms": -200, "Tl": 2, "Tm": 2, "aggregation": "event_sum", "num_classes": 3}
+EVENT_SUM = FrameSpec(Tl=2, aggregation="event_sum")
 
 
 def events_of(seed: int, duration_us: int = 240_000, count: int = 4000) -> np.ndarray:
@@ -108,7 +109,7 @@ def test_the_tree_is_read(tmp_path: Path) -> None:
     raw, out = tmp_path / "raw", tmp_path / "out"
     write_raw(raw / "val", "a")
     assert run(raw, out) == 0
-    dataset = DATASETS["gen4"].build(out, ["val"], **EVENT_SUM)
+    dataset = DATASETS["gen4"].source(out, ["val"]).dataset(EVENT_SUM, num_classes=3)
     frame = dataset.load(1)
     expected = [counted(events_of(0), end_us)[:, 1::2, 1::2] for end_us in (150_000, 200_000)]
     np.testing.assert_array_equal(
@@ -251,7 +252,7 @@ def test_declared_classes_go_with_the_recordings(tmp_path: Path, capsys: pytest.
     write_raw(raw / "train", "a", labels=[(150_000, 2, 3, 20, 10, 3)])
     (raw / "dataset.json").write_text('{"class_names": ["a", "b", "c", "d"], "complete": true}')
     assert run(raw, out) == 0
-    dataset = DATASETS["gen4"].build(out, ["train"], **(EVENT_SUM | {"num_classes": 4}))
+    dataset = DATASETS["gen4"].source(out, ["train"]).dataset(EVENT_SUM, num_classes=4)
     assert dataset.class_names == ("a", "b", "c", "d")
     assert run(raw, out) == 0
     (raw / "dataset.json").write_text('{"class_names": ["a", "b", "c", "D"]}')
@@ -295,21 +296,22 @@ def test_a_run_that_is_killed_goes_on(tmp_path: Path, victim: str) -> None:
     if victim == "worker":
         assert process.returncode == 1
         assert err.endswith(
-            "error: A process was killed, perhaps for want of memory. Run the same again with fewer "
-            "--processes: it goes on where it stopped.\n"
+            "error: A process was killed, perhaps because memory ran out. Repeat the command with fewer "
+            "--processes: it resumes where it stopped.\n"
         )
         assert list(out.glob("train/.*")) == []
     while _writers(out):  # they notice that their parent is gone
         time.sleep(0.1)
     with pytest.raises(DataError) as caught:
-        DATASETS["gen4"].build(out, ["train"], **EVENT_SUM)
+        DATASETS["gen4"].source(out, ["train"])
     assert str(caught.value) == (
         f"{out}/dataset.json says that this dataset is not complete: making it was interrupted. Run the command that "
-        "makes it again, and it goes on where it stopped."
+        "makes it again, and it resumes where it stopped."
     )
     assert run(raw, out) == 0
     assert sorted(path.name for path in (out / "train").iterdir()) == ["a", "b"]
-    assert len(DATASETS["gen4"].build(out, ["train"], **EVENT_SUM)) == 3000
+    dataset = DATASETS["gen4"].source(out, ["train"]).dataset(EVENT_SUM, num_classes=3)
+    assert len(dataset) == 3000
 
 
 def _writers(out: Path) -> list[int]:

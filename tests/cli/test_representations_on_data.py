@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from easnn.utils.precision import Precision
 from easnn.engine import evaluation_of
 from easnn.engine.step import TrainingStep
 from easnn.exp import EventExp, get_exp
 from easnn.models.config import EmbeddingKind
 from easnn.representations import REPRESENTATIONS
+from easnn.utils.precision import Precision
 
 CPU = torch.device("cpu")
 EMBEDDINGS: list[EmbeddingKind] = ["arsnn", "rsnn", "snn", "count"]

@@ -50,6 +50,6 @@ def line_of(class_name: str, number: int, prefix: str = "") -> str:
 def open_caltech(
     root: Path, splits: str | Sequence[str] = "train", *, num_classes: int = 100, **frame_keys: Any
 ) -> RecordingDataset:
-    """Open a dataset with whole recordings in two slices, unless ``frame_keys`` has other settings."""
+    """Open a dataset of whole recordings in two slices, unless ``frame_keys`` says otherwise."""
     spec = FrameSpec(**{"window": 0, "Tm": 2, **frame_keys})
     return NCaltechSource(root, splits).dataset(spec, num_classes=num_classes)

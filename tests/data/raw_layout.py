@@ -51,7 +51,7 @@ def open_dataset(
     cache_dir: Path | None = None,
     **frame_keys: Any,
 ) -> RecordingDataset:
-    """Open a dataset with 20 ms windows of two slices, unless ``frame_keys`` has other settings."""
+    """Open a dataset with 20 ms windows of two slices, unless ``frame_keys`` says otherwise."""
     spec = FrameSpec(**{"window": -20, "Tm": 2, **frame_keys})
     source = PropheseeSource(root, splits, kind)
     return source.dataset(spec, num_classes=num_classes, downsample=downsample, cache_dir=cache_dir)

@@ -72,6 +72,6 @@ def open_rvt(
     downsample: int = 1,
     **frame_keys: Any,
 ) -> RvtDataset:
-    """Open a 1Mpx dataset with four histograms per frame, unless ``frame_keys`` has other settings."""
+    """Open a 1Mpx dataset, four histograms per frame unless ``frame_keys`` says otherwise."""
     spec = FrameSpec(**{"Tl": 4, "aggregation": "event_sum", **frame_keys})
     return RvtSource(root, splits, kind).dataset(spec, num_classes=num_classes, downsample=downsample)

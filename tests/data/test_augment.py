@@ -87,7 +87,7 @@ def test_boxes_follow_their_frame(placement):
     class_id, cx, cy, w, h = targets[0, 0].tolist()
     rows, columns = torch.nonzero(frames[0, 0, 0, 0] > 0.5, as_tuple=True)
     assert class_id == 1
-    # the frame shows the box to the pixel; its border is where the interpolated edge is half as bright
+    # The border of the box is where the interpolated edge is half as bright.
     assert columns.min() == pytest.approx(cx - w / 2, abs=1)
     assert columns.max() + 1 == pytest.approx(cx + w / 2, abs=1)
     assert rows.min() == pytest.approx(cy - h / 2, abs=1)

@@ -24,10 +24,10 @@ def test_a_full_cache_says_so_once(tmp_path, log):
         cached = cache.cached(open_dataset(tmp_path), num_workers=0)
         for said in (True, False):
             contents(cached)
-            assert ("The cache is full: 3 frames were not kept" in report_of(cache, log)) == said
+            assert ("The cache is full: 3 frames are not in it" in report_of(cache, log)) == said
 
 
-def test_a_damaged_entry_is_made_anew_and_replaced(small_dataset, tmp_path, log):
+def test_a_damaged_entry_is_computed_again_and_replaced(small_dataset, tmp_path, log):
     with disk_cache(tmp_path / "cache") as cache:
         contents(cache.cached(small_dataset, num_workers=0))
     with sqlite3.connect(database(tmp_path / "cache")) as connection:
@@ -61,7 +61,7 @@ def test_a_damaged_database_is_said_and_replaced_in_the_next_run(small_dataset, 
         assert contents(cache.cached(small_dataset, num_workers=0)) == contents(small_dataset)
     (message,) = log
     assert message.startswith(f"The cache {path} is damaged: ")
-    assert message.endswith("Frames are made anew; the next run starts another one.\n")
+    assert message.endswith("Frames are computed again; the next run replaces it.\n")
     for rate in ("0.0", "100.0"):
         with disk_cache(tmp_path / "cache") as cache:
             assert contents(cache.cached(small_dataset, num_workers=0)) == contents(small_dataset)

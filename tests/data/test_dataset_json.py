@@ -22,7 +22,7 @@ from easnn.utils.errors import DataError
         (
             '{"complete": false}',
             " says that this dataset is not complete: making it was interrupted. Run the command that makes "
-            "it again, and it goes on where it stopped.",
+            "it again, and it resumes where it stopped.",
         ),
         ("[1,", " is not valid JSON: Expecting value: line 1 column 4 (char 3)."),
     ],

@@ -25,7 +25,7 @@ GOLDEN_TAGS = {"a": {"window": -200, "Tm": 4}, "b": {"window": -50, "Tm": 3}}
 
 
 def golden_names(dataset):
-    """Return the names of the frames in the golden files: recording, number of the label in it, time."""
+    """Return the frames by their names in the golden files: recording, number of the label, time."""
     first = {}
     frames = [dataset.load(index) for index in range(len(dataset))]
     for index, frame in enumerate(frames):
@@ -262,7 +262,7 @@ def test_loading_gives_fresh_arrays(small_dataset):
     assert again.boxes[0].tolist() == [0, 4, 5, 10, 8]
 
 
-def test_frame_spec_serves_unlabelled_moments(tmp_path):
+def test_frames_of_unlabelled_moments(tmp_path):
     write_recording(tmp_path / "train", "a")
     dataset = open_dataset(tmp_path)
     recording = open_dat(tmp_path / "train" / "a_td.dat")

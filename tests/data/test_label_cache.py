@@ -16,7 +16,7 @@ from easnn.utils.errors import DataError
 @pytest.fixture
 def root(tmp_path, monkeypatch) -> Path:
     """Five recordings; labels are kept for datasets that are as small as that."""
-    monkeypatch.setattr("easnn.data.cache.label_cache.LEAST_RECORDINGS", 1)
+    monkeypatch.setattr("easnn.data.cache.label_cache.MIN_RECORDINGS", 1)
     for number in range(5):
         boxes = [(20_000 * (k + 1), 4 + b, 5, 10, 8, 1) for k in range(number) for b in range(1 + k % 2)]
         write_recording(tmp_path / "train", f"r{number}", boxes=boxes)
@@ -104,7 +104,7 @@ def test_another_class_list_still_refuses_unknown_classes(root):
 
 
 @pytest.mark.parametrize("damage", ["empty", "cut off", "another file"])
-def test_a_damaged_file_is_made_anew(root, read, damage):
+def test_a_damaged_file_is_replaced(root, read, damage):
     names_read(read, root)
     (path,) = (root / "cache" / "labels").iterdir()
     whole = path.read_bytes()
@@ -120,7 +120,7 @@ def test_a_folder_that_cannot_be_written_stops_nothing(root, read):
 
 
 def test_files_do_not_pile_up(root, monkeypatch):
-    monkeypatch.setattr("easnn.data.cache.label_cache.MOST_FILES", 2)
+    monkeypatch.setattr("easnn.data.cache.label_cache.MAX_FILES", 2)
     for number, names in enumerate((["a", "b"], ["b", "a"], ["c", "d"])):
         (root / "dataset.json").write_text(json.dumps({"class_names": names}))
         open_kept(root)
@@ -130,7 +130,7 @@ def test_files_do_not_pile_up(root, monkeypatch):
 
 def test_small_datasets_and_those_without_a_folder_leave_nothing(root, monkeypatch):
     open_dataset(root)
-    monkeypatch.setattr("easnn.data.cache.label_cache.LEAST_RECORDINGS", 6)
+    monkeypatch.setattr("easnn.data.cache.label_cache.MIN_RECORDINGS", 6)
     open_kept(root)
     assert not (root / "cache").exists()
 

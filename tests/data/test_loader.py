@@ -50,7 +50,7 @@ def contents(batch):
 
 
 def failure_of(loader):
-    """Return the message of the DataError that iterating raises; a kept traceback would hold its workers."""
+    """Return the message of the DataError of an iteration; its traceback would keep the workers."""
     try:
         list(loader)
     except DataError as error:

@@ -1,4 +1,4 @@
-"""Damaged files of a preprocessed sequence: an error that names the file, or frames that keep their promises."""
+"""Damaged files of a preprocessed sequence: an error that names the file, or valid frames."""
 
 from __future__ import annotations
 

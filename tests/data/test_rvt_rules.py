@@ -73,7 +73,8 @@ def test_frames_of_gen4_are_about_a_tenth_of_a_second_apart(hz, steps):
 
 def test_a_gap_in_the_labels_of_gen4():
     times = [150_000 + 1_000_000 * n // 60 for n in range(60) if not 10 <= n < 40]
-    assert frames(times) == [times[0], times[6], *times[12::6]]  # 42, 48 and 54 of 60 are multiples, too
+    # Labels 42, 48 and 54 of 60 are multiples of the period as well.
+    assert frames(times) == [times[0], times[6], *times[12::6]]
 
 
 def test_few_labels():

@@ -9,6 +9,7 @@ from functools import partial
 import pytest
 import torch
 
+from easnn.checkpoints import load_checkpoint, load_weights
 from easnn.data import (
     DetectionDataset,
     Frame,
@@ -18,13 +19,12 @@ from easnn.data import (
     build_train_loader,
     prepare_batch,
 )
-from easnn.checkpoints import load_checkpoint, load_weights
 from easnn.engine import RunDirectory, TrainConfig, Trainer, build_writers, evaluate
 from easnn.evaluation import build_evaluator
 from easnn.inference import Predictor
+from easnn.models import DetectorConfig, SpikeMode, build_detector
 from easnn.optim import build_optimizer
 from easnn.representations import FrameSpec
-from easnn.models import DetectorConfig, SpikeMode, build_detector
 
 CPU = torch.device("cpu")
 OUT_HW = (32, 64)

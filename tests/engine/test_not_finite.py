@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
 import torch
 from engine_toys import ToyDetector, build_trainer, train_loader
@@ -67,7 +65,7 @@ def test_a_run_whose_gradients_are_never_finite_stops(tmp_path):
     model = Steep(range(1, 1000))
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     with pytest.raises(TrainingError) as error:
-        build_trainer(tmp_path, dataclasses.replace(PLAN, max_epoch=10), model=model).train()
+        build_trainer(tmp_path, PLAN.replace(max_epoch=10), model=model).train()
     message = str(error.value)
     last = f"epoch 4, step {20 - 3 * STEPS}"
     assert message.startswith(

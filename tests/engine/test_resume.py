@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import dataclasses
 import os
 import signal
 
@@ -38,7 +37,7 @@ def test_a_run_that_was_stopped_and_resumed_is_the_same_to_the_last_digit(
 
 
 def test_a_run_killed_later_than_its_last_checkpoint_repeats_what_was_lost(tmp_path, whole_run):
-    config = dataclasses.replace(PLAN, ckpt_interval_steps=3)
+    config = PLAN.replace(ckpt_interval_steps=3)
 
     class KilledError(Exception):
         pass

@@ -4,9 +4,9 @@ import pytest
 import torch
 from engine_toys import CPU, ToyDetector, prepare, toy_batch
 
+from easnn.engine.step import TrainingStep
 from easnn.optim import build_optimizer
 from easnn.utils.precision import Precision
-from easnn.engine.step import TrainingStep
 
 
 class ScaledPrecision(Precision):

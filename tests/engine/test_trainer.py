@@ -90,7 +90,7 @@ def test_without_moving_average_the_model_itself_is_saved_and_evaluated(tmp_path
         return evaluate(model)
 
     model = ToyDetector()
-    config = dataclasses.replace(PLAN, max_epoch=1, ema=False)
+    config = PLAN.replace(max_epoch=1, ema=False)
     build_trainer(tmp_path, config, model=model, evaluate=evaluate_and_note).train()
     assert evaluated == [model]
     checkpoint = load_checkpoint(RunDirectory(tmp_path).latest)
@@ -98,7 +98,7 @@ def test_without_moving_average_the_model_itself_is_saved_and_evaluated(tmp_path
 
 
 def test_history_keeps_a_checkpoint_of_every_epoch(tmp_path):
-    build_trainer(tmp_path, dataclasses.replace(PLAN, save_history_ckpt=True)).train()
+    build_trainer(tmp_path, PLAN.replace(save_history_ckpt=True)).train()
     run = RunDirectory(tmp_path)
     assert [load_checkpoint(run.history(epoch))["epoch"] for epoch in (1, 2, 3)] == [1, 2, 3]
 
@@ -106,7 +106,7 @@ def test_history_keeps_a_checkpoint_of_every_epoch(tmp_path):
 def test_the_untrained_model_can_be_evaluated_and_kept(tmp_path):
     model = ToyDetector()
     start = {name: value.clone() for name, value in model.state_dict().items()}
-    config = dataclasses.replace(PLAN, max_epoch=1, eval_initial=True)
+    config = PLAN.replace(max_epoch=1, eval_initial=True)
     build_trainer(tmp_path, config, model=model).train()
     run = RunDirectory(tmp_path)
     assert_same(dict(load_checkpoint(run.initial)["model"]), start)
@@ -139,7 +139,7 @@ def test_patience_stops_the_run_early(tmp_path):
 
 def test_frozen_batch_norm_keeps_its_statistics(tmp_path):
     model = ToyDetector()
-    build_trainer(tmp_path, dataclasses.replace(PLAN, max_epoch=1, freeze_bn=True), model=model).train()
+    build_trainer(tmp_path, PLAN.replace(max_epoch=1, freeze_bn=True), model=model).train()
     assert model.norm.running_mean.tolist() == [0.0, 0.0, 0.0]
     assert not torch.equal(model.norm.weight, torch.ones(3))
 
@@ -161,14 +161,14 @@ def test_one_batch_can_be_repeated(tmp_path):
 
 
 def test_mixed_precision_on_the_cpu(tmp_path):
-    result = build_trainer(tmp_path, dataclasses.replace(PLAN, fp16=True)).train()
+    result = build_trainer(tmp_path, PLAN.replace(fp16=True)).train()
     assert result.last.counts.frames == 5
     assert load_checkpoint(RunDirectory(tmp_path).latest)["raw_model"]["head.weight"].dtype == torch.float32
 
 
 def test_sync_bn_on_the_cpu_is_refused(tmp_path):
     with pytest.raises(ConfigError) as error:
-        build_trainer(tmp_path, dataclasses.replace(PLAN, sync_bn=True))
+        build_trainer(tmp_path, PLAN.replace(sync_bn=True))
     assert str(error.value) == (
         "`sync_bn` needs GPUs, but this process computes on the CPU. Use `freeze_bn` or neither."
     )
@@ -177,7 +177,7 @@ def test_sync_bn_on_the_cpu_is_refused(tmp_path):
 def test_the_console_tells_where_a_run_stands(tmp_path):
     lines = []
     handler = logger.add(lines.append, format="{message}")
-    build_trainer(tmp_path, dataclasses.replace(PLAN, max_epoch=1)).train()
+    build_trainer(tmp_path, PLAN.replace(max_epoch=1)).train()
     logger.remove(handler)
     assert [line.split(" | ")[0] for line in lines[:3]] == [f"epoch 1/1 step {i}/5" for i in (2, 4, 5)]
     assert "samples/s" in lines[0]

@@ -51,7 +51,9 @@ def test_the_network_is_what_the_keys_say() -> None:
     )
 
 
-@pytest.mark.parametrize(("aggregation", "channels"), [("voxel_grid", 1), ("micro_sum", 2), ("voxel_cube", 4)])
+@pytest.mark.parametrize(
+    ("aggregation", "channels"), [("voxel_grid", 1), ("micro_sum", 2), ("voxel_cube", 4)]
+)
 def test_the_network_takes_the_channels_of_the_frames(aggregation: str, channels: int) -> None:
     exp = EventExp()
     exp.merge(["aggregation", aggregation])

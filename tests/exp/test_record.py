@@ -49,7 +49,7 @@ def test_the_representation_belongs_to_the_network() -> None:
     other = get_exp(exp_name="e-yolox-s")
     ExperimentRecord.of(exp).give(other, NETWORK_KEYS, CKPT)
     assert (other.aggregation, other.measure) == ("voxel_cube", "timesurface")
-    assert other.detector_config().embedding.in_channels == 4
+    assert other.detector_config().in_channels == 4
 
 
 def test_no_code_runs_for_a_name_that_is_a_path(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from easnn.representations import FrameSpec, represent, slice_bounds_us
 
 
 def loop(window, Tm, sensor_hw, slicing, tau_us, never=None):
-    """Look for the last event of each pixel; without one, one at time ``never`` if that is given."""
+    """Use the last event of each pixel; if there is none, one at time ``never`` if that is given."""
     bounds = slice_bounds_us(window, Tm, slicing)
     surface = np.zeros((Tm, 2, *sensor_hw))
     if never is not None:
@@ -45,7 +45,8 @@ def test_hand_counted_surface():
     surface = represent(
         FrameSpec(aggregation="timesurface", Tm=2, slicing="window", tau=0.02), window, (1, 1)
     )
-    expected = np.exp([[-1, -2], [-3.5, -2]])  # OFF at 30, ON at 10 and then at 60; slices end at 50 and 100
+    # OFF at 30, ON at 10 and then at 60; slices end at 50 and 100.
+    expected = np.exp([[-1, -2], [-3.5, -2]])
     np.testing.assert_allclose(surface[..., 0, 0], expected, rtol=2**-11)
 
 
@@ -57,7 +58,7 @@ def test_the_time_constant_of_gen1_is_50_ms():
 
 @pytest.mark.parametrize("tag", GOLDEN_TAGS)
 def test_published_surface_but_for_pixels_without_events(golden: Path, tag):
-    """With an event of every pixel at time 0, as the published code had it, the numbers are the same."""
+    """With an event of every pixel at time 0, as in the published code, the numbers are equal."""
     Tm = GOLDEN_TAGS[tag][0]
     with np.load(golden / "data/gen1_expected.npz") as expected:
         for sample, window in golden_windows(golden, tag):

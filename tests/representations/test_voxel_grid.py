@@ -60,7 +60,7 @@ def test_a_grid_beyond_the_range_of_float16():
 
 @pytest.mark.parametrize("tag", GOLDEN_TAGS)
 def test_published_grid_but_for_its_sign(golden: Path, tag):
-    """With 255 for an OFF event, as the published code had it, the loop above gives the published numbers."""
+    """With 255 for an OFF event, as in the published code, the loop gives the published numbers."""
     Tm = GOLDEN_TAGS[tag][0]
     for sample, window in golden_windows(golden, tag):
         if len(window.events) == 0:

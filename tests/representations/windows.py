@@ -29,7 +29,7 @@ def make_window(
 
 
 def random_window(seed: int) -> tuple[EventWindow, int, tuple[int, int]]:
-    """Return up to 300 events within 100 µs, a number of slices, and the sensor's height and width."""
+    """Return up to 300 events within 100 µs, a number of slices, and the sensor's (height, width)."""
     rng = np.random.default_rng(seed)
     n, Tm, height, width = int(rng.integers(1, 300)), int(rng.integers(1, 6)), 5, 7
     times = np.sort(rng.integers(1000, 1100, n))
@@ -39,7 +39,7 @@ def random_window(seed: int) -> tuple[EventWindow, int, tuple[int, int]]:
 
 
 def golden_windows(golden: Path, tag: str) -> Iterator[tuple[str, EventWindow]]:
-    """Give the name and the window of each reference sample whose published window ends at its label."""
+    """Yield name and window of each reference sample whose published window ends at its label."""
     duration_us = GOLDEN_TAGS[tag][1]
     for sequence, times in LABELS.items():
         recording = open_dat(golden / f"data/gen1/test/{sequence}_td.dat")

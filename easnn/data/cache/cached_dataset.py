@@ -69,9 +69,9 @@ class HitCounter:
 class CachedDataset(DetectionDataset):
     """The frames of another dataset, each computed only once as long as nothing changes.
 
-    The key of a frame contains everything that it depends on: the code, the settings of the dataset,
-    the recording's path, size and time of change, and the time of the label. Boxes are not cached.
-    Frames at another speed (``speed_aug``) are not needed twice and are not cached.
+    The key of a frame contains everything that it depends on: the code, the settings of the
+    dataset, the recording's path, size and time of change, and the time of the label. Boxes are not
+    cached. Frames at another speed (``speed_aug``) are not needed twice and are not cached.
 
     Args:
         dataset: the dataset.

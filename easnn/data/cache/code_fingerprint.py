@@ -13,9 +13,9 @@ ROOMS = ("config", "events", "representations", "data")
 
 
 def code_fingerprint(*objects: object) -> str | None:
-    """Return a digest of these rooms' code and tables and of the files that define the objects' classes.
+    """Return a digest of the code in these rooms and of the files that define the objects' classes.
 
-    So nothing that other code has written to a cache is ever used.
+    It is part of the keys of caches, so an entry that other code has written is never used.
 
     Args:
         objects: their classes may be defined elsewhere, such as in an experiment file.

@@ -1,4 +1,4 @@
-"""The cache of a run: where it lies, what it serves, and what it says about itself."""
+"""The frame cache of a run: its place, its size, the datasets that use it, and its log lines."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ GB = 10**9
 
 MEMORY_FOLDER = Path("/dev/shm")
 MAX_MEMORY_FRACTION = 0.5
-"""Fraction of the free memory that a cache in memory may use; the batches of workers are there, too."""
+"""Largest fraction of the free memory for a cache; the batches of workers are there, too."""
 
 
 class FrameCache:
-    """Keeps the frames of a run's datasets, for this run (``ram``) or for later ones, too (``disk``).
+    """Caches the frames of a run's datasets for this run (``ram``) or also later ones (``disk``).
 
-    Every process of the run makes one, with :func:`open_frame_cache`, and calls the same methods.
+    Every process of the run creates one with :func:`open_frame_cache` and calls the same methods.
 
     Args:
-        folder: where stores lie.
-        store_name: name of the one store for everything; None takes one for each dataset's settings.
-        in_use: ends the use of stores when it is closed.
+        folder: the folder of the stores.
+        store_name: name of a single store for all datasets; None for one store per fingerprint.
+        in_use: unlocks the stores when it is closed.
     """
 
     def __init__(self, folder: CacheFolder, store_name: str | None, in_use: ExitStack) -> None:
@@ -46,14 +46,14 @@ class FrameCache:
         self._stores: dict[str, FrameStore] = {}
         self._counters: list[HitCounter] = []
         self._reported = CacheHits()
-        self._said_full = False
+        self._warned_full = False
         self._in_use = in_use
 
     def cached(self, dataset: DetectionDataset, *, num_workers: int) -> DetectionDataset:
-        """Return a dataset with the same frames, which come from the cache if they are there.
+        """Return a dataset with the same frames, which come from the cache if they are in it.
 
         Args:
-            dataset: the dataset; one whose frames cannot be kept is returned as it is.
+            dataset: the dataset; one that cannot be cached is returned as it is.
             num_workers: data workers of this process that will read it.
 
         Raises:
@@ -69,20 +69,19 @@ class FrameCache:
         return CachedDataset(dataset, fingerprint, self._store(fingerprint), counter)
 
     def report(self) -> None:
-        """Log size and hit rate since the last report; every process calls this at the same time."""
+        """Log size, and hit rate since the last report; all processes call this together."""
         total = self._total()
         self._log("cache", total - self._reported)
         self._reported = total
-        if total.refused and not self._said_full and is_main():
-            self._said_full = True
+        if total.refused and not self._warned_full and is_main():
+            self._warned_full = True
             logger.warning(
-                "The cache is full: {:,} frames were not kept and are made anew each time. A larger "
-                "`cache_gb` keeps more.",
+                "The cache is full: {:,} frames are not in it and are computed each time. Increase `cache_gb`.",
                 total.refused,
             )
 
     def report_all(self) -> None:
-        """Log size and hit rate of the whole run; every process calls this at the same time."""
+        """Log the size, and the hit rate of the whole run; all processes call this together."""
         self._log("cache, whole run", self._total())
 
     def _total(self) -> CacheHits:
@@ -113,15 +112,15 @@ class FrameCache:
 
 @contextmanager
 def open_frame_cache(kind: CacheKind, cache_dir: Path, limit_bytes: int) -> Iterator[FrameCache]:
-    """Open the cache of a run; every process of the run calls this at the same time.
+    """Open the cache of a run; all processes of the run call this together.
 
-    A cache in memory is shared by the processes of a machine and removed at the end. What killed runs left
-    there is removed at the start.
+    A cache in memory is shared by the processes of a machine and removed at the end. The remains of
+    killed runs are removed at the start.
 
     Args:
         kind: ``ram`` or ``disk``.
         cache_dir: folder of caches, for ``disk``.
-        limit_bytes: how much it may take. In memory it takes at most half of what is free at the start.
+        limit_bytes: maximum size. In memory, also at most half of what is free at the start.
 
     Raises:
         OutputError: if it cannot be written.
@@ -136,7 +135,7 @@ def open_frame_cache(kind: CacheKind, cache_dir: Path, limit_bytes: int) -> Iter
 
 
 def _memory_store(limit_bytes: int, in_use: ExitStack) -> tuple[CacheFolder, str]:
-    """Return the store of this run in the memory of this machine, whose first process makes and removes it."""
+    """Return the store of this run in memory; the first process of the machine owns it."""
     path = memory_cache_dir()
     folder = CacheFolder(path, limit_bytes)
     folder.make()
@@ -146,8 +145,8 @@ def _memory_store(limit_bytes: int, in_use: ExitStack) -> tuple[CacheFolder, str
             pass
         in_use.enter_context(folder.use(name))
         in_use.callback(folder.remove, name)
-    mine = (memory_limit_bytes(path, limit_bytes), name)
-    limit, name = gather_objects(mine)[rank() - local_rank()]
+    all_stores = gather_objects((memory_limit_bytes(path, limit_bytes), name))
+    limit, name = all_stores[rank() - local_rank()]  # that of the first process of this machine
     if limit < limit_bytes and is_main():
         logger.info(
             "The cache may take {}, half of the free memory (`cache_gb`: {}).",
@@ -158,7 +157,7 @@ def _memory_store(limit_bytes: int, in_use: ExitStack) -> tuple[CacheFolder, str
 
 
 def default_cache_dir() -> Path:
-    """Return ``easnn`` in the user's folder of caches: ``$XDG_CACHE_HOME``, or else ``~/.cache``."""
+    """Return ``easnn`` in the user's cache folder: ``$XDG_CACHE_HOME``, else ``~/.cache``."""
     chosen = Path(os.environ.get("XDG_CACHE_HOME", ""))
     return (chosen if chosen.is_absolute() else Path.home() / ".cache") / "easnn"
 

@@ -1,4 +1,4 @@
-"""Compressed frames by key in an SQLite database, which any number of processes of a machine use."""
+"""Compressed frames by key in an SQLite database that any number of processes may use."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ COMPRESSION_LEVEL = 1
 
 PAGE_BYTES = 8192
 WRITE_AHEAD_PAGES = 512
-"""Length of SQLite's file of recent writes at which they move into the database."""
+"""Length of SQLite's write-ahead log at which it is copied to the database."""
 RESERVE_BYTES = 2 * WRITE_AHEAD_PAGES * PAGE_BYTES
-"""Room that is left for that file."""
-PATIENCE_S = 10.0
-"""How long a process waits for others that write."""
+"""Space that is reserved for the write-ahead log."""
+WRITE_TIMEOUT_S = 10.0
+"""Longest time that a process waits for others that write."""
 
 DAMAGE_CODES = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
-_HEADER = struct.Struct("<4s5I")  # type of the values, and the five lengths of [Tl,Tm,C,H,W]
+_HEADER = struct.Struct("<4s5I")  # data type, and the shape [Tl,Tm,C,H,W]
 
 
 def pack_frame(events: Tensor) -> bytes:
@@ -69,30 +69,31 @@ class PutResult(Enum):
 
 
 class FrameStore:
-    """A store of a :class:`CacheFolder`: what comes out is what went in, or nothing.
+    """A store of a :class:`CacheFolder`: it returns exactly the frames that were put in, or none.
 
-    SQLite's journal keeps it whole when a process is killed in the middle of writing. An entry tells its key
-    and has a checksum; one that does not fit them is not there. A database that cannot be used is left alone
-    for the rest of the run, with one warning, and removed before the next use if it is damaged.
+    SQLite's journal keeps the database intact when a process is killed while writing. Each entry
+    contains its key and a checksum; one that does not match counts as missing. A database that
+    cannot be used is not used again in this run, with one warning, and a damaged one is removed
+    before its next use.
 
     Each process opens its own connection when it first needs one, also after a fork.
 
     Args:
-        folder: where it lies.
+        folder: the folder that the store is in.
         name: its name there.
     """
 
     def __init__(self, folder: CacheFolder, name: str) -> None:
         self.folder = folder
         self.name = name
-        self._connections: dict[int, sqlite3.Connection | None] = {}  # by process; None: not to be used
+        self._connections: dict[int, sqlite3.Connection | None] = {}  # by process; None: not usable
         self._full = False
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_connections": {}}
 
     def get(self, key: bytes) -> Tensor | None:
-        """Return the frame with a key, in memory of its own, or None if there is none that is whole."""
+        """Return a copy of the frame with a key, or None if it is missing or damaged."""
         connection = self._connection()
         if connection is None:
             return None
@@ -105,17 +106,18 @@ class FrameStore:
             return None
         try:
             return unpack_frame(row[0][len(key) :])
-        except ValueError:  # damaged: made anew, and replaced
+        except ValueError:  # damaged: it is computed again and replaced
             return None
 
     def put(self, key: bytes, events: Tensor) -> PutResult:
-        """Keep a frame.
+        """Store a frame.
 
-        If there is no room, stores that nobody uses are removed. If that does not help, this process keeps
-        no further ones: every frame is read once an epoch, so one is as good as another.
+        If there is no room, stores that are not in use are removed. If that does not help, this
+        process stores no further frames. Nothing is evicted, because every frame is read once per
+        epoch.
 
         Args:
-            key: its key, always of the same length.
+            key: its key; all keys have the same length.
             events: the frame ``[Tl,Tm,C,H,W]``.
         """
         connection = self._connection()
@@ -135,7 +137,7 @@ class FrameStore:
                 (key, value),
             )
         except (sqlite3.Error, OSError) as error:
-            if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:  # the disk is
+            if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:  # the disk is full
                 self._full = True
                 return PutResult.FULL
             self._failed(error)
@@ -147,14 +149,14 @@ class FrameStore:
         connection = self._connection()
         if connection is None:
             return 0
-        try:  # numbers are given in order, and none is taken back
+        try:  # entries are numbered in order and never deleted
             return int(connection.execute("SELECT COALESCE(MAX(number), 0) FROM frames").fetchone()[0])
         except sqlite3.Error as error:
             self._failed(error)
             return 0
 
     def close(self) -> None:
-        """Let this process do without the store from now on."""
+        """Close the connection of this process, which does not use the store any more."""
         connection = self._connections.get(os.getpid())
         self._connections[os.getpid()] = None
         if connection is not None:
@@ -164,7 +166,7 @@ class FrameStore:
         process = os.getpid()
         if process not in self._connections:
             try:
-                with self.folder.locked():  # SQLite does not wait for another process that starts a database
+                with self.folder.locked():  # SQLite does not wait while another process creates it
                     self._connections[process] = self._connect()
             except (sqlite3.Error, OSError) as error:
                 self._connections[process] = None
@@ -174,11 +176,11 @@ class FrameStore:
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
             self.folder.database(self.name),
-            timeout=PATIENCE_S,
+            timeout=WRITE_TIMEOUT_S,
             isolation_level=None,  # every statement is a transaction
             check_same_thread=False,
         )
-        connection.text_factory = bytes  # there is no text: where damage makes some, it need not be valid
+        connection.text_factory = bytes  # damage may turn a value into text that is not valid UTF-8
         for pragma in (
             f"page_size = {PAGE_BYTES}",
             "journal_mode = WAL",
@@ -194,30 +196,31 @@ class FrameStore:
         return connection
 
     def _has_room(self, connection: sqlite3.Connection, value_bytes: int) -> bool:
-        """Tell whether the folder has room for an entry."""
+        """Return whether the folder has room for an entry."""
         (pages,) = connection.execute("PRAGMA page_count").fetchone()
         (free,) = connection.execute("PRAGMA freelist_count").fetchone()
         needed = (pages - free) * PAGE_BYTES + value_bytes + RESERVE_BYTES
-        return bool(needed <= self.folder.room_bytes(self.name))
+        return needed <= self.folder.room_bytes(self.name)
 
     def _failed(self, error: sqlite3.Error | OSError) -> None:
-        """Leave the store alone from now on, unless it is only busy."""
+        """Stop using the store, unless it is only busy."""
         code = getattr(error, "sqlite_errorcode", None)
         if code == sqlite3.SQLITE_BUSY:
             return
         self._connections[os.getpid()] = None
         path = self.folder.database(self.name)
         if code not in DAMAGE_CODES:
-            logger.warning("The cache {} cannot be used: {}. Frames are made anew.", path, error)
+            logger.warning("The cache {} cannot be used: {}. Frames are computed again.", path, error)
         elif self._mark_damaged():
             logger.warning(
-                "The cache {} is damaged: {}. Frames are made anew; the next run starts another one.",
+                "The cache {} is damaged: {}. Frames are computed again; the next run replaces it.",
                 path,
                 error,
             )
 
     def _mark_damaged(self) -> bool:
+        """Mark the store for removal; return whether no other process has done so."""
         try:
             return self.folder.mark_damaged(self.name)
-        except OSError:  # the folder is gone or read-only: say it
+        except OSError:  # the folder has been removed or is read-only: warn
             return True

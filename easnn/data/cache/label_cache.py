@@ -1,4 +1,4 @@
-"""The labels of a dataset in one file, for the next start."""
+"""Cache of the labels of a dataset: one file, read at the next start."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from easnn.utils.distributed import is_main
 from easnn.utils.errors import OutputError
 from easnn.utils.files import atomic_write, file_stamp, make_directory
 
-LEAST_RECORDINGS = 200
-"""With fewer, reading all box files takes no time that anybody notices."""
-MOST_FILES = 32
-"""Files that are kept; of more, those that were written first go."""
+MIN_RECORDINGS = 200
+"""The labels of fewer recordings are not cached: reading their box files takes little time."""
+MAX_FILES = 32
+"""Label files that are kept; if there are more, the oldest are removed."""
 
 BoxReader = Callable[[RecordingFiles], np.ndarray]
 
 
 @dataclass(frozen=True)
 class StampedLabels:
-    """Labels, and the box files that they were read from.
+    """Labels, and the state of the box files that they were read from.
 
     Attributes:
-        labels: of all recordings.
+        labels: labels of all recordings.
         paths: box file of each recording.
-        stamps: ``[recordings, 2]`` int64, size and time of change of each file, as they were before it was read.
+        stamps: ``[recordings, 2]`` int64, size and time of change of each file before it was read.
     """
 
     labels: LabelIndex
@@ -41,23 +41,26 @@ class StampedLabels:
 
 
 class LabelFile:
-    """The file in a folder of caches for the labels of certain settings.
+    """The file in the folder of caches that holds the labels of a dataset.
 
     Args:
         cache_dir: the folder of caches.
-        settings: everything that labels follow from beside the box files.
+        fingerprint: everything that the labels depend on besides the box files.
     """
 
-    def __init__(self, cache_dir: Path, settings: str) -> None:
-        digest = hashlib.blake2b(settings.encode(), digest_size=16).hexdigest()
+    def __init__(self, cache_dir: Path, fingerprint: str) -> None:
+        digest = hashlib.blake2b(fingerprint.encode(), digest_size=16).hexdigest()
         self.path = cache_dir / "labels" / f"{digest}.npz"
 
     def read(self) -> StampedLabels | None:
-        """Return what :meth:`write` wrote, None if that is not there or damaged."""
+        """Return what :meth:`write` wrote, None if the file is missing or damaged."""
         try:
             with np.load(self.path, allow_pickle=False) as stored:
                 labels = LabelIndex(
-                    *(stored[name] for name in ("recordings", "times_us", "offsets", "boxes"))
+                    recordings=stored["recordings"],
+                    times_us=stored["times_us"],
+                    offsets=stored["offsets"],
+                    boxes=stored["boxes"],
                 )
                 paths = stored["paths"].tobytes().decode().split("\0")
                 stamps = stored["stamps"]
@@ -69,7 +72,7 @@ class LabelFile:
         return StampedLabels(labels, paths, stamps)
 
     def write(self, stamped: StampedLabels) -> None:
-        """Keep labels.
+        """Write the labels.
 
         Raises:
             OutputError: if the file cannot be written.
@@ -90,31 +93,31 @@ class LabelFile:
 
     def _remove_oldest(self) -> None:
         files = sorted(self.path.parent.glob("*.npz"), key=lambda path: file_stamp(path)[1], reverse=True)
-        for path in files[MOST_FILES:]:
+        for path in files[MAX_FILES:]:
             path.unlink(missing_ok=True)
 
 
 def read_labels(
     recordings: Sequence[RecordingFiles], boxes_of: BoxReader, file: LabelFile | None
 ) -> LabelIndex:
-    """Return the labels of some recordings; only box files that ``file`` does not know as they are are read.
+    """Return the labels of some recordings; box files that have not changed are not read again.
 
     Args:
         recordings: the recordings.
-        boxes_of: reads the boxes of one, sorted by time.
-        file: where labels are kept, if they are.
+        boxes_of: reads the boxes of a recording, sorted by time.
+        file: the label file; None to read all box files.
 
     Raises:
         DataError: if boxes cannot be read.
     """
-    if file is None or len(recordings) < LEAST_RECORDINGS:
+    if file is None or len(recordings) < MIN_RECORDINGS:
         return index_labels(boxes_of(files) for files in recordings)
     paths = [str(files.boxes_path.absolute()) for files in recordings]
     stamps = np.array([file_stamp(files.boxes_path) for files in recordings], np.int64)
-    known = file.read()
-    if known is not None and known.paths == paths and np.array_equal(known.stamps, stamps):
-        return known.labels
-    labels = _read_changed(recordings, paths, stamps, boxes_of, known)
+    cached = file.read()
+    if cached is not None and cached.paths == paths and np.array_equal(cached.stamps, stamps):
+        return cached.labels
+    labels = _read_changed(recordings, paths, stamps, boxes_of, cached)
     try:
         if is_main():
             file.write(StampedLabels(labels, paths, stamps))
@@ -128,15 +131,15 @@ def _read_changed(
     paths: Sequence[str],
     stamps: np.ndarray,
     boxes_of: BoxReader,
-    known: StampedLabels | None,
+    cached: StampedLabels | None,
 ) -> LabelIndex:
-    """Read the boxes of those recordings whose files are not known as they are now."""
-    numbers = {} if known is None else {path: number for number, path in enumerate(known.paths)}
+    """Return the labels of all recordings; only box files that have changed or are new are read."""
+    numbers = {} if cached is None else {path: number for number, path in enumerate(cached.paths)}
     parts = []
     for files, path, stamp in zip(recordings, paths, stamps, strict=True):
         number = numbers.get(path)
-        if known is not None and number is not None and np.array_equal(known.stamps[number], stamp):
-            parts.append(known.labels.of_recording(number))
+        if cached is not None and number is not None and np.array_equal(cached.stamps[number], stamp):
+            parts.append(cached.labels.of_recording(number))
         else:
             parts.append(labels_of_recording(boxes_of(files)))
     return join_labels(parts)

@@ -1,4 +1,4 @@
-"""The histograms of a preprocessed sequence, read one by one."""
+"""The HDF5 file with the histograms of a preprocessed sequence."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from easnn.events.hdf5_file import MAX_CHUNK_BYTES, StoredDataset, open_file
 from easnn.representations import HISTOGRAM_CHANNELS
 from easnn.utils.errors import DataError
 
-DATASET = "data"
+HDF5_DATASET = "data"
 
 
 class HistogramFile:
-    """The histograms [N, 20, H, W] of a sequence in an HDF5 file, opened until it is no longer referred to.
+    """An open file with the histograms [N, 20, H, W] of a sequence.
 
     It is pickled as its path: a worker process opens the file again.
 
@@ -27,10 +27,11 @@ class HistogramFile:
         frame_hw: height and width of the histograms in pixels.
 
     Args:
-        path: the file; the end times lie beside it.
+        path: the file; the file with the end times is in the same folder.
 
     Raises:
-        DataError: if the file cannot be opened, holds something else, or the end times do not fit it.
+        DataError: if the file cannot be opened, does not hold histograms, or does not fit the end
+            times.
     """
 
     def __init__(self, path: Path) -> None:
@@ -52,9 +53,9 @@ class HistogramFile:
         return self._data.shape[0]
 
     def last(self, number: int, count: int) -> np.ndarray:
-        """Return the ``count`` histograms up to ``number``, oldest first: uint8 [count, 20, H, W].
+        """Return the ``count`` histograms up to ``number``, oldest first: [count, 20, H, W] uint8.
 
-        Those before the first of the sequence are zero.
+        Those before the start of the sequence are zero.
 
         Raises:
             DataError: if the file is damaged there.
@@ -68,24 +69,24 @@ class HistogramFile:
 def _open(path: Path) -> StoredDataset:
     file = open_file(path, cache_chunks=False)
     try:
-        return _find(file, path)
+        return _find_dataset(file, path)
     except DataError:
         file.close()
         raise
-    except Exception as error:  # HDF5 raises nearly anything when a file is damaged
+    except Exception as error:  # HDF5 raises many types of errors for damaged files
         file.close()
         raise DataError(f"{path} is damaged: {error}. Copy it again.") from error
 
 
-def _find(file: h5py.File, path: Path) -> StoredDataset:
-    """Return the dataset of the histograms, whose shape is that of histograms."""
-    dataset = file.get(DATASET)
+def _find_dataset(file: h5py.File, path: Path) -> StoredDataset:
+    """Return the HDF5 dataset of the histograms, after checking its type and shape."""
+    dataset = file.get(HDF5_DATASET)
     if not isinstance(dataset, h5py.Dataset):
-        raise DataError(f"{path} must have the dataset `{DATASET}`, but it is missing.")
+        raise DataError(f"{path} must have the dataset `{HDF5_DATASET}`, but it is missing.")
     shape = dataset.shape
     if dataset.dtype != np.uint8 or len(shape) != 4 or shape[1] != HISTOGRAM_CHANNELS or 0 in shape:
         raise DataError(
-            f"`{DATASET}` of {path} must be histograms uint8 [N, {HISTOGRAM_CHANNELS}, H, W], but is "
+            f"`{HDF5_DATASET}` of {path} must be histograms uint8 [N, {HISTOGRAM_CHANNELS}, H, W], but is "
             f"{dataset.dtype} {list(shape)}."
         )
     if HISTOGRAM_CHANNELS * shape[2] * shape[3] > MAX_CHUNK_BYTES:
@@ -93,4 +94,4 @@ def _find(file: h5py.File, path: Path) -> StoredDataset:
             f"The histograms of {path} must have at most {MAX_CHUNK_BYTES} bytes, but have "
             f"{shape[3]}×{shape[2]} pixels."
         )
-    return StoredDataset(dataset, DATASET, path)
+    return StoredDataset(dataset, HDF5_DATASET, path)

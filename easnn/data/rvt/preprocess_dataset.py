@@ -1,4 +1,4 @@
-"""Preprocessing a whole dataset, in several processes."""
+"""Preprocessing of a whole dataset for RVT, in several processes."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from easnn.utils.files import make_directory, write_json
 
 
 def plan_tasks(raw: Path, out: Path, rules: RvtRules, splits: Sequence[str]) -> list[Task]:
-    """Find the recordings of some splits and say what to make of them.
+    """Find the recordings of some splits and return a task for each.
 
     Args:
         raw: folder of the raw recordings.
-        out: folder of the preprocessed dataset; folders of the splits are made, and if the raw recordings
-            have classes of their own, ``dataset.json``.
-        rules: how they are preprocessed.
+        out: folder of the preprocessed dataset. The folders of the splits are created, and also
+            ``dataset.json`` if the raw recordings declare other classes.
+        rules: how the recordings are preprocessed.
         splits: names of folders in ``raw``.
 
     Raises:
@@ -74,10 +74,10 @@ def plan_tasks(raw: Path, out: Path, rules: RvtRules, splits: Sequence[str]) -> 
 
 
 def run_tasks(tasks: Sequence[Task], processes: int) -> Generator[tuple[Task, Outcome], None, None]:
-    """Run all tasks and yield each with what became of it, as they end.
+    """Run all tasks and yield each with its outcome, in the order in which they end.
 
-    Nothing half is left when this ends, however it does. More than one process are spawned, so a script that
-    asks for them needs the usual ``if __name__ == "__main__"``.
+    No incomplete sequence is left, however this ends. Several processes are spawned, so a script
+    that calls this needs the usual ``if __name__ == "__main__"``.
 
     Raises:
         OutputError: if a sequence cannot be written, or a process was killed.
@@ -98,8 +98,8 @@ def run_tasks(tasks: Sequence[Task], processes: int) -> Generator[tuple[Task, Ou
             process.terminate()
         if isinstance(error, BrokenProcessPool):
             raise OutputError(
-                "A process was killed, perhaps for want of memory. Run the same again with fewer "
-                "--processes: it goes on where it stopped."
+                "A process was killed, perhaps because memory ran out. Repeat the command with fewer "
+                "--processes: it resumes where it stopped."
             ) from error
         raise
     finally:
@@ -109,12 +109,12 @@ def run_tasks(tasks: Sequence[Task], processes: int) -> Generator[tuple[Task, Ou
 
 
 def _end_with_parent(parent: int) -> None:
-    """Leave the interrupt key to the parent, and end when it does, however that happens."""
+    """Ignore the interrupt key, which the parent handles, and exit when the parent has ended."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+    threading.Thread(target=_exit_after, args=(parent,), daemon=True).start()
 
 
-def _watch(parent: int) -> None:
+def _exit_after(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(1)
     os._exit(1)

@@ -1,4 +1,4 @@
-"""From one raw recording to a preprocessed sequence."""
+"""Preprocessing of one recording for RVT."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from easnn.utils.errors import DataError
 
 
 class Status(Enum):
-    """What became of a recording."""
+    """How the preprocessing of a recording ended."""
 
     MADE = "made"
     THERE = "there already"
@@ -31,16 +31,16 @@ class Status(Enum):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a recording.
+    """The result of preprocessing a recording.
 
     Attributes:
         split: its split.
-        status: in a word.
-        frames: labelled frames of its sequence.
-        boxes: boxes of its sequence.
-        histograms: histograms of its sequence.
+        status: how it ended.
+        frames: labelled frames of the sequence.
+        boxes: boxes of the sequence.
+        histograms: histograms of the sequence.
         events: events that were read.
-        error: why it failed.
+        error: the reason of a failure.
     """
 
     split: str
@@ -60,7 +60,7 @@ class Task:
         files: the recording.
         split: its split.
         out: folder of its sequence.
-        rules: how.
+        rules: how it is preprocessed.
         class_names: name of each class id that is kept, in order.
         dropped_classes: names of the class ids after those; their boxes are dropped.
         sensor_hw: height and width of the sensor in pixels.
@@ -77,7 +77,7 @@ class Task:
     root: Path
 
     def run(self) -> Outcome:
-        """Write the sequence, unless it is there already or would have no labels.
+        """Write the sequence, unless it exists already or would have no labels.
 
         Raises:
             OutputError: if it cannot be written.
@@ -101,7 +101,7 @@ class Task:
         return Outcome(self.split, Status.MADE, *sizes, events=counter.events)
 
     def _plan(self) -> SequencePlan | None:
-        """Return what the sequence will hold, None if that is no label."""
+        """Return the contents of the sequence, or None if no label is left."""
         boxes = read_boxes(self.files.boxes_path)
         known = (*self.class_names, *self.dropped_classes)
         check_class_ids(boxes, known, self.files.boxes_path, self.root / FILE_NAME)
@@ -127,14 +127,14 @@ class Task:
 
 
 class _EventCounter:
-    """Makes the histograms of a recording and counts the events that it reads for them."""
+    """Computes the histograms of a recording and counts the events that it reads."""
 
     def __init__(self, recording: Recording) -> None:
         self._recording = recording
         self.events = 0
 
     def histograms(self, plan: SequencePlan, sensor_hw: tuple[int, int]) -> Iterator[np.ndarray]:
-        """Yield the histograms: of the 50 ms before each end, both times included."""
+        """Yield the histogram of the 50 ms before each end time, both limits included."""
         for end_us in plan.ends_us.tolist():
             events = self._recording.window(end_us - HISTOGRAM_US, end_us + 1)
             self.events += len(events)

@@ -70,7 +70,7 @@ class RvtSource(LabelSource):
     def dataset(
         self, spec: FrameSpec, *, num_classes: int, downsample: int = 1, cache_dir: Path | None = None
     ) -> RvtDataset:
-        """Return the labelled frames of the sequences; see :class:`LabelSource`. Labels are not cached."""
+        """Return the labelled frames; see :class:`LabelSource`. Labels are not cached."""
         if spec.aggregation != "event_sum":
             raise ConfigError(
                 f"`aggregation` must be event_sum for {self.root}, which was preprocessed for RVT, but is "
@@ -88,9 +88,9 @@ class RvtSource(LabelSource):
 class RvtDataset(DetectionDataset):
     """One frame for each labelled time of a sequence: the last histograms, summed over their bins.
 
-    Frames are ``[Tl,1,2,H,W]`` with the height and width of the histograms; histograms before the start
-    of the sequence are zero. The constructor reads all boxes; histograms are read when one of their
-    frames is loaded.
+    Frames are ``[Tl,1,2,H,W]`` with the height and width of the histograms; histograms before the
+    start of the sequence are zero. The constructor reads all boxes; histograms are read when one of
+    their frames is loaded.
 
     Attributes:
         recordings: the sequences, in the order of their frames.

@@ -1,4 +1,4 @@
-"""Folders and files of a dataset that was preprocessed for RVT (Gehrig and Scaramuzza, CVPR 2023)."""
+"""Folders and files of a dataset preprocessed for RVT (Gehrig and Scaramuzza, CVPR 2023)."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ LABEL_KEYS = ("labels", "objframe_idx_2_label_idx")
 
 @dataclass(frozen=True)
 class SequenceFiles(RecordingFiles):
-    """The five files of a sequence; its events are histograms.
+    """The five files of a sequence; ``events_path`` holds histograms.
 
     Attributes:
-        end_times_path: when each histogram ends.
-        histogram_numbers_path: which histogram ends at each label.
-        label_times_path: the labelled times.
+        end_times_path: the time at which each histogram ends.
+        histogram_numbers_path: the number of the histogram that ends at each label.
+        label_times_path: the distinct label times.
     """
 
     end_times_path: Path
@@ -43,7 +43,7 @@ class SequenceFiles(RecordingFiles):
         return self.events_path.name == HALVED_NAME
 
     def missing(self) -> list[Path]:
-        """Return the files that are not there."""
+        """Return the files that do not exist."""
         paths = (
             self.events_path,
             self.end_times_path,
@@ -55,7 +55,7 @@ class SequenceFiles(RecordingFiles):
 
 
 def sequence_files(folder: Path, *, halved: bool) -> SequenceFiles:
-    """Return the files of the sequence in ``folder``, whether they are there or not."""
+    """Return the files of the sequence in ``folder``; they need not exist."""
     histograms = folder / REPRESENTATIONS / HISTOGRAMS
     return SequenceFiles(
         name=folder.name,
@@ -68,7 +68,7 @@ def sequence_files(folder: Path, *, halved: bool) -> SequenceFiles:
 
 
 def is_preprocessed(root: Path | str) -> bool:
-    """Tell whether a folder holds preprocessed sequences, and not raw recordings.
+    """Return whether a folder holds preprocessed sequences rather than raw recordings.
 
     Raises:
         DataError: if it holds both.
@@ -92,7 +92,7 @@ def find_sequences(
 ) -> list[SequenceFiles]:
     """List the sequences of some splits, in the order of the splits and then of the names.
 
-    Folders without labels and representations do not matter.
+    Folders without labels and representations are ignored.
 
     Args:
         root: folder of the dataset.
@@ -100,7 +100,8 @@ def find_sequences(
         ignored: names of sequences to skip.
 
     Raises:
-        DataError: if a folder is missing or empty, a file of a sequence is missing, or two splits share one.
+        DataError: if a folder is missing or empty, a file of a sequence is missing, or two splits
+            share a sequence.
     """
     sequences = [sequence for split in splits for sequence in _sequences_of_split(root, split, ignored)]
     reject_shared(root, splits, sequences)
@@ -131,10 +132,10 @@ def _sequences_of_split(root: Path, split: str, ignored: Collection[str]) -> lis
 
 
 def _sequence_folders(folder: Path) -> list[Path]:
-    """Return the folders of a split that hold representations or labels, sorted; hidden ones do not count."""
+    """Return the visible folders of a split that hold representations or labels, sorted."""
     if not folder.is_dir():
         return []
-    with os.scandir(folder) as entries:  # tells folders from thousands of raw files without asking for each
+    with os.scandir(folder) as entries:  # needs no system call per file to find the folders
         names = sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
     return [
         folder / name

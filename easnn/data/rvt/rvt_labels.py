@@ -1,4 +1,4 @@
-"""Labels of a preprocessed sequence, and which histogram ends at each labelled time."""
+"""Reading of the labels of a preprocessed sequence, and of the times of its histograms."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ Integers = npt.NDArray[np.int64]
 
 
 def read_sequence_boxes(files: SequenceFiles) -> np.ndarray:
-    """Read the boxes [N] (BOX_DTYPE) of a sequence, sorted by time, in pixels of the whole resolution.
+    """Read the boxes [N] (BOX_DTYPE) of a sequence, sorted by time, in pixels of the sensor.
 
     Raises:
-        DataError: if they cannot be read, or if the labelled times and the boxes contradict each other.
+        DataError: if they cannot be read, or the label times and the boxes do not fit together.
     """
     path = files.boxes_path
     stored = load_members(path, LABEL_KEYS)
     boxes = parse_boxes(stored["labels"], path)
     starts = _integers(stored["objframe_idx_2_label_idx"], f"`objframe_idx_2_label_idx` of {path}")
-    times_us = _rising_times(files.label_times_path)
+    times_us = _increasing_times(files.label_times_path)
     edges = np.append(starts, len(boxes))
     if edges[0] != 0 or (edges[1:] <= edges[:-1]).any():
         raise DataError(
             f"`objframe_idx_2_label_idx` of {path} must rise from 0 to less than the {len(boxes)} labels, but "
-            f"is {_some(starts)}. Preprocess the recording again."
+            f"is {_first_few(starts)}. Preprocess the recording again."
         )
     if len(starts) != len(times_us) or (np.repeat(times_us, np.diff(edges)) != boxes["t_us"]).any():
         raise DataError(
@@ -41,14 +41,14 @@ def read_sequence_boxes(files: SequenceFiles) -> np.ndarray:
 
 
 def read_histogram_numbers(files: SequenceFiles) -> Integers:
-    """Read which histogram ends at each labelled time, [frames].
+    """Read the number of the histogram that ends at each label time, [frames].
 
     Raises:
-        DataError: if that cannot be read, or a histogram does not end at the time of its label.
+        DataError: if they cannot be read, or a histogram does not end at the time of its label.
     """
     path = files.histogram_numbers_path
     numbers = _integers(load_array(path), str(path))
-    label_times_us = _rising_times(files.label_times_path)
+    label_times_us = _increasing_times(files.label_times_path)
     end_times_us = read_end_times(files.end_times_path)
     if len(numbers) != len(label_times_us):
         raise DataError(
@@ -73,15 +73,15 @@ def read_histogram_numbers(files: SequenceFiles) -> Integers:
 
 
 def read_end_times(path: Path) -> Integers:
-    """Read when each histogram ends, in µs: [N], rising.
+    """Read the time at which each histogram ends, in µs, increasing: [N].
 
     Raises:
-        DataError: if that cannot be read.
+        DataError: if they cannot be read.
     """
-    return _rising_times(path)
+    return _increasing_times(path)
 
 
-def _rising_times(path: Path) -> Integers:
+def _increasing_times(path: Path) -> Integers:
     times_us = _integers(load_array(path), str(path))
     falls = np.flatnonzero(times_us[1:] <= times_us[:-1])
     if len(falls):
@@ -99,5 +99,5 @@ def _integers(array: np.ndarray, what: str) -> Integers:
     return array.astype(np.int64)
 
 
-def _some(numbers: Integers) -> str:
+def _first_few(numbers: Integers) -> str:
     return ", ".join(map(str, numbers[:5].tolist())) + (", …" if len(numbers) > 5 else "")

@@ -58,8 +58,8 @@ def filter_labels(
         boxes: the boxes, of classes that are kept.
         sensor_hw: height and width of the sensor in pixels.
         rules: those of the dataset.
-        training: whether to drop boxes wider than nine tenths of the sensor, too: in the training split
-            they cross the frame without an object.
+        training: whether to drop boxes wider than nine tenths of the sensor, too: in the training
+            split they cross the frame without an object.
     """
     height_px, width_px = sensor_hw
     clipped = clip_to_frame(boxes, (height_px - 1, width_px - 1))
@@ -80,7 +80,8 @@ def label_frames(times_us: Times, period_us: int | None) -> Times:
 
     Args:
         times_us: distinct label times, in increasing order.
-        period_us: the period; None for about 100 ms, a multiple of the median time between two labels.
+        period_us: the period; None for about 100 ms, a multiple of the median time between two
+            labels.
     """
     if period_us is None:
         period_us = _period_of(times_us)
@@ -98,8 +99,9 @@ def label_frames(times_us: Times, period_us: int | None) -> Times:
 def histogram_ends(frames_us: Times) -> tuple[Times, Times]:
     """Return the times at which histograms end, and which histogram ends at each frame.
 
-    From one frame to the next, histograms end at even steps of about 50 ms. Before the first frame they
-    end every 50 ms, counted backwards while the end is later than 0, without the earliest of these.
+    From one frame to the next, histograms end at even steps of about 50 ms. Before the first frame
+    they end every 50 ms, counted backwards while the end is later than 0, without the earliest of
+    these.
 
     Args:
         frames_us: times of the frames, in increasing order; at least one.

@@ -1,4 +1,4 @@
-"""Writing a preprocessed sequence: whole, or not at all."""
+"""Writing of a preprocessed sequence, completely or not at all."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import h5py
 import hdf5plugin
 import numpy as np
 
-from easnn.data.rvt.histogram_file import DATASET, HistogramFile
+from easnn.data.rvt.histogram_file import HDF5_DATASET, HistogramFile
 from easnn.data.rvt.rvt_files import LABEL_KEYS, sequence_files
 from easnn.data.rvt.rvt_labels import read_histogram_numbers, read_sequence_boxes
 from easnn.representations import HISTOGRAM_CHANNELS
@@ -32,22 +32,22 @@ LABEL_DTYPE = np.dtype(
         ("track_id", "<i8"),
     ]
 )
-COMPARED = ("t_us", "x", "y", "w", "h", "class_id", "track_id")
-"""What tells boxes apart."""
+COMPARED_FIELDS = ("t_us", "x", "y", "w", "h", "class_id", "track_id")
+"""Fields of a box that must be the same in a sequence that exists already."""
 
 STORED_NAMES = {"t": "t_us", "class_confidence": "confidence"}
-"""Names in the file and ours, where they differ."""
+"""Name of a field in the file → name in BOX_DTYPE, where they differ."""
 
 
 @dataclass(frozen=True)
 class SequencePlan:
-    """What a sequence will hold, but for the counts.
+    """Contents of a sequence, except for the histograms themselves.
 
     Attributes:
         boxes: the boxes of its frames [boxes] (BOX_DTYPE), sorted by time, in pixels of the sensor.
         frames_us: times of the frames [frames].
         ends_us: times at which histograms end [N].
-        histogram_numbers: which histogram ends at each frame [frames].
+        histogram_numbers: number of the histogram that ends at each frame [frames].
         frame_hw: height and width of the histograms.
         halved: whether these are half of the sensor's.
     """
@@ -61,29 +61,29 @@ class SequencePlan:
 
 
 def partial_folder(folder: Path) -> Path:
-    """Return where the sequence that will be ``folder`` is being written."""
+    """Return the temporary folder in which the sequence ``folder`` is written."""
     return folder.with_name(f".{folder.name}.partial")
 
 
 def write_sequence(folder: Path, plan: SequencePlan, histograms: Iterable[np.ndarray]) -> None:
-    """Write a sequence to ``folder``, which appears when it is whole.
+    """Write a sequence to ``folder``, which appears when it is complete.
 
     Args:
-        folder: does not exist yet.
-        plan: what it holds.
+        folder: a folder that does not exist yet.
+        plan: contents of the sequence.
         histograms: its N histograms, uint8 [20, H, W].
 
     Raises:
         OutputError: if it cannot be written.
     """
-    with _whole_folder(folder) as partial:
+    with _complete_folder(folder) as partial:
         files = sequence_files(partial, halved=plan.halved)
         for path in (files.events_path, files.boxes_path):
             path.parent.mkdir(parents=True)
         with h5py.File(files.events_path, "w") as stored:
             shape = (HISTOGRAM_CHANNELS, *plan.frame_hw)
             data = stored.create_dataset(
-                DATASET,
+                HDF5_DATASET,
                 shape=(len(plan.ends_us), *shape),
                 maxshape=(None, *shape),
                 chunks=(1, *shape),
@@ -101,10 +101,10 @@ def write_sequence(folder: Path, plan: SequencePlan, histograms: Iterable[np.nda
 
 
 def check_same(folder: Path, plan: SequencePlan) -> None:
-    """Check that a sequence that exists already is the planned one, as far as its labels and sizes tell.
+    """Check that a sequence that exists already has the planned labels, times and size.
 
     Raises:
-        DataError: if it is another, or cannot be read.
+        DataError: if it has not, or cannot be read.
     """
     files = sequence_files(folder, halved=plan.halved)
     missing = files.missing()
@@ -112,7 +112,7 @@ def check_same(folder: Path, plan: SequencePlan) -> None:
         raise DataError(f"{folder} exists already, but without {missing[0]}. {_ADVICE}")
     stored, boxes = HistogramFile(files.events_path), read_sequence_boxes(files)
     if (
-        any(not np.array_equal(boxes[name], plan.boxes[name]) for name in COMPARED)
+        any(not np.array_equal(boxes[name], plan.boxes[name]) for name in COMPARED_FIELDS)
         or not np.array_equal(read_histogram_numbers(files), plan.histogram_numbers)
         or not np.array_equal(stored.end_times_us, plan.ends_us)
         or stored.frame_hw != plan.frame_hw
@@ -124,11 +124,11 @@ _ADVICE = "Remove it, or write to another folder."
 
 
 @contextmanager
-def _whole_folder(folder: Path) -> Iterator[Path]:
-    """Give a folder beside ``folder`` that gets its name when the block ends without an error."""
+def _complete_folder(folder: Path) -> Iterator[Path]:
+    """Yield a temporary folder, which is renamed when the block ends without an error."""
     partial = partial_folder(folder)
     try:
-        shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed
+        shutil.rmtree(partial, ignore_errors=True)  # left by a run that was killed
         partial.mkdir(parents=True)
         yield partial
         for path in sorted(partial.rglob("*")):
@@ -143,7 +143,7 @@ def _whole_folder(folder: Path) -> Iterator[Path]:
 
 
 def _flush(path: Path) -> None:
-    """Let the disk have what was written to a file or folder."""
+    """Flush a file or folder to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,19 +1,16 @@
-"""The whole command, with a stand-in for the tools that train and evaluate."""
+"""The whole command, with a stand-in for the commands that train and evaluate."""
 
 from __future__ import annotations
 
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
 from sweep_case import SweepCase
 
-from easnn.cli.sweep import SweepFolder, main, read_sweep
+from easnn.sweep import SweepFolder, read_sweep
 
 TWO_VARIANTS = "seeds = [1, 3]\n[variants.a]\nT = 2\n[variants.b]\nT = 4\n"
 WITH_A_FAILURE = TWO_VARIANTS + "[variants.bad]\nT = 5\n"
@@ -28,7 +25,7 @@ def test_every_run_is_trained_and_evaluated_with_its_keys(case: SweepCase) -> No
     checkpoint = str(case.output / "a_seed1" / "best_ckpt.pth")
     assert [call["words"] for call in case.calls()] == [
         ["train", *options, *keys],
-        ["evaluate", *options, "-c", checkpoint, *keys, "eval_split", "test"],
+        ["eval", *options, "-c", checkpoint, *keys, "eval_split", "test"],
     ]
 
 
@@ -53,7 +50,7 @@ def test_the_table_has_mean_and_sample_deviation(case: SweepCase, capsys: pytest
     assert a["ap"] == {"mean": pytest.approx(0.4), "deviation": pytest.approx(0.08**0.5)}
 
 
-def test_a_run_that_fails_is_told_and_the_others_go_on(
+def test_a_run_that_fails_does_not_stop_the_others(
     case: SweepCase, capsys: pytest.CaptureFixture[str]
 ) -> None:
     case.write(WITH_A_FAILURE)
@@ -65,9 +62,10 @@ def test_a_run_that_fails_is_told_and_the_others_go_on(
             f"bad_seed{seed}: training failed with exit code 1: error: the loss is not finite "
             f"(see {case.output}/logs/bad_seed{seed}.log)" in printed.err
         )
+    assert printed.err.splitlines()[-1] == "error: 2 of 6 runs failed."
     called = case.called()
     assert sorted(called) == sorted(
-        [f"{step} {name}_seed{seed}" for step in ("train", "evaluate") for name in "ab" for seed in (1, 3)]
+        [f"{step} {name}_seed{seed}" for step in ("train", "eval") for name in "ab" for seed in (1, 3)]
         + ["train bad_seed1", "train bad_seed3"]
     )
 
@@ -78,10 +76,10 @@ def test_an_evaluation_that_leaves_no_result_is_a_failure(
     case.write("seeds = [1]\n[keys]\neval_proph = true\n")  # the stand-in writes that of the COCO protocol
     assert case.sweep() == 1
     result = case.output / "e_yolox_demo_seed1" / "results" / "best_ckpt_test_prophesee.json"
-    assert f"evaluation failed with exit code 0, but without {result}" in capsys.readouterr().err
+    assert f"evaluation ended with exit code 0, but without {result}" in capsys.readouterr().err
 
 
-def test_what_is_done_is_not_done_again(case: SweepCase) -> None:
+def test_runs_that_are_done_are_skipped_and_failed_ones_repeated(case: SweepCase) -> None:
     case.write(WITH_A_FAILURE)
     case.sweep()
     case.calls()
@@ -89,7 +87,7 @@ def test_what_is_done_is_not_done_again(case: SweepCase) -> None:
     assert case.called() == ["train bad_seed1", "train bad_seed3"]
     case.write(TWO_VARIANTS.replace("[1, 3]", "[1, 2, 3]"))
     assert case.sweep() == 0
-    assert case.called() == ["train a_seed2", "evaluate a_seed2", "train b_seed2", "evaluate b_seed2"]
+    assert case.called() == ["train a_seed2", "eval a_seed2", "train b_seed2", "eval b_seed2"]
 
 
 def test_another_split_or_checkpoint_takes_another_evaluation_only(case: SweepCase) -> None:
@@ -98,7 +96,7 @@ def test_another_split_or_checkpoint_takes_another_evaluation_only(case: SweepCa
     case.calls()
     case.write('seeds = [1]\nsplit = "val"\ncheckpoint = "latest"\n')
     assert case.sweep() == 0
-    assert case.called() == ["evaluate e_yolox_demo_seed1"]
+    assert case.called() == ["eval e_yolox_demo_seed1"]
     assert (case.output / "e_yolox_demo_seed1" / "results" / "latest_ckpt_val_coco.json").is_file()
 
 
@@ -110,18 +108,18 @@ def test_changed_settings_are_not_mixed(case: SweepCase, capsys: pytest.CaptureF
     case.write(TWO_VARIANTS.replace("T = 4", "T = 8"))
     assert case.sweep() == 1
     assert capsys.readouterr().err.splitlines()[-1] == (
-        f"error: 2 runs in {case.output} were made with other settings, e.g. b_seed1: T was 4, is 8. Make them "
-        "again with --redo-changed, or choose another folder (--output)."
+        f"error: 2 runs in {case.output} were made with other settings, e.g. b_seed1: T was 4, is 8. "
+        "Repeat them with --redo-changed, or choose another folder (--output)."
     )
     assert case.called() == []
 
     assert case.sweep("--table") == 0
     printed = capsys.readouterr()
     assert "| b         |  0 of 2 |" in printed.out
-    assert "Left out, because they were made with other settings: b_seed1, b_seed3" in printed.err
+    assert "Not in the table, because they were made with other settings: b_seed1, b_seed3" in printed.err
 
     assert case.sweep("--redo-changed") == 0
-    assert case.called() == [f"{step} b_seed{seed}" for seed in (1, 3) for step in ("train", "evaluate")]
+    assert case.called() == [f"{step} b_seed{seed}" for seed in (1, 3) for step in ("train", "eval")]
     assert (case.output / "b_seed1.earlier-1" / "best_ckpt.pth").is_file()
 
 
@@ -139,31 +137,65 @@ def test_a_key_that_a_later_version_added_changes_nothing(case: SweepCase) -> No
     assert case.sweep() == 1
 
 
-def test_files_of_unknown_origin_are_set_aside(case: SweepCase) -> None:
+def test_keys_of_the_output_may_change(case: SweepCase) -> None:
+    case.write("seeds = [1]\n")
+    case.sweep()
+    case.calls()
+    case.write("seeds = [1]\n[keys]\nprint_interval = 7\n")
+    assert case.sweep() == 0
+    assert case.called() == []
+
+
+def test_a_record_of_an_earlier_version(case: SweepCase, capsys: pytest.CaptureFixture[str]) -> None:
+    case.write("seeds = [1]\n[keys]\nT = 2\ninput_size = [64, 96]\n")
+    case.sweep()
+    case.calls()
+    path = case.output / "records" / "e_yolox_demo_seed1.json"
+    keys = json.loads(path.read_text())["definition"]["keys"]
+    assert (keys["T"], keys["input_size"], keys["seed"], keys["use_spike"]) == (2, [64, 96], 1, "True")
+    definition = {"exp_file": None, "batch_size": 4, "fp16": False, "keys": keys}
+    path.write_text(json.dumps({"definition": definition, "trained": True, "train_s": 1234.4}))
+    capsys.readouterr()
+    assert case.sweep() == 0
+    assert case.called() == []
+    assert capsys.readouterr().out.splitlines()[2].endswith(" 1234 |")
+
+
+def test_a_record_that_cannot_be_written_fails_its_run_only(
+    case: SweepCase, capsys: pytest.CaptureFixture[str]
+) -> None:
+    case.write(TWO_VARIANTS)
+    (case.output / "records" / "a_seed1.json").mkdir(parents=True)
+    assert case.sweep() == 1
+    assert f"a_seed1: Cannot move {case.output}/a_seed1 to" in capsys.readouterr().err
+    assert case.called()[:2] == ["train b_seed1", "eval b_seed1"]
+
+
+def test_files_without_a_record_are_set_aside(case: SweepCase) -> None:
     case.write("seeds = [1]\n")
     stray = case.output / "e_yolox_demo_seed1"
     stray.mkdir(parents=True)
     (stray / "latest_ckpt.pth").touch()
     assert case.sweep() == 0
-    assert case.called() == ["train e_yolox_demo_seed1", "evaluate e_yolox_demo_seed1"]  # without --resume
+    assert case.called() == ["train e_yolox_demo_seed1", "eval e_yolox_demo_seed1"]  # without --resume
     assert (case.output / "e_yolox_demo_seed1.earlier-1" / "latest_ckpt.pth").is_file()
 
 
 def test_the_cores_are_divided(case: SweepCase, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS")
-    monkeypatch.setattr("easnn.cli.sweep.devices.available_cores", lambda: 9)
+    monkeypatch.setattr("easnn.sweep.runner.available_cores", lambda: 9)
     case.write(TWO_VARIANTS)
     case.sweep("-d", "4")
     assert {call["threads"] for call in case.calls()} == {"2"}
 
 
-def test_only_one_sweep_works_in_a_folder(case: SweepCase, capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_sweep_at_a_time_in_a_folder(case: SweepCase, capsys: pytest.CaptureFixture[str]) -> None:
     case.write(TWO_VARIANTS)
     with SweepFolder(case.output, read_sweep(case.file)).locked():
         assert case.sweep() == 1
     assert capsys.readouterr().err.splitlines()[-1] == (
-        f"error: Another sweep, or a run that one left behind, is at work in {case.output}. Wait for it or end it, "
-        "or choose another folder (--output)."
+        f"error: Another sweep, or a run that it left behind, is active in {case.output}. Wait until it ends, "
+        "stop it, or choose another folder (--output)."
     )
     assert case.calls() == []
 
@@ -184,57 +216,49 @@ def test_too_few_devices(case: SweepCase, capsys: pytest.CaptureFixture[str], de
     assert capsys.readouterr().err == f"error: `-d` must be at least 1, but is {devices}.\n"
 
 
-def test_ctrl_c_lets_the_runs_save_their_state(case: SweepCase) -> None:
-    case.write("seeds = [1, 2]\n[keys]\nT = 6\n")
-    script = (
-        "import sys; from sweep_case import SweepCase, Path; sys.exit(SweepCase(Path(sys.argv[1])).sweep())"
-    )
-    sweep = subprocess.Popen(
-        [sys.executable, "-c", script, str(case.file.parent)],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    waits = case.output / "e_yolox_demo_seed1" / "waits"
-    while not waits.exists() and sweep.poll() is None:
-        time.sleep(0.05)
-    sweep.send_signal(signal.SIGINT)
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_after_a_signal_the_runs_save_their_state(case: SweepCase, number: int, code: int) -> None:
+    case.write("seeds = [1, 2, 3]\n[keys]\nT = 6\n")
+    active = ("e_yolox_demo_seed1", "e_yolox_demo_seed2")
+    sweep = case.start("-d", "2", active=active)
+    sweep.send_signal(number)
     _, error = sweep.communicate(timeout=60)
-    assert sweep.returncode == 130, error
-    assert "1 runs save their state and stop; the same command goes on." in error
-    assert case.called() == ["train e_yolox_demo_seed1"]
+    assert sweep.returncode == code, error
+    assert "2 runs save their state and stop; the same command resumes them." in error
+    assert sorted(case.called()) == [f"train {run}" for run in active]
 
     assert case.sweep("--table") == 0
-    case.write("seeds = [1]\n[keys]\nT = 6\n")
+    case.write("seeds = [1, 2]\n[keys]\nT = 6\n")
     assert case.sweep() == 0
-    assert case.called() == ["train e_yolox_demo_seed1 --resume", "evaluate e_yolox_demo_seed1"]
+    assert case.called() == [call for run in active for call in (f"train {run} --resume", f"eval {run}")]
 
 
-TINY = """
-seeds = [1]
-[keys]
-width = 0.125
-T = 2
-input_size = [32, 64]
-test_size = [32, 64]
-max_epoch = 1
-data_num_workers = 0
-test_conf = 0.0001
-eval_initial = false
-pictures = false
-[variants.count]
-embedding = "count"
-"""
+def test_a_second_signal_kills_the_runs(case: SweepCase) -> None:
+    case.write("seeds = [1, 2]\n[keys]\nT = 7\n")
+    sweep = case.start(active=("e_yolox_demo_seed1",))
+    assert sweep.stderr is not None
+    sweep.send_signal(signal.SIGTERM)
+    while "1 runs save their state" not in (line := sweep.stderr.readline()):
+        assert line, "the sweep ended"
+    assert sweep.poll() is None
+    sweep.send_signal(signal.SIGINT)
+    _, error = sweep.communicate(timeout=60)
+    assert sweep.returncode == 143
+    assert "Killing 1 runs." in error
+    assert case.called() == ["train e_yolox_demo_seed1"]
 
 
-def test_the_real_tools(case: SweepCase, raw_dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    case.write('split = "val"\n' + TINY)
-    words = ["data_dir", str(raw_dataset), "eval_both", "True"]
-    code = main([str(case.file), "--output", str(case.output), *words])
-    assert code == 0, capsys.readouterr().err + (case.output / "logs" / "count_seed1.log").read_text()
-    path = case.output / "count_seed1" / "results" / "best_ckpt_val_coco_prophesee.json"
-    result = json.loads(path.read_text())
-    row = json.loads((case.output / "table.json").read_text())["variants"][0]
-    assert row["seeds"][0]["ap"] == row["ap"]["mean"] == result["ap"]
-    assert row["ap"]["deviation"] is None
-    assert row["seeds"][0]["train_s"] > 0
+def test_a_run_that_outlives_its_sweep_holds_the_lock(
+    case: SweepCase, capsys: pytest.CaptureFixture[str]
+) -> None:
+    case.write("seeds = [1]\n[keys]\nT = 6\n")
+    sweep = case.start(active=("e_yolox_demo_seed1",))
+    sweep.kill()
+    sweep.communicate()
+    assert case.sweep() == 1
+    assert "is active in" in capsys.readouterr().err
+    os.kill(int((case.output / "e_yolox_demo_seed1" / "waits").read_text()), signal.SIGTERM)
+    deadline = time.monotonic() + 60
+    while case.sweep() == 1 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert case.called()[-2:] == ["train e_yolox_demo_seed1 --resume", "eval e_yolox_demo_seed1"]

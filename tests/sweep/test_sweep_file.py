@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from easnn.cli.sweep import Sweep, read_sweep
+from easnn.cli.arguments import parse
+from easnn.cli.train import make_parser
+from easnn.sweep import Sweep, read_sweep
 from easnn.utils.errors import ConfigError
 
-CHECKOUT = Path(__file__).resolve().parents[3]
+CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 def sweep_of(folder: Path, text: str, *words: str) -> Sweep:
@@ -73,10 +75,9 @@ def test_without_seeds_the_experiment_has_one(tmp_path: Path) -> None:
 def test_an_experiment_file_may_declare_keys_of_its_own(tmp_path: Path) -> None:
     exp_file = tmp_path / "mine.py"
     exp_file.write_text(
-        "from easnn.exp import EventExp, Key\n"
-        "from easnn.exp.kinds import real\n"
+        "from easnn.exp import EventExp, key\n"
         "class Exp(EventExp):\n"
-        "    dropout = Key(0.1, real(low=0), 'dropout')\n"
+        "    dropout: float = key(0.1, 'dropout', low=0)\n"
     )
     text = f'exp_file = "{exp_file}"\nseeds = [1]\n[grid]\ndropout = [0, 0.5]'
     assert [run.experiment.plain()["dropout"] for run in sweep_of(tmp_path, text).runs] == [0.0, 0.5]
@@ -94,11 +95,11 @@ START = 'experiment = "e-yolox-demo"\nseeds = [1]\n'
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("T =", "sweep.toml must be a TOML file, but is none: Invalid value (at end of document)."),
+        ("T =", "sweep.toml must be a TOML file, but is not: Invalid value (at end of document)."),
         (
             'experimnt = "e-yolox-s"',
             "sweep.toml: Unknown entry `experimnt`. Did you mean `experiment`? The entries are experiment, exp_file, "
-            "batch_size, fp16, seeds, split, checkpoint, keys, variants, grid; keys of the experiment stand in "
+            "batch_size, fp16, seeds, split, checkpoint, keys, variants, grid; keys of the experiment belong in "
             "[keys].",
         ),
         ("seeds = [1]", "sweep.toml must have either `experiment` (a name, as -n) or `exp_file` (as -f)."),
@@ -137,7 +138,7 @@ START = 'experiment = "e-yolox-demo"\nseeds = [1]\n'
         ),
         (
             START + "[variants.a]\nT = 2\n[grid]\nT = [3, 4]",
-            "sweep.toml, variant a: `T` must be set in one place, but is set in [grid], too.",
+            "sweep.toml, variant a: `T` must be set in one place, but is also set in [grid].",
         ),
         (
             START + "[variants.a]\n[variants.b]\nT = 3",
@@ -146,7 +147,7 @@ START = 'experiment = "e-yolox-demo"\nseeds = [1]\n'
         (START + "[grid]\nT = [3, 3]", "sweep.toml must have one variant T=3, but has two."),
         (
             START + '[variants."a b"]\nT = 2\n[variants."a/b"]\nT = 4',
-            "sweep.toml: The variants a b and a/b would share the files a_b_seed1. Name one of them differently.",
+            "sweep.toml: The variants a b and a/b would share the files a_b_seed1. Rename one of them.",
         ),
     ],
 )
@@ -157,7 +158,7 @@ def test_what_is_wrong_with_a_file(tmp_path: Path, text: str, message: str) -> N
 def test_what_is_wrong_with_the_command_line(tmp_path: Path) -> None:
     text = START + "[variants.a]\nT = 2"
     assert error_of(tmp_path, text, "T", "4") == (
-        "sweep.toml, variant a: `T` must be set in one place, but is set on the command line, too."
+        "sweep.toml, variant a: `T` must be set in one place, but is also set on the command line."
     )
     assert error_of(tmp_path, text, "seed", "4").startswith("The command line: `seed` must be left out")
     assert error_of(tmp_path, text, "t", "4") == "Unknown key `t`. `--help-keys` lists every key."
@@ -175,10 +176,11 @@ def test_the_example_of_the_documentation(tmp_path: Path) -> None:
     example = page.split("```toml\n")[1].split("```")[0]
     sweep = sweep_of(tmp_path, example)
     assert len(sweep.runs) == 12
-    assert sweep.variants == ("count T=2", "count T=3", "arsnn, RPD T=2", "arsnn, RPD T=3")
-    (shown,) = [line for line in page.splitlines() if line.startswith("error: ")]
+    variants = [run.variant for run in sweep.runs[:4]]
+    assert variants == ["count T=2", "count T=3", "arsnn, RPD T=2", "arsnn, RPD T=3"]
+    (message,) = [line for line in page.splitlines() if line.startswith("error: ")]
     wrong = example.replace("write_zero = true", 'write_zero = "yes"')
-    assert f"error: {error_of(tmp_path, wrong)}" == shown
+    assert f"error: {error_of(tmp_path, wrong)}" == message
 
 
 @pytest.mark.parametrize(
@@ -186,3 +188,8 @@ def test_the_example_of_the_documentation(tmp_path: Path) -> None:
 )
 def test_the_sweep_files_of_the_project_are_right(path: Path) -> None:
     assert read_sweep(path).runs
+
+
+def test_the_default_batch_size_is_that_of_training(tmp_path: Path) -> None:
+    sweep = sweep_of(tmp_path, 'experiment = "e-yolox-demo"\nseeds = [1]')
+    assert sweep.settings.batch_size == parse(make_parser(), ["-n", "e-yolox-demo"]).batch_size

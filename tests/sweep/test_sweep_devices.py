@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from easnn.cli.sweep import sweep_devices
+from easnn.sweep import sweep_devices
 from easnn.utils.errors import ConfigError
 
 

@@ -1,7 +1,7 @@
-"""A stand-in for both tools that takes their command lines and milliseconds.
+"""A stand-in for training and evaluation: it takes the same command lines, and milliseconds.
 
-``python stand_in_tools.py train|evaluate OPTIONS key value …`` does what the key ``T`` (3 if it is not given) says:
-with 5 the training fails, with 6 it waits to be stopped and then leaves a checkpoint.
+``python stand_in_program.py train|eval OPTIONS key value …`` does what the key ``T`` (3 if it is not given) says:
+with 5 the training fails, with 6 it waits for SIGTERM and then saves a checkpoint, with 7 it ignores SIGTERM.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ def train(folder: Path, keys: dict[str, str]) -> None:
     if keys["T"] == "5":
         print("error: the loss is not finite\n")
         raise SystemExit(1)
-    if keys["T"] == "6" and "--resume" not in sys.argv:
-        signal.signal(signal.SIGTERM, lambda *_: stop(folder))
-        (folder / "waits").touch()
+    if keys["T"] in "67" and "--resume" not in sys.argv:
+        signal.signal(signal.SIGTERM, lambda *_: stop(folder) if keys["T"] == "6" else None)
+        (folder / "waits").write_text(str(os.getpid()))
         time.sleep(60)
     for name in ("latest_ckpt.pth", "best_ckpt.pth"):
         (folder / name).touch()
@@ -58,7 +58,7 @@ def main() -> None:
         file.write(json.dumps(call) + "\n")
     folder = output / keys["exp_name"]
     (folder / "results").mkdir(parents=True, exist_ok=True)
-    {"train": train, "evaluate": evaluate}[sys.argv[1]](folder, keys)
+    {"train": train, "eval": evaluate}[sys.argv[1]](folder, keys)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,143 @@
+"""The files of a sweep, and which runs are done according to them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from easnn.engine import RunDirectory
+from easnn.exp.keys import OutputKeys
+from easnn.sweep.sweep_file import Sweep, SweepRun
+from easnn.utils.errors import OutputError
+from easnn.utils.files import make_directory, write_json
+from easnn.utils.locks import only_one
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """The settings of a run's training, whether it is finished, and its duration in seconds."""
+
+    definition: dict[str, Any]
+    trained: bool = False
+    train_s: float = 0.0
+
+
+class SweepFolder:
+    """Names the files of a sweep, and reads and writes the records of its runs."""
+
+    def __init__(self, path: Path, sweep: Sweep) -> None:
+        self.path = path
+        self.sweep = sweep
+
+    def directory(self, run: SweepRun) -> RunDirectory:
+        """Return the directory of a run's training."""
+        return RunDirectory(self.path / run.name)
+
+    def log(self, run: SweepRun) -> Path:
+        """Return the file with the output of a run's commands."""
+        return self.path / "logs" / f"{run.name}.log"
+
+    def checkpoint(self, run: SweepRun) -> Path:
+        """Return the checkpoint that is evaluated."""
+        directory = self.directory(run)
+        return directory.best if self.sweep.settings.checkpoint == "best" else directory.latest
+
+    def result(self, run: SweepRun) -> Path:
+        """Return the file that the evaluation writes."""
+        protocols = run.experiment.protocols()
+        return self.directory(run).evaluation(self.checkpoint(run), self.sweep.settings.split, protocols)
+
+    def scores(self, run: SweepRun) -> tuple[float | None, float | None]:
+        """Return AP and AP50 of an evaluated run, ``None`` where they are not defined."""
+        result = json.loads(self.result(run).read_text())
+        return result["ap"], result["ap50"]
+
+    def new_record(self, run: SweepRun) -> RunRecord:
+        """Return the record of a run that starts now."""
+        keys = {
+            name: value
+            for name, value in run.experiment.plain().items()
+            if name not in OutputKeys.declarations()
+        }
+        shared = {name: getattr(self.sweep.settings, name) for name in ("exp_file", "batch_size", "fp16")}
+        return RunRecord(json.loads(json.dumps({**shared, "keys": keys})))  # lists in place of tuples
+
+    def record(self, run: SweepRun) -> RunRecord | None:
+        """Return the record of a run, ``None`` if it was never started."""
+        path = self._record_path(run)
+        return RunRecord(**json.loads(path.read_text())) if path.is_file() else None
+
+    def write_record(self, run: SweepRun, record: RunRecord) -> None:
+        """Write the record of a run; raise :class:`OutputError` if that is not possible."""
+        write_json(self._record_path(run), asdict(record))
+
+    def is_done(self, run: SweepRun) -> bool:
+        """Tell whether a run is trained with the settings of the sweep file, and evaluated."""
+        record = self.record(run)
+        trained = record is not None and record.trained and not self.differences(run)
+        return trained and self.result(run).is_file()
+
+    def differences(self, run: SweepRun) -> list[str]:
+        """Describe each setting in which the record of a run, if any, differs from the sweep file.
+
+        If the record lacks a key that a later version of the project added, the key had its default.
+        """
+        record = self.record(run)
+        if record is None:
+            return []
+        definition = self.new_record(run).definition
+        defaults = {name: key.kind.plain(key.default) for name, key in run.experiment.declarations().items()}
+        known = {name: defaults[name] for name in definition["keys"]}
+        old = {**record.definition, **known, **record.definition["keys"]}
+        new = {**definition, **definition["keys"]}
+        return [
+            f"{name} was {old.get(name, 'not set')}, is {new.get(name, 'not set')}"
+            for name in {**old, **new}
+            if name != "keys" and old.get(name) != new.get(name)
+        ]
+
+    def set_aside(self, run: SweepRun) -> None:
+        """Remove the record of a run and rename its directory to ``NAME.earlier-1`` (``-2`` etc.).
+
+        Raises:
+            OutputError: if that is not possible.
+        """
+        directory = self.directory(run).path
+        number = 1
+        while (target := directory.with_name(f"{directory.name}.earlier-{number}")).exists():
+            number += 1
+        try:
+            self._record_path(run).unlink(
+                missing_ok=True
+            )  # first, so that nothing resumes from the old files
+            if directory.exists():
+                directory.rename(target)
+        except OSError as error:
+            raise OutputError(f"Cannot move {directory} to {target}: {error.strerror}.") from error
+
+    @contextmanager
+    def locked(self) -> Iterator[int]:
+        """Create the folder and lock it; the block gets the lock's file descriptor.
+
+        Processes that inherit the descriptor hold the lock, too: after a sweep was killed, no other
+        starts a run that is still active.
+
+        Raises:
+            OutputError: if the folder cannot be written or is locked.
+        """
+        for path in (self.path, self.path / "logs", self.path / "records"):
+            make_directory(path)
+        with only_one(self.path) as lock:
+            if lock is None:
+                raise OutputError(
+                    f"Another sweep, or a run that it left behind, is active in {self.path}. Wait until it ends, "
+                    "stop it, or choose another folder (--output)."
+                )
+            yield lock
+
+    def _record_path(self, run: SweepRun) -> Path:
+        return self.path / "records" / f"{run.name}.json"
