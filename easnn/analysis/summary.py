@@ -1,10 +1,10 @@
 """The size of a network: its parameters and operations, in total and per layer.
 
 The conventions are those of the package ``thop``, with which YOLOX counts. Two FLOPs are one
-multiply-accumulate (MAC). Convolutions and linear layers count one MAC per weight and output position,
-padding included, batch norms four per value, and upsamplings one per value. Activations, pooling, neurons
-and the sampler's membrane count nothing. The number of spikes has no influence. A layer that runs several
-times for a frame counts each time.
+multiply-accumulate (MAC). Convolutions and linear layers count one MAC per weight and output
+position, padding included, batch norms four per value, and upsamplings one per value. Activations,
+pooling, neurons and the sampler's membrane count nothing. The number of spikes has no influence. A
+layer that runs several times for a frame counts each time.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ def summarize(model: nn.Module, shape: tuple[int, ...]) -> ModelSummary:
 
 
 def size_line(model: nn.Module, shape: tuple[int, ...]) -> str:
-    """Return parameters and operations of a detector in a line; the arguments are as in :func:`summarize`.
+    """Return parameters and operations of a detector in a line; arguments as in :func:`summarize`.
 
     Operations are counted on the smallest possible frame and scaled by the area.
     """

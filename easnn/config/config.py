@@ -14,8 +14,8 @@ class Config:
     """Base of classes whose attributes are declared by :func:`~easnn.config.key`, and nothing else.
 
     It is a frozen dataclass whose fields check their values and describe themselves. An experiment
-    (:class:`~easnn.exp.EventExp`) inherits the declarations of every part, so that each is written once, and
-    gives each part its own with :meth:`of`::
+    (:class:`~easnn.exp.EventExp`) inherits the declarations of every part, so that each is written
+    once, and gives each part its own with :meth:`of`::
 
         class NeuronKeys(Config):
             KEY_GROUP = "Neurons"
@@ -28,7 +28,8 @@ class Config:
         **values: settings that differ from their defaults.
 
     Raises:
-        ConfigError: for an unknown setting, a value that does not fit, or values that do not fit together.
+        ConfigError: for an unknown setting, a value that does not fit, or values that do not fit
+            together.
     """
 
     KEY_GROUP: ClassVar[str] = "Keys"

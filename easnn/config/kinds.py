@@ -1,8 +1,8 @@
-"""From the annotation of a key to the values it accepts: as text, as Python values, and as text again.
+"""From the annotation of a key to the values it accepts, and their conversion from and to text.
 
 A kind turns the text of the command line (``parse``) and the value that an experiment file assigns
-(``convert``) into the same checked value. Both raise ``ValueError`` if it does not fit; the key, which
-knows its name, writes the message with the kind's ``description``.
+(``convert``) into the same checked value. Both raise ``ValueError`` if it does not fit; the key,
+which knows its name, writes the message with the kind's ``description``.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def choice(*options: Value) -> Kind[Value]:
 
 
 def member(enumeration: type[Member]) -> Kind[Member]:
-    """A member of an enumeration whose values are texts; a file may assign the member, its text or a bool."""
+    """A member of an enumeration with text values; Python may assign its text or a bool as well."""
 
     def convert(value: object) -> Member:
         return value if isinstance(value, enumeration) else enumeration(str(value))
@@ -207,8 +207,8 @@ def kind_of(annotation: Any, choices: tuple[str, ...] | None, bounds: Bounds) ->
     """Return the values that an annotation allows.
 
     Args:
-        annotation: ``bool``, ``int``, ``float``, ``str``, an ``Enum``, a ``Literal``, a ``tuple`` of one of
-            these, or one of these ``| None``.
+        annotation: ``bool``, ``int``, ``float``, ``str``, an ``Enum``, a ``Literal``, a ``tuple``
+            of one of these, or one of these ``| None``.
         choices: the allowed texts of ``str``; None allows any text that is not empty.
         bounds: the allowed numbers of ``int`` and ``float``.
 

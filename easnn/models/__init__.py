@@ -1,4 +1,4 @@
-"""The detector: embedding, spiking YOLOX, label assignment, losses, fusing, published parameter names."""
+"""The network: embedding, spiking YOLOX, assignment, losses, fusing, published parameter names."""
 
 from easnn.models.config import DetectorConfig, DetectorKeys, EmbeddingKeys, SpikeMode
 from easnn.models.detector import EventDetector, build_detector

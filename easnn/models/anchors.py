@@ -1,4 +1,4 @@
-"""The anchor points of the feature maps, and boxes from and to what the head predicts at them."""
+"""The anchor points of the feature maps; conversion between boxes and raw outputs of the head."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class AnchorGrid:
 
     @classmethod
     def of(cls, features: Sequence[Tensor], dtype: torch.dtype) -> AnchorGrid:
-        """Make the anchors of feature maps ``[..., H, W]`` of strides 8, 16 and 32, on their device."""
+        """Return the anchors of feature maps ``[..., H, W]`` of strides 8, 16 and 32."""
         points, strides, sizes = [], [], []
         for feature, stride in zip(features, STRIDES, strict=True):
             height, width = feature.shape[-2:]
@@ -41,18 +41,19 @@ class AnchorGrid:
 
 
 def decode_boxes(raw: Tensor, points_px: Tensor, strides_px: Tensor) -> Tensor:
-    """Return the boxes (cx, cy, w, h in pixels) that raw outputs ``[..., 4]`` stand for.
+    """Convert raw outputs ``[..., 4]`` to boxes (cx, cy, w, h in pixels).
 
-    In strides, the centre is an offset from the cell's top-left corner and the size an exponential.
+    The raw centre is the offset from the cell's top-left corner in strides. The raw size is the
+    logarithm of the size in strides.
     """
     centre = points_px + (raw[..., :2] - 0.5) * strides_px
     return torch.cat((centre, raw[..., 2:].exp() * strides_px), dim=-1)
 
 
 def encode_boxes(boxes_px: Tensor, points_px: Tensor, strides_px: Tensor) -> Tensor:
-    """Return the raw outputs ``[..., 4]`` that stand for ``boxes_px``; the inverse of :func:`decode_boxes`.
+    """Convert boxes (cx, cy, w, h in pixels) to raw outputs ``[..., 4]``.
 
-    A side of 0 pixels becomes a finite number.
+    It is the inverse of :func:`decode_boxes`, but a side of 0 pixels becomes a finite number.
     """
     offset = (boxes_px[..., :2] - points_px) / strides_px + 0.5
     return torch.cat((offset, torch.log(boxes_px[..., 2:] / strides_px + 1e-8)), dim=-1)

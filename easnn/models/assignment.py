@@ -1,8 +1,8 @@
 """SimOTA (Ge et al., YOLOX, 2021) for a whole batch: which anchor points learn which box.
 
-Only anchors near the centre of some box are candidates. At most 3×3 per feature map are near one box, so
-tensors of pairs have the shape ``[B, N, K]`` with K ≤ 27·N instead of ``[B, N, A]``. No shape depends on a
-value, so a GPU never waits for its host: padding is masked.
+Only anchors near the centre of some box are candidates. At most 3×3 per feature map are near one
+box, so tensors of pairs have the shape ``[B, N, K]`` with K ≤ 27·N instead of ``[B, N, A]``. No
+shape depends on a value, so a GPU never waits for its host: padding is masked.
 
 Axes: B images, N boxes per image, A anchors, K candidates per image, C classes.
 """
@@ -40,7 +40,7 @@ class GroundTruth:
 
     @classmethod
     def of(cls, targets: Tensor, dtype: torch.dtype) -> GroundTruth:
-        """Read ``[B, N, 5]`` (class, cx, cy, w, h in pixels); a row is real if its box has an area."""
+        """Read ``[B, N, 5]`` (class, cx, cy, w, h in pixels); rows without an area are padding."""
         boxes_px = targets[..., 1:].to(dtype)
         return cls(boxes_px, targets[..., 0].long(), (boxes_px[..., 2:] > 0).all(-1))
 
@@ -62,7 +62,7 @@ class Candidates:
     strides_px: Tensor
 
     def take(self, values: Tensor) -> Tensor:
-        """Return the values ``[B, K, D]`` of the candidates among those of all anchors ``[B, A, D]``."""
+        """Return the rows ``[B, K, D]`` of the candidates in those of all anchors ``[B, A, D]``."""
         return values.gather(1, self.anchors[..., None].expand(-1, -1, values.shape[-1]))
 
 
@@ -73,7 +73,7 @@ class Assignment:
     Attributes:
         positive: ``[B, K]`` whether it learns a box.
         box: ``[B, K]`` number of that box; meaningless where not positive.
-        iou: ``[B, K]`` IoU of that box with the box that the anchor predicts now; 0 where not positive.
+        iou: ``[B, K]`` IoU of that box with the predicted one; 0 where not positive.
     """
 
     positive: Tensor
@@ -82,7 +82,7 @@ class Assignment:
 
 
 def find_candidates(truth: GroundTruth, grid: AnchorGrid) -> Candidates:
-    """Return the anchors that are less than 1.5 strides away, on each axis, from the centre of some box."""
+    """Return the anchors less than 1.5 strides away, on each axis, from the centre of some box."""
     centre_x, centre_y = truth.boxes_px[..., 0:1], truth.boxes_px[..., 1:2]  # each [B, N, 1]
     near_maps = []
     maps = torch.split(grid.points_px, [height * width for height, width in grid.sizes])
@@ -91,8 +91,9 @@ def find_candidates(truth: GroundTruth, grid: AnchorGrid) -> Candidates:
         row_y = points.view(height, width, 2)[:, 0, 1]  # [h]
         in_columns = _near(centre_x, column_x, stride) & truth.real[..., None]  # [B, N, w]
         in_rows = _near(centre_y, row_y, stride)  # [B, N, h]
-        # An anchor is near a box if its row and its column are. The matrix product counts these boxes.
-        boxes_nearby = in_rows.to(points.dtype).transpose(1, 2) @ in_columns.to(points.dtype)  # [B, h, w]
+        # An anchor is near a box if its row and its column are: the product counts these boxes.
+        rows, columns = in_rows.to(points.dtype), in_columns.to(points.dtype)
+        boxes_nearby = rows.transpose(1, 2) @ columns  # [B, h, w]
         near_maps.append(boxes_nearby.flatten(1) > 0)  # [B, h·w]
     near = torch.cat(near_maps, dim=1)  # [B, A]
     most = min(near.shape[1], CANDIDATES_PER_BOX * truth.real.shape[1])  # K
@@ -112,15 +113,17 @@ def assign(
 ) -> Assignment:
     """Assign to each box its cheapest candidates; their IoUs decide how many.
 
-    The cost of a pair is the binary cross entropy between √(objectness · class probability) and the box's
-    class, summed over the classes, plus 3·(−log IoU), plus 10⁶ if the anchor is not near this box. The number
-    of anchors of a box is the sum of its ten largest IoUs, rounded down, at least one. An anchor that several
-    boxes claim goes to the box for which it is cheapest. An image without boxes has no positive anchors.
+    The cost of a pair is the binary cross entropy between √(objectness · class probability) and the
+    box's class, summed over the classes, plus 3·(−log IoU), plus 10⁶ if the anchor is not near this
+    box. The number of anchors of a box is the sum of its ten largest IoUs, rounded down, at least
+    one. An anchor that several boxes claim goes to the box for which it is cheapest. An image
+    without boxes has no positive anchors.
 
     Args:
         truth: the boxes.
         candidates: the anchors near them.
-        predicted_px: ``[B, K, 4]`` the boxes (cx, cy, w, h) that the candidates predict, without gradient.
+        predicted_px: ``[B, K, 4]`` the boxes (cx, cy, w, h) that the candidates predict, without
+            gradient.
         object_logits: ``[B, K, 1]`` objectness of the candidates, without gradient.
         class_logits: ``[B, K, C]`` classes of the candidates, without gradient.
     """
@@ -158,8 +161,8 @@ def _near(centre: Tensor, points: Tensor, stride: Tensor | int) -> Tensor:
 def _class_cost(object_logits: Tensor, class_logits: Tensor, classes: Tensor) -> Tensor:
     """Return the summed binary cross entropy ``[B, N, K]`` of every box with every candidate.
 
-    It is that of an anchor without any class, changed in the term of the box's own class. This way, no
-    ``[B, N, K, C]`` is needed.
+    It is that of an anchor without any class, changed in the term of the box's own class. This way,
+    no ``[B, N, K, C]`` is needed.
     """
     probability = (class_logits.sigmoid() * object_logits.sigmoid()).sqrt()  # [B, K, C]
     minus_log_yes = -probability.log().clamp_min(-100)  # [B, K, C]

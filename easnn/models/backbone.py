@@ -36,7 +36,7 @@ class CSPDarknet(nn.Module):
         )
 
     def forward(self, frames: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Map frames ``[S·B, C, H, W]`` to features ``[T·B, C', H', W']`` at strides 8, 16 and 32."""
+        """Map frames ``[S·B, C, H, W]`` to features ``[T·B, C', H', W']`` of strides 8, 16, 32."""
         stride8 = self.dark3(self.dark2(self.stem(frames)))
         stride16 = self.dark4(stride8)
         return stride8, stride16, self.dark5(stride16)

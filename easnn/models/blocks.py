@@ -109,7 +109,8 @@ def spatial_unit(
 class Focus(nn.Module):
     """Space to depth, then a 3×3 unit.
 
-    The four pixels of a 2×2 cell are stacked in the order top-left, bottom-left, top-right, bottom-right.
+    The four pixels of a 2×2 cell are stacked in the order top-left, bottom-left, top-right,
+    bottom-right.
     """
 
     def __init__(self, in_channels: int, out_channels: int, spec: UnitSpec) -> None:
@@ -123,7 +124,7 @@ class Focus(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """A 1×1 and a 3×3 unit; with ``shortcut`` the input is added, so spikes may add up to more than 1."""
+    """A 1×1 and a 3×3 unit; ``shortcut`` adds the input, so sums of spikes can exceed 1."""
 
     def __init__(self, channels: int, spec: UnitSpec, shortcut: bool) -> None:
         super().__init__()

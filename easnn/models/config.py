@@ -1,4 +1,4 @@
-"""The settings of the network. Each is declared here, once; experiments inherit the declarations."""
+"""The settings of the network, each declared once; experiments inherit the declarations."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ StemKind = Literal["focus", "conv"]
 class SpikeMode(Enum):
     """Which parts of the detector spike; the values are those of the key ``use_spike``.
 
-    Where the spiking part ends, the features (with a spiking head: its outputs) are averaged over time.
+    Where the spiking part ends, the features (with a spiking head: its outputs) are averaged over
+    time.
     """
 
     NONE = "False"
@@ -115,7 +116,7 @@ class DetectorConfig(DetectorKeys, EmbeddingKeys):
 
     @property
     def blocks(self) -> int:
-        """Residual blocks of the first and last stage of the backbone and of each layer of the FPN."""
+        """Residual blocks of the first and last stage of the backbone and of each FPN layer."""
         return max(round(3 * self.depth), 1)
 
     @property

@@ -28,9 +28,9 @@ ANALOG: dict[ActivationName, Callable[[], nn.Module]] = {
 class EventDetector(nn.Module):
     """Detects objects in event counts.
 
-    From the first neuron on, time is folded into the batch, time first. It is averaged where the spiking part
-    ends: before the feature pyramid, before the head, or at the head's outputs. Up to the first neuron, time
-    steps that see the same frame are computed once.
+    From the first neuron on, time is folded into the batch, time first. The mean over time is taken
+    where the spiking part ends: before the feature pyramid, before the head, or at the head's
+    outputs. Up to the first neuron, time steps that see the same frame are computed once.
 
     Args:
         config: settings of the network.
@@ -74,7 +74,7 @@ class EventDetector(nn.Module):
     def forward(self, events: Tensor, targets: Tensor | None = None) -> Tensor | dict[str, Tensor]:
         """Detect objects in events, or compute the losses if there are targets.
 
-        It is :meth:`detect` with the output of ``embedding``. Who needs that output as well calls both::
+        It calls :meth:`detect` with the output of ``embedding``. To use that output as well::
 
             frames = model.embedding(events)
             detections = model.detect(frames)
@@ -96,13 +96,14 @@ class EventDetector(nn.Module):
         """Detect objects in frames of the embedding, or compute the losses if there are targets.
 
         Args:
-            frames: output of ``embedding`` for B samples, ``[Ts, B, C, H, W]`` or ``[B, C, H, W]``, H and W
-                multiples of 32. The field ``output`` of its trace has the first form.
+            frames: output of ``embedding`` for B samples, ``[Ts, B, C, H, W]`` or ``[B, C, H, W]``,
+                H and W multiples of 32. The field ``output`` of its trace has the first form.
             targets: ``[B, N, 5]`` (class, cx, cy, w, h in pixels), rows of zeros are padding.
 
         Returns:
-            Without targets the detections ``[B, A, 5 + num_classes]``: cx, cy, w, h in pixels, objectness,
-            class probabilities. With targets the losses of :func:`~easnn.models.losses.detection_losses`.
+            Without targets the detections ``[B, A, 5 + num_classes]``: cx, cy, w, h in pixels,
+            objectness, class probabilities. With targets the losses of
+            :func:`~easnn.models.losses.detection_losses`.
 
         Raises:
             ValueError: if ``frames`` have another shape.
@@ -115,7 +116,7 @@ class EventDetector(nn.Module):
         features = self.neck(features)
         if mode is SpikeMode.FULL:
             features = tuple(mean_over_time(x, T) for x in features)
-        raw = self.head(features)  # [B, A, 5 + num_classes]; with a spiking head [T·B, A, 5 + num_classes]
+        raw = self.head(features)  # [B, A, 5 + num_classes]; if the head spikes, [T·B, …]
         if mode is SpikeMode.FULL_V2:
             raw = mean_over_time(raw, T)
 
@@ -141,5 +142,5 @@ def decode(raw: Tensor, grid: AnchorGrid) -> Tensor:
 
 
 def build_detector(config: DetectorConfig) -> EventDetector:
-    """Return the detector that ``config`` describes, with new weights drawn from torch's generator."""
+    """Build the detector of ``config``, with new weights drawn from torch's generator."""
     return EventDetector(config)

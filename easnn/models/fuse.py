@@ -14,12 +14,12 @@ Model = TypeVar("Model", bound=nn.Module)
 
 
 def fuse(model: Model) -> Model:
-    """Return a copy for evaluation in which no unit has a batch norm of its own.
+    """Return a copy for evaluation whose convolution units have no batch norms.
 
-    With its running statistics a norm is γ·(x − μ)/√(σ² + ε) + β, which the convolution before it does as
-    well, with weights γ/√(σ² + ε) times as large and the rest as bias. What comes out is the same but for
-    rounding, in every spiking mode: the neurons still see the normalised current. The norm on an embedding's
-    output stays, because what lies before it is no convolution.
+    With its running statistics, a norm is γ·(x − μ)/√(σ² + ε) + β. The convolution before it
+    computes the same if its weights are multiplied by γ/√(σ² + ε) and the constant is its bias. The
+    outputs are equal up to rounding in every spiking mode, since the neurons get the same current.
+    The norm on the output of an embedding stays, because no convolution is directly before it.
     """
     fused = copy.deepcopy(model).eval()
     for unit in fused.modules():

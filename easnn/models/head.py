@@ -15,7 +15,7 @@ PRIOR = 0.01
 
 
 class HeadLevel(nn.Module):
-    """The head of one feature map: a tower of units for the class, another for box and objectness."""
+    """The head of one feature map: a tower of units for classes, one for box and objectness."""
 
     def __init__(self, in_channels: int, channels: int, num_classes: int, spec: UnitSpec) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ class HeadLevel(nn.Module):
             nn.init.constant_(out.bias, -math.log((1 - PRIOR) / PRIOR))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map ``[T·B, C, h, w]`` to raw box (4), objectness and classes ``[T·B, 5 + num_classes, h, w]``."""
+        """Map ``[T·B, C, h, w]`` to box, objectness, classes ``[T·B, 5 + num_classes, h, w]``."""
         x = self.stem(x)
         box = self.box_tower(x)
         outputs = (self.box_out(box), self.object_out(box), self.class_out(self.class_tower(x)))
@@ -52,6 +52,7 @@ class DecoupledHead(nn.Module):
         self.levels = nn.ModuleList([HeadLevel(c, channels, num_classes, spec) for c in in_channels])
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
-        """Map features to raw outputs ``[T·B, A, 5 + num_classes]`` at the A anchors of all feature maps."""
+        """Map features to raw outputs ``[T·B, A, 5 + num_classes]`` at all A anchors."""
+        # 3 of [T·B, 5 + num_classes, h·w]
         maps = [level(x).flatten(2) for level, x in zip(self.levels, features, strict=True)]
         return torch.cat(maps, dim=2).transpose(1, 2)

@@ -16,9 +16,9 @@ BOX_WEIGHT = 5.0
 def detection_losses(raw: Tensor, targets: Tensor, grid: AnchorGrid) -> dict[str, Tensor]:
     """Return the losses of the raw outputs of the head.
 
-    Each loss is a sum divided by the number of positive anchors. This number is the sum over all processes (at
-    least 1) divided by the number of processes, so that gradients averaged over processes equal those of one
-    process with the whole batch.
+    Each loss is a sum divided by the number of positive anchors. This number is the sum over all
+    processes (at least 1) divided by the number of processes, so that gradients averaged over
+    processes equal those of one process with the whole batch.
 
     Args:
         raw: ``[B, A, 5 + C]`` box (4), objectness, classes.
@@ -26,8 +26,8 @@ def detection_losses(raw: Tensor, targets: Tensor, grid: AnchorGrid) -> dict[str
         grid: the A anchors.
 
     Returns:
-        ``total_loss``; its terms ``iou_loss`` (5·(1 − IoU²)), ``l1_loss``, ``conf_loss``, ``cls_loss``; and
-        ``num_fg``, the positive anchors per ground-truth box.
+        ``total_loss``; its terms ``iou_loss`` (5·(1 − IoU²)), ``l1_loss``, ``conf_loss``,
+        ``cls_loss``; and ``num_fg``, the positive anchors per ground-truth box.
     """
     if targets.shape[1] == 0:
         targets = targets.new_zeros(len(targets), 1, 5)
@@ -53,7 +53,8 @@ def detection_losses(raw: Tensor, targets: Tensor, grid: AnchorGrid) -> dict[str
     object_sum = binary_cross_entropy_with_logits(raw[..., 4], objects, reduction="sum")
 
     own_class = truth.classes.gather(1, assigned.box)[..., None]  # [B, K, 1]
-    quality = torch.zeros_like(class_logits).scatter(-1, own_class, assigned.iou[..., None])  # [B, K, C]
+    quality = torch.zeros_like(class_logits)  # [B, K, C]: IoU at the class of the box, else 0
+    quality = quality.scatter(-1, own_class, assigned.iou[..., None])
     class_sum = binary_cross_entropy_with_logits(class_logits, quality, weight[..., None], reduction="sum")
 
     counts = torch.stack((weight.sum(), truth.real.sum().to(raw.dtype)))  # [2]

@@ -35,7 +35,7 @@ class PAFPN(nn.Module):
         self.bottomup5 = CSPLayer(2 * c4, c5, blocks, spec, shortcut=False)
 
     def forward(self, features: Features) -> Features:
-        """Map features ``[T·B, C, H, W]`` at strides 8, 16 and 32 to features of the same shapes."""
+        """Map features ``[T·B, C, H, W]`` of strides 8, 16, 32 to features of the same shapes."""
         in3, in4, in5 = features
         lateral5 = self.lateral5(in5)
         lateral4 = self.lateral4(self.topdown4(torch.cat((self.upsample(lateral5), in4), dim=1)))

@@ -28,8 +28,8 @@ class ParametricLIF(nn.Module):
         S[t] = 1 where H ≥ 1        in the backward pass: the derivative of the surrogate
         V = H − S[t]                soft reset, through which the gradient flows, too
 
-    The membrane exists only inside ``forward``, where it starts at zero; it is float32 even if the input has
-    a lower precision.
+    The membrane exists only inside ``forward``, where it starts at zero; it is float32 even if the
+    input has a lower precision.
 
     Args:
         T: time steps.
@@ -49,8 +49,8 @@ class ParametricLIF(nn.Module):
         """Turn currents ``[steps_in·B, ...]`` into spikes ``[T·B, ...]``, each time first."""
         if self.repeats > 1:
             current = torch.cat([current] * self.repeats)  # [T·B, ...]
-        # On a CPU the eager steps are faster. spikingjelly has fused kernels for GPUs, an operator for
-        # torch.compile, and surrogates with parameters.
+        # On a CPU the eager steps are faster. spikingjelly has fused kernels for GPUs, an operator
+        # for torch.compile, and surrogates with parameters.
         fused = current.is_cuda or torch.compiler.is_compiling() or isinstance(self.surrogate, LearnedATan)
         steps = spikingjelly_steps if fused else eager_steps
         return steps(current, self.w, self.T, self.surrogate)
@@ -61,9 +61,10 @@ class ParametricLIF(nn.Module):
 
 
 def spikingjelly_steps(current: Tensor, w: Tensor, T: int, surrogate: nn.Module) -> Tensor:
-    """Run the neuron by spikingjelly's function; same arguments and result as :func:`eager_steps`."""
+    """Run the neuron by spikingjelly's function, with the interface of :func:`eager_steps`."""
     in_time = current.view(T, -1, *current.shape[1:])  # [T, B, ...]
-    start = torch.zeros_like(in_time[0], dtype=torch.promote_types(current.dtype, torch.float32))  # [B, ...]
+    precision = torch.promote_types(current.dtype, torch.float32)
+    start = torch.zeros_like(in_time[0], dtype=precision)  # [B, ...]
     spikes, *_ = functional.plif_multi_step(  # [T, B, ...]
         in_time,
         start,
@@ -92,13 +93,14 @@ def eager_steps(current: Tensor, w: Tensor, T: int, surrogate: nn.Module) -> Ten
 
 
 class _EagerSteps(torch.autograd.Function):
-    """The neuron of a whole sequence; only the membrane before the reset is kept for the backward pass."""
+    """The neuron for a whole sequence; the backward pass needs only the membrane before resets."""
 
     @staticmethod
     def forward(ctx: Any, current: Tensor, w: Tensor, T: int, surrogate: Any) -> Tensor:
         keep = 1 - w.sigmoid()
         spikes = torch.empty_like(current)  # [T·B, ...]
-        charged = torch.empty_like(current, dtype=torch.promote_types(current.dtype, torch.float32))  # H
+        precision = torch.promote_types(current.dtype, torch.float32)
+        charged = torch.empty_like(current, dtype=precision)  # H [T·B, ...]
         membrane: Tensor | None = None  # V [B, ...]
         for x, h, s in zip(current.chunk(T), charged.chunk(T), spikes.chunk(T), strict=True):
             if membrane is None:
@@ -120,7 +122,7 @@ class _EagerSteps(torch.autograd.Function):
         grad_current = torch.empty_like(charged, dtype=grad.dtype)  # [T·B, ...]
         grad_keep = torch.zeros_like(w)  # []
         sequence = list(zip(grad.chunk(ctx.T), charged.chunk(ctx.T), grad_current.chunk(ctx.T), strict=True))
-        carry = torch.zeros_like(sequence[-1][1])  # [B, ...]: gradient of the membrane after the reset
+        carry = torch.zeros_like(sequence[-1][1])  # [B, ...]: gradient of V after the reset
         for t in reversed(range(ctx.T)):
             grad_s, h, grad_h = sequence[t]
             through_spike = ctx.surrogate.backward(grad_s - carry, h - THRESHOLD, ctx.surrogate.alpha)
@@ -163,7 +165,7 @@ class _LearnedATanStep(torch.autograd.Function):
 
 
 def build_surrogate(spike_fn: SurrogateName, alpha: float) -> nn.Module:
-    """Return the step function Θ(x), Θ(0) = 1, whose derivative is that of the surrogate ``spike_fn``."""
+    """Return the step function Θ(x), Θ(0) = 1, with the derivative of a surrogate."""
     match spike_fn:
         case "atan":
             return surrogates.ATan(alpha)

@@ -10,10 +10,10 @@ EPS, MOMENTUM = 1e-3, 0.03
 
 
 class RepeatedBatchNorm2d(nn.BatchNorm2d):
-    """Batch norm of frames each of which stands for ``repeats`` identical time steps.
+    """Batch norm of frames, each of which stands for ``repeats`` identical time steps.
 
-    Mean and variance are those of the frames alone. But the unbiased variance, which the running statistics
-    keep, depends on the number of values, and here each counts ``repeats`` times.
+    Mean and variance do not depend on the repetition. But the running statistics keep the unbiased
+    variance, which depends on the number of values, and here each value counts ``repeats`` times.
 
     Args:
         channels: of the frames.

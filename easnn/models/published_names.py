@@ -1,7 +1,8 @@
 """Parameter names of the published EAS-SNN code, and loading its weights.
 
-The weights are the same; only the names differ. The substitutions below, in this order, turn our names into
-published ones. Where the published network wraps a layer for its time steps, ``.0`` follows the name.
+The weights are the same; only the names differ. The substitutions below, in this order, turn our
+names into published ones. Where the published network wraps a layer for its time steps, ``.0``
+follows the name.
 """
 
 from __future__ import annotations
@@ -89,7 +90,7 @@ def load_published_state_dict(model: EventDetector, state_dict: Mapping[str, Ten
 
 
 def mismatches(model: EventDetector, state_dict: Mapping[str, Tensor]) -> list[str]:
-    """Return a line for each published name that is missing or unexpected, and for each wrong shape."""
+    """Return a line for each missing or unexpected published name, and for each wrong shape."""
     own = model.state_dict()
     shapes = {published: own[ours].shape for ours, published in published_names(model).items()}
     problems = [f"missing: {name}" for name in shapes if name not in state_dict]
@@ -103,7 +104,7 @@ def mismatches(model: EventDetector, state_dict: Mapping[str, Tensor]) -> list[s
 
 
 def _time_wrappers(config: DetectorConfig) -> list[tuple[str, str]]:
-    """Return the rules that add ``.0`` where the published network wraps a layer, for its time steps."""
+    """Return the rules that add ``.0`` where the published network wraps a layer."""
     mode = config.use_spike
     stem = r"(?!stem\.)" if config.stem == "focus" else ""
     wrapped = []

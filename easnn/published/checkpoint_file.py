@@ -22,10 +22,10 @@ class PublishedCheckpoint:
     """The contents of a published file that are used.
 
     Attributes:
-        config: settings that fit the weights; those that the weights do not tell have their defaults.
+        config: settings that follow from the weights; the others have their defaults.
         weights: the weights to evaluate (a moving average), under our names.
-        epochs: number of trained epochs, 0 if the file does not tell it.
-        best_ap: the best AP, ``None`` if the file does not tell it.
+        epochs: number of trained epochs, 0 if the file does not contain it.
+        best_ap: the best AP, ``None`` if the file does not contain it.
     """
 
     config: DetectorConfig
@@ -42,7 +42,7 @@ class PublishedCheckpoint:
             path: the file, for messages.
 
         Raises:
-            CheckpointError: if it is something else, or its weights are not those of a complete network.
+            CheckpointError: if it is something else, or its weights do not fit a network.
         """
         entries = contents if isinstance(contents, Mapping) else {}
         state_dict = entries.get("model", entries)

@@ -1,4 +1,4 @@
-"""From published weights to the settings of their network, as far as names and shapes tell them."""
+"""From the names and shapes of published weights to the settings of their network."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ STEMS: dict[str, tuple[StemKind, int]] = {
     "backbone.backbone.stem.conv.conv.weight": ("focus", 4),
     "backbone.backbone.stem.0.conv.conv.weight": ("focus", 4),
 }
-"""By the name of their weight: the stems, and how many of a kernel's channels come from one of the frames."""
+"""Stems by the name of their weight, and how many input channels they have per frame channel."""
 
 CLASS_OUTPUTS = ("head.cls_preds.0.weight", "head.cls_preds.0.0.weight")
 
 DEPTHS = {1: 0.33, 2: 0.67, 3: 1.0}
-"""By the number of blocks: the usual multipliers."""
+"""Usual multipliers by number of blocks."""
 
 BRANCHES: dict[EmbeddingKind, str] = {
     "arsnn": "embedding.input_conv.",
@@ -36,8 +36,9 @@ BRANCHES: dict[EmbeddingKind, str] = {
 def config_from_weights(weights: Mapping[str, Tensor]) -> DetectorConfig:
     """Return a configuration whose network has weights of these names and shapes.
 
-    Settings that the weights do not tell have their defaults: time steps, thresholds, readout, fixed
-    surrogates, activations. Where several multipliers give the same network, the usual one is chosen.
+    Settings that do not follow from the weights have their defaults: time steps, thresholds,
+    readout, fixed surrogates, activations. Where several multipliers give the same network, the
+    usual one is chosen.
 
     Args:
         weights: with published names.
@@ -51,11 +52,11 @@ def config_from_weights(weights: Mapping[str, Tensor]) -> DetectorConfig:
     stem, pixels = STEMS[stem_name]
     base_channels, stem_channels = stem_kernel.shape[:2]
     blocks = _count(r"backbone\.backbone\.dark2\.1\.m\.(\d+)\.", weights)
-    told: dict[str, Any] = {"in_channels": stem_channels // pixels}
+    implied: dict[str, Any] = {"in_channels": stem_channels // pixels}
     if any(".surrogate_function." in name for name in weights):
-        told["spike_fn"] = "patan"
+        implied["spike_fn"] = "patan"
     if "embedding.norm.weight" in weights:
-        told["norm"] = "bn"
+        implied["norm"] = "bn"
     return DetectorConfig(
         num_classes=len(class_kernel),
         depth=DEPTHS.get(blocks, blocks / 3),
@@ -63,7 +64,7 @@ def config_from_weights(weights: Mapping[str, Tensor]) -> DetectorConfig:
         stem=stem,
         depthwise=any(".dconv." in name for name in weights),
         use_spike=_spike_mode(weights),
-        **told | _embedding(weights),
+        **implied | _embedding(weights),
     )
 
 
@@ -78,7 +79,7 @@ def _spike_mode(weights: Mapping[str, Tensor]) -> SpikeMode:
 
 
 def _embedding(weights: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Return the settings that the convolutions of the embedding tell; none without convolutions."""
+    """Return the settings that follow from the convolutions of the embedding, if it has any."""
     for kind, prefix in BRANCHES.items():
         if f"{prefix}0.weight" in weights:
             _, kernel = _first_kernel(weights, [f"{prefix}0.weight"], "embedding")

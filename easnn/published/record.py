@@ -1,4 +1,4 @@
-"""The experiment of a published checkpoint: some keys follow from its weights, others have to be given."""
+"""The experiment of a published checkpoint: which keys follow from the weights and which do not."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ RECIPES: Mapping[str, str] = MappingProxyType(
         "n-caltech": "data_name n-caltech Tm 4 window 0 T 3 thresh 1 readout sum write_zero True",
     }
 )
-"""By dataset: the keys that detections depend on, the weights do not tell, and the published commands set."""
+"""By dataset: keys of the published commands that matter for detections, but not for weights."""
 
 LEFT_ALONE = ("act", "Ts", "reset", "abs", "Tl", "window", "aggregation", "slicing", "measure", "test_size")
 """Further keys that detections depend on; the published commands leave them at their defaults."""
 
-TOLD = ("num_classes", "depth", "width", "stem", "depthwise", "use_spike", "embedding", "norm")
-"""Keys that the weights of every network tell."""
+FROM_WEIGHTS = ("num_classes", "depth", "width", "stem", "depthwise", "use_spike", "embedding", "norm")
+"""Keys that follow from the weights of every network."""
 
-TOLD_BY_CONVOLUTIONS = ("embedding_depth", "embedding_ksize")
-"""Keys that the weights of an embedding with convolutions tell."""
+FROM_CONVOLUTIONS = ("embedding_depth", "embedding_ksize")
+"""Keys that follow from the weights of an embedding with convolutions."""
 
 
 class PublishedRecord:
-    """The part of an experiment that the weights of a published checkpoint tell.
+    """The part of an experiment that follows from the weights of a published checkpoint.
 
     Args:
-        config: settings of its network; those that the weights do not tell have their defaults.
+        config: settings of its network; those that do not follow from the weights have defaults.
     """
 
     def __init__(self, config: DetectorConfig) -> None:
         self.config = config
 
     def experiment(self, source: Path) -> EventExp:
-        """Raise an error: the weights alone do not tell the experiment.
+        """Raise an error: the weights alone do not determine the experiment.
 
         Args:
             source: the checkpoint, for messages.
@@ -59,40 +59,44 @@ class PublishedRecord:
         )
 
     def complete(self, experiment: EventExp, source: Path) -> str:
-        """Set the keys that the weights tell, after the user has set those that they do not tell.
+        """Set the keys that follow from the weights, after the user has set the others.
 
         Args:
             experiment: with the keys that the user gave; ``is_set`` is true for them.
             source: the checkpoint, for messages.
 
         Returns:
-            A table of the keys that the user did not give, their values, and the sources of the values.
+            A table of the keys that the user did not give, with value and source.
 
         Raises:
             CheckpointError: if a key contradicts the weights, or has to be given.
         """
-        told = self._told(experiment, source)
-        self._check_given(told, experiment, source)
+        implied = self._implied(experiment, source)
+        self._check_given(implied, experiment, source)
         self._check_nothing_is_missing(experiment, source)
         rows = []
-        for name in (*told, *LEFT_ALONE):
+        for name in (*implied, *LEFT_ALONE):
             if experiment.is_set(name) or not self._matters(name):
                 continue
-            if name in told:
-                setattr(experiment, name, told[name])
+            if name in implied:
+                setattr(experiment, name, implied[name])
             key = experiment.declarations()[name]
-            origin = "the weights" if name in told else "its default"
+            origin = "the weights" if name in implied else "its default"
             rows.append((name, key.kind.text(getattr(experiment, name)), origin))
         return tabulate(rows, ("key", "value", "from"), disable_numparse=True)
 
-    def _told(self, experiment: EventExp, source: Path) -> dict[str, Any]:
-        """Return the keys that follow from the weights, with their values."""
+    def _implied(self, experiment: EventExp, source: Path) -> dict[str, Any]:
+        """Return the keys that follow from the weights, with their values.
+
+        Raises:
+            CheckpointError: if no representation of events has the channels of the weights.
+        """
         config = self.config
-        told = {name: getattr(config, name) for name in TOLD}
+        implied = {name: getattr(config, name) for name in FROM_WEIGHTS}
         if config.embedding != "count":
-            told |= {name: getattr(config, name) for name in TOLD_BY_CONVOLUTIONS}
+            implied |= {name: getattr(config, name) for name in FROM_CONVOLUTIONS}
         if config.use_spike.backbone and "patan" in (config.spike_fn, experiment.spike_fn):
-            told["spike_fn"] = config.spike_fn  # the weights tell `patan` from the others, nothing more
+            implied["spike_fn"] = config.spike_fn  # the fixed ones leave no weights
         fitting = [name for name, channels in CHANNELS.items() if channels == config.in_channels]
         if not fitting:
             raise CheckpointError(
@@ -100,16 +104,16 @@ class PublishedRecord:
                 f"Events have {', '.join(map(str, sorted({*CHANNELS.values()})))}."
             )
         if experiment.aggregation not in fitting:
-            told["aggregation"] = fitting[0]
-        return told
+            implied["aggregation"] = fitting[0]
+        return implied
 
-    def _check_given(self, told: Mapping[str, Any], experiment: EventExp, source: Path) -> None:
+    def _check_given(self, implied: Mapping[str, Any], experiment: EventExp, source: Path) -> None:
         wrong = [
-            f"`{name}` {key.kind.text(told[name])}, not {key.kind.text(getattr(experiment, name))}"
+            f"`{name}` {key.kind.text(implied[name])}, not {key.kind.text(getattr(experiment, name))}"
             for name, key in experiment.declarations().items()
-            if name in told
+            if name in implied
             and experiment.is_set(name)
-            and _network(name, told[name]) != _network(name, getattr(experiment, name))
+            and _network(name, implied[name]) != _network(name, getattr(experiment, name))
         ]
         if wrong:
             raise CheckpointError(
@@ -119,13 +123,15 @@ class PublishedRecord:
 
     def _check_nothing_is_missing(self, experiment: EventExp, source: Path) -> None:
         classes = self.config.num_classes
-        name_told = experiment.is_set("data_name") or len(experiment.dataset_kind.class_names) == classes
-        recipe = experiment.data_name if name_told else _dataset_with(classes)
+        name_known = experiment.is_set("data_name") or len(experiment.dataset_kind.class_names) == classes
+        recipe = experiment.data_name if name_known else _dataset_with(classes)
         words = RECIPES.get(recipe, RECIPES["gen1"]).split()
         missing = {
             name: value
             for name, value in zip(words[::2], words[1::2], strict=True)
-            if self._matters(name) and not experiment.is_set(name) and not (name == "data_name" and name_told)
+            if self._matters(name)
+            and not experiment.is_set(name)
+            and not (name == "data_name" and name_known)
         }
         if missing:
             published = " ".join(f"{name} {value}" for name, value in missing.items())
@@ -153,7 +159,7 @@ def _dataset_with(classes: int) -> str:
 
 
 def _network(name: str, value: Any) -> object:
-    """Return what a value means for the network; different multipliers can give the same network."""
+    """Return the effect of a value; different multipliers can give the same network."""
     match name:
         case "depth":
             return DetectorConfig(depth=value).blocks

@@ -41,12 +41,12 @@ PUBLISHED_ORDER = (
 def from_published(state_dict: Mapping[str, Tensor]) -> tuple[DetectorConfig, dict[str, Tensor]]:
     """Return a configuration that fits published weights, and the weights under our names.
 
-    Names may begin with ``module.``; entries that are no weights are left out. Parameters become plain
-    tensors.
+    Names may begin with ``module.``; entries that are no weights are left out. Parameters become
+    plain tensors.
 
     Raises:
-        CheckpointError: if they belong to another network, or some are missing. The message is the second
-            half of a sentence that begins with the file.
+        CheckpointError: if they belong to another network, or some are missing. The message is the
+            second half of a sentence that begins with the file.
     """
     weights = _cleaned(state_dict)
     try:

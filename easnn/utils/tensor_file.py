@@ -1,4 +1,4 @@
-"""Files of ``torch.save``: reading them executes no code, and they are written completely or not at all."""
+"""Files of ``torch.save``: reading executes no code, and writing is atomic."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ALLOWED: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
     *(type(np.dtype(code)) for code in "?bhilqBHILQefd"),
     *((_MAKE_SCALAR, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
 ]
-"""NumPy's numbers, under their names in NumPy 1 and 2; tensors and plain values are always allowed."""
+"""NumPy's numbers, as NumPy 1 and 2 name them, in addition to tensors and plain values."""
 
 
 def read_tensor_file(path: Path) -> object:
@@ -41,14 +41,16 @@ def read_tensor_file(path: Path) -> object:
     except OSError as error:
         raise CheckpointError(f"Cannot read checkpoint {path}: {error.strerror}.") from error
     except pickle.UnpicklingError as error:
-        if zipfile.is_zipfile(path) or "GLOBAL" in str(error):  # a whole file, or a function is named in it
+        # The file is complete, or the error names a function in it.
+        if zipfile.is_zipfile(path) or "GLOBAL" in str(error):
             raise CheckpointError(
                 f"{path} holds something other than tensors and plain values, and reading it could execute code; it "
                 "was not read. Save its weights as a plain state dict with the software that made it."
             ) from error
         raise _damaged(path) from error
     except (RuntimeError, EOFError, ValueError, KeyError, IndexError, AttributeError, TypeError) as error:
-        raise _damaged(path) from error  # what torch's readers raise on bytes that are no checkpoint
+        # torch raises these for bytes that are no checkpoint.
+        raise _damaged(path) from error
 
 
 def write_tensor_file(path: Path, contents: object) -> None:
@@ -68,7 +70,7 @@ def write_tensor_file(path: Path, contents: object) -> None:
 
 
 def _checksums_hold(path: Path) -> bool:
-    """Return whether the contents of a file match its checksums; torch itself does not compare them.
+    """Return whether the contents of a file match its checksums, which torch does not compare.
 
     Files in the format before zip have no checksums.
     """

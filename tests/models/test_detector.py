@@ -167,6 +167,32 @@ def test_events_of_another_shape_are_refused(shape):
     )
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"Ts": 3}, {"embedding": "rsnn"}, {"embedding": "snn", "norm": "bn"}, {"embedding": "count"}],
+)
+def test_detections_from_the_output_of_the_embedding(changes):
+    model = build_detector(TINY.replace(**changes)).eval()
+    with torch.no_grad():
+        expected, losses = model(EVENTS), model(EVENTS, TARGETS)
+        frames, trace = model.embedding(EVENTS), model.embedding.trace(EVENTS)
+        assert torch.equal(model.detect(frames), expected)
+        assert model.detect(frames, TARGETS) == losses
+        if trace is not None:
+            assert torch.equal(model.detect(trace.output), expected)
+    assert (trace is None) == (changes.get("embedding") == "count")
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1, 2, 64, 96), (2, 64, 96), (2, 3, 64, 96), (1, 2, 2, 64, 100)])
+def test_frames_of_another_shape_are_refused(shape):
+    with pytest.raises(ValueError, match="frames") as error:
+        build_detector(TINY).detect(torch.zeros(shape))
+    assert str(error.value) == (
+        "`frames` must be [Ts, B, 2, H, W] or [B, 2, H, W] with H and W multiples of 32, "
+        f"but is {list(shape)}."
+    )
+
+
 def test_compiles_into_one_graph():
     """No Python value depends on a tensor: nothing would make a GPU wait for its host."""
     model = build_detector(TINY)

@@ -16,7 +16,7 @@ __all__ = [
 
 
 def build_embedding(config: DetectorConfig) -> EventEmbedding:
-    """Return the embedding that ``config`` describes, with new weights drawn from torch's generator."""
+    """Build the embedding of ``config``, with new weights drawn from torch's generator."""
     match config.embedding:
         case "arsnn":
             return AdaptiveSampling(config)

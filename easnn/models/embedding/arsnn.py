@@ -45,15 +45,17 @@ class SegmentEnds(NamedTuple):
 class AdaptiveSampling(EventEmbedding):
     """Each pixel decides for itself, by a spike, when a segment of its events is complete.
 
-    With membrane U (V after the reset) and spike S of :class:`GatedRecurrence`, the sum A of U since the last
-    spike, n segments written and the last spike at ``t_last`` (−1 at first)::
+    With membrane U (V after the reset) and spike S of :class:`GatedRecurrence`, the sum A of U
+    since the last spike, n segments written and the last spike at ``t_last`` (−1 at first)::
 
-        where S[t] = 1 and n < Ts:   out[n] = A (sum) | U (last) | A / (t − t_last) (avg);   n += 1;   A = 0
+        where S[t] = 1 and n < Ts:
+            out[n] = A (sum) | U (last) | A / (t − t_last) (avg);   n += 1;   A = 0
         where S = 0 in the last step and n < Ts:
-                                     out[n] = A (sum) | V (last) | A / (t − t_last) (avg)
+            out[n] = A (sum) | V (last) | A / (t − t_last) (avg)
 
-    ``spike_attach`` multiplies the value of a segment by the spike that ends it. The value stays the same,
-    and the gradient reaches the spike. ``write_zero`` drops the residue, which no spike ends.
+    ``spike_attach`` multiplies the value of a segment by the spike that ends it. The value stays
+    the same, and the gradient reaches the spike. ``write_zero`` drops the residue, which no spike
+    ends.
     """
 
     def __init__(self, config: DetectorConfig) -> None:
@@ -94,7 +96,7 @@ class AdaptiveSampling(EventEmbedding):
     def _by_segment(
         self, ends: Iterable[SegmentEnds], quantity: Callable[[SegmentEnds], Tensor | float]
     ) -> Tensor:
-        """Return a quantity of each segment ``[Ts, B, C, H, W]``, 0 where a pixel has no such segment."""
+        """Return a quantity of each segment ``[Ts, B, C, H, W]``, 0 where there is no segment."""
         segments: list[Tensor] = []  # Ts of [B, 4·C, h, w]
         for e in ends:
             of_pixels = quantity(e)

@@ -16,9 +16,9 @@ from easnn.models.norm import batch_norm
 class SamplerTrace:
     """When each pixel sampled, how much it had accumulated, and what it wrote or dropped.
 
-    Step 0 reads the newest of the S slices. Each channel of a pixel has segments of its own. A segment ends
-    with a spike. If the last step brings no spike, the segment that is still open ends without one: it is
-    the residue.
+    Step 0 reads the newest of the S slices. Each channel of a pixel has segments of its own. A
+    segment ends with a spike. If the last step brings no spike, the segment that is still open ends
+    without one: it is the residue.
 
     Attributes:
         spikes: where the membrane fired ``[S, B, C, H, W]``, bool.
@@ -27,11 +27,12 @@ class SamplerTrace:
         span_steps: number of steps in the segment ``[Ts, B, C, H, W]``, 0 where there is none.
         accumulated: sum A of the membrane over these steps ``[Ts, B, C, H, W]``.
         value: readout of the segment ``[Ts, B, C, H, W]``; 0 where there is none.
-        written: what the embedding writes of it ``[Ts, B, C, H, W]``, before its ReLU and batch norm.
-        surplus: sum of the absolute values of the sums A that came after the last of ``Ts`` segments
-            ``[B, C, H, W]``. The output does not depend on them.
+        written: value that is written ``[Ts, B, C, H, W]``, before ReLU and batch norm.
+        surplus: sum of the absolute values of the sums A that came after the last of ``Ts``
+            segments ``[B, C, H, W]``. The output does not depend on them.
         output: output of the embedding ``[Ts, B, C, H, W]``, after its ReLU and batch norm.
-        adaptive: whether spikes end segments. If not (``rsnn``, ``snn``), one residue spans all steps.
+        adaptive: whether spikes end segments. If not (``rsnn``, ``snn``), one residue spans all
+            steps.
         drops_residue: whether residues are dropped instead of written (RPD, ``write_zero``).
     """
 
@@ -94,11 +95,11 @@ class EventEmbedding(nn.Module, ABC):
         return self.finish(self.embed(_sequence(events)))
 
     def trace(self, events: Tensor) -> SamplerTrace | None:
-        """Record how the embedding computes its output for ``[B, Tl, Tm, C, H, W]``, oldest slice first.
+        """Record how the output for ``[B, Tl, Tm, C, H, W]``, oldest slice first, is computed.
 
         Returns:
-            The trace, whose ``output`` equals :meth:`forward`; None from an embedding without a membrane
-            (``count``).
+            The trace, whose ``output`` equals :meth:`forward`; None from an embedding without a
+            membrane (``count``).
         """
         return self.trace_slices(_sequence(events))
 
@@ -111,7 +112,7 @@ class EventEmbedding(nn.Module, ABC):
         return None
 
     def finish(self, frames: Tensor) -> Tensor:
-        """Apply ReLU and batch norm to ``[..., C, H, W]``; the norm sees all leading axes as a batch."""
+        """Apply ReLU and batch norm to ``[..., C, H, W]``; all leading axes are the batch."""
         images = self.rectify(frames).flatten(0, -4)  # [N, C, H, W]
         return self.norm(images).view(frames.shape)
 

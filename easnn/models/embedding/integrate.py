@@ -1,4 +1,4 @@
-"""The embeddings without segments: ``rsnn`` and ``snn`` integrate a membrane, ``count`` adds events."""
+"""The embeddings without segments: ``rsnn`` and ``snn`` sum a membrane, ``count`` sums events."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """Convolutions of very few channels, computed for 2×2 pixels at once.
 
-The branches of an embedding have two or four channels at full resolution, which leaves most of a processor
-idle. With each 2×2 cell of pixels packed into channels, they have four times the channels at a quarter of the
-positions: the same sums, more than twice as fast on a CPU. What happens pixel by pixel between two
-convolutions does not notice.
+The branches of an embedding have two or four channels at full resolution, too few for efficient
+convolutions. Packing each 2×2 cell of pixels into channels gives four times the channels at a
+quarter of the positions. The sums are the same, and a CPU computes them more than twice as fast.
+Operations per pixel between two convolutions are not affected.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ CELL = 2
 
 
 def pack(pixels: Tensor) -> Tensor:
-    """Stack the pixels of each cell: ``[..., C, H, W]`` → ``[..., 4·C, H/2, W/2]``, channel by channel."""
+    """Stack the pixels of a cell as channels: ``[..., C, H, W]`` → ``[..., 4·C, H/2, W/2]``."""
     return functional.pixel_unshuffle(pixels, CELL)
 
 
@@ -39,7 +39,8 @@ class PackedConv2d(nn.Conv2d):
         k = self.kernel_size[0]
         reach = (k // 2 + 1) // CELL  # cells that the kernel touches beyond its own, on each side
         span = CELL * (2 * reach + 1)  # pixels of all cells that it touches, along one axis
-        starts = [CELL * reach - k // 2 + offset for offset in range(CELL)]  # first tap, per pixel of a cell
+        # First tap of the kernel, per pixel of a cell and axis
+        starts = [CELL * reach - k // 2 + offset for offset in range(CELL)]
         taps = [
             functional.pad(self.weight, (x, span - k - x, y, span - k - y)) for y in starts for x in starts
         ]

@@ -1,7 +1,7 @@
 """The membranes of the embeddings: how they charge, leak, fire and reset, step by step.
 
-Slices are read from the newest to the oldest. In shapes, h = H/2 and w = W/2: images are packed, see
-:mod:`easnn.models.embedding.packed`.
+Slices are read from the newest to the oldest. In shapes, h = H/2 and w = W/2: images are packed,
+see :mod:`easnn.models.embedding.packed`.
 """
 
 from __future__ import annotations
@@ -59,7 +59,8 @@ class GatedRecurrence(nn.Module):
         packed = pack(slices)  # [S, B, 4·C, h, w]
         charges = charge_newest_first(self.input_conv, packed)  # S of [B, 8·C, h, w]
         post_reset = initial_membrane(packed[0])  # [B, 4·C, h, w]
-        spikes = torch.zeros_like(post_reset[:1])  # [1, 4·C, h, w]: no spikes yet, one image stands for all
+        # No spikes yet; the gate of one image is broadcast to all.
+        spikes = torch.zeros_like(post_reset[:1])  # [1, 4·C, h, w]
         steps = []
         for charge in charges:
             gate, charge = (charge + self.gate_conv(spikes)).chunk(2, dim=1)  # each [B, 4·C, h, w]
@@ -104,9 +105,10 @@ class LeakyRecurrence(nn.Module):
 def fire(membrane: Tensor, thresh: float, reset: float | None) -> tuple[Tensor, Tensor]:
     """Return the spikes and the membrane after the reset, each of the shape of ``membrane``.
 
-    There is a spike where the membrane is strictly above ``thresh``. Its surrogate derivative is 1 where
-    the membrane is less than ½ away from ``thresh``, else 0. After a spike the membrane is ``reset``; if that
-    is ``None``, ``thresh`` is subtracted instead. The gradient also flows through the reset.
+    There is a spike where the membrane is strictly above ``thresh``. Its surrogate derivative is 1
+    where the membrane is less than ½ away from ``thresh``, else 0. After a spike the membrane is
+    ``reset``; if that is ``None``, ``thresh`` is subtracted instead. The gradient also flows
+    through the reset.
     """
     spikes = _RectangleStep.apply(membrane - thresh)  # type: ignore[no-untyped-call]
     if reset is None:
