@@ -46,7 +46,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         files.append(File.generated(config, page, content=text))
     for page in re.findall(r"api/[\w.]+\.md", str(config.nav)):
         package = PurePosixPath(page).stem
-        files.append(File.generated(config, page, content=f"# {package}\n\n::: {package}\n"))
+        functions = [f"::: {name}\n    options: {{show_root_heading: true}}" for name in hidden_functions(package)]
+        content = "\n\n".join([f"# {package}", f"::: {package}", *functions])
+        files.append(File.generated(config, page, content=content))
     return files
 
 
@@ -68,6 +70,16 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         return f"{link['text']}({os.path.relpath(uri, PurePosixPath(page.file.src_uri).parent)}{anchor})"
 
     return LINK.sub(pointed, markdown)
+
+
+def hidden_functions(package: str) -> list[str]:
+    """Return the functions of a package that have the name of their module, such as ``easnn.engine.launch``.
+
+    The reference takes such a name for the module.
+    """
+    source = (ROOT / package.replace(".", "/") / "__init__.py").read_text()
+    found = re.findall(rf"^from {re.escape(package)}\.(\w+) import (.*)$", source, re.M)
+    return [f"{package}.{module}.{module}" for module, names in found if module in names.split(", ")]
 
 
 def notebook_parts(notebook: dict[str, Any], files: Files, config: MkDocsConfig) -> Iterator[str]:
