@@ -422,8 +422,7 @@ def _extent_hw(recording: Recording) -> tuple[int, int]:
     hw = int(last_y) + 1, int(last_x) + 1
     logger.info(
         "{} does not say the size of its sensor; its events need {}x{} pixels (height x width), "
-        "which is "
-        "used. Give the size if the sensor is larger.",
+        "which is used. Give `sensor_hw` (--sensor-size) if it is larger.",
         recording.path,
         *hw,
     )
