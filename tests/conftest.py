@@ -12,9 +12,11 @@ from small_parts import OBJECTS, FixedDetector
 
 from easnn.models import DetectorConfig
 
-# Read when torch is loaded: tests run side by side, so each process and those that it starts get one thread.
+# Read when torch is loaded: tests run side by side, so each process and those that it starts get
+# one thread.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-# A shell lets what it starts in the background ignore SIGINT, and so would every process that a test interrupts.
+# A shell lets what it starts in the background ignore SIGINT, and so would every process that a
+# test interrupts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SHARED = Path(os.environ.get("EASNN_TEST_DATA", Path(__file__).resolve().parents[2] / "shared"))
@@ -49,4 +51,6 @@ def detector() -> FixedDetector:
 def sampling_detector() -> FixedDetector:
     """Finds the same, behind an adaptive sampler that nobody trained."""
     torch.manual_seed(0)
-    return FixedDetector(OBJECTS, DetectorConfig(embedding="arsnn", embedding_ksize=3, thresh=0.3)).train()
+    return FixedDetector(
+        OBJECTS, DetectorConfig(embedding="arsnn", embedding_ksize=3, thresh=0.3)
+    ).train()

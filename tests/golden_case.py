@@ -107,7 +107,8 @@ class GoldenCase:
         model = build_detector(config_of(self.expected)).double()
         seed = self.expected["seed"]
         weights = {
-            name: torch.from_numpy(fill(name, shape, seed)) for name, shape in self.expected["state_dict"]
+            name: torch.from_numpy(fill(name, shape, seed))
+            for name, shape in self.expected["state_dict"]
         }
         load_published_state_dict(model, weights)
         return model

@@ -54,10 +54,14 @@ def predictor_of(detector: nn.Module, **changes: Any) -> Predictor:
     return Predictor(detector, FrameSpec(), **{**arguments, **changes})
 
 
-def write_recording(folder: Path, name: str, *, seconds: float = 1.0, label_times_us: list[int]) -> Path:
+def write_recording(
+    folder: Path, name: str, *, seconds: float = 1.0, label_times_us: list[int]
+) -> Path:
     """Write a recording with an event every millisecond and one labelled car at each of some times."""
     t_us = np.arange(0, int(seconds * 1e6), 1000)
-    events = pack_events(t_us, t_us // 1000 % SENSOR_HW[1], t_us // 7000 % SENSOR_HW[0], t_us // 1000 % 2)
+    events = pack_events(
+        t_us, t_us // 1000 % SENSOR_HW[1], t_us // 7000 % SENSOR_HW[0], t_us // 1000 % 2
+    )
     boxes = np.zeros(len(label_times_us), BOX_DTYPE)
     boxes["t_us"] = label_times_us
     boxes["x"], boxes["y"], boxes["w"], boxes["h"] = 4, 6, 10, 8
@@ -68,12 +72,16 @@ def write_recording(folder: Path, name: str, *, seconds: float = 1.0, label_time
 
 
 def sampler_view(
-    *, rpd: bool = True, active: tuple[bool, ...] = (True, True, True, True, False), adaptive: bool = True
+    *,
+    rpd: bool = True,
+    active: tuple[bool, ...] = (True, True, True, True, False),
+    adaptive: bool = True,
 ) -> SamplerView:
     """Three steps of a row of five pixels with one channel and one segment.
 
-    Pixel 0 samples in step 0, and has 3 left later; pixel 1 in step 1 with 2, and has nothing left; pixel 2
-    in step 2 with −1; pixel 3 never, −4 is left; pixel 4, without an event, in step 0 with 100.
+    Pixel 0 samples in step 0, and has 3 left later; pixel 1 in step 1 with 2, and has nothing left;
+    pixel 2 in step 2 with −1; pixel 3 never, −4 is left; pixel 4, without an event, in step 0 with
+    100.
     """
     spikes = torch.tensor([[1, 0, 0, 0, 1], [0, 1, 0, 0, 0], [0, 0, 1, 0, 0]]).bool()
     accumulated = torch.tensor([6.0, 2.0, -1.0, -4.0, 100.0]).view(1, 1, 1, 5)
@@ -94,4 +102,6 @@ def sampler_view(
     )
     counts = np.zeros((1, 3, 2, 1, 5), np.uint8)
     bounds_us = np.array([700_000, 800_000, 900_000, 1_000_000])
-    return SamplerView("row", 1_000_000, counts, np.array([active]), trace, written.numpy(), bounds_us)
+    return SamplerView(
+        "row", 1_000_000, counts, np.array([active]), trace, written.numpy(), bounds_us
+    )

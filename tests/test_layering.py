@@ -10,7 +10,17 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "easnn"
 
 # package -> packages that it may import (besides itself), from the bottom up
-BELOW_EXP = {"utils", "config", "ops", "events", "representations", "data", "models", "optim", "evaluation"}
+BELOW_EXP = {
+    "utils",
+    "config",
+    "ops",
+    "events",
+    "representations",
+    "data",
+    "models",
+    "optim",
+    "evaluation",
+}
 ALLOWED: dict[str, set[str]] = {
     "utils": set(),
     "config": {"utils"},
@@ -62,7 +72,10 @@ def test_only_neurons_import_spikingjelly() -> None:
         for path in sorted(PACKAGE.rglob("*.py"))
         for node in ast.walk(ast.parse(path.read_text()))
         if (isinstance(node, ast.ImportFrom) and (node.module or "").startswith("spikingjelly"))
-        or (isinstance(node, ast.Import) and any(a.name.startswith("spikingjelly") for a in node.names))
+        or (
+            isinstance(node, ast.Import)
+            and any(a.name.startswith("spikingjelly") for a in node.names)
+        )
     ]
     assert set(users) == {"models/neurons.py"}
 

@@ -12,8 +12,9 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 def run_command(name: str) -> int:
     """Run ``easnn NAME`` with the arguments of this program and return the exit code.
 
-    ``data_dir`` and the imports of experiment files are also looked for in the checkout. An easnn that is
-    installed is used; otherwise that of the checkout, here and in the processes that the command starts.
+    ``data_dir`` and the imports of experiment files are also looked for in the checkout. An easnn
+    that is installed is used; otherwise that of the checkout, here and in the processes that the
+    command starts.
 
     Args:
         name: of the command.

@@ -9,7 +9,15 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from easnn.analysis.canvas import Picture, blank, line_height, paste, shorten, text_width, write_text
+from easnn.analysis.canvas import (
+    Picture,
+    blank,
+    line_height,
+    paste,
+    shorten,
+    text_width,
+    write_text,
+)
 from easnn.analysis.palette import BACKGROUND, Colour, class_colour
 from easnn.inference import class_label
 
@@ -33,17 +41,21 @@ def draw_boxes(
 
     Args:
         picture: the picture [H,W,3].
-        boxes_xywh: boxes [N,4] (left, top, width, height) in sensor pixels; they may leave the picture.
-        class_ids: class of each box [N]. One that ``class_names`` does not reach is labelled by its number.
+        boxes_xywh: boxes [N,4] (left, top, width, height) in sensor pixels; they may leave the
+            picture.
+        class_ids: class of each box [N]. One that ``class_names`` does not reach is labelled by its
+            number.
         class_names: names by class.
-        scores: confidence of each box [N], written behind its class; the surest box lies on top, or without
-            scores the first.
+        scores: confidence of each box [N], written behind its class; the surest box lies on top, or
+            without scores the first.
         scale: picture pixels per sensor pixel.
 
     Returns:
         The picture with the boxes.
     """
-    surest_first = np.arange(len(boxes_xywh)) if scores is None else np.argsort(-scores, kind="stable")
+    surest_first = (
+        np.arange(len(boxes_xywh)) if scores is None else np.argsort(-scores, kind="stable")
+    )
     areas = [_area(box, scale) for box in boxes_xywh]
     result = picture.copy()
     for i in surest_first[::-1]:
@@ -112,10 +124,13 @@ def _free_place(
     places = [
         (y, x, y + height, x + width)
         for y, x in (
-            (_inside(y, height, picture_hw[0]), _inside(x, width, picture_hw[1])) for y, x in corners
+            (_inside(y, height, picture_hw[0]), _inside(x, width, picture_hw[1]))
+            for y, x in corners
         )
     ]
-    return next((place for place in places if not any(_overlap(place, other) for other in taken)), places[0])
+    return next(
+        (place for place in places if not any(_overlap(place, other) for other in taken)), places[0]
+    )
 
 
 def _inside(start: int, length: int, room: int) -> int:

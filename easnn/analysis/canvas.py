@@ -41,7 +41,9 @@ def resize(picture: Picture, hw: tuple[int, int]) -> Picture:
     """Return the picture at another size: pixels repeated when it grows, averaged when it shrinks."""
     shrinks = hw[0] < picture.shape[0] or hw[1] < picture.shape[1]
     interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_NEAREST
-    return np.asarray(cv2.resize(picture, (hw[1], hw[0]), interpolation=interpolation), dtype=np.uint8)
+    return np.asarray(
+        cv2.resize(picture, (hw[1], hw[0]), interpolation=interpolation), dtype=np.uint8
+    )
 
 
 def paste(picture: Picture, part: Picture, top_left: tuple[int, int]) -> Picture:
@@ -120,5 +122,7 @@ def write_picture(path: Path, picture: Picture) -> None:
 @lru_cache(maxsize=16)
 def _font(size_px: int, bold: bool) -> ImageFont.FreeTypeFont:
     """Return DejaVu Sans, which comes with matplotlib: the curves and the pictures then share one face."""
-    properties = font_manager.FontProperties(family="DejaVu Sans", weight="bold" if bold else "normal")
+    properties = font_manager.FontProperties(
+        family="DejaVu Sans", weight="bold" if bold else "normal"
+    )
     return ImageFont.truetype(font_manager.findfont(properties), size_px)

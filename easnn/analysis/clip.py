@@ -45,8 +45,8 @@ def clip_frame(view: SampleView, class_names: Sequence[str]) -> Picture:
         class_names: names by class.
 
     Returns:
-        A picture [H,W,3] with the recording's name, what is shown of it, and the time above; its size depends
-        on the sensor alone.
+        A picture [H,W,3] with the recording's name, what is shown of it, and the time above; its
+        size depends on the sensor alone.
     """
     scale = enlargement(view.sensor_hw)
     panel_hw = (view.sensor_hw[0] * scale, view.sensor_hw[1] * scale)
@@ -56,7 +56,9 @@ def clip_frame(view: SampleView, class_names: Sequence[str]) -> Picture:
         panel = draw_outlines(panel, view.ground_truth[:, 1:], GROUND_TRUTH, scale=scale)
         legend.append(("ground truth", GROUND_TRUTH))
     boxes = view.detections
-    panel = draw_boxes(panel, boxes[:, 2:], boxes[:, 0], class_names, scores=boxes[:, 1], scale=scale)
+    panel = draw_boxes(
+        panel, boxes[:, 2:], boxes[:, 0], class_names, scores=boxes[:, 1], scale=scale
+    )
 
     strip = line_height() + MARGIN_PX
     frame = blank((panel.shape[0] + 2 * strip, panel.shape[1]), PAPER)
@@ -73,8 +75,9 @@ def clip_frame(view: SampleView, class_names: Sequence[str]) -> Picture:
 def write_clip(path: Path, frames: Iterable[Picture], fps: float) -> None:
     """Write frames as an endless GIF or as an MP4, as the ending of ``path`` says.
 
-    A GIF counts time in hundredths of a second and shows a frame for at least :data:`SHORTEST_GIF_FRAME_MS`.
-    While it is written it is held in memory, a byte per pixel and frame; an MP4 is not.
+    A GIF counts time in hundredths of a second and shows a frame for at least
+    :data:`SHORTEST_GIF_FRAME_MS`. While it is written it is held in memory, a byte per pixel and
+    frame; an MP4 is not.
 
     Args:
         path: file to write, ``.gif`` or ``.mp4``.
@@ -82,8 +85,8 @@ def write_clip(path: Path, frames: Iterable[Picture], fps: float) -> None:
         fps: frames per second.
 
     Raises:
-        OutputError: if the ending is another one, the file cannot be written, or this build of OpenCV cannot
-            encode MP4.
+        OutputError: if the ending is another one, the file cannot be written, or this build of
+            OpenCV cannot encode MP4.
     """
     if path.suffix == ".gif":
         _write_gif(path, frames, fps)
@@ -115,7 +118,8 @@ def _write_mp4(path: Path, frames: Iterable[Picture], fps: float) -> None:
         writer = cv2.VideoWriter(str(film), cv2.VideoWriter.fourcc(*"mp4v"), fps, size)
         if not writer.isOpened():
             raise OutputError(
-                f"Cannot write {path}: this build of OpenCV has no MP4 encoder. Write a GIF instead."
+                f"Cannot write {path}: this build of OpenCV has no MP4 encoder. Write a GIF "
+                "instead."
             )
         for picture in itertools.chain([first], pictures):
             writer.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))

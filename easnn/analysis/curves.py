@@ -32,7 +32,8 @@ Series = npt.NDArray[np.float64]
 def write_curves(run_dir: Path) -> Path:
     """Draw how a run went: the total loss and its parts, the average precision, and the learning rate.
 
-    Numbers that are missing, null or not finite leave a gap. The last line is left out if a crash cut it off.
+    Numbers that are missing, null or not finite leave a gap. The last line is left out if a crash
+    cut it off.
 
     Args:
         run_dir: directory of the run; the numbers are those of its ``metrics.jsonl``.
@@ -41,7 +42,8 @@ def write_curves(run_dir: Path) -> Path:
         The picture, ``pictures/curves.png`` in the directory of the run.
 
     Raises:
-        DataError: if there is no ``metrics.jsonl``, or a line of it is not as a training run writes it.
+        DataError: if there is no ``metrics.jsonl``, or a line of it is not as a training run writes
+            it.
         OutputError: if the picture cannot be written.
     """
     records = _read(run_dir / METRICS_FILE)
@@ -80,7 +82,8 @@ def _read(path: Path) -> list[dict[str, Any]]:
             raise DataError(f"{path}, line {number} is not JSON: {error}. Remove it.") from error
         if not isinstance(record, dict) or not {"kind", "iteration", "epoch"} <= record.keys():
             raise DataError(
-                f"{path}, line {number} must be an object with `kind`, `iteration` and `epoch`. Remove it."
+                f"{path}, line {number} must be an object with `kind`, `iteration` and `epoch`. "
+                "Remove it."
             )
         records.append(record)
     return records
@@ -108,7 +111,13 @@ def _draw(
             axes.plot(steps, values, color=as_hex(colour), alpha=0.25, linewidth=0.8)
             values = _smooth(values)
         axes.plot(
-            steps, values, color=as_hex(colour), label=label, linewidth=1.8, marker=marker, markersize=4
+            steps,
+            values,
+            color=as_hex(colour),
+            label=label,
+            linewidth=1.8,
+            marker=marker,
+            markersize=4,
         )
     axes.set_title(title, loc="left", color=as_hex(INK), fontsize=11)
     axes.set_xlabel("step", color=as_hex(FAINT_INK))

@@ -29,11 +29,13 @@ CAPTIONS = {
 def draw_frame(frame: npt.NDArray[Any], spec: FrameSpec) -> Picture:
     """Draw the representation of a window, at sensor resolution.
 
-    Of a ``timesurface`` the last slice is drawn, the colours as strong as its values: at full strength where
-    an event has just come. Of any other representation all slices together, see :func:`draw_events`.
+    Of a ``timesurface`` the last slice is drawn, the colours as strong as its values: at full
+    strength where an event has just come. Of any other representation all slices together, see
+    :func:`draw_events`.
 
     Args:
-        frame: the representation [..., C, H, W]; the leading axes are slices, the last one the newest.
+        frame: the representation [..., C, H, W]; the leading axes are slices, the last one the
+            newest.
         spec: how it was made.
 
     Returns:
@@ -54,12 +56,13 @@ def frame_caption(spec: FrameSpec) -> str:
 def draw_events(counts: npt.NDArray[Any]) -> Picture:
     """Draw how many events each pixel saw, at sensor resolution.
 
-    Each event covers :data:`EVENT_OPACITY` of the ground that the others of its polarity left visible; where
-    both polarities occur, their light adds up towards white.
+    Each event covers :data:`EVENT_OPACITY` of the ground that the others of its polarity left
+    visible; where both polarities occur, their light adds up towards white.
 
     Args:
-        counts: numbers of events [..., 2, H, W], channel 0 OFF and 1 ON; the leading axes, slices, are
-            summed. With one channel [..., 1, H, W], signed: negative OFF, positive ON. With four, those of a
+        counts: numbers of events [..., 2, H, W], channel 0 OFF and 1 ON; the leading axes, slices,
+            are summed. With one channel [..., 1, H, W], signed: negative OFF, positive ON. With
+                four, those of a
             ``voxel_cube``: the first OFF, the last ON, and of those between them half for each.
 
     Returns:
@@ -72,13 +75,14 @@ def draw_events(counts: npt.NDArray[Any]) -> Picture:
 def draw_embedding(frame: npt.NDArray[Any]) -> Picture:
     """Draw one frame that the sampler wrote for the detector.
 
-    Its values have no unit, and an arbitrary offset where nothing happens. So each channel is taken relative
-    to its median. The strength of its colour is the square root of the distance from it, because a few values
-    are many times as large as the rest; it is full at :data:`FULL_PERCENTILE` of the distances above zero.
+    Its values have no unit, and an arbitrary offset where nothing happens. So each channel is taken
+    relative to its median. The strength of its colour is the square root of the distance from it,
+    because a few values are many times as large as the rest; it is full at :data:`FULL_PERCENTILE`
+    of the distances above zero.
 
     Args:
-        frame: what the sampler wrote [C,H,W]; the two channels have the colours of OFF and ON events. One
-            channel is split by its sign, four as those of a ``voxel_cube``.
+        frame: what the sampler wrote [C,H,W]; the two channels have the colours of OFF and ON
+            events. One channel is split by its sign, four as those of a ``voxel_cube``.
 
     Returns:
         The picture [H,W,3].

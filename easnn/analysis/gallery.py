@@ -27,8 +27,8 @@ class Gallery:
     """Pictures of some samples.
 
     Attributes:
-        pictures: sheets by name: ``detections/RECORDING_TIMEms`` and, if the embedding has a membrane,
-            ``sampler/RECORDING_TIMEms``.
+        pictures: sheets by name: ``detections/RECORDING_TIMEms`` and, if the embedding has a
+            membrane, ``sampler/RECORDING_TIMEms``.
         sampler: what the sampler did with these samples, or None if there is none.
     """
 
@@ -53,7 +53,9 @@ def draw_gallery(predictor: Predictor, dataset: DetectionDataset, samples: int =
         frame = dataset.load(index)
         name = moment_name(frame.sequence, frame.time_us)
         seen = predictor.observe(frame.events, trace=True)
-        view = SampleView.of(seen, predictor.spec, frame.sequence, frame.time_us, frame.boxes.numpy())
+        view = SampleView.of(
+            seen, predictor.spec, frame.sequence, frame.time_us, frame.boxes.numpy()
+        )
         pictures[f"detections/{name}"] = sample_sheet(view, dataset.class_names)
         bounds_us = None
         if isinstance(dataset, RecordingDataset):

@@ -44,7 +44,8 @@ def panel_grid(
 ) -> Picture:
     """Put groups of panels of one size into rows.
 
-    A group stands beside the one before it if the row has room for all of it; otherwise it begins a row.
+    A group stands beside the one before it if the row has room for all of it; otherwise it begins a
+    row.
 
     Args:
         title: of the whole.
@@ -61,7 +62,9 @@ def panel_grid(
     row_step = 2 * line + height + MARGIN_PX
     first_row = line_height(TITLE_PX) + 2 * MARGIN_PX
     legend_top = first_row + (places[-1][0] + 1) * row_step
-    sheet = blank((legend_top + line_height() + MARGIN_PX, columns * column_step + MARGIN_PX), PAPER)
+    sheet = blank(
+        (legend_top + line_height() + MARGIN_PX, columns * column_step + MARGIN_PX), PAPER
+    )
     room = sheet.shape[1] - 2 * MARGIN_PX
     sheet = write_text(
         sheet, shorten(title, room, TITLE_PX, bold=True), (MARGIN_PX,) * 2, INK, TITLE_PX, bold=True

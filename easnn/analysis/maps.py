@@ -15,7 +15,8 @@ from easnn.analysis.palette import BACKGROUND, NEGATIVE, POSITIVE, step_colours
 def draw_spikes(spikes: npt.NDArray[np.bool_]) -> Picture:
     """Draw where the channels [C,H,W] fired, in the colours of their events: both give white.
 
-    One channel has the colour of ON events; of four, those between the first and the last give half of both.
+    One channel has the colour of ON events; of four, those between the first and the last give half
+    of both.
     """
     off, on = polarities(spikes.astype(np.float64))
     return shine(np.minimum(off, 1), np.minimum(on, 1))
@@ -30,7 +31,8 @@ def draw_steps(step: npt.NDArray[np.integer[Any]], count: int) -> Picture:
 def full_strength(values: npt.NDArray[Any]) -> float:
     """Return the size of a value that :func:`draw_signed` draws at full strength; 0 if all values are 0.
 
-    It is exceeded by few of the values that are not 0, see :data:`~easnn.analysis.frames.FULL_PERCENTILE`.
+    It is exceeded by few of the values that are not 0, see
+    :data:`~easnn.analysis.frames.FULL_PERCENTILE`.
     """
     sizes = np.abs(values[values != 0])
     return float(np.percentile(sizes, FULL_PERCENTILE)) if sizes.size else 0.0

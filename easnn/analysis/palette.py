@@ -1,7 +1,7 @@
 """The colours of every picture, so that a thing has the same colour wherever it is drawn.
 
-Events are blue (ON) and orange (OFF) on a near-black ground, a pair that colour-blind readers can tell apart;
-classes have colours far from both. All values are RGB, 0 to 255.
+Events are blue (ON) and orange (OFF) on a near-black ground, a pair that colour-blind readers can
+tell apart; classes have colours far from both. All values are RGB, 0 to 255.
 """
 
 from __future__ import annotations

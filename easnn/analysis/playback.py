@@ -65,7 +65,9 @@ class Playback:
         if self.labels is None or not times:
             return None
         boxes = self.labels[self.labels["t_us"] == times[-1]]
-        return np.stack([boxes[name] for name in ("class_id", "x", "y", "w", "h")], axis=1).astype(np.float32)
+        return np.stack([boxes[name] for name in ("class_id", "x", "y", "w", "h")], axis=1).astype(
+            np.float32
+        )
 
 
 def playback_of(dataset: RecordingDataset, sequence: str) -> Playback:
@@ -76,4 +78,6 @@ def playback_of(dataset: RecordingDataset, sequence: str) -> Playback:
     """
     files = next(r for r in dataset.recordings if r.name == sequence)
     recording = dataset.open(files.events_path)
-    return Playback(sequence, recording, dataset.sensor_hw, dataset.frame_spec, dataset.boxes_of(files))
+    return Playback(
+        sequence, recording, dataset.sensor_hw, dataset.frame_spec, dataset.boxes_of(files)
+    )

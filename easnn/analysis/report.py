@@ -37,13 +37,13 @@ class RecordingReport:
     """What was found in a recording, and where the files are.
 
     Attributes:
-        windows: plain values: for each window of the clip ``time_us``, its end, and ``detections``, each with
-            ``class``, ``class_id``, ``score``, ``x``, ``y``, ``w``, ``h`` (top-left corner and size in sensor
-            pixels).
+        windows: plain values: for each window of the clip ``time_us``, its end, and ``detections``,
+            each with ``class``, ``class_id``, ``score``, ``x``, ``y``, ``w``, ``h`` (top-left
+            corner and size in sensor pixels).
         ms_per_window: mean time for each named part of the work.
         files: the pictures.
-        sampler: what the sampler did at the moments of the sheets; empty if that was not asked for, or the
-            embedding has no membrane.
+        sampler: what the sampler did at the moments of the sheets; empty if that was not asked for,
+            or the embedding has no membrane.
     """
 
     windows: list[dict[str, Any]]
@@ -62,8 +62,8 @@ def write_run_pictures(
 ) -> list[Path]:
     """Write the pictures of a run to ``pictures/`` in its directory.
 
-    These are the curves, sheets of labelled frames spread evenly over the dataset, and, if its frames are
-    windows of recordings, a clip around the frame in its middle.
+    These are the curves, sheets of labelled frames spread evenly over the dataset, and, if its
+    frames are windows of recordings, a clip around the frame in its middle.
 
     Args:
         run_dir: directory of the run, with its ``metrics.jsonl``.
@@ -84,7 +84,9 @@ def write_run_pictures(
     for index in spread(len(dataset), sheets):
         frame = dataset.load(index)
         seen = predictor.observe(frame.events)
-        view = SampleView.of(seen, predictor.spec, frame.sequence, frame.time_us, frame.boxes.numpy())
+        view = SampleView.of(
+            seen, predictor.spec, frame.sequence, frame.time_us, frame.boxes.numpy()
+        )
         files.append(_write_sheet(directory, view, dataset.class_names))
     if isinstance(dataset, RecordingDataset) and dataset.frame_spec.window:
         middle = dataset.load(len(dataset) // 2)
@@ -94,7 +96,9 @@ def write_run_pictures(
         moments = playback.moments(start_us, min(start_us + RUN_CLIP_US, last_us + 1), STEP_US)
         views = _views(predictor, playback, moments, STEP_US, Stopwatch())
         clip = directory / f"clip_{file_name(playback.name)}.{clip_format}"
-        write_clip(clip, (clip_frame(view, dataset.class_names) for view in views), fps=1e6 / STEP_US)
+        write_clip(
+            clip, (clip_frame(view, dataset.class_names) for view in views), fps=1e6 / STEP_US
+        )
         files.append(clip)
     return files
 

@@ -21,7 +21,8 @@ NEARLY_NONE = 0.001
 class SamplerNumbers:
     """Means over the active pixels of all samples: those with an event in the network's input.
 
-    A pixel counts once per channel. Without an active pixel, what would be a mean over them is None.
+    A pixel counts once per channel. Without an active pixel, what would be a mean over them is
+    None.
 
     Attributes:
         samples: number of samples.
@@ -30,16 +31,17 @@ class SamplerNumbers:
         segments: most segments that a pixel may write, Ts.
         active: share of the pixels that are active.
         fires_at: share that fires in each step, newest slice first.
-        samples_at: share of which a spike in that step ended a segment that is written; with several segments
-            these may add up to more than 1.
+        samples_at: share of which a spike in that step ended a segment that is written; with
+            several segments these may add up to more than 1.
         never_fires: share that fires in no step.
-        silent_fires: share of the pixels that are not active that fires all the same; None if there are none.
+        silent_fires: share of the pixels that are not active that fires all the same; None if there
+            are none.
         segments_per_pixel: mean number of segments that a spike ended and that are written.
         steps_per_segment: mean number of steps in such a segment; None without such a segment.
         accumulated: mean potential A of such a segment; None without such a segment.
-        potential: how the absolute potential A that segments accumulated divides: ``spike``, into segments that
-            a spike ended; ``residue``, into what was left without a spike; ``surplus``, into what came after
-            segment Ts. None without potential.
+        potential: how the absolute potential A that segments accumulated divides: ``spike``, into
+            segments that a spike ended; ``residue``, into what was left without a spike;
+            ``surplus``, into what came after segment Ts. None without potential.
     """
 
     samples: int
@@ -64,7 +66,9 @@ class SamplerNumbers:
         """Return the numbers as text."""
         steps = [
             (f"{n}, newest slice" if n == 1 else n, _percent(fires), _percent(samples))
-            for n, (fires, samples) in enumerate(zip(self.fires_at, self.samples_at, strict=True), start=1)
+            for n, (fires, samples) in enumerate(
+                zip(self.fires_at, self.samples_at, strict=True), start=1
+            )
         ]
         facts: list[tuple[str, str]] = [
             ("samples looked at", str(self.samples)),
@@ -76,7 +80,10 @@ class SamplerNumbers:
             shares = self.potential or dict.fromkeys(("spike", "residue", "surplus"))
             left = "dropped by RPD" if self.rpd else "written without a spike"
             facts += [
-                ("segments per pixel", f"{_number(self.segments_per_pixel)} of at most {self.segments}"),
+                (
+                    "segments per pixel",
+                    f"{_number(self.segments_per_pixel)} of at most {self.segments}",
+                ),
                 ("steps per segment", _number(self.steps_per_segment)),
                 ("potential per segment", _number(self.accumulated)),
                 ("potential written by spikes", _percent(shares["spike"])),
@@ -100,17 +107,20 @@ class SamplerNumbers:
             empty = " With RPD (`write_zero`), the detector then sees nothing." if self.rpd else ""
             rest = ", or train without `write_zero` first" if self.rpd else ""
             return (
-                f"The sampler is dead: {self.never_fires:.1%} of the active pixels never fire.{empty} Lower "
+                f"The sampler is dead: {self.never_fires:.1%} of the active pixels never "
+                f"fire.{empty} Lower "
                 f"`thresh`, give spikes a gradient (`spike_attach True`){rest}."
             )
         if min(fires_at) >= NEARLY_ALL:
             return (
-                "The sampler chooses nothing: nearly all active pixels fire in every step. Raise `thresh`, or "
+                "The sampler chooses nothing: nearly all active pixels fire in every step. Raise "
+                "`thresh`, or "
                 "lower `emb_lr` if it was not so at the start of the training."
             )
         if self.segments == 1 and len(fires_at) > 1 and fires_at[0] >= NEARLY_ALL:
             return (
-                "The sampler only sees the newest slice: nearly all active pixels fire in the first step, and "
+                "The sampler only sees the newest slice: nearly all active pixels fire in the "
+                "first step, and "
                 "with `Ts` 1 what comes after it is lost. Raise `thresh`, or `Ts` to `T`."
             )
         return None

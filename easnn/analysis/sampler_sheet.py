@@ -25,8 +25,9 @@ FINE_MS = 10.0
 def sampler_sheet(view: SamplerView) -> Picture:
     """Draw what the sampler did with a sample.
 
-    These are the events of each slice, the spikes in each step, and where spikes end segments: the step at
-    which each pixel sampled, how much it had accumulated, and what was left without a spike; last, the output.
+    These are the events of each slice, the spikes in each step, and where spikes end segments: the
+    step at which each pixel sampled, how much it had accumulated, and what was left without a
+    spike; last, the output.
 
     Returns:
         The sheet [H,W,3].
@@ -78,7 +79,9 @@ def _steps(view: SamplerView, hw: tuple[int, int]) -> Iterator[Group]:
     yield Group(
         "Spikes in each step",
         [
-            Panel(f"{name} · {fired.mean():.1%} of the pixels", resize(draw_spikes(fired), hw), colour)
+            Panel(
+                f"{name} · {fired.mean():.1%} of the pixels", resize(draw_spikes(fired), hw), colour
+            )
             for name, fired, colour in zip(names, view.trace.spikes.numpy(), colours, strict=True)
         ],
     )
@@ -102,7 +105,9 @@ def _segments(view: SamplerView, hw: tuple[int, int]) -> Iterator[Group]:
                 for c, of_channel in enumerate(step)
             ],
         )
-        yield _signed(_of(n, len(steps), "Potential accumulated until then"), accumulated[n], full, hw)
+        yield _signed(
+            _of(n, len(steps), "Potential accumulated until then"), accumulated[n], full, hw
+        )
 
 
 def _residue(view: SamplerView, hw: tuple[int, int]) -> Group:

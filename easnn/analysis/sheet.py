@@ -51,9 +51,14 @@ def sample_sheet(view: SampleView, class_names: Sequence[str]) -> Picture:
     first_row = line_height(TITLE_PX) + 2 * MARGIN_PX
     legend_top = first_row + rows * row_step
 
-    sheet = blank((legend_top + line_height() + MARGIN_PX, columns * column_step + MARGIN_PX), PAPER)
+    sheet = blank(
+        (legend_top + line_height() + MARGIN_PX, columns * column_step + MARGIN_PX), PAPER
+    )
     title = shorten(
-        f"{view.sequence} · {view.time_us / 1e6:.3f} s", sheet.shape[1] - 2 * MARGIN_PX, TITLE_PX, bold=True
+        f"{view.sequence} · {view.time_us / 1e6:.3f} s",
+        sheet.shape[1] - 2 * MARGIN_PX,
+        TITLE_PX,
+        bold=True,
     )
     sheet = write_text(sheet, title, (MARGIN_PX, MARGIN_PX), INK, TITLE_PX, bold=True)
     for n, (caption, panel) in enumerate(panels):
@@ -78,7 +83,9 @@ def _panels(view: SampleView, class_names: Sequence[str]) -> Iterator[tuple[str,
         drawn = draw_boxes(events, boxes[:, 1:], boxes[:, 0], class_names, scale=scale)
         yield f"Ground truth · {len(boxes)}", drawn
     boxes = view.detections
-    drawn = draw_boxes(events, boxes[:, 2:], boxes[:, 0], class_names, scores=boxes[:, 1], scale=scale)
+    drawn = draw_boxes(
+        events, boxes[:, 2:], boxes[:, 0], class_names, scores=boxes[:, 1], scale=scale
+    )
     yield f"Detections · {len(boxes)}", drawn
 
 
@@ -86,4 +93,8 @@ def _legend(view: SampleView, class_names: Sequence[str]) -> list[tuple[str, Col
     """Say what the colours on the sheet mean: both polarities, and the classes that occur."""
     labelled = [] if view.ground_truth is None else view.ground_truth[:, 0].astype(int).tolist()
     present = sorted({*labelled, *view.detections[:, 0].astype(int).tolist()})
-    return [("ON", ON), ("OFF", OFF), *((class_label(c, class_names), class_colour(c)) for c in present)]
+    return [
+        ("ON", ON),
+        ("OFF", OFF),
+        *((class_label(c, class_names), class_colour(c)) for c in present),
+    ]

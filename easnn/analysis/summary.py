@@ -150,7 +150,9 @@ def size_line(model: nn.Module, shape: tuple[int, ...]) -> str:
 def _about(model: nn.Module, shape: tuple[int, ...]) -> str:
     _, macro_slices, micro_slices, _, height, width = shape
     steps = {layer.T for layer in model.modules() if isinstance(layer, ParametricLIF)}
-    return f"at {height}×{width}, {macro_slices * micro_slices} slices" + "".join(f", T {T}" for T in steps)
+    return f"at {height}×{width}, {macro_slices * micro_slices} slices" + "".join(
+        f", T {T}" for T in steps
+    )
 
 
 def _rows(model: nn.Module) -> Iterator[tuple[str, nn.Module, int]]:
@@ -163,7 +165,11 @@ def _rows(model: nn.Module) -> Iterator[tuple[str, nn.Module, int]]:
             unit = name
             yield name, layer, _parameters(layer)
         else:
-            yield name, layer, sum(parameter.numel() for parameter in layer.parameters(recurse=False))
+            yield (
+                name,
+                layer,
+                sum(parameter.numel() for parameter in layer.parameters(recurse=False)),
+            )
 
 
 def _kind(layer: nn.Module) -> str:

@@ -23,9 +23,10 @@ class SampleView:
     Attributes:
         sequence: name of the recording.
         time_us: the moment, at which the events end.
-        counts: events per pixel [..., C, H, W] at sensor resolution, or another representation; the leading
-            axes are slices.
-        written: output of the embedding, cut to the sensor's image, at the network's resolution [Ts,C,h,w].
+        counts: events per pixel [..., C, H, W] at sensor resolution, or another representation; the
+            leading axes are slices.
+        written: output of the embedding, cut to the sensor's image, at the network's resolution
+            [Ts,C,h,w].
         ground_truth: boxes [N,5] (class, x, y, w, h), or None if this moment is not labelled.
         detections: boxes [M,6] (class, score, x, y, w, h), best score first.
         spec: how the frame was made.
@@ -75,12 +76,13 @@ class SamplerView:
     Attributes:
         sequence: name of the recording.
         time_us: the moment, at which the events end.
-        counts: events per pixel [Tl,Tm,C,H,W] at sensor resolution, or another representation, oldest slice
-            first.
+        counts: events per pixel [Tl,Tm,C,H,W] at sensor resolution, or another representation,
+            oldest slice first.
         active: the network's pixels with an event [h,w].
         trace: what happened, on the CPU; its tensors are [...,C,h,w], without the batch axis.
         output: the embedding's output [Ts,C,h,w].
-        slice_bounds_us: times between which the slices lie [Tl·Tm+1], oldest first, or None if unknown.
+        slice_bounds_us: times between which the slices lie [Tl·Tm+1], oldest first, or None if
+            unknown.
         spec: how the frame was made.
     """
 
@@ -126,5 +128,7 @@ class SamplerView:
         """Begin and end of each step's slice, newest first, in ms relative to the sample's moment."""
         if self.slice_bounds_us is None:
             return None
-        bounds_ms = [(int(bound_us) - self.time_us) / 1000 for bound_us in self.slice_bounds_us[::-1]]
+        bounds_ms = [
+            (int(bound_us) - self.time_us) / 1000 for bound_us in self.slice_bounds_us[::-1]
+        ]
         return list(zip(bounds_ms[1:], bounds_ms[:-1], strict=True))

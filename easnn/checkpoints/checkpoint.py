@@ -32,8 +32,8 @@ class Checkpoint:
         record: the experiment, or what the weights of a published checkpoint say about it.
 
     Raises:
-        CheckpointError: if it cannot be read, does not say which experiment it belongs to, or is something
-            else.
+        CheckpointError: if it cannot be read, does not say which experiment it belongs to, or is
+            something else.
     """
 
     contents: dict[str, Any]
@@ -58,8 +58,8 @@ class Checkpoint:
         """Return the experiment of the checkpoint. No code that the checkpoint names is run.
 
         Raises:
-            CheckpointError: if it needs an experiment file or another version, or if the checkpoint is a
-                published one, which does not carry its experiment.
+            CheckpointError: if it needs an experiment file or another version, or if the checkpoint
+                is a published one, which does not carry its experiment.
         """
         return self.record.experiment(self.path)
 
@@ -81,7 +81,8 @@ class Checkpoint:
         """
         if self.contents.get("optimizer") is None:
             raise CheckpointError(
-                f"{self.path} cannot be resumed: it comes from the published code, whose optimiser keeps its state "
+                f"{self.path} cannot be resumed: it comes from the published code, whose optimiser "
+                "keeps its state "
                 "in another order. Leave out --resume to start a new run from its weights."
             )
 
@@ -100,9 +101,10 @@ def experiment_for(
 ) -> EventExp:
     """Return the experiment to use a checkpoint in, and log how it differs from the checkpoint's own.
 
-    A key in ``words`` always wins. Everything else comes from the checkpoint, unless a name or a file selects
-    an experiment: then from that, except for the keys of the network if the weights have to fit it, and for
-    the seed if it has none. A published checkpoint says less: see :class:`PublishedRecord`.
+    A key in ``words`` always wins. Everything else comes from the checkpoint, unless a name or a
+    file selects an experiment: then from that, except for the keys of the network if the weights
+    have to fit it, and for the seed if it has none. A published checkpoint says less: see
+    :class:`PublishedRecord`.
 
     Args:
         checkpoint: the checkpoint.
@@ -113,8 +115,8 @@ def experiment_for(
 
     Raises:
         ConfigError: if a key is wrong.
-        CheckpointError: if the checkpoint's experiment does not fit this version, or that of a published
-            checkpoint is unknown or contradicts its weights.
+        CheckpointError: if the checkpoint's experiment does not fit this version, or that of a
+            published checkpoint is unknown or contradicts its weights.
     """
     record, source = checkpoint.record, checkpoint.path
     unnamed = exp_name is None and exp_file is None

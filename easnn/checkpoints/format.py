@@ -41,12 +41,13 @@ def save_checkpoint(path: Path, checkpoint: Mapping[str, Any]) -> None:
 
     Args:
         path: file to write.
-        checkpoint: Tensors and plain values in dicts, lists and tuples; see :data:`KEYS`. ``format`` and
-            ``versions`` are added.
+        checkpoint: Tensors and plain values in dicts, lists and tuples; see :data:`KEYS`.
+            ``format`` and ``versions`` are added.
 
     Raises:
         OutputError: if the file cannot be written; what was there is left as it was.
-        TypeError: if the checkpoint holds anything else, because such a file could not be read safely.
+        TypeError: if the checkpoint holds anything else, because such a file could not be read
+            safely.
     """
     whole = {**checkpoint, "format": FORMAT, "versions": _versions()}
     _check_plain(whole, "checkpoint")
@@ -57,7 +58,8 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     """Read a checkpoint of this framework; its tensors come to the CPU.
 
     Raises:
-        CheckpointError: if the file is missing, damaged, holds executable content, or is something else.
+        CheckpointError: if the file is missing, damaged, holds executable content, or is something
+            else.
     """
     return own_checkpoint(read_tensor_file(path), path)
 
@@ -74,12 +76,14 @@ def own_checkpoint(checkpoint: object, path: Path) -> dict[str, Any]:
     """
     if not is_own(checkpoint):
         raise CheckpointError(
-            f"{path} is not a checkpoint of this framework: it has no `format`. Give a file that a training "
+            f"{path} is not a checkpoint of this framework: it has no `format`. Give a file that a "
+            "training "
             "run wrote, such as latest_ckpt.pth or best_ckpt.pth."
         )
     if checkpoint["format"] != FORMAT:
         raise CheckpointError(
-            f"{path} has checkpoint format {checkpoint['format']}, but this version reads format {FORMAT}. "
+            f"{path} has checkpoint format {checkpoint['format']}, but this version reads format "
+            f"{FORMAT}. "
             "Use the version of the software that wrote it."
         )
     missing = [key for key in KEYS if key not in checkpoint]
@@ -87,7 +91,9 @@ def own_checkpoint(checkpoint: object, path: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path} is not a whole checkpoint: it has no {', '.join(missing)}.")
     weights = checkpoint["model"]
     if not isinstance(weights, Mapping) or not all(isinstance(w, Tensor) for w in weights.values()):
-        raise CheckpointError(f"`model` of {path} must hold weights by name, but holds something else.")
+        raise CheckpointError(
+            f"`model` of {path} must hold weights by name, but holds something else."
+        )
     return checkpoint
 
 
@@ -106,8 +112,14 @@ def _check_plain(value: object, where: str) -> None:
         for index, item in enumerate(value):  # type: ignore[arg-type]
             _check_plain(item, f"{where}[{index}]")
     elif type(value) not in (Tensor, int, float, str, bool, type(None)):
-        raise TypeError(f"{where} must be a tensor or a plain value, but is a {type(value).__name__}.")
+        raise TypeError(
+            f"{where} must be a tensor or a plain value, but is a {type(value).__name__}."
+        )
 
 
 def _versions() -> dict[str, str]:
-    return {"python": platform.python_version(), "torch": str(torch.__version__), "numpy": np.__version__}
+    return {
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+        "numpy": np.__version__,
+    }

@@ -21,7 +21,8 @@ class LoadReport:
 
     Attributes:
         loaded: Names that the model took over.
-        other_shape: Names whose shape differs, with the shape in the checkpoint and the one in the model.
+        other_shape: Names whose shape differs, with the shape in the checkpoint and the one in the
+            model.
         missing: Names that only the model has; they keep their values.
         unexpected: Names that only the checkpoint has.
     """
@@ -49,10 +50,15 @@ class LoadReport:
 
     def differences(self) -> str:
         """Return what does not fit in one line."""
-        return "; ".join(f"{len(names)} {what}: {_some(names)}" for what, names in self._differences())
+        return "; ".join(
+            f"{len(names)} {what}: {_some(names)}" for what, names in self._differences()
+        )
 
     def _differences(self) -> list[tuple[str, list[str]]]:
-        shapes = [f"{name} {list(found)}, not {list(expected)}" for name, found, expected in self.other_shape]
+        shapes = [
+            f"{name} {list(found)}, not {list(expected)}"
+            for name, found, expected in self.other_shape
+        ]
         kinds = [
             ("of another shape", shapes),
             ("missing in the checkpoint", list(self.missing)),
@@ -61,7 +67,9 @@ class LoadReport:
         return [(what, names) for what, names in kinds if names]
 
 
-def load_weights(model: nn.Module, weights: Mapping[str, Tensor], *, strict: bool, source: str) -> LoadReport:
+def load_weights(
+    model: nn.Module, weights: Mapping[str, Tensor], *, strict: bool, source: str
+) -> LoadReport:
     """Copy ``weights`` into ``model`` wherever name and shape agree.
 
     Args:
@@ -77,7 +85,8 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor], *, strict: boo
     report = _compare(weights, own)
     if strict and not report.complete:
         raise CheckpointError(
-            f"The weights of {source} belong to another model: {report.differences()}. Give the same keys as "
+            f"The weights of {source} belong to another model: {report.differences()}. Give the "
+            "same keys as "
             "for its training, or leave out all keys to use those in the checkpoint."
         )
     if not report.loaded:

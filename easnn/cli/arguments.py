@@ -56,14 +56,18 @@ def sensor_size(text: str) -> tuple[int, int]:
     """
     match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text)
     if match is None:
-        raise argparse.ArgumentTypeError(f"must be height x width in pixels, like 240x304, but is {text!r}")
+        raise argparse.ArgumentTypeError(
+            f"must be height x width in pixels, like 240x304, but is {text!r}"
+        )
     return int(match[1]), int(match[2])
 
 
 def add_experiment_options(parser: argparse._ActionsContainer) -> None:
     """Add the options that choose an experiment, ``-n`` and ``-f``, to a parser or a group of its options."""
     parser.add_argument("-n", "--name", help="name of an experiment, e.g. e-yolox-s")
-    parser.add_argument("-f", "--exp_file", metavar="FILE", help="experiment file that defines `class Exp`")
+    parser.add_argument(
+        "-f", "--exp_file", metavar="FILE", help="experiment file that defines `class Exp`"
+    )
 
 
 def build_parser(description: str, *, checkpoint_help: str) -> argparse.ArgumentParser:
@@ -140,19 +144,22 @@ def build_parser(description: str, *, checkpoint_help: str) -> argparse.Argument
 def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
     """Parse options and ``key value`` pairs in any order.
 
-    Everything from the first key on goes to ``words``, as with a plain REMAINDER; where an option stands at
-    the place of a key, parsing starts again there. So values may begin with a dash (``window -200``).
+    Everything from the first key on goes to ``words``, as with a plain REMAINDER; where an option
+    stands at the place of a key, parsing starts again there. So values may begin with a dash
+    (``window -200``).
 
     Returns:
-        The options, in ``pairs`` all keys and values, those that options stand for included, and in ``argv``
-        the words as they were.
+        The options, in ``pairs`` all keys and values, those that options stand for included, and in
+        ``argv`` the words as they were.
     """
     rest = list(sys.argv[1:] if argv is None else argv)
     options = argparse.Namespace(pairs=[], argv=tuple(rest))
     while True:
         parser.parse_args(_with_cache_kind(rest), options)
         words = options.words
-        next_option = next((i for i in range(2, len(words), 2) if words[i].startswith("-")), len(words))
+        next_option = next(
+            (i for i in range(2, len(words), 2) if words[i].startswith("-")), len(words)
+        )
         options.pairs += words[:next_option]
         rest = words[next_option:]
         if not rest:

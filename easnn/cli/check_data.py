@@ -28,9 +28,10 @@ from easnn.utils.errors import DataError, EasnnError
 from easnn.utils.files import write_json
 
 DESCRIPTION = """\
-Reads every recording and label of a dataset, prints what it holds and what is wrong with it, and ends with
-exit code 0 if a training would work with it, else 1. With the options and keys of a training command, it also
-checks that they fit the dataset."""
+Reads every recording and label of a dataset, prints what it holds and what is wrong with it, and
+ends with exit code 0 if a training would work with it, else 1. With the options and keys of a
+training command, it also checks that they fit the dataset.
+"""
 
 MOST_FILES = 10  # of each kind of problem that are printed
 
@@ -38,16 +39,25 @@ MOST_FILES = 10  # of each kind of problem that are printed
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = argparse.ArgumentParser(
-        description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     add_experiment_options(parser)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything there, too")
     parser.add_argument("--strict", action="store_true", help="exit code 1 for any problem")
     parser.add_argument(
-        "--processes", type=int, default=1, metavar="N", help="processes that read (default: %(default)s)"
+        "--processes",
+        type=int,
+        default=1,
+        metavar="N",
+        help="processes that read (default: %(default)s)",
     )
     parser.add_argument(
-        "words", nargs=argparse.REMAINDER, metavar="key value", help="keys, e.g. data_name gen1 data_dir DIR"
+        "words",
+        nargs=argparse.REMAINDER,
+        metavar="key value",
+        help="keys, e.g. data_name gen1 data_dir DIR",
     )
     return parser
 
@@ -85,7 +95,9 @@ def check(options: argparse.Namespace) -> list[Problem]:
         splits[split] = survey_source(source, reach_us, options.processes)
         problems += [problem for survey in splits[split] for problem in survey.problems]
         if not any(survey.frames for survey in splits[split]):
-            problems.append(Problem("split without labels", split, "nothing is labelled", fatal=needed))
+            problems.append(
+                Problem("split without labels", split, "nothing is labelled", fatal=needed)
+            )
     problems += shared_recordings(splits)
     if named or "num_classes" in options.pairs[::2]:
         problems += _misfits(experiment)
@@ -99,7 +111,8 @@ def check(options: argparse.Namespace) -> list[Problem]:
                 "class_names": class_names,
                 "splits": {
                     split: [
-                        {k: v for k, v in asdict(survey).items() if k != "problems"} for survey in surveys
+                        {k: v for k, v in asdict(survey).items() if k != "problems"}
+                        for survey in surveys
                     ]
                     for split, surveys in splits.items()
                 },
@@ -109,7 +122,9 @@ def check(options: argparse.Namespace) -> list[Problem]:
     return problems
 
 
-def survey_source(source: LabelSource, reach_us: int | None, processes: int) -> list[RecordingSurvey]:
+def survey_source(
+    source: LabelSource, reach_us: int | None, processes: int
+) -> list[RecordingSurvey]:
     """Return the surveys of all recordings, in their order, made by some processes."""
     count = len(source.recordings)
     if processes <= 1:
@@ -124,13 +139,19 @@ def survey_source(source: LabelSource, reach_us: int | None, processes: int) -> 
 
 
 def report(
-    splits: Mapping[str, Sequence[RecordingSurvey]], class_names: Sequence[str], problems: Sequence[Problem]
+    splits: Mapping[str, Sequence[RecordingSurvey]],
+    class_names: Sequence[str],
+    problems: Sequence[Problem],
 ) -> str:
     """Return what the splits hold and what is wrong, for a terminal."""
     parts = []
     if splits:
-        parts.append(tabulate([_split_row(*item) for item in splits.items()], headers="keys", **_PLAIN))
-        counts = {split: np.sum([s.boxes for s in surveys], axis=0) for split, surveys in splits.items()}
+        parts.append(
+            tabulate([_split_row(*item) for item in splits.items()], headers="keys", **_PLAIN)
+        )
+        counts = {
+            split: np.sum([s.boxes for s in surveys], axis=0) for split, surveys in splits.items()
+        }
         rows = [
             {"class": name, **{f"{split} boxes": f"{counts[split][n]:,}" for split in splits}}
             for n, name in enumerate(class_names)
@@ -149,7 +170,9 @@ def report(
 _PLAIN = {"disable_numparse": True, "stralign": "right"}
 
 
-def _survey_some(source: LabelSource, reach_us: int | None, numbers: range) -> list[RecordingSurvey]:
+def _survey_some(
+    source: LabelSource, reach_us: int | None, numbers: range
+) -> list[RecordingSurvey]:
     return [survey_recording(source, source.recordings[number], reach_us) for number in numbers]
 
 
@@ -161,7 +184,9 @@ def _misfits(experiment: EventExp) -> list[Problem]:
             experiment.validate()
             experiment.get_dataset(splits)
         except EasnnError as error:
-            problems.append(Problem("experiment does not fit", "+".join(splits), str(error), fatal=True))
+            problems.append(
+                Problem("experiment does not fit", "+".join(splits), str(error), fatal=True)
+            )
     return problems
 
 

@@ -24,8 +24,8 @@ def run_command(
 ) -> int:
     """Run a command in as many processes as its options say, and return the exit code.
 
-    An error that the user can act on is printed as one line and gives 1. Every other exception is a fault of
-    the program and goes on, with its traceback.
+    An error that the user can act on is printed as one line and gives 1. Every other exception is a
+    fault of the program and goes on, with its traceback.
 
     Args:
         process: a function of a module: what each process does with the options.

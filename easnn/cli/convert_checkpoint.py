@@ -17,18 +17,24 @@ from easnn.utils.files import refuse_existing
 from easnn.utils.logging import setup_logging
 
 DESCRIPTION = """\
-Converts a checkpoint of the published EAS-SNN code to one of this framework, which carries its experiment, or
-one of this framework to one that the published code reads. INPUT decides which; weights stay the same to the
-last bit. The output appears only when it is whole, and no file is ever replaced."""
+Converts a checkpoint of the published EAS-SNN code to one of this framework, which carries its
+experiment, or one of this framework to one that the published code reads. INPUT decides which;
+weights stay the same to the last bit. The output appears only when it is whole, and no file is ever
+replaced.
+"""
 
 
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = argparse.ArgumentParser(
-        description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     add_experiment_options(parser)
-    parser.add_argument("input", type=Path, metavar="INPUT", help="checkpoint; its content tells its kind")
+    parser.add_argument(
+        "input", type=Path, metavar="INPUT", help="checkpoint; its content tells its kind"
+    )
     parser.add_argument("output", type=Path, metavar="OUTPUT", help="file to write")
     parser.add_argument(
         "pairs",
@@ -60,7 +66,8 @@ def convert(options: argparse.Namespace) -> None:
     published = isinstance(checkpoint.record, PublishedRecord)
     if not published and options.pairs:
         raise ConfigError(
-            f"Keys belong to a published checkpoint only, but {options.input} is one of this framework and "
+            f"Keys belong to a published checkpoint only, but {options.input} is one of this "
+            "framework and "
             f"carries its experiment. Leave out `{' '.join(options.pairs)}`."
         )
     experiment = experiment_of(options, checkpoint, same_network=True)

@@ -11,7 +11,13 @@ from tqdm import tqdm
 
 from easnn.cli.arguments import sensor_size
 from easnn.cli.console import exit_code_of
-from easnn.events import Recording, event_pieces, open_recording, write_dat_pieces, write_hdf5_pieces
+from easnn.events import (
+    Recording,
+    event_pieces,
+    open_recording,
+    write_dat_pieces,
+    write_hdf5_pieces,
+)
 from easnn.utils.errors import ConfigError, DataError
 from easnn.utils.files import refuse_existing
 
@@ -21,20 +27,26 @@ WRITERS = {".dat": write_dat_pieces, ".h5": write_hdf5_pieces, ".hdf5": write_hd
 DAT_PERIOD_US = 2**32
 
 DESCRIPTION = """\
-Converts a recording in any format (DAT, RAW with EVT2, EVT2.1 or EVT3, HDF5, AEDAT4, N-MNIST .bin, npz) to
-DAT or HDF5. The output appears only when it is whole, and no file is ever replaced."""
+Converts a recording in any format (DAT, RAW with EVT2, EVT2.1 or EVT3, HDF5, AEDAT4, N-MNIST .bin,
+npz) to DAT or HDF5. The output appears only when it is whole, and no file is ever replaced.
+"""
 
 
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = argparse.ArgumentParser(
-        description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     parser.add_argument(
         "input", type=Path, metavar="INPUT", help="recording; its format is told from its content"
     )
     parser.add_argument(
-        "output", type=Path, metavar="OUTPUT", help=f"file to write: {', '.join(WRITERS)} choose the format"
+        "output",
+        type=Path,
+        metavar="OUTPUT",
+        help=f"file to write: {', '.join(WRITERS)} choose the format",
     )
     parser.add_argument(
         "--sensor-size",
@@ -43,7 +55,9 @@ def make_parser() -> argparse.ArgumentParser:
         help="height and width of the sensor in pixels (default: what INPUT tells)",
     )
     parser.add_argument(
-        "--from-zero", action="store_true", help="let the times begin at 0 (needed for DAT if they are dates)"
+        "--from-zero",
+        action="store_true",
+        help="let the times begin at 0 (needed for DAT if they are dates)",
     )
     return parser
 
@@ -64,13 +78,16 @@ def convert(options: argparse.Namespace) -> None:
     """
     output: Path = options.output
     if output.suffix not in WRITERS:
-        raise ConfigError(f"The name of the output must end in {', '.join(WRITERS)}, but is {output.name!r}.")
+        raise ConfigError(
+            f"The name of the output must end in {', '.join(WRITERS)}, but is {output.name!r}."
+        )
     refuse_existing(output)
     recording = open_recording(options.input, sensor_hw=options.sensor_size)
     offset_us = recording.first_us if options.from_zero else 0
     if output.suffix == ".dat" and recording.first_us - offset_us >= DAT_PERIOD_US:
         raise DataError(
-            f"{recording.path} begins at {recording.first_us} µs, but DAT must begin before 2³² µs. Add "
+            f"{recording.path} begins at {recording.first_us} µs, but DAT must begin before 2³² "
+            "µs. Add "
             "--from-zero, or write HDF5."
         )
     WRITERS[output.suffix](output, _pieces(recording, offset_us), sensor_hw=recording.sensor_hw)

@@ -24,7 +24,13 @@ from easnn.analysis.curves import PICTURES
 from easnn.cli.arguments import sensor_size
 from easnn.cli.console import exit_code_of
 from easnn.data.prophesee_layout import BOXES_SUFFIX, EVENTS_SUFFIX
-from easnn.events import Recording, downsample_boxes, downsample_recording, downsampled_hw, read_boxes
+from easnn.events import (
+    Recording,
+    downsample_boxes,
+    downsample_recording,
+    downsampled_hw,
+    read_boxes,
+)
 from easnn.inference import Predictor
 from easnn.inference.predictor import CONFIDENCE
 from easnn.representations import FrameSpec
@@ -33,14 +39,18 @@ from easnn.utils.files import write_json
 from easnn.utils.logging import setup_logging
 
 DESCRIPTION = """\
-Detects objects in sliding windows of a recording, as long as those that the checkpoint was trained on.
-Writes a clip, sheets (events, what the sampler wrote, labels, detections) and all detections as JSON."""
+Detects objects in sliding windows of a recording, as long as those that the checkpoint was trained
+on. Writes a clip, sheets (events, what the sampler wrote, labels, detections) and all detections as
+JSON.
+"""
 
 
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = argparse.ArgumentParser(
-        description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     parser.add_argument(
         "recording",
@@ -49,7 +59,9 @@ def make_parser() -> argparse.ArgumentParser:
         help="DAT, RAW (EVT2, EVT2.1, EVT3), HDF5, AEDAT4, N-MNIST .bin or npz file; its labels are used if "
         f"NAME{BOXES_SUFFIX} lies beside NAME{EVENTS_SUFFIX}, or beside NAME with another suffix",
     )
-    parser.add_argument("-c", "--ckpt", type=Path, required=True, metavar="FILE", help="checkpoint of a run")
+    parser.add_argument(
+        "-c", "--ckpt", type=Path, required=True, metavar="FILE", help="checkpoint of a run"
+    )
     parser.add_argument(
         "-o",
         "--output",
@@ -65,7 +77,11 @@ def make_parser() -> argparse.ArgumentParser:
     )
     detections = parser.add_argument_group("detections")
     detections.add_argument(
-        "--conf", type=_share, default=CONFIDENCE, metavar="X", help="lowest score (default: %(default)s)"
+        "--conf",
+        type=_share,
+        default=CONFIDENCE,
+        metavar="X",
+        help="lowest score (default: %(default)s)",
     )
     detections.add_argument(
         "--nms",
@@ -85,12 +101,21 @@ def make_parser() -> argparse.ArgumentParser:
         help="between two windows (default: %(default)s)",
     )
     time.add_argument(
-        "--start", type=_seconds, default=0.0, metavar="S", help="seconds after the first event (default: 0)"
+        "--start",
+        type=_seconds,
+        default=0.0,
+        metavar="S",
+        help="seconds after the first event (default: 0)",
     )
-    time.add_argument("--duration", type=_positive, metavar="S", help="seconds (default: to the end)")
+    time.add_argument(
+        "--duration", type=_positive, metavar="S", help="seconds (default: to the end)"
+    )
     pictures = parser.add_argument_group("pictures")
     pictures.add_argument(
-        "--format", choices=CLIP_FORMATS, default=CLIP_FORMATS[0], help="of the clip (default: %(default)s)"
+        "--format",
+        choices=CLIP_FORMATS,
+        default=CLIP_FORMATS[0],
+        help="of the clip (default: %(default)s)",
     )
     pictures.add_argument(
         "--sheets", type=int, default=4, metavar="N", help="how many at most (default: %(default)s)"
@@ -115,12 +140,15 @@ def look(options: argparse.Namespace) -> None:
 
     Raises:
         CheckpointError: if the checkpoint cannot be read or does not fit.
-        ConfigError: if its model does not take windows of raw recordings, or has no sampler to show.
+        ConfigError: if its model does not take windows of raw recordings, or has no sampler to
+            show.
         DataError: if the recording or its labels are wrong.
         OutputError: if a file cannot be written.
     """
     setup_logging()
-    predictor = Predictor.load(options.ckpt, confidence=options.conf, nms_iou=options.nms, fused=options.fuse)
+    predictor = Predictor.load(
+        options.ckpt, confidence=options.conf, nms_iou=options.nms, fused=options.fuse
+    )
     if options.sampler:
         _check_sampler(options, predictor)
     playback = open_playback(options.recording, options.sensor_size, predictor)
@@ -194,7 +222,11 @@ def open_playback(path: Path, sensor_hw: tuple[int, int] | None, predictor: Pred
     boxes_path = path.with_name(name + BOXES_SUFFIX)
     labels = downsample_boxes(read_boxes(boxes_path), factor) if boxes_path.exists() else None
     return Playback(
-        name, downsample_recording(recording, factor), downsampled_hw(hw, factor), predictor.spec, labels
+        name,
+        downsample_recording(recording, factor),
+        downsampled_hw(hw, factor),
+        predictor.spec,
+        labels,
     )
 
 
@@ -215,10 +247,17 @@ def summary(playback: Playback, report: RecordingReport, files: Sequence[Path]) 
         for detection in window["detections"]:
             hits[detection["class"]].append((window["time_us"], detection["score"]))
     classes = [
-        (name, len(of_class), len({time_us for time_us, _ in of_class}), max(score for _, score in of_class))
+        (
+            name,
+            len(of_class),
+            len({time_us for time_us, _ in of_class}),
+            max(score for _, score in of_class),
+        )
         for name, of_class in sorted(hits.items())
     ]
-    found = tabulate(classes, headers=["class", "detections", "in windows", "best score"], floatfmt=".2f")
+    found = tabulate(
+        classes, headers=["class", "detections", "in windows", "best score"], floatfmt=".2f"
+    )
     return f"{tabulate(about, tablefmt='plain')}\n\n{found if classes else 'Nothing was detected.'}"
 
 
@@ -232,7 +271,8 @@ def _time_range(recording: Recording, options: argparse.Namespace) -> tuple[int,
     if start_us > recording.last_us:
         seconds = (recording.last_us - recording.first_us) / 1e6
         raise DataError(
-            f"`--start` must be within the {seconds:.3f} s of {recording.path}, but is {options.start:g}."
+            f"`--start` must be within the {seconds:.3f} s of {recording.path}, but is "
+            f"{options.start:g}."
         )
     end_us = recording.last_us + 1
     if options.duration is not None:
@@ -243,12 +283,14 @@ def _time_range(recording: Recording, options: argparse.Namespace) -> tuple[int,
 def _check_sampler(options: argparse.Namespace, predictor: Predictor) -> None:
     if predictor.model.config.embedding == "count":
         raise ConfigError(
-            f"`--sampler` needs an embedding with a membrane (arsnn, rsnn, snn), but that of {options.ckpt} is "
+            "`--sampler` needs an embedding with a membrane (arsnn, rsnn, snn), but that of "
+            f"{options.ckpt} is "
             "count, which only adds up the events. Leave `--sampler` out."
         )
     if options.sheets < 1:
         raise ConfigError(
-            f"`--sampler` shows the moments of the sheets, but `--sheets` is {options.sheets}. It must be at "
+            f"`--sampler` shows the moments of the sheets, but `--sheets` is {options.sheets}. It "
+            "must be at "
             "least 1."
         )
 

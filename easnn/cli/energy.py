@@ -25,17 +25,24 @@ from easnn.utils.logging import on_terminal, setup_logging
 
 DESCRIPTION = """\
 Runs a checkpoint on frames of its dataset and counts, layer by layer, the accumulates, the
-multiply-accumulates, their energy, and the spikes. The tables are printed; the numbers are written beside
-the checkpoint's results. docs/energy.md says what is counted and how."""
+multiply-accumulates, their energy, and the spikes. The tables are printed; the numbers are written
+beside the checkpoint's results. docs/energy.md says what is counted and how.
+"""
 
 
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = argparse.ArgumentParser(
-        description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
-    parser.add_argument("-c", "--ckpt", type=Path, metavar="FILE", help="checkpoint of a run (required)")
-    parser.add_argument("-n", "--name", help="name of an experiment to take all but the network from")
+    parser.add_argument(
+        "-c", "--ckpt", type=Path, metavar="FILE", help="checkpoint of a run (required)"
+    )
+    parser.add_argument(
+        "-n", "--name", help="name of an experiment to take all but the network from"
+    )
     parser.add_argument("-f", "--exp_file", metavar="FILE", help="its file, instead")
     parser.add_argument(
         "--samples",
@@ -48,7 +55,10 @@ def make_parser() -> argparse.ArgumentParser:
         "--test", action=SetKey, pairs=("eval_split", "test"), help="frames of the test split"
     )
     parser.add_argument(
-        "words", nargs=argparse.REMAINDER, metavar="key value", help="keys to set, e.g. data_dir DIR"
+        "words",
+        nargs=argparse.REMAINDER,
+        metavar="key value",
+        help="keys to set, e.g. data_dir DIR",
     )
     return parser
 

@@ -31,7 +31,8 @@ from easnn.utils.files import make_directory, write_json
 from easnn.utils.logging import setup_logging
 
 DESCRIPTION = (
-    "Evaluate a checkpoint. It carries its experiment, so `-c FILE` is enough. The result is printed and "
+    "Evaluate a checkpoint. It carries its experiment, so `-c FILE` is enough. The result is "
+    "printed and "
     "written beside the checkpoint."
 )
 
@@ -39,11 +40,14 @@ DESCRIPTION = (
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = build_parser(
-        DESCRIPTION, checkpoint_help="checkpoint (default: best_ckpt.pth of the run directory of -n or -f)"
+        DESCRIPTION,
+        checkpoint_help="checkpoint (default: best_ckpt.pth of the run directory of -n or -f)",
     )
     group = parser.add_argument_group("evaluation")
     group.add_argument("--conf", action=SetKey, key="test_conf", metavar="X", help="lowest score")
-    group.add_argument("--nms", action=SetKey, key="nmsthre", metavar="X", help="highest IoU in NMS")
+    group.add_argument(
+        "--nms", action=SetKey, key="nmsthre", metavar="X", help="highest IoU in NMS"
+    )
     group.add_argument(
         "--tsize",
         action=SetKey,
@@ -52,7 +56,9 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="N",
         help="input size, N or HEIGHT,WIDTH",
     )
-    group.add_argument("--seed", action=SetKey, key="seed", metavar="N", help="seed of all randomness")
+    group.add_argument(
+        "--seed", action=SetKey, key="seed", metavar="N", help="seed of all randomness"
+    )
     group.add_argument(
         "--test", action=SetKey, pairs=("eval_split", "test"), help="evaluate on the test split"
     )
@@ -93,7 +99,9 @@ def evaluate(options: argparse.Namespace) -> None:
     device = training_device()
     model = checkpoint.build_model(experiment, device)
     if is_main():
-        logger.info("The network has {}", size_line(model, frame_shape(experiment, experiment.test_size)))
+        logger.info(
+            "The network has {}", size_line(model, frame_shape(experiment, experiment.test_size))
+        )
     if options.fuse:
         model = fuse(model)
     with experiment.open_cache(options.cache) if options.cache else nullcontext() as cache:
@@ -112,7 +120,11 @@ def evaluate(options: argparse.Namespace) -> None:
             cache.report()
     if is_main():
         path = run.evaluation(checkpoint.path, experiment.eval_split, experiment.protocols())
-        about = {"checkpoint": str(checkpoint.path), "fused": options.fuse, "keys": experiment.plain()}
+        about = {
+            "checkpoint": str(checkpoint.path),
+            "fused": options.fuse,
+            "keys": experiment.plain(),
+        }
         write_json(path, {**result.to_dict(), **about})
         print(result.table())
         logger.info("The result is in {}", path)
@@ -123,15 +135,20 @@ def _checkpoint_path(options: argparse.Namespace) -> Path:
         return Path(options.ckpt)
     if options.name is None and options.exp_file is None:
         raise ConfigError(
-            "Name a checkpoint (-c FILE), or the experiment (-n or -f) whose best_ckpt.pth is meant."
+            "Name a checkpoint (-c FILE), or the experiment (-n or -f) whose best_ckpt.pth is "
+            "meant."
         )
     best = RunDirectory(run_directory_path(named_experiment(options))).best
     if not best.is_file():
-        raise ConfigError(f"There is no checkpoint {best}. Name one with -c, or the run with -expn.")
+        raise ConfigError(
+            f"There is no checkpoint {best}. Name one with -c, or the run with -expn."
+        )
     return best
 
 
-def _run_directory(options: argparse.Namespace, checkpoint: Checkpoint, experiment: EventExp) -> RunDirectory:
+def _run_directory(
+    options: argparse.Namespace, checkpoint: Checkpoint, experiment: EventExp
+) -> RunDirectory:
     """Return where the result goes: beside the checkpoint, or to the run of another name if one is given."""
     renamed = "exp_name" in options.pairs[::2]
     return RunDirectory(run_directory_path(experiment) if renamed else checkpoint.path.parent)

@@ -25,7 +25,9 @@ def named_experiment(options: argparse.Namespace) -> EventExp:
     return experiment
 
 
-def experiment_of(options: argparse.Namespace, checkpoint: Checkpoint, *, same_network: bool) -> EventExp:
+def experiment_of(
+    options: argparse.Namespace, checkpoint: Checkpoint, *, same_network: bool
+) -> EventExp:
     """Return the experiment to use a checkpoint in: :func:`~easnn.checkpoints.experiment_for` with the options.
 
     Raises:

@@ -53,7 +53,8 @@ def _append(path: Path, *rows: tuple[object, ...]) -> None:
                 writer.writerow(COLUMNS)
             elif (header := content.decode(errors="replace").splitlines()[0]) != ",".join(COLUMNS):
                 raise OutputError(
-                    f"{path} must begin with the header {','.join(COLUMNS)}, but begins with {header!r}. "
+                    f"{path} must begin with the header {','.join(COLUMNS)}, but begins with "
+                    f"{header!r}. "
                     "Choose another file."
                 )
             elif not content.endswith(b"\n"):  # edited by hand

@@ -23,8 +23,8 @@ class Command(NamedTuple):
     """A command of ``easnn``.
 
     Attributes:
-        module: the module with its ``main`` function. It is imported when the command runs: torch alone takes
-            seconds.
+        module: the module with its ``main`` function. It is imported when the command runs: torch
+            alone takes seconds.
         summary: what it does, in a line.
     """
 
@@ -33,7 +33,9 @@ class Command(NamedTuple):
 
 
 COMMANDS = {
-    "quickstart": Command("easnn.cli.quickstart", "simulate, train, evaluate and draw, once and small"),
+    "quickstart": Command(
+        "easnn.cli.quickstart", "simulate, train, evaluate and draw, once and small"
+    ),
     "train": Command("easnn.cli.train", "train a detector"),
     "eval": Command("easnn.cli.eval", "evaluate a checkpoint"),
     "demo": Command("easnn.cli.demo_event", "draw what a checkpoint detects in a recording"),
@@ -105,7 +107,9 @@ def help_page() -> str:
 
 def versions() -> str:
     """Return the versions of easnn and of what its numbers depend on most, in a line. Nothing is imported."""
-    packages = ", ".join(f"{name} {_version(name)}" for name in ("torch", "torchvision", "spikingjelly"))
+    packages = ", ".join(
+        f"{name} {_version(name)}" for name in ("torch", "torchvision", "spikingjelly")
+    )
     return f"easnn {__version__} (Python {python_version()}, {packages})"
 
 
@@ -120,8 +124,8 @@ def _version(package: str) -> str:
 def _as_program(name: str, words: Sequence[str]) -> Iterator[None]:
     """Let a command find the environment of a program of its own.
 
-    Its usage lines show ``name``. Experiment files may import modules from the working directory and from the
-    folder ``EASNN_ROOT``, such as ``exps.default.e_yolox_s`` of a checkout.
+    Its usage lines show ``name``. Experiment files may import modules from the working directory
+    and from the folder ``EASNN_ROOT``, such as ``exps.default.e_yolox_s`` of a checkout.
     """
     argv, path = sys.argv, sys.path
     folders = [str(Path.cwd()), os.environ.get("EASNN_ROOT")]

@@ -22,9 +22,11 @@ from easnn.simulator import (
 MOST_PROCESSES = 8  # unless asked for
 
 DESCRIPTION = """\
-Simulates an event camera before streets with cars and pedestrians, and writes a dataset in the layout of the
-raw Gen1 dataset: OUTPUT/{train,val,test}/NAME_td.dat and NAME_bbox.npy (boxes every 250 ms; class 0 car,
-1 pedestrian). The same options give the same files. An interrupted run goes on when it is repeated."""
+Simulates an event camera before streets with cars and pedestrians, and writes a dataset in the
+layout of the raw Gen1 dataset: OUTPUT/{train,val,test}/NAME_td.dat and NAME_bbox.npy (boxes every
+250 ms; class 0 car, 1 pedestrian). The same options give the same files. An interrupted run goes on
+when it is repeated.
+"""
 
 OPTIONS: dict[str, tuple[Any, dict[str, str]]] = {
     "dataset": (
@@ -61,7 +63,9 @@ OPTIONS: dict[str, tuple[Any, dict[str, str]]] = {
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = argparse.ArgumentParser(
-        description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     parser.add_argument(
         "output", metavar="OUTPUT", help="directory of the dataset: new, empty, or to be continued"
@@ -105,7 +109,9 @@ def _make(options: argparse.Namespace) -> None:
         return {name: getattr(options, name) for name in OPTIONS[title][1]}
 
     recording = RecordingConfig(
-        sensor_hw=options.sensor_size, camera=CameraConfig(**chosen("camera")), **chosen("recordings")
+        sensor_hw=options.sensor_size,
+        camera=CameraConfig(**chosen("camera")),
+        **chosen("recordings"),
     )
     config = DatasetConfig(recording=recording, **chosen("dataset"))
     print(_table(write_synthetic_dataset(options.output, config, processes=options.processes)))

@@ -21,9 +21,11 @@ from easnn.utils.errors import ConfigError, DataError, OutputError
 from easnn.utils.locks import only_one
 
 DESCRIPTION = """\
-Makes histograms of 50 ms of raw recordings, filters their labels, and writes both as the preprocessing of RVT
-does: OUTPUT/{train,val,test}/NAME/event_representations_v2 and labels_v2. A sequence appears when it is whole,
-and is never replaced; an interrupted run goes on when it is repeated."""
+Makes histograms of 50 ms of raw recordings, filters their labels, and writes both as the
+preprocessing of RVT does: OUTPUT/{train,val,test}/NAME/event_representations_v2 and labels_v2. A
+sequence appears when it is whole, and is never replaced; an interrupted run goes on when it is
+repeated.
+"""
 
 MOST_PROCESSES = 8  # unless asked for
 INTERRUPTED = 130  # what shells expect
@@ -32,16 +34,22 @@ INTERRUPTED = 130  # what shells expect
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = argparse.ArgumentParser(
-        description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
-    parser.add_argument("data_name", choices=RULES, help="whose filters and resolution: %(choices)s")
+    parser.add_argument(
+        "data_name", choices=RULES, help="whose filters and resolution: %(choices)s"
+    )
     parser.add_argument(
         "input",
         type=Path,
         metavar="INPUT",
         help="folder of the raw recordings, INPUT/{train,val,test}/NAME_td.*",
     )
-    parser.add_argument("output", type=Path, metavar="OUTPUT", help="folder to write to, or to go on with")
+    parser.add_argument(
+        "output", type=Path, metavar="OUTPUT", help="folder to write to, or to go on with"
+    )
     parser.add_argument(
         "--splits",
         type=lambda text: text.split(","),
@@ -73,27 +81,36 @@ def preprocess(options: argparse.Namespace) -> None:
 
     Raises:
         ConfigError: if an option is wrong.
-        DataError: if a recording cannot be preprocessed, after all others were, or no label is left.
+        DataError: if a recording cannot be preprocessed, after all others were, or no label is
+            left.
         OutputError: if the output cannot be written.
     """
     if options.processes < 1:
         raise ConfigError(f"`--processes` must be at least 1, but is {options.processes}.")
-    splits = options.splits or [split for split in SPLITS if (options.input / split).is_dir()] or [*SPLITS]
+    splits = (
+        options.splits
+        or [split for split in SPLITS if (options.input / split).is_dir()]
+        or [*SPLITS]
+    )
     tasks = plan_tasks(options.input, options.output, RULES[options.data_name], splits)
     with only_one(options.output) as lock:
         if lock is None:
             raise OutputError(
-                f"Another process is preprocessing to {options.output}. Wait for its end, or write to another folder."
+                f"Another process is preprocessing to {options.output}. Wait for its end, or write "
+                "to another folder."
             )
         with marked_incomplete(options.output):
             done = run_with_bar(tasks, min(options.processes, len(tasks)))
     print(report(done, splits))
     failed = sum(outcome.status is Status.FAILED for outcome in done.values())
     if failed:
-        raise DataError(f"{failed} of {len(tasks)} recordings could not be preprocessed, as said above.")
+        raise DataError(
+            f"{failed} of {len(tasks)} recordings could not be preprocessed, as said above."
+        )
     if all(outcome.status is Status.UNLABELLED for outcome in done.values()):
         raise DataError(
-            f"No recording of {options.input} has a label that the filters of {options.data_name} keep, so there is "
+            f"No recording of {options.input} has a label that the filters of {options.data_name} "
+            "keep, so there is "
             "no sequence. Check that it is this dataset (`tools/check_data.py` counts its boxes)."
         )
 

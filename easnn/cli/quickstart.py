@@ -19,10 +19,11 @@ RUN = "YOLOX_outputs/e_yolox_demo"
 CLIP_OF = f"{DATASET}/test/test_0000_td.dat"
 
 DESCRIPTION = """\
-Simulates a small event dataset, trains the spiking detector on it, evaluates it on recordings that it has
-never seen, before and after the training, and draws pictures. Each step is a command that you can run
-yourself; it is printed before it runs. Data and results lie in the working directory, in datasets/synthetic
-and YOLOX_outputs/e_yolox_demo."""
+Simulates a small event dataset, trains the spiking detector on it, evaluates it on recordings that
+it has never seen, before and after the training, and draws pictures. Each step is a command that
+you can run yourself; it is printed before it runs. Data and results lie in the working directory,
+in datasets/synthetic and YOLOX_outputs/e_yolox_demo.
+"""
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     begin = time.monotonic()
     seconds: dict[str, float] = {}
     for number, step in enumerate(STEPS, start=1):
-        print(f"\n[{number}/{len(STEPS)}] {step.title}\n$ easnn {shlex.join(step.command)}", flush=True)
+        print(
+            f"\n[{number}/{len(STEPS)}] {step.title}\n$ easnn {shlex.join(step.command)}",
+            flush=True,
+        )
         step_begin = time.monotonic()
         code = run(step)
         if code:
@@ -104,15 +108,21 @@ def summary(seconds: dict[str, float]) -> str:
     """
     results = {name: json.loads(Path(path).read_text()) for name, path in RESULTS.items()}
     measures = [
-        (name, f"{result['ap50'] or 0:.3f}", f"{result['ap'] or 0:.3f}") for name, result in results.items()
+        (name, f"{result['ap50'] or 0:.3f}", f"{result['ap'] or 0:.3f}")
+        for name, result in results.items()
     ]
     frames = next(iter(results.values()))["counts"]["frames"]
     return "\n\n".join(
         (
             tabulate(
-                measures, headers=[f"test split, {frames} frames", "AP50", "AP 50:95"], disable_numparse=True
+                measures,
+                headers=[f"test split, {frames} frames", "AP50", "AP 50:95"],
+                disable_numparse=True,
             ),
-            tabulate([(title, f"{duration:.0f} s") for title, duration in seconds.items()], tablefmt="plain"),
+            tabulate(
+                [(title, f"{duration:.0f} s") for title, duration in seconds.items()],
+                tablefmt="plain",
+            ),
             f"Curves, samples and a clip: {RUN}/pictures",
         )
     )

@@ -9,22 +9,36 @@ from pathlib import Path
 from loguru import logger
 
 from easnn.cli.console import exit_code_of
-from easnn.sweep import PROGRAM, SweepFolder, SweepRun, SweepRunner, read_sweep, sweep_devices, write_table
+from easnn.sweep import (
+    PROGRAM,
+    SweepFolder,
+    SweepRun,
+    SweepRunner,
+    read_sweep,
+    sweep_devices,
+    write_table,
+)
 from easnn.utils.errors import ConfigError, TrainingError
 from easnn.utils.logging import setup_logging
 
 DESCRIPTION = """\
-Trains and evaluates every variant of a sweep file with every seed, and prints mean and sample standard deviation
-of each variant. Runs that are done are skipped, interrupted runs resume and failed runs are repeated: to finish
-a sweep that was stopped, run the same command again. Exit code 1 if a run failed."""
+Trains and evaluates every variant of a sweep file with every seed, and prints mean and sample
+standard deviation of each variant. Runs that are done are skipped, interrupted runs resume and
+failed runs are repeated: to finish a sweep that was stopped, run the same command again. Exit code
+1 if a run failed.
+"""
 
 
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = argparse.ArgumentParser(
-        description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
-    parser.add_argument("file", metavar="FILE", type=Path, help="sweep file (TOML, see docs/sweeps.md)")
+    parser.add_argument(
+        "file", metavar="FILE", type=Path, help="sweep file (TOML, see docs/sweeps.md)"
+    )
     parser.add_argument(
         "--output",
         type=Path,
@@ -84,7 +98,8 @@ def run_sweep(options: argparse.Namespace, program: Sequence[str]) -> None:
         run, *_ = changed
         raise ConfigError(
             f"{len(changed)} runs in {folder.path} were made with other settings, e.g. {run.name}: "
-            f"{', '.join(folder.differences(run))}. Repeat them with --redo-changed, or choose another folder "
+            f"{', '.join(folder.differences(run))}. Repeat them with --redo-changed, or choose "
+            "another folder "
             "(--output)."
         )
     with folder.locked() as lock:

@@ -42,17 +42,22 @@ from easnn.utils.distributed import is_main, world_size
 from easnn.utils.errors import ConfigError
 from easnn.utils.logging import setup_logging
 
-DESCRIPTION = "Train the detector of an experiment. Everything that comes out lies in OUTPUT_DIR/EXP_NAME."
+DESCRIPTION = (
+    "Train the detector of an experiment. Everything that comes out lies in OUTPUT_DIR/EXP_NAME."
+)
 
 
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = build_parser(
-        DESCRIPTION, checkpoint_help="checkpoint with the weights to start from, or with the run to --resume"
+        DESCRIPTION,
+        checkpoint_help="checkpoint with the weights to start from, or with the run to --resume",
     )
     training = parser.add_argument_group("training")
     training.add_argument(
-        "--resume", action="store_true", help="go on with -c, or with latest_ckpt.pth of the run directory"
+        "--resume",
+        action="store_true",
+        help="go on with -c, or with latest_ckpt.pth of the run directory",
     )
     training.add_argument(
         "-e",
@@ -62,7 +67,10 @@ def make_parser() -> argparse.ArgumentParser:
         help="begin with epoch N, counted from 0",
     )
     training.add_argument(
-        "-o", "--occupy", action="store_true", help="take the GPU's free memory at once; no effect on a CPU"
+        "-o",
+        "--occupy",
+        action="store_true",
+        help="take the GPU's free memory at once; no effect on a CPU",
     )
     training.add_argument(
         "-l",
@@ -98,14 +106,18 @@ def train(options: argparse.Namespace) -> None:
     check(experiment)
     _check_options(options, experiment)
     if options.cache and experiment.speed_aug and is_main():
-        logger.warning("`speed_aug` makes every training frame anew: --cache serves the evaluations only.")
+        logger.warning(
+            "`speed_aug` makes every training frame anew: --cache serves the evaluations only."
+        )
     seed_run(experiment)
     device = training_device()
     if options.occupy:
         occupy_memory(device)
     model = experiment.get_model().to(device)
     if is_main():
-        logger.info("The network has {}", size_line(model, frame_shape(experiment, experiment.input_size)))
+        logger.info(
+            "The network has {}", size_line(model, frame_shape(experiment, experiment.input_size))
+        )
     if checkpoint and not options.resume:
         _load_start_weights(model, checkpoint)
     with experiment.open_cache(options.cache) if options.cache else nullcontext() as cache:
@@ -151,7 +163,9 @@ def build_trainer(
     """
     batch_size = options.batch_size
     train_loader = experiment.get_train_loader(batch_size=batch_size, device=device, cache=cache)
-    evaluate = evaluation_of(experiment, batch_size=batch_size, device=device, fp16=options.fp16, cache=cache)
+    evaluate = evaluation_of(
+        experiment, batch_size=batch_size, device=device, fp16=options.fp16, cache=cache
+    )
     optimizer = experiment.get_optimizer(model, batch_size=batch_size)
     path = run_directory_path(experiment)
     goes_on_there = options.resume and checkpoint is not None and checkpoint.lies_in(path)
@@ -194,7 +208,9 @@ def occupy_memory(device: torch.device) -> None:
         logger.info("-o has no effect on a CPU.")
         return
     free_bytes, _ = torch.cuda.mem_get_info(device)
-    torch.empty(int(0.9 * free_bytes), dtype=torch.uint8, device=device)  # freed here, but kept by torch
+    torch.empty(
+        int(0.9 * free_bytes), dtype=torch.uint8, device=device
+    )  # freed here, but kept by torch
 
 
 def _checkpoint(options: argparse.Namespace) -> Checkpoint | None:
@@ -205,7 +221,8 @@ def _checkpoint(options: argparse.Namespace) -> Checkpoint | None:
     latest = RunDirectory(run_directory_path(named_experiment(options))).latest
     if not latest.is_file():
         raise ConfigError(
-            f"There is no run to --resume: {latest} does not exist. Name the run (-expn) or its file (-c)."
+            f"There is no run to --resume: {latest} does not exist. Name the run (-expn) or its "
+            "file (-c)."
         )
     return Checkpoint(latest)
 
@@ -213,7 +230,8 @@ def _checkpoint(options: argparse.Namespace) -> Checkpoint | None:
 def _check_options(options: argparse.Namespace, experiment: EventExp) -> None:
     if options.batch_size < world_size():
         raise ConfigError(
-            f"`-b` must be at least the number of processes ({world_size()}), whose samples it counts "
+            f"`-b` must be at least the number of processes ({world_size()}), whose samples it "
+            "counts "
             f"together, but is {options.batch_size}."
         )
     TrainConfig.of(experiment, fp16=options.fp16).check_device(training_device())
@@ -228,10 +246,14 @@ def _check_options(options: argparse.Namespace, experiment: EventExp) -> None:
 
 
 def _load_start_weights(model: nn.Module, checkpoint: Checkpoint) -> None:
-    report = load_weights(model, checkpoint.contents["model"], strict=False, source=str(checkpoint.path))
+    report = load_weights(
+        model, checkpoint.contents["model"], strict=False, source=str(checkpoint.path)
+    )
     if not is_main():
         return
     if report.complete:
         logger.info("The run starts from all weights of {}:\n{}", checkpoint.path, report.table())
     else:
-        logger.warning("Not every weight of {} fits this model:\n{}", checkpoint.path, report.table())
+        logger.warning(
+            "Not every weight of {} fits this model:\n{}", checkpoint.path, report.table()
+        )

@@ -41,7 +41,9 @@ class Config:
         annotations = inspect.get_annotations(cls, eval_str=True) if own else {}
         for name, declared in own.items():
             if name not in annotations:
-                raise ConfigError(f"`{name}` needs a type in `{cls.__name__}`, e.g. `{name}: int = key(…)`.")
+                raise ConfigError(
+                    f"`{name}` needs a type in `{cls.__name__}`, e.g. `{name}: int = key(…)`."
+                )
             declared.annotate(annotations[name])
 
     def __init__(self, **values: Any) -> None:
@@ -64,7 +66,9 @@ class Config:
         """Return the declared settings by name, in the order of declaration, base classes first."""
         declared: dict[str, Key] = {}
         for base in reversed(cls.__mro__):
-            declared |= {name: value for name, value in vars(base).items() if isinstance(value, Key)}
+            declared |= {
+                name: value for name, value in vars(base).items() if isinstance(value, Key)
+            }
         return declared
 
     @classmethod
@@ -91,13 +95,21 @@ class Config:
 
     def plain(self) -> dict[str, Any]:
         """Return the value of every setting as built-in types, from which they can be set again."""
-        return {name: key.kind.plain(getattr(self, name)) for name, key in self.declarations().items()}
+        return {
+            name: key.kind.plain(getattr(self, name)) for name, key in self.declarations().items()
+        }
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
-        raise AttributeError(f"{type(self).__name__} is frozen: use `replace({name}=…)` for a copy.")
+        raise AttributeError(
+            f"{type(self).__name__} is frozen: use `replace({name}=…)` for a copy."
+        )
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and isinstance(other, Config) and self.values() == other.values()
+        return (
+            type(self) is type(other)
+            and isinstance(other, Config)
+            and self.values() == other.values()
+        )
 
     def __hash__(self) -> int:
         return hash((type(self), *self.values().values()))

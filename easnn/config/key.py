@@ -47,7 +47,9 @@ def key(
         A :class:`Key`, typed as its value for the type checker.
     """
     bounds = Bounds(low, high, above, below, multiple_of, odd)
-    return cast(Value, Key(default, meaning, None if choices is None else tuple(choices), bounds, unit))
+    return cast(
+        Value, Key(default, meaning, None if choices is None else tuple(choices), bounds, unit)
+    )
 
 
 class Key:
@@ -68,7 +70,12 @@ class Key:
     kind: Kind[Any]
 
     def __init__(
-        self, default: Any, meaning: str, choices: tuple[str, ...] | None, bounds: Bounds, unit: str | None
+        self,
+        default: Any,
+        meaning: str,
+        choices: tuple[str, ...] | None,
+        bounds: Bounds,
+        unit: str | None,
     ) -> None:
         self.default = default
         self.meaning = meaning
@@ -126,4 +133,6 @@ class Key:
             self._refuse(text)
 
     def _refuse(self, value: object) -> NoReturn:
-        raise ConfigError(f"`{self.name}` must be {self.kind.description}, but is {value!r}.") from None
+        raise ConfigError(
+            f"`{self.name}` must be {self.kind.description}, but is {value!r}."
+        ) from None

@@ -122,7 +122,9 @@ def integer(bounds: Bounds) -> Kind[int]:
         return check(value)
 
     multiple = f"a multiple of {bounds.multiple_of}"
-    noun = multiple if bounds.multiple_of > 1 else "an odd number" if bounds.odd else "a whole number"
+    noun = (
+        multiple if bounds.multiple_of > 1 else "an odd number" if bounds.odd else "a whole number"
+    )
     return Kind(noun + bounds.description, parse, convert)
 
 
@@ -224,7 +226,9 @@ def kind_of(annotation: Any, choices: tuple[str, ...] | None, bounds: Bounds) ->
     if origin is tuple:
         items = [arg for arg in args if arg is not Ellipsis]
         if not items or any(item != items[0] for item in items):
-            raise TypeError(f"a key cannot hold {annotation!r}: the items of a tuple must be of one type")
+            raise TypeError(
+                f"a key cannot hold {annotation!r}: the items of a tuple must be of one type"
+            )
         return several(kind_of(items[0], choices, bounds), None if Ellipsis in args else len(items))
     if annotation is bool:
         return choice(True, False)

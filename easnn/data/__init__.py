@@ -1,6 +1,12 @@
 """Datasets, samples and batches, augmentation, loaders and caches."""
 
-from easnn.data.augment import LetterboxPolicy, PlacementPolicy, Prepare, RandomPlacementPolicy, prepare_batch
+from easnn.data.augment import (
+    LetterboxPolicy,
+    PlacementPolicy,
+    Prepare,
+    RandomPlacementPolicy,
+    prepare_batch,
+)
 from easnn.data.automotive import (
     GEN1,
     GEN1_CLASSES,
@@ -11,7 +17,14 @@ from easnn.data.automotive import (
     IGNORED_SEQUENCES,
     AutomotiveKind,
 )
-from easnn.data.cache import GB, CachedDataset, CacheKind, FrameCache, default_cache_dir, open_frame_cache
+from easnn.data.cache import (
+    GB,
+    CachedDataset,
+    CacheKind,
+    FrameCache,
+    default_cache_dir,
+    open_frame_cache,
+)
 from easnn.data.catalog import DATASETS, DatasetKind
 from easnn.data.detection_dataset import DetectionDataset, Frame, Label
 from easnn.data.label_source import SPLITS, LabelSource, RecordingFiles, Split

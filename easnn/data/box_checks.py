@@ -32,8 +32,10 @@ def check_class_ids(
     if len(unknown):
         place = "`class_names`" if class_file is None else f'"class_names" in {class_file}'
         raise DataError(
-            f"The class ids in {path} must be 0 to {last_id}{_listed(class_names)}, but {len(unknown)} of "
-            f"{len(boxes)} boxes have others, like {unknown[0]}. Remove these boxes, or declare all "
+            f"The class ids in {path} must be 0 to {last_id}{_listed(class_names)}, but "
+            f"{len(unknown)} of "
+            f"{len(boxes)} boxes have others, like {unknown[0]}. Remove these boxes, or declare "
+            "all "
             f"classes as {place}."
         )
 
@@ -53,14 +55,16 @@ def check_order_and_numbers(boxes: np.ndarray, path: Path) -> None:
     if len(late):
         at = int(late[0])
         raise DataError(
-            f"The boxes of {path} must come sorted by time, but one at {times_us[at]} µs is followed by one at "
+            f"The boxes of {path} must come sorted by time, but one at {times_us[at]} µs is "
+            "followed by one at "
             f"{times_us[at + 1]} µs. Sort them where they are read."
         )
     infinite = ~np.logical_and.reduce([np.isfinite(boxes[name]) for name in ("x", "y", "w", "h")])
     if infinite.any():
         x, y, w, h = boxes[infinite][["x", "y", "w", "h"]][0]
         raise DataError(
-            f"The boxes of {path} must be finite, but one at {times_us[infinite][0]} µs is x={x:g}, y={y:g}, "
+            f"The boxes of {path} must be finite, but one at {times_us[infinite][0]} µs is "
+            f"x={x:g}, y={y:g}, "
             f"w={w:g}, h={h:g}. Correct or remove it."
         )
 
@@ -81,7 +85,9 @@ def check_num_classes(
     """
     if num_classes != len(class_names):
         advice = (
-            "" if class_file is None else f' Other classes are declared as "class_names" in {class_file}.'
+            ""
+            if class_file is None
+            else f' Other classes are declared as "class_names" in {class_file}.'
         )
         raise ConfigError(
             f"`num_classes` must be {len(class_names)}{_listed(class_names)} for {root}, but is "

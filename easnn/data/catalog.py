@@ -38,7 +38,9 @@ class DatasetKind:
     tau_ms: float = 50.0
 
 
-def automotive_source(root: Path | str, splits: str | Sequence[str], kind: AutomotiveKind) -> LabelSource:
+def automotive_source(
+    root: Path | str, splits: str | Sequence[str], kind: AutomotiveKind
+) -> LabelSource:
     """Find recordings of events, or sequences preprocessed for RVT if the folder holds these.
 
     Args:
@@ -49,7 +51,11 @@ def automotive_source(root: Path | str, splits: str | Sequence[str], kind: Autom
     Raises:
         DataError: if the folder holds neither or both, or files are missing.
     """
-    return RvtSource(root, splits, kind) if is_preprocessed(root) else PropheseeSource(root, splits, kind)
+    return (
+        RvtSource(root, splits, kind)
+        if is_preprocessed(root)
+        else PropheseeSource(root, splits, kind)
+    )
 
 
 def gen1_source(root: Path | str, splits: str | Sequence[str]) -> LabelSource:

@@ -43,12 +43,15 @@ def read_dataset_info(root: Path, *, unfinished: bool = False) -> DatasetInfo:
     entries = _entries(path)
     if entries.get("complete") is False and not unfinished:
         raise DataError(
-            f"{path} says that this dataset is not complete: making it was interrupted. Run the command that "
+            f"{path} says that this dataset is not complete: making it was interrupted. Run the "
+            "command that "
             "makes it again, and it resumes where it stopped."
         )
     names, size = entries.get("class_names"), entries.get("sensor_hw")
     if names is not None and not (_is_list_of(str, names) and names):
-        raise DataError(f'{path}: "class_names" must be a list of names, such as ["car"], but is {names!r}.')
+        raise DataError(
+            f'{path}: "class_names" must be a list of names, such as ["car"], but is {names!r}.'
+        )
     if size is not None and not (_is_list_of(int, size) and len(size) == 2 and min(size) > 0):
         raise DataError(f'{path}: "sensor_hw" must be [height, width] in pixels, but is {size!r}.')
     return DatasetInfo(

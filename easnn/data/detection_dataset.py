@@ -82,7 +82,8 @@ class DetectionDataset(ABC):
             DataError: if the recording cannot be read.
         """
         raise ConfigError(
-            f"`speed_aug` must be False for `data_name` {self.name}, whose frames are not made from events "
+            f"`speed_aug` must be False for `data_name` {self.name}, whose frames are not made "
+            "from events "
             "here, but is True."
         )
 

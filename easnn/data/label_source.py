@@ -76,7 +76,12 @@ class LabelSource(ABC):
 
     @abstractmethod
     def dataset(
-        self, spec: FrameSpec, *, num_classes: int, downsample: int = 1, cache_dir: Path | None = None
+        self,
+        spec: FrameSpec,
+        *,
+        num_classes: int,
+        downsample: int = 1,
+        cache_dir: Path | None = None,
     ) -> DetectionDataset:
         """Return the labelled frames of the recordings.
 

@@ -69,7 +69,9 @@ class RequestedSamples(Dataset[DetectionSample]):
             return self.dataset.load(request.index)
         rng = generator(self._seed, "speed", request.epoch, request.index)
         slowest, fastest = np.log(self._speed_range)
-        return self.dataset.load_at_speed(request.index, float(np.exp(rng.uniform(slowest, fastest))))
+        return self.dataset.load_at_speed(
+            request.index, float(np.exp(rng.uniform(slowest, fastest)))
+        )
 
 
 class _Batches(Dataset[DetectionBatch | EasnnError]):
@@ -103,7 +105,12 @@ class BatchLoader(Generic[BatchSampler]):
     """
 
     def __init__(
-        self, samples: RequestedSamples, sampler: BatchSampler, *, num_workers: int, device: torch.device
+        self,
+        samples: RequestedSamples,
+        sampler: BatchSampler,
+        *,
+        num_workers: int,
+        device: torch.device,
     ) -> None:
         self.dataset = samples.dataset
         self.sampler = sampler
@@ -159,7 +166,8 @@ def named_worker_failures() -> Iterator[None]:
         if not str(error).startswith("DataLoader worker (pid"):
             raise
         raise DataError(
-            f"A data worker was killed (out of memory?): {str(error).strip('. ')}. Use fewer workers "
+            f"A data worker was killed (out of memory?): {str(error).strip('. ')}. Use fewer "
+            "workers "
             "(`data_num_workers`) or a smaller batch (-b)."
         ) from error
 
@@ -190,7 +198,9 @@ def build_train_loader(
     Raises:
         ConfigError: if ``batch_size`` is smaller than the number of processes.
     """
-    sampler = EpochSampler(len(dataset), batch_size, seed=seed, rank=rank(), world_size=world_size())
+    sampler = EpochSampler(
+        len(dataset), batch_size, seed=seed, rank=rank(), world_size=world_size()
+    )
     samples = RequestedSamples(dataset, policy, seed, speed_range)
     return BatchLoader(samples, sampler, num_workers=num_workers, device=device)
 

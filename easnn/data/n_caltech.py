@@ -61,13 +61,16 @@ class NCaltechSource(RecordingSource):
 
     def __init__(self, root: Path | str, splits: str | Sequence[str]) -> None:
         super().__init__(root, splits)
-        self.recordings = [files for split in self.splits for files in find_listed(self.root, split)]
+        self.recordings = [
+            files for split in self.splits for files in find_listed(self.root, split)
+        ]
         reject_shared(self.root, self.splits, self.recordings)
         self._class_ids = {name: number for number, name in enumerate(N_CALTECH_CLASSES)}
         unknown = sorted({class_of(files) for files in self.recordings} - self._class_ids.keys())
         if unknown:
             raise DataError(
-                f"The classes of {self.root} must be the {len(N_CALTECH_CLASSES)} of N-Caltech101, but "
+                f"The classes of {self.root} must be the {len(N_CALTECH_CLASSES)} of N-Caltech101, "
+                "but "
                 f"{unknown[0]} is none of them. Remove its folder and its lines in the lists."
             )
 
@@ -80,10 +83,19 @@ class NCaltechSource(RecordingSource):
         contour = read_contours(files.boxes_path).box.astype(np.float32)
         (left, top), (right, bottom) = contour.min(axis=0), contour.max(axis=0)
         height, width = self.sensor_hw
-        if not (left < width and right > 0 and left < right and top < height and bottom > 0 and top < bottom):
+        if not (
+            left < width
+            and right > 0
+            and left < right
+            and top < height
+            and bottom > 0
+            and top < bottom
+        ):
             raise DataError(
-                f"The box of {files.boxes_path} must have a width and a height and lie in the frame of "
-                f"{width}×{height} pixels, at least in part, but has x {left:g} to {right:g} and y {top:g} "
+                f"The box of {files.boxes_path} must have a width and a height and lie in the "
+                "frame of "
+                f"{width}×{height} pixels, at least in part, but has x {left:g} to {right:g} and y "
+                f"{top:g} "
                 f"to {bottom:g}."
             )
         boxes = np.zeros(1, BOX_DTYPE)
@@ -114,12 +126,17 @@ def find_listed(root: Path, split: str) -> list[RecordingFiles]:
         return _read_list(root, path)
     others = [f"{name}.txt" for name in SPLITS if (root / f"{name}.txt").exists()]
     if others or split not in ("train", "val"):
-        there = f"there are only {', '.join(others)}" if others else "those made without lists are train, val"
+        there = (
+            f"there are only {', '.join(others)}"
+            if others
+            else "those made without lists are train, val"
+        )
         raise DataError(f"{path} is missing: {there}. Add it, or choose another split.")
     recordings = _make_list(root, split)
     if is_main():
         logger.warning(
-            "{} has no train.txt, val.txt and test.txt, so `{}` is {} of each class, chosen by a fixed seed: "
+            "{} has no train.txt, val.txt and test.txt, so `{}` is {} of each class, chosen by a "
+            "fixed seed: "
             "{} recordings.",
             root,
             split,
@@ -147,17 +164,22 @@ def _read_list(root: Path, path: Path) -> list[RecordingFiles]:
         if match["class_name"] in IGNORED_CLASSES:
             continue
         files = _recording(root, match["class_name"], match["events"], match["boxes"])
-        missing = next((file for file in (files.events_path, files.boxes_path) if not file.is_file()), None)
+        missing = next(
+            (file for file in (files.events_path, files.boxes_path) if not file.is_file()), None
+        )
         if missing is not None:
             raise DataError(
-                f"Line {number} of {path} names {missing}, which is not there. Copy it again, or remove the "
+                f"Line {number} of {path} names {missing}, which is not there. Copy it again, or "
+                "remove the "
                 "line."
             )
         if files.name in recordings:
             raise DataError(f"Line {number} of {path} names {files.name} again. Remove the line.")
         recordings[files.name] = files
     if not recordings:
-        raise DataError(f"{path} names no recording. Remove all lists to have them made, or copy it again.")
+        raise DataError(
+            f"{path} names no recording. Remove all lists to have them made, or copy it again."
+        )
     return list(recordings.values())
 
 
@@ -171,13 +193,15 @@ def _make_list(root: Path, split: str) -> list[RecordingFiles]:
         validation = {names[position] for position in order[: len(names) // VAL_DIVISOR]}
         chosen = [name for name in names if (name in validation) == (split == "val")]
         recordings += [
-            _recording(root, folder.name, name, name.replace("image", "annotation")) for name in chosen
+            _recording(root, folder.name, name, name.replace("image", "annotation"))
+            for name in chosen
         ]
     reject_recordings(
         root,
         [files.name for files in recordings if not files.boxes_path.is_file()],
         "without boxes",
-        f"Put {BOXES_FOLDER}/CLASS/annotation_XXXX.bin beside each {EVENTS_FOLDER}/CLASS/image_XXXX.bin.",
+        f"Put {BOXES_FOLDER}/CLASS/annotation_XXXX.bin beside each "
+        f"{EVENTS_FOLDER}/CLASS/image_XXXX.bin.",
     )
     if not recordings:
         raise DataError(f"{root} has no recording for {split}. {_expected_layout(root)}")
@@ -200,6 +224,7 @@ def class_of(recording: RecordingFiles) -> str:
 def _expected_layout(root: Path) -> str:
     return (
         f"Expected are {root}/{EVENTS_FOLDER}/CLASS/image_XXXX.bin and "
-        f"{root}/{BOXES_FOLDER}/CLASS/annotation_XXXX.bin, and optionally the lists train.txt, val.txt and "
+        f"{root}/{BOXES_FOLDER}/CLASS/annotation_XXXX.bin, and optionally the lists train.txt, "
+        "val.txt and "
         "test.txt beside the two folders."
     )

@@ -82,7 +82,9 @@ def find_recordings(
     """
     suffixes = ANY_EVENTS_SUFFIX if any_format else (EVENTS_SUFFIX,)
     recordings = [
-        recording for split in splits for recording in _recordings_of_split(root, split, ignored, suffixes)
+        recording
+        for split in splits
+        for recording in _recordings_of_split(root, split, ignored, suffixes)
     ]
     reject_shared(root, splits, recordings)
     return recordings
@@ -110,7 +112,9 @@ def sensor_of(
     """
     if info.sensor_hw is not None:
         return info.sensor_hw
-    return open_first(opener, (files.events_path for files in recordings)).sensor_hw or kind.sensor_hw
+    return (
+        open_first(opener, (files.events_path for files in recordings)).sensor_hw or kind.sensor_hw
+    )
 
 
 class Opener(Protocol[Opened]):
@@ -132,8 +136,10 @@ def open_with_sensor(path: Path, sensor_hw: tuple[int, int], opener: Opener[Open
         return opener(path, sensor_hw=sensor_hw)
     if recording.sensor_hw != sensor_hw:
         raise DataError(
-            f"{path} must have the sensor size of its dataset, {_size(sensor_hw)} (height x width), "
-            f"but its header says {_size(recording.sensor_hw)}. Put other sensors in another folder."
+            f"{path} must have the sensor size of its dataset, {_size(sensor_hw)} (height x "
+            "width), "
+            f"but its header says {_size(recording.sensor_hw)}. Put other sensors in another "
+            "folder."
         )
     return recording
 
@@ -171,7 +177,8 @@ def _recordings_of_split(
         folder,
         sorted(with_events.keys() - with_boxes),
         "without boxes",
-        f"Put NAME{BOXES_SUFFIX} beside each NAME{EVENTS_SUFFIX} (with no rows if nothing was labelled).",
+        f"Put NAME{BOXES_SUFFIX} beside each NAME{EVENTS_SUFFIX} (with no rows if nothing was "
+        "labelled).",
     )
     reject_recordings(
         folder,

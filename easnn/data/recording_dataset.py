@@ -15,7 +15,13 @@ from easnn.data.cache.label_cache import LabelFile, read_labels
 from easnn.data.detection_dataset import DetectionDataset, Frame, Label
 from easnn.data.label_source import LabelSource, RecordingFiles
 from easnn.data.recording_pool import RecordingPool
-from easnn.events import Recording, StoredRecording, downsample_boxes, downsample_recording, downsampled_hw
+from easnn.events import (
+    Recording,
+    StoredRecording,
+    downsample_boxes,
+    downsample_recording,
+    downsampled_hw,
+)
 from easnn.representations import FrameSpec, make_frame
 from easnn.utils.errors import ConfigError, DataError
 from easnn.utils.files import file_stamp
@@ -42,7 +48,12 @@ class RecordingSource(LabelSource):
         """
 
     def dataset(
-        self, spec: FrameSpec, *, num_classes: int, downsample: int = 1, cache_dir: Path | None = None
+        self,
+        spec: FrameSpec,
+        *,
+        num_classes: int,
+        downsample: int = 1,
+        cache_dir: Path | None = None,
     ) -> RecordingDataset:
         """Return the labelled frames of the recordings; see :class:`LabelSource`."""
         return RecordingDataset(
@@ -52,7 +63,9 @@ class RecordingSource(LabelSource):
     def fingerprint(self) -> str:
         """Return what events and boxes depend on besides files and code: the other attributes."""
         attributes = {
-            name: value for name, value in sorted(vars(self).items()) if name not in NOT_IN_FINGERPRINT
+            name: value
+            for name, value in sorted(vars(self).items())
+            if name not in NOT_IN_FINGERPRINT
         }
         # By default, numpy abbreviates long arrays and rounds their values.
         with np.printoptions(threshold=sys.maxsize, floatmode="unique"):
@@ -94,7 +107,8 @@ class RecordingDataset(DetectionDataset):
         spec.check_from_events()
         if source.timeless and spec.window != 0:
             raise ConfigError(
-                f"`window` must be 0 (the whole recording) for {source.name}, whose labels have no time, but "
+                f"`window` must be 0 (the whole recording) for {source.name}, whose labels have no "
+                "time, but "
                 f"is {spec.window}."
             )
         check_num_classes(num_classes, source.class_names, source.root, source.class_file)
@@ -108,7 +122,9 @@ class RecordingDataset(DetectionDataset):
         self._downsample = downsample
         self._labels = read_labels(self.recordings, self.boxes_of, self._label_file(cache_dir))
         if len(self._labels) == 0:
-            raise DataError(f"{source.root} has no label in {self.split}: all its box files are empty.")
+            raise DataError(
+                f"{source.root} has no label in {self.split}: all its box files are empty."
+            )
         self._pool = RecordingPool(self.open)
         self._stamps: dict[Path, tuple[int, int]] = {}
 

@@ -44,7 +44,8 @@ class EpochSampler(Sampler[list[SampleRequest]]):
     ) -> None:
         if batch_size < world_size:
             raise ConfigError(
-                f"The batch size (-b) must be at least the number of processes ({world_size}), but is "
+                f"The batch size (-b) must be at least the number of processes ({world_size}), but "
+                "is "
                 f"{batch_size}. It counts the samples of all processes together."
             )
         self._length = length
@@ -92,7 +93,9 @@ class EvaluationSampler(Sampler[list[SampleRequest]]):
 
     def __iter__(self) -> Iterator[list[SampleRequest]]:
         for start in range(0, len(self._part), self._batch_size):
-            yield [SampleRequest(0, index) for index in self._part[start : start + self._batch_size]]
+            yield [
+                SampleRequest(0, index) for index in self._part[start : start + self._batch_size]
+            ]
 
 
 def _part_of_rank(count: int, rank: int, world_size: int) -> range:

@@ -87,7 +87,9 @@ class RecordingSurvey:
     problems: list[Problem] = field(default_factory=list)
 
 
-def survey_recording(source: LabelSource, files: RecordingFiles, reach_us: int | None) -> RecordingSurvey:
+def survey_recording(
+    source: LabelSource, files: RecordingFiles, reach_us: int | None
+) -> RecordingSurvey:
     """Read all events and boxes of a recording.
 
     Of a source that is neither a :class:`RecordingSource` nor an :class:`RvtSource`, only the boxes
@@ -107,11 +109,15 @@ def survey_recording(source: LabelSource, files: RecordingFiles, reach_us: int |
         survey.boxes = np.bincount(boxes["class_id"], minlength=len(survey.boxes)).tolist()
         survey.problems += _box_problems(boxes, source.sensor_hw, str(files.boxes_path))
     except DataError as error:
-        survey.problems.append(Problem("unreadable labels", str(files.boxes_path), str(error), fatal=True))
+        survey.problems.append(
+            Problem("unreadable labels", str(files.boxes_path), str(error), fatal=True)
+        )
     try:
         contents = read_contents(source, files, label_times_us)
     except DataError as error:
-        survey.problems.append(Problem("unreadable events", str(files.events_path), str(error), fatal=True))
+        survey.problems.append(
+            Problem("unreadable events", str(files.events_path), str(error), fatal=True)
+        )
         return survey
     if contents is None:
         return survey
@@ -168,7 +174,9 @@ def read_contents(
     return None
 
 
-def read_all_events(recording: StoredRecording, label_times_us: npt.NDArray[np.int64]) -> RecordingContents:
+def read_all_events(
+    recording: StoredRecording, label_times_us: npt.NDArray[np.int64]
+) -> RecordingContents:
     """Read all events of a recording with labels at the times ``label_times_us`` [L].
 
     Raises:

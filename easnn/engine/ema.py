@@ -12,9 +12,9 @@ from torch import Tensor, nn
 class ModelEma:
     """A copy of a model whose weights and buffers follow the trained ones slowly.
 
-    After update n: average ← d·average + (1 − d)·model with d = decay·(1 − exp(−n/tau)): the average follows
-    closely at first and slowly later. Batch-norm statistics are averaged as the weights are; integer buffers
-    are copied.
+    After update n: average ← d·average + (1 − d)·model with d = decay·(1 − exp(−n/tau)): the
+    average follows closely at first and slowly later. Batch-norm statistics are averaged as the
+    weights are; integer buffers are copied.
 
     Args:
         model: The trained model; it is copied and never changed.
@@ -34,7 +34,9 @@ class ModelEma:
         self.updates += 1
         decay = self._decay * (1.0 - math.exp(-self.updates / self._tau))
         pairs = list(zip(_state(self.model), _state(model), strict=True))
-        averages, values = zip(*(pair for pair in pairs if pair[0].is_floating_point()), strict=True)
+        averages, values = zip(
+            *(pair for pair in pairs if pair[0].is_floating_point()), strict=True
+        )
         torch._foreach_lerp_(averages, values, 1.0 - decay)  # one fused kernel for all tensors
         for average, value in pairs:
             if not average.is_floating_point():

@@ -43,15 +43,15 @@ def evaluate(
 ) -> EvaluationResult:
     """Detect objects in every frame and score them; every process calls this and gets the same result.
 
-    The processes may have different numbers of frames, or none. The result depends neither on the number of
-    processes nor on that of workers nor on the batch size.
+    The processes may have different numbers of frames, or none. The result depends neither on the
+    number of processes nor on that of workers nor on the batch size.
 
     Args:
         predictor: the detector.
         loader: this process's part of the frames.
         evaluator: the protocol.
-        timed: whether the result contains the milliseconds per frame of input, network and choice of
-            detections.
+        timed: whether the result contains the milliseconds per frame of input, network and choice
+            of detections.
 
     Raises:
         TrainingError: if a process does not finish in time.
@@ -65,7 +65,9 @@ def evaluate(
     ):
         for frame, rows in detected:
             frames.append(
-                FrameResult(frame.index, frame.time_us, frame.sequence, frame.ground_truth, rows.numpy())
+                FrameResult(
+                    frame.index, frame.time_us, frame.sequence, frame.ground_truth, rows.numpy()
+                )
             )
     barrier("the end of the evaluation")
     evaluator.reset()
@@ -114,4 +116,8 @@ def _gathered(frames: Sequence[FrameResult]) -> Iterable[list[FrameResult]]:
     """Yield the frames of all processes, a portion at a time, in the same order on each of them."""
     most = max(gather_objects(len(frames)))
     for start in range(0, most, PORTION):
-        yield [frame for part in gather_objects(list(frames[start : start + PORTION])) for frame in part]
+        yield [
+            frame
+            for part in gather_objects(list(frames[start : start + PORTION]))
+            for frame in part
+        ]

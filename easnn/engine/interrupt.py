@@ -16,8 +16,8 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 class StopSignals:
     """Within the ``with`` block, SIGINT and SIGTERM are remembered instead of ending the process.
 
-    A process forked within the block, such as a data worker, inherits this and ignores the signals: it is its
-    parent that decides.
+    A process forked within the block, such as a data worker, inherits this and ignores the signals:
+    it is its parent that decides.
 
     Attributes:
         received: Number of the first signal received, 0 if none.
@@ -64,7 +64,9 @@ class StopSignals:
 @contextmanager
 def handlers_restored() -> Iterator[None]:
     """Let the block change what signals do; afterwards they do again what they did before."""
-    handlers = {number: signal.getsignal(number) for number in (*SIGNALS, signal.SIGHUP, signal.SIGQUIT)}
+    handlers = {
+        number: signal.getsignal(number) for number in (*SIGNALS, signal.SIGHUP, signal.SIGQUIT)
+    }
     try:
         yield
     finally:

@@ -43,16 +43,17 @@ def launch(
 ) -> Result:
     """Run ``main(*args)`` on every process and return what this machine's first process returned.
 
-    One process runs right here. Several are started afresh: ``main`` must be a function of a module and
-    ``args`` must be picklable. Under ``torchrun`` this process joins the world that it is part of. The first
-    failure ends all processes.
+    One process runs right here. Several are started afresh: ``main`` must be a function of a module
+    and ``args`` must be picklable. Under ``torchrun`` this process joins the world that it is part
+    of. The first failure ends all processes.
 
     Args:
         main: What to run; inside, ``easnn.utils.distributed`` tells rank and world.
         args: Its arguments.
-        devices: Processes on this machine: GPUs, or CPU processes if there is no GPU. ``None`` means one, or
-            under ``torchrun`` as many as it started.
-        num_machines: Machines of the run; each starts the same command with its own ``machine_rank``.
+        devices: Processes on this machine: GPUs, or CPU processes if there is no GPU. ``None``
+            means one, or under ``torchrun`` as many as it started.
+        num_machines: Machines of the run; each starts the same command with its own
+            ``machine_rank``.
         machine_rank: This machine, counted from 0.
         dist_backend: ``nccl`` or ``gloo``; ``None`` chooses by device.
         dist_url: ``tcp://HOST:PORT`` of machine 0, for several machines.
@@ -92,7 +93,9 @@ def _worker(
     main: Main[Result], args: tuple[object, ...], backend: str, timeout_s: float, folder: str
 ) -> Result | None:
     """Run ``main`` in a process that the launcher started; only the first of a machine returns its result."""
-    multiprocessing.set_start_method(None, force=True)  # data workers need not be spawned because we were
+    multiprocessing.set_start_method(
+        None, force=True
+    )  # data workers need not be spawned because we were
     with reported(Path(folder)), _world(backend, timeout_s):
         result = main(*args)
     return result if os.environ["LOCAL_RANK"] == "0" else None
@@ -118,7 +121,9 @@ def _quiet(*packages: str) -> None:
             logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
-def _launch_config(devices: int, num_machines: int, machine_rank: int, dist_url: str | None) -> LaunchConfig:
+def _launch_config(
+    devices: int, num_machines: int, machine_rank: int, dist_url: str | None
+) -> LaunchConfig:
     workers = partial(
         LaunchConfig,
         min_nodes=num_machines,
@@ -130,7 +135,10 @@ def _launch_config(devices: int, num_machines: int, machine_rank: int, dist_url:
     if num_machines == 1:
         any_port = "localhost:0"
         return workers(
-            run_id=uuid.uuid4().hex, rdzv_backend="c10d", rdzv_endpoint=any_port, local_addr="localhost"
+            run_id=uuid.uuid4().hex,
+            rdzv_backend="c10d",
+            rdzv_endpoint=any_port,
+            local_addr="localhost",
         )
     if not 0 <= machine_rank < num_machines:
         raise ConfigError(
@@ -144,7 +152,8 @@ def _launch_config(devices: int, num_machines: int, machine_rank: int, dist_url:
         host, port = None, None
     if host is None or not port or url.scheme != "tcp":
         raise ConfigError(
-            f"`--dist-url` must be tcp://HOST:PORT of machine 0 for {num_machines} machines, but is "
+            f"`--dist-url` must be tcp://HOST:PORT of machine 0 for {num_machines} machines, but "
+            "is "
             f"{dist_url}."
         )
     return workers(
@@ -174,7 +183,8 @@ def _check_devices(devices: int) -> int:
         raise ConfigError(f"`-d` must be at least 1, but is {devices}.")
     if gpus and devices > gpus:
         raise ConfigError(
-            f"`-d` must be at most {gpus}, the number of GPUs of this machine (see CUDA_VISIBLE_DEVICES), "
+            f"`-d` must be at most {gpus}, the number of GPUs of this machine (see "
+            "CUDA_VISIBLE_DEVICES), "
             f"but is {devices}."
         )
     return devices
@@ -184,12 +194,14 @@ def _check_joined_world(devices: int | None) -> None:
     started = int(os.environ["LOCAL_WORLD_SIZE"])
     if devices not in (None, started):
         raise ConfigError(
-            f"`-d` must be {started} or left out under torchrun, which started {started} processes here, but "
+            f"`-d` must be {started} or left out under torchrun, which started {started} processes "
+            "here, but "
             f"is {devices}."
         )
     gpus = torch.cuda.device_count()
     if gpus and started > gpus:
         raise ConfigError(
-            f"torchrun must start at most {gpus} processes here, one for each GPU of this machine, but started "
+            f"torchrun must start at most {gpus} processes here, one for each GPU of this machine, "
+            "but started "
             f"{started}. Give --nproc-per-node {gpus}."
         )

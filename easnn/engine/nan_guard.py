@@ -30,7 +30,8 @@ def not_finite(report: StepReport, batch: DetectionBatch, position: Position) ->
     reports = gather_objects((losses_are_finite, _describe(report, batch)))
     culprits = " | ".join(text for finite, text in reports if not finite)
     return TrainingError(
-        f"A loss is not finite in {_step(position)}: {culprits}. The weights were not changed. Lower "
+        f"A loss is not finite in {_step(position)}: {culprits}. The weights were not changed. "
+        "Lower "
         "`basic_lr_per_img`, train without --fp16, or look at these samples."
     )
 
@@ -38,9 +39,9 @@ def not_finite(report: StepReport, batch: DetectionBatch, position: Position) ->
 class Overflows:
     """Watches for steps whose losses are finite, but whose gradient is not: they are left out.
 
-    It happens where all samples of a batch are silent: batch norms without variance make the gradient larger
-    from layer to layer. And in mixed precision it shows that the loss is scaled up too much. One such step
-    does no harm; a run that makes no other is stopped.
+    It happens where all samples of a batch are silent: batch norms without variance make the
+    gradient larger from layer to layer. And in mixed precision it shows that the loss is scaled up
+    too much. One such step does no harm; a run that makes no other is stopped.
     """
 
     def __init__(self) -> None:
@@ -64,14 +65,19 @@ class Overflows:
         reports = " | ".join(gather_objects(_describe(report, batch)))
         if self._in_a_row == MOST_OVERFLOWS:
             raise TrainingError(
-                f"The gradient is not finite in {MOST_OVERFLOWS} steps in a row, up to {_step(position)}: {reports}. "
-                "The weights were not changed. It grows without bound where nothing fires: lower `thresh`, take a "
-                "larger batch (-b), or begin without `write_zero`. If that is not it, lower `basic_lr_per_img`, or "
+                f"The gradient is not finite in {MOST_OVERFLOWS} steps in a row, up to "
+                f"{_step(position)}: {reports}. "
+                "The weights were not changed. It grows without bound where nothing fires: lower "
+                "`thresh`, take a "
+                "larger batch (-b), or begin without `write_zero`. If that is not it, lower "
+                "`basic_lr_per_img`, or "
                 "train without --fp16."
             )
         if is_main():
             logger.warning(
-                "{} is left out: its gradient is not finite ({})", _step(position).capitalize(), reports
+                "{} is left out: its gradient is not finite ({})",
+                _step(position).capitalize(),
+                reports,
             )
 
 
@@ -82,7 +88,8 @@ def _step(position: Position) -> str:
 def _describe(report: StepReport, batch: DetectionBatch) -> str:
     losses = ", ".join(f"{name} {value:.4g}" for name, value in report.losses.items())
     samples = [
-        f"{name} at {time_us} µs" for name, time_us in zip(batch.sequences, batch.times_us, strict=True)
+        f"{name} at {time_us} µs"
+        for name, time_us in zip(batch.sequences, batch.times_us, strict=True)
     ]
     rest = f" and {len(samples) - SHOWN_SAMPLES} more" if len(samples) > SHOWN_SAMPLES else ""
     return (

@@ -27,18 +27,23 @@ Item = TypeVar("Item")
 class Progress:
     """Shows losses, speed and remaining time: a bar on a terminal, a log line every few steps everywhere.
 
-    The losses are those of the very step, averaged over the processes, not means over many steps: so they are
-    the same whether or not a run was interrupted before.
+    The losses are those of the very step, averaged over the processes, not means over many steps:
+    so they are the same whether or not a run was interrupted before.
 
     Args:
         config: The plan of the run.
         steps_per_epoch: Steps in an epoch.
         device: Whose memory is shown.
-        writers: Where the numbers go as well; they are closed when the ``with`` block of this object ends.
+        writers: Where the numbers go as well; they are closed when the ``with`` block of this
+            object ends.
     """
 
     def __init__(
-        self, config: TrainConfig, steps_per_epoch: int, device: torch.device, writers: Sequence[MetricWriter]
+        self,
+        config: TrainConfig,
+        steps_per_epoch: int,
+        device: torch.device,
+        writers: Sequence[MetricWriter],
     ) -> None:
         self._config = config
         self._steps_per_epoch = steps_per_epoch
@@ -60,7 +65,9 @@ class Progress:
     def continue_from(self, start: Position) -> None:
         """Let the writers drop what a lost part of the run wrote after ``start``."""
         for writer in self._writers:
-            writer.continue_from(self._iteration(start), evaluates=start.step == self._steps_per_epoch)
+            writer.continue_from(
+                self._iteration(start), evaluates=start.step == self._steps_per_epoch
+            )
 
     def over(self, batches: Iterable[Item], start: Position) -> Iterator[Item]:
         """Yield the batches of the rest of an epoch; show a bar on a terminal, time the wait for each."""
@@ -105,14 +112,17 @@ class Progress:
         for writer in self._writers:
             writer.write_pictures(self._iteration(done), pictures)
 
-    def _show(self, done: Position, losses: Mapping[str, float], report: StepReport, lr: float) -> None:
+    def _show(
+        self, done: Position, losses: Mapping[str, float], report: StepReport, lr: float
+    ) -> None:
         seconds = self._stopwatch.elapsed
         speed = self._samples * world_size() / seconds
         waiting = self._stopwatch.share("data")
         remaining = self._config.max_epoch * self._steps_per_epoch - self._iteration(done)
         memory_mb = peak_memory_mb(self._device)
         logger.bind(progress=True).info(
-            "epoch {}/{} step {}/{} | {} | lr {:.3g} | {:.1f} samples/s, {:.0%} waiting for data | ETA {} | "
+            "epoch {}/{} step {}/{} | {} | lr {:.3g} | {:.1f} samples/s, {:.0%} waiting for data | "
+            "ETA {} | "
             "{:.0f} MiB",
             done.epoch + 1,
             self._config.max_epoch,

@@ -34,7 +34,9 @@ def reported(folder: Path) -> Iterator[None]:
     except EasnnError as error:
         _report(folder, {"kind": type(error).__name__, "message": str(error)})
         raise SystemExit(1) from None
-    except Exception:  # a fault of the program: the user gets its traceback from the process that started us
+    except (
+        Exception
+    ):  # a fault of the program: the user gets its traceback from the process that started us
         _report(folder, {"traceback": traceback.format_exc()})
         raise SystemExit(1) from None
 
@@ -55,7 +57,9 @@ def raise_first_failure(folder: Path, failed: ChildFailedError) -> NoReturn:
     reports = sorted(
         (json.loads(file.read_text()) for file in folder.glob("*.json")), key=lambda r: r["time_ns"]
     )
-    if not reports or _was_killed(failed):  # a killed process cannot report, but those that lose it can
+    if not reports or _was_killed(
+        failed
+    ):  # a killed process cannot report, but those that lose it can
         raise _killed(failed) from None
     first = reports[0]
     if "exit_code" in first:
@@ -75,13 +79,18 @@ def _report(folder: Path, what: dict[str, object]) -> None:
 def _was_killed(failed: ChildFailedError) -> bool:
     by_launcher = -signal.SIGTERM  # how the launcher ends the other processes
     return any(
-        failure.exitcode < 0 and failure.exitcode != by_launcher for failure in failed.failures.values()
+        failure.exitcode < 0 and failure.exitcode != by_launcher
+        for failure in failed.failures.values()
     )
 
 
 def _killed(failed: ChildFailedError) -> EasnnError:
     rank, failure = failed.get_first_failure()
-    how = signal.Signals(-failure.exitcode).name if failure.exitcode < 0 else f"exit code {failure.exitcode}"
+    how = (
+        signal.Signals(-failure.exitcode).name
+        if failure.exitcode < 0
+        else f"exit code {failure.exitcode}"
+    )
     hint = {
         "SIGKILL": "Usually the machine ran out of memory: use fewer `data_num_workers` or a smaller batch (-b).",
         "SIGABRT": "A collective operation may have waited too long for another process: see its output above.",

@@ -46,13 +46,16 @@ class RunDirectory:
     def start(cls, path: Path, *, resume: bool) -> RunDirectory:
         """Make the directory of a run and check that it can be written; every process calls this.
 
-        Unless the run is resumed, what an earlier run of the same name left there moves to ``earlier-1``,
-        ``earlier-2``, … in the same directory: nothing is overwritten.
+        Unless the run is resumed, what an earlier run of the same name left there moves to
+        ``earlier-1``, ``earlier-2``, … in the same directory: nothing is overwritten.
 
         Raises:
-            OutputError: if the directory cannot be made, is not writable, or the old files cannot be moved.
+            OutputError: if the directory cannot be made, is not writable, or the old files cannot
+                be moved.
         """
-        barrier("the making of the run directory")  # a slower process may still read from the earlier run
+        barrier(
+            "the making of the run directory"
+        )  # a slower process may still read from the earlier run
         run = cls(path)
         if is_main():
             make_directory(path)
@@ -63,7 +66,9 @@ class RunDirectory:
         return run
 
     def _set_aside(self) -> None:
-        earlier_runs = {path for path in self.path.iterdir() if re.fullmatch(r"earlier-\d+", path.name)}
+        earlier_runs = {
+            path for path in self.path.iterdir() if re.fullmatch(r"earlier-\d+", path.name)
+        }
         files = [file for file in self.path.iterdir() if file not in earlier_runs]
         if not files:
             return
@@ -75,7 +80,8 @@ class RunDirectory:
                 file.rename(target / file.name)
         except OSError as error:
             raise OutputError(
-                f"Cannot move the files of an earlier run to {target}: {error.strerror}. Choose another "
+                f"Cannot move the files of an earlier run to {target}: {error.strerror}. Choose "
+                "another "
                 "experiment name (-expn) or continue that run (--resume)."
             ) from error
         logger.info("The files of an earlier run of this name are now in {}", target)

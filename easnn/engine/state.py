@@ -29,8 +29,8 @@ class RunState:
     """The state of a run; the same on every process after every step, but for the random number generators.
 
     Attributes:
-        position: Steps that are done. After the last step of an epoch it stays in that epoch until the
-            evaluation is done as well.
+        position: Steps that are done. After the last step of an epoch it stays in that epoch until
+            the evaluation is done as well.
         best_ap: Best AP so far, ``None`` before the first.
         best_epoch: Number of epochs after which it was reached.
 
@@ -122,8 +122,8 @@ class RunState:
             source: Its file, for messages.
 
         Raises:
-            CheckpointError: if it is of another model, another optimiser, or another number of steps per
-                epoch.
+            CheckpointError: if it is of another model, another optimiser, or another number of
+                steps per epoch.
         """
         _check_same_everywhere(checkpoint, source)
         self._check_position(checkpoint, source)
@@ -145,15 +145,19 @@ class RunState:
         saved = checkpoint["steps_per_epoch"]
         if checkpoint["step"] and saved != self._steps_per_epoch:
             raise CheckpointError(
-                f"{source} stopped at step {checkpoint['step']} of an epoch of {saved} steps, but an epoch "
-                f"now has {self._steps_per_epoch}. Resume with the same data set and batch size (-b)."
+                f"{source} stopped at step {checkpoint['step']} of an epoch of {saved} steps, but "
+                "an epoch "
+                f"now has {self._steps_per_epoch}. Resume with the same data set and batch size "
+                "(-b)."
             )
 
     def _check_optimizer(self, saved: Mapping[str, Any], source: Path) -> None:
         if _layout(saved) != _layout(self._optimizer.state_dict()):
             raise CheckpointError(
-                f"The optimiser state in {source} is of another optimiser or of other groups of parameters. "
-                "Resume with the same `optimizer` and model keys, or start a new run from its weights (-c "
+                f"The optimiser state in {source} is of another optimiser or of other groups of "
+                "parameters. "
+                "Resume with the same `optimizer` and model keys, or start a new run from its "
+                "weights (-c "
                 "without --resume)."
             )
 
@@ -164,7 +168,8 @@ def _check_same_everywhere(checkpoint: Mapping[str, Any], source: Path) -> None:
     if len(set(positions)) > 1:
         found = ", ".join(f"({epoch}, {step})" for epoch, step, _ in positions)
         raise CheckpointError(
-            f"Every process must resume from the same checkpoint, but {source} is at these (epoch, step): "
+            f"Every process must resume from the same checkpoint, but {source} is at these (epoch, "
+            "step): "
             f"{found}. Copy the main process's file to every machine, or use a shared directory."
         )
 

@@ -24,11 +24,12 @@ class StepReport:
 
     Attributes:
         losses: The losses of this process by name.
-        grad_norm: L2 norm of the gradient of all parameters, averaged over the processes before the norm is
-            taken.
-        finite: Whether every loss is finite on every process. If not, the weights were left as they are.
-        updated: Whether the weights changed. A step whose gradient is not finite is left out; in mixed
-            precision the loss is scaled up less from then on.
+        grad_norm: L2 norm of the gradient of all parameters, averaged over the processes before the
+            norm is taken.
+        finite: Whether every loss is finite on every process. If not, the weights were left as they
+            are.
+        updated: Whether the weights changed. A step whose gradient is not finite is left out; in
+            mixed precision the loss is scaled up less from then on.
         stop_signal: The largest stop signal of any process; 0 if none wants to stop.
     """
 
@@ -49,7 +50,9 @@ class TrainingStep:
         precision: How to compute.
     """
 
-    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, precision: Precision) -> None:
+    def __init__(
+        self, model: nn.Module, optimizer: torch.optim.Optimizer, precision: Precision
+    ) -> None:
         self._model = model
         self._optimizer = optimizer
         self._precision = precision
@@ -70,7 +73,9 @@ class TrainingStep:
         scaler.unscale_(self._optimizer)
         report = self._look(losses, stop_signal)
         if report.finite:
-            if report.updated or scaler.is_enabled():  # a scaler looks itself, and learns from what it sees
+            if (
+                report.updated or scaler.is_enabled()
+            ):  # a scaler looks itself, and learns from what it sees
                 scaler.step(self._optimizer)
                 scaler.update()
             average_in_place(running_statistics(self._model))
@@ -84,7 +89,9 @@ class TrainingStep:
         verdict = torch.stack([(~values.isfinite().all()).double(), signal])
         if is_distributed():
             verdict = max_across_ranks(verdict)
-        *numbers, grad_norm, bad_loss, any_signal = torch.cat([values, norm[None], verdict]).tolist()
+        *numbers, grad_norm, bad_loss, any_signal = torch.cat(
+            [values, norm[None], verdict]
+        ).tolist()
         return StepReport(
             losses=dict(zip(losses, numbers, strict=True)),
             grad_norm=grad_norm,
@@ -95,7 +102,10 @@ class TrainingStep:
 
     def _gradient_norm(self) -> Tensor:
         gradients = [
-            p.grad for group in self._optimizer.param_groups for p in group["params"] if p.grad is not None
+            p.grad
+            for group in self._optimizer.param_groups
+            for p in group["params"]
+            if p.grad is not None
         ]
         return torch.nn.utils.get_total_norm(gradients)
 
@@ -103,13 +113,14 @@ class TrainingStep:
 def average_gradients(model: nn.Module, device: torch.device, *, sync_bn: bool) -> nn.Module:
     """Return ``model`` such that ``backward`` leaves the mean of all processes' gradients on each of them.
 
-    The weights of rank 0 are given to all. Buffers are left to the training step: it averages the statistics
-    of batch norms, which rank 0's would otherwise overwrite.
+    The weights of rank 0 are given to all. Buffers are left to the training step: it averages the
+    statistics of batch norms, which rank 0's would otherwise overwrite.
 
     Args:
         model: The model on ``device``; a single process gets it back as it is.
         device: This process's device.
-        sync_bn: Whether batch norm takes its statistics over the batches of all processes (CUDA only).
+        sync_bn: Whether batch norm takes its statistics over the batches of all processes (CUDA
+            only).
     """
     if not is_distributed():
         return model

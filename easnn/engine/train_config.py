@@ -22,5 +22,6 @@ class TrainConfig(TrainingKeys, EvaluationKeys, OutputKeys):
         """
         if self.sync_bn and device.type != "cuda":
             raise ConfigError(
-                "`sync_bn` needs GPUs, but this process computes on the CPU. Use `freeze_bn` or neither."
+                "`sync_bn` needs GPUs, but this process computes on the CPU. Use `freeze_bn` or "
+                "neither."
             )

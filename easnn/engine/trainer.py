@@ -116,8 +116,8 @@ class Trainer:
             source: Its file, for messages.
 
         Raises:
-            CheckpointError: if it is of another model, another optimiser, or another number of steps per
-                epoch.
+            CheckpointError: if it is of another model, another optimiser, or another number of
+                steps per epoch.
         """
         self._state.restore(checkpoint, source)
         self._progress.continue_from(self._state.position)
@@ -130,7 +130,8 @@ class Trainer:
     def train(self) -> TrainResult:
         """Train to the last epoch, or until the AP has not improved for ``patience`` evaluations.
 
-        SIGINT and SIGTERM end it after the current step: the state is saved, and the process exits with code
+        SIGINT and SIGTERM end it after the current step: the state is saved, and the process exits
+            with code
         130 or 143.
 
         Raises:
@@ -141,10 +142,14 @@ class Trainer:
             if self._config.eval_initial and self._state.iteration == 0:
                 self._evaluate_model(epochs_done=0)
                 self._save(self._run.initial)
-            while self._state.position.epoch < self._config.max_epoch and not self._out_of_patience():
+            while (
+                self._state.position.epoch < self._config.max_epoch and not self._out_of_patience()
+            ):
                 self._train_epoch()
                 if self._evaluates(self._state.position.epoch):
-                    self._save(self._run.latest)  # if the evaluation is cut off, a resumed run starts with it
+                    self._save(
+                        self._run.latest
+                    )  # if the evaluation is cut off, a resumed run starts with it
                     self._evaluate_and_keep_best()
                 self._finish_epoch()
         return TrainResult(self._state.best_ap, self._state.best_epoch, self._last_result)
@@ -202,7 +207,9 @@ class Trainer:
 
     def _evaluates(self, epoch: int) -> bool:
         epochs_done = epoch + 1
-        return epochs_done % self._config.eval_interval == 0 or epochs_done == self._config.max_epoch
+        return (
+            epochs_done % self._config.eval_interval == 0 or epochs_done == self._config.max_epoch
+        )
 
     def _out_of_patience(self) -> bool:
         if not self._config.patience or self._state.best_epoch is None:
@@ -210,7 +217,9 @@ class Trainer:
         since_best = range(self._state.best_epoch, self._state.position.epoch)
         stale = sum(self._evaluates(epoch) for epoch in since_best)
         if stale >= self._config.patience:
-            logger.info("Stopped early: no better AP in the last {} evaluations (`patience`)", stale)
+            logger.info(
+                "Stopped early: no better AP in the last {} evaluations (`patience`)", stale
+            )
         return stale >= self._config.patience
 
     def _save(self, path: Path) -> None:
@@ -221,7 +230,8 @@ class Trainer:
         position = self._state.position
         if is_main():
             logger.warning(
-                "Stopped by signal {} after epoch {}, step {}; everything is in {}. Give the same command "
+                "Stopped by signal {} after epoch {}, step {}; everything is in {}. Give the same "
+                "command "
                 "with --resume to go on.",
                 signal_number,
                 position.epoch + 1,

@@ -57,11 +57,13 @@ def check_writer(name: str) -> None:
     """
     if name not in WRITERS:
         raise ConfigError(
-            f"`--logger` must be one of {', '.join(WRITERS)}, but is {name}.{did_you_mean(name, WRITERS)}"
+            f"`--logger` must be one of {', '.join(WRITERS)}, but is "
+            f"{name}.{did_you_mean(name, WRITERS)}"
         )
     if name == "wandb" and find_spec("wandb") is None:
         raise ConfigError(
-            "`--logger wandb` needs the package wandb: `pip install wandb`, or use `--logger tensorboard`."
+            "`--logger wandb` needs the package wandb: `pip install wandb`, or use `--logger "
+            "tensorboard`."
         )
 
 
@@ -109,7 +111,9 @@ class JsonLinesWriter:
         if self._path.exists():
             lines = self._path.read_text().splitlines(keepends=True)
             with atomic_write(self._path) as file:
-                file.write("".join(line for line in lines if _stays(line, iteration, evaluates)).encode())
+                file.write(
+                    "".join(line for line in lines if _stays(line, iteration, evaluates)).encode()
+                )
 
     def write(self, kind: str, iteration: int, values: Mapping[str, float]) -> None:
         """Append a line.
@@ -122,7 +126,9 @@ class JsonLinesWriter:
             with self._path.open("a") as file:
                 file.write(json.dumps({"kind": kind, "iteration": iteration, **numbers}) + "\n")
         except OSError as error:
-            raise OutputError(f"Cannot write {self._path}: {error.strerror}. Free some space.") from error
+            raise OutputError(
+                f"Cannot write {self._path}: {error.strerror}. Free some space."
+            ) from error
 
     def write_pictures(self, iteration: int, pictures: Pictures) -> None:
         """Do nothing: the file holds numbers."""
@@ -139,7 +145,9 @@ class TensorboardWriter:
     """
 
     def __init__(self, path: Path) -> None:
-        from torch.utils.tensorboard import SummaryWriter  # slow to import, and not every run wants it
+        from torch.utils.tensorboard import (
+            SummaryWriter,
+        )  # slow to import, and not every run wants it
 
         self._open = SummaryWriter
         self._path = path
@@ -173,7 +181,9 @@ class TensorboardWriter:
         try:
             yield
         except OSError as error:
-            raise OutputError(f"Cannot write {self._path}: {error.strerror}. Free some space.") from error
+            raise OutputError(
+                f"Cannot write {self._path}: {error.strerror}. Free some space."
+            ) from error
 
 
 class WandbWriter:
@@ -188,7 +198,9 @@ class WandbWriter:
         import wandb
 
         self._image = wandb.Image
-        self._run = wandb.init(project="easnn", name=path.name, dir=str(path), config=dict(experiment))
+        self._run = wandb.init(
+            project="easnn", name=path.name, dir=str(path), config=dict(experiment)
+        )
 
     def continue_from(self, iteration: int, *, evaluates: bool) -> None:
         """Do nothing: a resumed run is a new one there."""
@@ -199,7 +211,9 @@ class WandbWriter:
 
     def write_pictures(self, iteration: int, pictures: Pictures) -> None:
         """Add each picture to those of its name."""
-        self._run.log({name: self._image(picture) for name, picture in pictures.items()}, step=iteration)
+        self._run.log(
+            {name: self._image(picture) for name, picture in pictures.items()}, step=iteration
+        )
 
     def close(self) -> None:
         """Send what is buffered."""

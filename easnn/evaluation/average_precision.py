@@ -45,9 +45,9 @@ class PrecisionRecall:
 def precision_recall(table: FrameTable, num_classes: int) -> PrecisionRecall:
     """Match detections to ground truth and accumulate, as COCO does.
 
-    In each frame and class the best 100 detections are taken, best first; each is matched to the free ground
-    truth box with the greatest IoU. Over all frames, detections of equal score stand in the order of their
-    frames, so the result depends on nothing but the numbers of the frames.
+    In each frame and class the best 100 detections are taken, best first; each is matched to the
+    free ground truth box with the greatest IoU. Over all frames, detections of equal score stand in
+    the order of their frames, so the result depends on nothing but the numbers of the frames.
     """
     size = (table.counts.frames, num_classes)
     best = _best_of_frame_and_class(table, num_classes)

@@ -19,8 +19,9 @@ def build_evaluator(
 ) -> Evaluator:
     """Return the evaluator of a protocol.
 
-    The limits of the Prophesee protocol depend on the sensor: diagonal 60 px and side 20 px for the 1 Mpx
-    sensor (720 rows or more); 30 px and 10 px for Gen1, for 1 Mpx at half resolution, and for any other.
+    The limits of the Prophesee protocol depend on the sensor: diagonal 60 px and side 20 px for the
+    1 Mpx sensor (720 rows or more); 30 px and 10 px for Gen1, for 1 Mpx at half resolution, and for
+    any other.
 
     Args:
         protocol: ``coco`` or ``prophesee``.

@@ -23,7 +23,8 @@ class FrameResult:
         time_us: time of the label, from the start of the recording.
         sequence: name of the recording.
         ground_truth: ``[N, 5]``: class, x, y, w, h, with the top-left corner.
-        detections: ``[M, 6]``: class, score, x, y, w, h. Of equal scores the earlier row ranks first.
+        detections: ``[M, 6]``: class, score, x, y, w, h. Of equal scores the earlier row ranks
+            first.
     """
 
     frame: int

@@ -13,10 +13,11 @@ from easnn.evaluation.table import Floats, FrameTable, Mask
 class PropheseeEvaluator(CocoEvaluator):
     """COCO average precision and recall after the filters of Prophesee's automotive benchmarks.
 
-    Of the ground truth and of the detections alike, only what is later than ``skip_us`` and has a diagonal
-    and both sides of at least the given lengths is scored. A frame without ground truth left does not count,
-    and neither do its detections. Detections are compared with the ground truth of their own frame: they
-    carry its time, so the protocol's tolerance of ±50 ms is always met.
+    Of the ground truth and of the detections alike, only what is later than ``skip_us`` and has a
+    diagonal and both sides of at least the given lengths is scored. A frame without ground truth
+    left does not count, and neither do its detections. Detections are compared with the ground
+    truth of their own frame: they carry its time, so the protocol's tolerance of ±50 ms is always
+    met.
 
     Args:
         class_names: names of the classes 0, 1, ….
@@ -43,7 +44,8 @@ class PropheseeEvaluator(CocoEvaluator):
         self.skip_us = skip_us
         self.filters = (
             f"frames of the first {skip_us / 1e6:g} s of a recording",
-            f"boxes and detections with a diagonal < {min_diagonal_px:g} px or a side < {min_side_px:g} px",
+            f"boxes and detections with a diagonal < {min_diagonal_px:g} px or a side < "
+            f"{min_side_px:g} px",
             "frames without a box left, and their detections",
         )
 

@@ -62,8 +62,8 @@ class ClassResult:
 class EvaluationResult:
     """The numbers of an evaluation, and what they are the numbers of.
 
-    All measures are between 0 and 1, averaged over the classes that have ground truth; a measure without any
-    ground truth (of its size) is NaN. Without detections they are 0.
+    All measures are between 0 and 1, averaged over the classes that have ground truth; a measure
+    without any ground truth (of its size) is NaN. Without detections they are 0.
 
     Attributes:
         protocol: ``coco`` or ``prophesee``.
@@ -77,7 +77,8 @@ class EvaluationResult:
         ap_small: ``ap`` of boxes of up to 32² px.
         ap_medium: ``ap`` of boxes between 32² and 96² px.
         ap_large: ``ap`` of boxes from 96² px.
-        ar1: average recall over the IoU thresholds, with the best detection of each class in a frame.
+        ar1: average recall over the IoU thresholds, with the best detection of each class in a
+            frame.
         ar10: average recall with the best 10.
         ar100: average recall with the best 100.
         ar_small: ``ar100`` of boxes of up to 32² px.
@@ -127,7 +128,8 @@ class EvaluationResult:
             parts = (f"{name} {milliseconds:.2f}" for name, milliseconds in self.timing.items())
             about.append(("ms per frame", ", ".join(parts)))
         empty = [
-            f"The {r.protocol} protocol leaves no box to score, so every measure is undefined (–) and no best "
+            f"The {r.protocol} protocol leaves no box to score, so every measure is undefined (–) "
+            "and no best "
             "checkpoint can be chosen by it."
             for r in results
             if not r.counts.boxes
@@ -137,7 +139,10 @@ class EvaluationResult:
                 tabulate(about, tablefmt="plain"),
                 *empty,
                 tabulate(_measure_rows(results), tablefmt="plain", disable_numparse=True),
-                *(r.class_table(f"{r.protocol}: class" if self.beside else "class") for r in results),
+                *(
+                    r.class_table(f"{r.protocol}: class" if self.beside else "class")
+                    for r in results
+                ),
             )
         )
 

@@ -54,7 +54,8 @@ class FrameTable:
             if unknown.any():
                 names = ", ".join(class_names)
                 raise DataError(
-                    f"The class of a {kind} must be one of 0 … {len(class_names) - 1} ({names}), but is "
+                    f"The class of a {kind} must be one of 0 … {len(class_names) - 1} ({names}), "
+                    "but is "
                     f"{rows[unknown.argmax(), 0]:g}. Check that `num_classes` fits the dataset."
                 )
         numbers = np.arange(len(ordered))

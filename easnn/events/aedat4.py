@@ -44,12 +44,15 @@ def _read(path: Path) -> tuple[np.ndarray, tuple[int, int]]:
     try:
         done = subprocess.run(command, capture_output=True, timeout=timeout_s, check=False)
     except subprocess.TimeoutExpired as error:
-        raise DataError(f"{path} is damaged: it takes more than {timeout_s:.0f} s to decode.") from error
+        raise DataError(
+            f"{path} is damaged: it takes more than {timeout_s:.0f} s to decode."
+        ) from error
     head, _, body = done.stdout.partition(b"\n")
     count = len(body) // aedat4_decode.RECORD_DTYPE.itemsize
     if done.returncode != 0:
         raise DataError(
-            f"{path} is damaged or cut off after {count} events{_reason(done.stderr)}. Copy it again."
+            f"{path} is damaged or cut off after {count} events{_reason(done.stderr)}. Copy it "
+            "again."
         )
     sizes = json.loads(head)
     if len(sizes) != 1:

@@ -23,7 +23,11 @@ MAX_MEMORY_BYTES = 2**32
 def main(path: str) -> None:
     """Write the events of ``path``."""
     decoder = aedat.Decoder(path)
-    streams = {number: about for number, about in decoder.id_to_stream().items() if about["type"] == "events"}
+    streams = {
+        number: about
+        for number, about in decoder.id_to_stream().items()
+        if about["type"] == "events"
+    }
     sizes = [[about["height"], about["width"]] for about in streams.values()]
     sys.stdout.buffer.write(json.dumps(sizes).encode() + b"\n")
     if len(streams) != 1:

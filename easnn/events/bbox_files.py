@@ -77,7 +77,9 @@ def parse_boxes(stored: np.ndarray, path: Path) -> np.ndarray:
     return boxes
 
 
-def write_boxes(path: Path | str, boxes: np.ndarray, *, layout: Literal["new", "old"] = "new") -> None:
+def write_boxes(
+    path: Path | str, boxes: np.ndarray, *, layout: Literal["new", "old"] = "new"
+) -> None:
     """Write ``boxes`` [N] (BOX_DTYPE) as a ``_bbox.npy``, in the given order.
 
     Raises:
@@ -111,7 +113,9 @@ def _check_fields(stored: np.ndarray, path: Path) -> None:
     found = sorted(SYNONYMS.get(name, name) for name in stored.dtype.names)
     if found != sorted(BOX_DTYPE.names or ()):
         expected = " or ".join(", ".join(dtype.names or ()) for dtype in LAYOUTS.values())
-        raise DataError(f"The fields of {path} must be {expected}, but are {', '.join(stored.dtype.names)}.")
+        raise DataError(
+            f"The fields of {path} must be {expected}, but are {', '.join(stored.dtype.names)}."
+        )
     for name in stored.dtype.names:
         if not np.issubdtype(stored.dtype[name], np.integer) and not np.issubdtype(
             stored.dtype[name], np.floating

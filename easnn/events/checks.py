@@ -18,7 +18,13 @@ NO_TIME_US = -(2**62)
 
 
 def reject_rows(
-    wrong: npt.NDArray[np.bool_], rule: str, rows: np.ndarray, *, name: str, path: Path, first: int = 0
+    wrong: npt.NDArray[np.bool_],
+    rule: str,
+    rows: np.ndarray,
+    *,
+    name: str,
+    path: Path,
+    first: int = 0,
 ) -> None:
     """Raise an error that names the first row for which ``wrong`` is true, if there is one.
 
@@ -40,7 +46,9 @@ def reject_rows(
     raise DataError(f"{name} {first + index} of {path} {rule}, but is {values}.")
 
 
-def restore_order(events: np.ndarray, path: Path, *, first: int = 0, latest_us: int = NO_TIME_US) -> int:
+def restore_order(
+    events: np.ndarray, path: Path, *, first: int = 0, latest_us: int = NO_TIME_US
+) -> int:
     """Replace each time by the running maximum of the times, in place.
 
     Args:

@@ -15,7 +15,9 @@ _MAX_TIME_US = 2**61
 _MAX_PX = 65_535
 
 
-def check_columns(columns: dict[str, tuple[np.dtype, tuple[int, ...]]], path: Path, place: str) -> int:
+def check_columns(
+    columns: dict[str, tuple[np.dtype, tuple[int, ...]]], path: Path, place: str
+) -> int:
     """Check types and shapes of the columns t, x, y and p, and return the number of events.
 
     Args:
@@ -29,7 +31,8 @@ def check_columns(columns: dict[str, tuple[np.dtype, tuple[int, ...]]], path: Pa
     for name, (dtype, shape) in columns.items():
         if dtype.kind not in "iub" or len(shape) != 1:
             raise DataError(
-                f"`{place}{name}` of {path} must be integers [N], but is {dtype} {list(shape)}. Times are "
+                f"`{place}{name}` of {path} must be integers [N], but is {dtype} {list(shape)}. "
+                "Times are "
                 "in µs."
             )
     counts = {name: shape[0] for name, (_, shape) in columns.items()}

@@ -58,19 +58,25 @@ def write_contours(path: Path | str, contours: Contours) -> None:
             file.write(np.array([2, len(points), *np.ravel(points)], "<i2").tobytes())
 
 
-def _take(values: np.ndarray, path: Path, name: str, *, at_least: int) -> tuple[np.ndarray, np.ndarray]:
+def _take(
+    values: np.ndarray, path: Path, name: str, *, at_least: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the points ``[N,2]`` at the start of ``values``, and the values after them."""
     if len(values) < 2:
-        raise DataError(f"{path} is cut off: it ends before the contour of the {name}. Copy it again.")
+        raise DataError(
+            f"{path} is cut off: it ends before the contour of the {name}. Copy it again."
+        )
     rows, count = values[:2].tolist()
     if rows != 2 or count < at_least:
         raise DataError(
-            f"The contour of the {name} in {path} must have 2 rows and at least {at_least} columns, but has "
+            f"The contour of the {name} in {path} must have 2 rows and at least {at_least} "
+            "columns, but has "
             f"{rows} and {count}. The file is damaged, or not an annotation of N-Caltech101."
         )
     if len(values) < 2 + 2 * count:
         raise DataError(
-            f"{path} is cut off: the contour of the {name} must have {count} points, but the file ends after "
+            f"{path} is cut off: the contour of the {name} must have {count} points, but the file "
+            "ends after "
             f"{(len(values) - 2) // 2}. Copy it again."
         )
     return values[2 : 2 + 2 * count].reshape(count, 2), values[2 + 2 * count :]

@@ -109,7 +109,11 @@ def open_dat(path: Path | str, *, sensor_hw: tuple[int, int] | None = None) -> D
 
 
 def write_dat(
-    path: Path | str, events: np.ndarray, *, sensor_hw: tuple[int, int] | None = None, event_type: int = 12
+    path: Path | str,
+    events: np.ndarray,
+    *,
+    sensor_hw: tuple[int, int] | None = None,
+    event_type: int = 12,
 ) -> None:
     """Write sorted ``events`` (EVENT_DTYPE) as a DAT file; see :func:`write_dat_pieces`."""
     write_dat_pieces(path, [events], sensor_hw=sensor_hw, event_type=event_type)
@@ -138,7 +142,9 @@ def write_dat_pieces(
     """
     path = Path(path)
     if event_type not in CD_TYPES:
-        raise DataError(f"The event type of {path} must be one of {sorted(CD_TYPES)}, but is {event_type}.")
+        raise DataError(
+            f"The event type of {path} must be one of {sorted(CD_TYPES)}, but is {event_type}."
+        )
     x_bits, y_bits = XY_BITS[2]
     header = _format_header(event_type, sensor_hw)
     with atomic_write(path) as file:
@@ -164,7 +170,8 @@ def write_dat_pieces(
         stored = np.memmap(file.name, RECORD_DTYPE, "r", offset=len(header))
         if RecordClock(stored["counter"]).last_us != last_us:
             raise DataError(
-                f"{path} cannot hold so sparse a recording of {last_us / 6e7:.0f} min, since DAT keeps 32 "
+                f"{path} cannot hold so sparse a recording of {last_us / 6e7:.0f} min, since DAT "
+                "keeps 32 "
                 "bits of the time. Write HDF5 instead."
             )
 
@@ -187,12 +194,16 @@ def _parse_header(head: bytes, path: Path) -> _Header:
 
     values, size = _parse_lines(head, path)
     if len(head) < size + 2:
-        raise DataError(f"{path} ends after its header: no event type, no event. Copy or record it again.")
+        raise DataError(
+            f"{path} ends after its header: no event type, no event. Copy or record it again."
+        )
     _check_event_type(head[size], head[size + 1], path)
     version = values.get("version", 2)
     if version not in XY_BITS:
         raise DataError(f"`Version` in the header of {path} must be 1 or 2, but is {version}.")
-    sensor_hw = (values["height"], values["width"]) if {"height", "width"} <= values.keys() else None
+    sensor_hw = (
+        (values["height"], values["width"]) if {"height", "width"} <= values.keys() else None
+    )
     return _Header(size + 2, version, sensor_hw)
 
 
@@ -213,7 +224,8 @@ def _parse_lines(head: bytes, path: Path) -> tuple[dict[str, int], int]:
         line = head[start:end] if end >= 0 else head[start:]
         if end < 0 or _NOT_TEXT.search(line):
             raise DataError(
-                f"Header line {number} of {path} never ends, or is not text. The file is damaged, or not a "
+                f"Header line {number} of {path} never ends, or is not text. The file is damaged, "
+                "or not a "
                 "DAT file."
             )
         name, _, value = line.decode("latin-1")[1:].strip().partition(" ")
@@ -233,12 +245,14 @@ def _check_event_type(event_type: int, event_bytes: int, path: Path) -> None:
         expected = " or ".join(f"{number} ({name})" for number, name in CD_TYPES.items())
         name = OTHER_TYPES.get(event_type, "unknown")
         raise DataError(
-            f"The event type of {path} must be {expected}, but is {event_type} ({name}). Export the "
+            f"The event type of {path} must be {expected}, but is {event_type} ({name}). Export "
+            "the "
             "recording's CD events instead."
         )
     if event_bytes != EVENT_BYTES:
         raise DataError(
-            f"The event size of {path} must be {EVENT_BYTES} bytes, but is {event_bytes}. The file is "
+            f"The event size of {path} must be {EVENT_BYTES} bytes, but is {event_bytes}. The file "
+            "is "
             "damaged, or not a DAT file."
         )
 
@@ -248,14 +262,17 @@ def _records(data: mmap.mmap, start: int, path: Path) -> np.ndarray:
     count, rest = divmod(len(data) - start, EVENT_BYTES)
     if rest:
         raise DataError(
-            f"{path} is cut off, or not a DAT file: after {count} events of {EVENT_BYTES} bytes, {rest} more "
+            f"{path} is cut off, or not a DAT file: after {count} events of {EVENT_BYTES} bytes, "
+            f"{rest} more "
             f"bytes are left, at byte {len(data) - rest}. Copy it again."
         )
     if count == 0:
         raise DataError(f"{path} has a header, but no events. Copy or record it again.")
     records = np.frombuffer(data, RECORD_DTYPE, offset=start)
     if start == 0 and (records["word"][:PROBED_FOR_GARBAGE] >> UNUSED_BITS_FROM).any():
-        raise DataError(f"{path} is not a DAT file: it has no header, and its first bytes are not events.")
+        raise DataError(
+            f"{path} is not a DAT file: it has no header, and its first bytes are not events."
+        )
     return records
 
 
@@ -266,7 +283,8 @@ def _check_gaps(events: np.ndarray, path: Path, *, first: int, last_us: int) -> 
     limits_us[0] = WRAP_FALL_US if first else PERIOD_US
     reject_rows(
         gaps_us >= limits_us,
-        "must come less than 2³¹ µs (35 min) after the previous one, or before 2³² µs if it is the first, "
+        "must come less than 2³¹ µs (35 min) after the previous one, or before 2³² µs if it is the "
+        "first, "
         "since DAT keeps 32 bits of the time",
         events,
         name="Event",

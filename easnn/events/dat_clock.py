@@ -86,12 +86,16 @@ class RecordClock:
         first = bisect_right(self._turns, start)
         last = bisect_left(self._turns, stop, lo=first)
         bounds = [start, *self._turns[first:last], stop]
-        for begin, end, wraps in zip(bounds[:-1], bounds[1:], self._wraps[first : last + 1], strict=True):
+        for begin, end, wraps in zip(
+            bounds[:-1], bounds[1:], self._wraps[first : last + 1], strict=True
+        ):
             times[begin - start : end - start] += PERIOD_US * wraps
         return times
 
 
-def _find_turns(counter: npt.NDArray[np.uint32]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def _find_turns(
+    counter: npt.NDArray[np.uint32],
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Return the records at which the number of wraps changes, and the number from each of them on.
 
     Only the parts of the recording that may contain a change are read. If the counter does not fall

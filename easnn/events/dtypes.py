@@ -23,7 +23,9 @@ BOX_DTYPE = np.dtype(
 """A labelled box: time in µs; top left corner and size in pixels (may leave the frame)."""
 
 
-def pack_events(t_us: npt.ArrayLike, x: npt.ArrayLike, y: npt.ArrayLike, p: npt.ArrayLike) -> np.ndarray:
+def pack_events(
+    t_us: npt.ArrayLike, x: npt.ArrayLike, y: npt.ArrayLike, p: npt.ArrayLike
+) -> np.ndarray:
     """Return the columns, each of length N, as one array [N] of EVENT_DTYPE."""
     t_us = np.asarray(t_us)
     events = np.empty(t_us.shape, EVENT_DTYPE)

@@ -49,7 +49,8 @@ class DecoderState:
 
 Decoder = Callable[[np.ndarray, DecoderState], tuple[np.ndarray, DecoderState]]
 """Maps words [M] and the state before them to events [N] (EVENT_DTYPE, in the order of the file) and
-the state after them."""
+the state after them.
+"""
 
 
 def decode_evt2(words: np.ndarray, state: DecoderState) -> tuple[np.ndarray, DecoderState]:
@@ -60,7 +61,9 @@ def decode_evt2(words: np.ndarray, state: DecoderState) -> tuple[np.ndarray, Dec
     """
     kinds = words >> 28
     mask = kinds == TIME_HIGH
-    highs = _HighTimes.find(mask, (words[mask] & 0xFFF_FFFF).astype(np.int64), state, bits=EVT2_HIGH_BITS)
+    highs = _HighTimes.find(
+        mask, (words[mask] & 0xFFF_FFFF).astype(np.int64), state, bits=EVT2_HIGH_BITS
+    )
     at = np.flatnonzero(kinds <= 1)
     at = at[np.searchsorted(at, highs.first_timed(state)) :]
     found = words[at]
@@ -165,7 +168,12 @@ class _HighTimes:
 
     @classmethod
     def find(
-        cls, mask: npt.NDArray[np.bool_], values: npt.NDArray[np.int64], state: DecoderState, *, bits: int
+        cls,
+        mask: npt.NDArray[np.bool_],
+        values: npt.NDArray[np.int64],
+        state: DecoderState,
+        *,
+        bits: int,
     ) -> _HighTimes:
         """Build from the words in ``mask`` [M] that set the ``bits`` wide ``values`` [K]."""
         before = np.concatenate(([state.high], values))[:-1]
@@ -177,11 +185,17 @@ class _HighTimes:
     ) -> npt.NDArray[np.int64]:
         """Return the times [N] of the words ``at`` in µs, with low bits of 0; all must have one."""
         times = (self.loops << bits | self.values) << low_bits
-        return _carried(self.mask, times, (state.loops << bits | max(state.high, 0)) << low_bits, at)
+        return _carried(
+            self.mask, times, (state.loops << bits | max(state.high, 0)) << low_bits, at
+        )
 
     def last(self, state: DecoderState) -> tuple[int, int]:
         """Return the high bits and the number of overflows after all words."""
-        return (int(self.values[-1]), int(self.loops[-1])) if len(self.values) else (state.high, state.loops)
+        return (
+            (int(self.values[-1]), int(self.loops[-1]))
+            if len(self.values)
+            else (state.high, state.loops)
+        )
 
     def first_timed(self, state: DecoderState) -> int:
         """Return the number of the first word that has a time."""
@@ -191,7 +205,10 @@ class _HighTimes:
 
 
 def _carried(
-    mask: npt.NDArray[np.bool_], values: npt.NDArray[np.int64], before: int, at: npt.NDArray[np.int64]
+    mask: npt.NDArray[np.bool_],
+    values: npt.NDArray[np.int64],
+    before: int,
+    at: npt.NDArray[np.int64],
 ) -> npt.NDArray[np.int64]:
     """Return the most recently set value at each of the words ``at`` [N].
 

@@ -53,7 +53,8 @@ class RawRecording:
         hw = sensor_hw or header.sensor_hw
         if hw is None:
             raise DataError(
-                f"{path} does not tell the size of its sensor. Give it with --sensor-size HxW (`sensor_hw` "
+                f"{path} does not tell the size of its sensor. Give it with --sensor-size HxW "
+                "(`sensor_hw` "
                 "in Python)."
             )
         self.sensor_hw: tuple[int, int] = hw
@@ -112,11 +113,15 @@ class RawRecording:
         self._firsts.append(count)
         self._latest_us.append(latest_us)
         if count == 0:
-            raise DataError(f"{self.path} has {len(self._words)} words, but no events. Record it again.")
+            raise DataError(
+                f"{self.path} has {len(self._words)} words, but no events. Record it again."
+            )
 
     def _block(self, block: int) -> np.ndarray:
         events, _ = self._decode(self._read(block * BLOCK_WORDS), self._states[block])
-        restore_order(events, self.path, first=self._firsts[block], latest_us=self._latest_us[block])
+        restore_order(
+            events, self.path, first=self._firsts[block], latest_us=self._latest_us[block]
+        )
         return events
 
     def _read(self, begin: int) -> np.ndarray:
@@ -176,14 +181,19 @@ def parse_raw_header(head: bytes, path: Path) -> RawHeader:
         name, _, value = line[1:].strip().partition(" ")
         values[name.lower()] = value.strip()
     options = dict(option.partition("=")[::2] for option in values.get("format", "").split(";")[1:])
-    encoding = values.get("format", "").split(";")[0].strip() or VERSIONS.get(values.get("evt", ""), "")
+    encoding = values.get("format", "").split(";")[0].strip() or VERSIONS.get(
+        values.get("evt", ""), ""
+    )
     if encoding not in DECODERS:
         found = values.get("format") or values.get("evt") or "missing"
         raise DataError(
-            f"The encoding in the header of {path} must be EVT2, EVT21 or EVT3, but is {found!r}. Export the "
+            f"The encoding in the header of {path} must be EVT2, EVT21 or EVT3, but is {found!r}. "
+            "Export the "
             "recording as DAT with the tools of its camera."
         )
-    return RawHeader(size, encoding, _sensor_hw(values, options, path), options.get("endianness") == "legacy")
+    return RawHeader(
+        size, encoding, _sensor_hw(values, options, path), options.get("endianness") == "legacy"
+    )
 
 
 def _end_of_lines(head: bytes) -> int:
@@ -195,7 +205,9 @@ def _end_of_lines(head: bytes) -> int:
     return size
 
 
-def _sensor_hw(values: dict[str, str], options: dict[str, str], path: Path) -> tuple[int, int] | None:
+def _sensor_hw(
+    values: dict[str, str], options: dict[str, str], path: Path
+) -> tuple[int, int] | None:
     """Return the size from the format line, else the geometry, else the name of the sensor."""
     if {"height", "width"} <= options.keys():
         return _side(options["height"], path), _side(options["width"], path)
@@ -209,7 +221,8 @@ def _sensor_hw(values: dict[str, str], options: dict[str, str], path: Path) -> t
 def _side(text: str, path: Path) -> int:
     if not re.fullmatch(r"[1-9][0-9]{0,4}", text) or int(text) > _MAX_SIDE_PX:
         raise DataError(
-            f"Height and width in the header of {path} must be 1 to {_MAX_SIDE_PX} pixels, but one is "
+            f"Height and width in the header of {path} must be 1 to {_MAX_SIDE_PX} pixels, but one "
+            "is "
             f"{text!r}."
         )
     return int(text)
@@ -220,7 +233,8 @@ def _words(data: mmap.mmap, start: int, dtype: np.dtype, path: Path) -> np.ndarr
     count, rest = divmod(len(data) - start, dtype.itemsize)
     if rest:
         raise DataError(
-            f"{path} is cut off: after {count} words of {dtype.itemsize} bytes, {rest} more bytes are left, "
+            f"{path} is cut off: after {count} words of {dtype.itemsize} bytes, {rest} more bytes "
+            "are left, "
             f"at byte {len(data) - rest}. Copy it again."
         )
     if count == 0:

@@ -30,7 +30,9 @@ SIGNATURES: tuple[tuple[bytes, Opener], ...] = (
 PROBED_EVENTS = 1000
 
 
-def open_recording(path: Path | str, *, sensor_hw: tuple[int, int] | None = None) -> StoredRecording:
+def open_recording(
+    path: Path | str, *, sensor_hw: tuple[int, int] | None = None
+) -> StoredRecording:
     """Open a recording: DAT, RAW (EVT2, EVT2.1, EVT3), HDF5, AEDAT4, N-MNIST .bin or npz.
 
     The format is detected from the content of the file, not from its name.
@@ -62,7 +64,8 @@ def _opener(path: Path) -> Opener:
     if _may_be_n_mnist(head, size):
         return open_n_mnist
     raise DataError(
-        f"{path} is not a recording in a known format (DAT, RAW, HDF5, AEDAT4, npz, N-MNIST .bin). It may be "
+        f"{path} is not a recording in a known format (DAT, RAW, HDF5, AEDAT4, npz, N-MNIST .bin). "
+        "It may be "
         "damaged, or in another format."
     )
 

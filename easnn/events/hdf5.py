@@ -45,13 +45,17 @@ class Hdf5Recording:
         file = open_file(path)
         try:
             datasets = _datasets(file, path)
-            stored = {name: StoredDataset(dataset, name, path) for name, dataset in datasets.items()}
+            stored = {
+                name: StoredDataset(dataset, name, path) for name, dataset in datasets.items()
+            }
             self._columns = {name: stored[f"events/{name}"] for name in COLUMNS}
             shapes = {name: (column.dtype, column.shape) for name, column in self._columns.items()}
             self._count = check_columns(shapes, path, "events/")
             height = _number(datasets, "events/height", 1, LIMIT_HW[0], path)
             width = _number(datasets, "events/width", 1, LIMIT_HW[1], path)
-            self._offset_us = _number(datasets, "t_offset", -_MAX_OFFSET_US, _MAX_OFFSET_US, path) or 0
+            self._offset_us = (
+                _number(datasets, "t_offset", -_MAX_OFFSET_US, _MAX_OFFSET_US, path) or 0
+            )
             self._ms_to_idx = _ms_to_idx(stored.get("ms_to_idx"), path)
         except DataError:
             file.close()
@@ -125,7 +129,8 @@ class Hdf5Recording:
         first, second = (ms_to_idx.read(ms, ms + 2).tolist() + [self._count] * 2)[:2]
         if not 0 <= first <= second <= self._count:
             raise DataError(
-                f"`ms_to_idx` of {self.path} must rise from 0 to the {self._count} events, but is {first} and "
+                f"`ms_to_idx` of {self.path} must rise from 0 to the {self._count} events, but is "
+                f"{first} and "
                 f"{second} for {ms} and {ms + 1} ms."
             )
         begin, end = max(0, first - 1), min(second + 1, len(self))
@@ -134,8 +139,10 @@ class Hdf5Recording:
             found = begin + int(np.searchsorted(times, 1000 * checked_ms))
             if (np.diff(times) < 0).any() or found != bound:
                 raise DataError(
-                    f"`ms_to_idx` of {self.path} must tell the first event at or after each ms, but says "
-                    f"that for {checked_ms} ms it is event {bound}. Write the file again from its recording."
+                    f"`ms_to_idx` of {self.path} must tell the first event at or after each ms, "
+                    "but says "
+                    f"that for {checked_ms} ms it is event {bound}. Write the file again from its "
+                    "recording."
                 )
         return begin + int(np.searchsorted(times, stored_us))
 
@@ -161,7 +168,9 @@ def open_hdf5(path: Path | str, *, sensor_hw: tuple[int, int] | None = None) -> 
     return Hdf5Recording(Path(path), sensor_hw)
 
 
-def write_hdf5(path: Path | str, events: np.ndarray, *, sensor_hw: tuple[int, int] | None = None) -> None:
+def write_hdf5(
+    path: Path | str, events: np.ndarray, *, sensor_hw: tuple[int, int] | None = None
+) -> None:
     """Write sorted ``events`` (EVENT_DTYPE) as an HDF5 file; see :func:`write_hdf5_pieces`."""
     write_hdf5_pieces(path, [events], sensor_hw=sensor_hw)
 
@@ -214,8 +223,10 @@ def _datasets(file: Any, path: Path) -> dict[str, Any]:
     """Return the datasets described at the top of this module, by their path in the file."""
     if "CD/events" in file:
         raise DataError(
-            f"{path} is in Prophesee's own HDF5 layout (CD/events, ECF filter), which cannot be read here. "
-            "Convert it to DAT with `metavision_file_to_dat -i FILE` of the Metavision SDK or OpenEB."
+            f"{path} is in Prophesee's own HDF5 layout (CD/events, ECF filter), which cannot be "
+            "read here. "
+            "Convert it to DAT with `metavision_file_to_dat -i FILE` of the Metavision SDK or "
+            "OpenEB."
         )
     needed = [f"events/{name}" for name in COLUMNS]
     optional = ["events/height", "events/width", "ms_to_idx", "t_offset"]
@@ -223,7 +234,8 @@ def _datasets(file: Any, path: Path) -> dict[str, Any]:
     missing = [name for name in needed if not isinstance(found.get(name), h5py.Dataset)]
     if missing:
         raise DataError(
-            f"{path} must have the datasets {', '.join(needed)}, but {', '.join(missing)} is missing."
+            f"{path} must have the datasets {', '.join(needed)}, but {', '.join(missing)} is "
+            "missing."
         )
     return found
 
@@ -233,13 +245,16 @@ def _number(datasets: dict[str, Any], name: str, low: int, high: int, path: Path
         return None
     value = np.asarray(datasets[name][()])
     if value.size != 1 or value.dtype.kind not in "iu" or not low <= value.item() <= high:
-        raise DataError(f"`{name}` of {path} must be one number from {low} to {high}, but is {value}.")
+        raise DataError(
+            f"`{name}` of {path} must be one number from {low} to {high}, but is {value}."
+        )
     return int(value.item())
 
 
 def _ms_to_idx(dataset: StoredDataset | None, path: Path) -> StoredDataset | None:
     if dataset is not None and (dataset.dtype.kind not in "iu" or len(dataset.shape) != 1):
         raise DataError(
-            f"`ms_to_idx` of {path} must be integers [ms], but is {dataset.dtype} {list(dataset.shape)}."
+            f"`ms_to_idx` of {path} must be integers [ms], but is {dataset.dtype} "
+            f"{list(dataset.shape)}."
         )
     return dataset

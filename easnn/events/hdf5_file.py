@@ -19,7 +19,9 @@ from easnn.utils.files import map_file
 
 ECF_FILTER = 0x8ECF
 BLOSC_FILTER = 32_001
-BLOSC_HEADER = np.dtype([("_", "V4"), ("bytes", "<u4"), ("block_bytes", "<u4"), ("stored_bytes", "<u4")])
+BLOSC_HEADER = np.dtype(
+    [("_", "V4"), ("bytes", "<u4"), ("block_bytes", "<u4"), ("stored_bytes", "<u4")]
+)
 MAX_CHUNK_BYTES = 2**28
 
 
@@ -84,7 +86,8 @@ class StoredDataset:
             return self._dataset[start:stop]
         except Exception as error:  # damaged files make HDF5 and its filters raise almost any type
             raise DataError(
-                f"Cannot read entries {start} to {stop} of `{self._name}` of {self._path}: {error}. Copy it "
+                f"Cannot read entries {start} to {stop} of `{self._name}` of {self._path}: "
+                f"{error}. Copy it "
                 "again."
             ) from error
 
@@ -93,7 +96,8 @@ class StoredDataset:
             if not h5py.h5z.filter_avail(code):
                 what = "Prophesee's ECF" if code == ECF_FILTER else f"number {code}"
                 raise DataError(
-                    f"`{self._name}` of {self._path} is compressed by an HDF5 filter that neither h5py nor "
+                    f"`{self._name}` of {self._path} is compressed by an HDF5 filter that neither "
+                    "h5py nor "
                     f"hdf5plugin has ({what}). Write it again with Blosc or gzip."
                 )
 
@@ -112,7 +116,8 @@ class StoredDataset:
             )
         if not whole:
             raise DataError(
-                f"`{self._name}` of {self._path} promises {declared} bytes, which the file does not hold. The "
+                f"`{self._name}` of {self._path} promises {declared} bytes, which the file does "
+                "not hold. The "
                 "file is damaged; copy it again."
             )
 
@@ -127,7 +132,9 @@ class StoredDataset:
             raise ValueError("Blosc must be the only filter, but for a shuffle before it")
         lengths = self._dataset.chunks
         first = range(start // lengths[0] * lengths[0], stop, lengths[0])
-        others = (range(0, side, length) for side, length in zip(self.shape[1:], lengths[1:], strict=True))
+        others = (
+            range(0, side, length) for side, length in zip(self.shape[1:], lengths[1:], strict=True)
+        )
         for corner in product(first, *others):
             if corner not in self._checked_chunks:
                 self._check_blosc_chunk(corner)

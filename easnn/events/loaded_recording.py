@@ -29,7 +29,9 @@ class LoadedRecording:
         self._late_events = restore_order(self._events, path)
         self.first_us, self.last_us = self._events["t_us"][[0, -1]].tolist()
 
-    def __reduce__(self) -> tuple[type[LoadedRecording], tuple[Path, tuple[int, int] | None, Reader]]:
+    def __reduce__(
+        self,
+    ) -> tuple[type[LoadedRecording], tuple[Path, tuple[int, int] | None, Reader]]:
         return LoadedRecording, (self.path, self._given_hw, self._read)
 
     def __len__(self) -> int:

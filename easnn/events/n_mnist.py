@@ -47,7 +47,8 @@ def write_n_mnist(path: Path | str, events: np.ndarray) -> None:
     check_writable(events, LIMIT_HW, path)
     if events["t_us"][-1] >= 1 << TIME_BITS:
         raise DataError(
-            f"The last event of {path} must come before 2²³ µs (8.4 s), since N-MNIST .bin files keep 23 bits "
+            f"The last event of {path} must come before 2²³ µs (8.4 s), since N-MNIST .bin files "
+            "keep 23 bits "
             f"of the time, but comes at {events['t_us'][-1]} µs."
         )
     stored = np.empty((len(events), EVENT_BYTES), np.uint8)
@@ -74,7 +75,8 @@ def _read(path: Path) -> tuple[np.ndarray, None]:
     count, rest = divmod(len(data), EVENT_BYTES)
     if rest:
         raise DataError(
-            f"{path} is cut off, or not an N-MNIST .bin file (40-bit events): after {count} events, {rest} more "
+            f"{path} is cut off, or not an N-MNIST .bin file (40-bit events): after {count} "
+            f"events, {rest} more "
             f"bytes are left, at byte {len(data) - rest}. Copy it again."
         )
     return decode_n_mnist(np.frombuffer(data, np.uint8).reshape(count, EVENT_BYTES)), None

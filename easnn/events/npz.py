@@ -33,7 +33,9 @@ def open_npz(path: Path | str, *, sensor_hw: tuple[int, int] | None = None) -> L
     return LoadedRecording(Path(path), sensor_hw, _read)
 
 
-def write_npz(path: Path | str, events: np.ndarray, *, sensor_hw: tuple[int, int] | None = None) -> None:
+def write_npz(
+    path: Path | str, events: np.ndarray, *, sensor_hw: tuple[int, int] | None = None
+) -> None:
     """Write ``events`` (EVENT_DTYPE) as an archive that :func:`open_npz` reads.
 
     Args:
@@ -49,7 +51,12 @@ def write_npz(path: Path | str, events: np.ndarray, *, sensor_hw: tuple[int, int
     if len(events) == 0:
         raise DataError(f"{path} must get at least one event, but gets none.")
     check_writable(events, sensor_hw or LIMIT_HW, path)
-    arrays: dict[str, Any] = {"t": events["t_us"], "x": events["x"], "y": events["y"], "p": events["p"]}
+    arrays: dict[str, Any] = {
+        "t": events["t_us"],
+        "x": events["x"],
+        "y": events["y"],
+        "p": events["p"],
+    }
     if sensor_hw is not None:
         arrays |= {name: np.int64(side) for name, side in zip(_SCALARS, sensor_hw, strict=True)}
     with atomic_write(path) as file:
@@ -67,9 +74,11 @@ def _sensor_hw(arrays: dict[str, np.ndarray], path: Path) -> tuple[int, int] | N
         return None
     height, width = (arrays[name] for name in _SCALARS)
     if not all(
-        side.shape == () and side.dtype.kind in "iu" and 0 < side <= LIMIT_HW[0] for side in (height, width)
+        side.shape == () and side.dtype.kind in "iu" and 0 < side <= LIMIT_HW[0]
+        for side in (height, width)
     ):
         raise DataError(
-            f"`height` and `width` of {path} must be numbers of pixels, but are {height} and {width}."
+            f"`height` and `width` of {path} must be numbers of pixels, but are {height} and "
+            f"{width}."
         )
     return int(height), int(width)

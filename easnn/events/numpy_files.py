@@ -32,7 +32,9 @@ def load_array(path: Path) -> np.ndarray:
         ) from error
 
 
-def load_members(path: Path, needed: Sequence[str], optional: Sequence[str] = ()) -> dict[str, np.ndarray]:
+def load_members(
+    path: Path, needed: Sequence[str], optional: Sequence[str] = ()
+) -> dict[str, np.ndarray]:
     """Return arrays of a NumPy archive (``.npz``) by name.
 
     Args:

@@ -18,7 +18,9 @@ class EventWindow:
     end_us: int
 
 
-def label_window(recording: Recording, label_us: int, duration_us: int, max_steps_back: int) -> EventWindow:
+def label_window(
+    recording: Recording, label_us: int, duration_us: int, max_steps_back: int
+) -> EventWindow:
     """Return the events from which the boxes of a label are to be predicted.
 
     This is the window ``[label_us - duration_us, label_us)``: events at or after the label are

@@ -46,9 +46,9 @@ EVENT_SUM_IGNORES = ("window", "slicing", "tau", "downsample", "speed_aug")
 class EventExp(Experiment, ExperimentKeys):
     """An event-camera detection experiment.
 
-    An experiment file derives ``Exp`` from it and sets keys in ``__init__``; it may also replace a builder.
-    What a builder makes follows from the keys and its arguments alone, so every process of a run makes the
-    same.
+    An experiment file derives ``Exp`` from it and sets keys in ``__init__``; it may also replace a
+    builder. What a builder makes follows from the keys and its arguments alone, so every process of
+    a run makes the same.
     """
 
     KEY_GROUP = "Declared by the experiment file"
@@ -71,7 +71,8 @@ class EventExp(Experiment, ExperimentKeys):
             smallest, largest = getattr(self, name)
             if smallest > largest:
                 raise ConfigError(
-                    f"`{name}` must begin with the smaller {value}, but is {smallest:g},{largest:g}."
+                    f"`{name}` must begin with the smaller {value}, but is "
+                    f"{smallest:g},{largest:g}."
                 )
         if self.Ts > self.Tm:
             raise ConfigError(f"`Ts` must be at most `Tm` ({self.Tm}), but is {self.Ts}.")
@@ -79,7 +80,8 @@ class EventExp(Experiment, ExperimentKeys):
             self._check_event_sum()
         if self.speed_aug and self.window == 0:
             raise ConfigError(
-                "`speed_aug` needs a `window` that ends at the label and can hold more or less of the "
+                "`speed_aug` needs a `window` that ends at the label and can hold more or less of "
+                "the "
                 "recording, but `window` is 0, the whole recording."
             )
         if self.aggregation == "sum" and self.embedding != "count" and spec.Tm != 1:
@@ -94,30 +96,37 @@ class EventExp(Experiment, ExperimentKeys):
             declared, value = self.declarations()[name], getattr(self, name)
             if value != declared.default:
                 raise ConfigError(
-                    f"`{name}` does nothing for `aggregation` event_sum, whose frames are made from histograms of "
-                    f"50 ms and not from events: it must be {declared.kind.text(declared.default)}, but is "
+                    f"`{name}` does nothing for `aggregation` event_sum, whose frames are made "
+                    "from histograms of "
+                    "50 ms and not from events: it must be "
+                    f"{declared.kind.text(declared.default)}, but is "
                     f"{declared.kind.text(value)}."
                 )
         if self.embedding != "count" and self.Tl != self.Tm:
             raise ConfigError(
                 f"`Tl` must be `Tm` ({self.Tm}) for `aggregation` event_sum and the embedding "
-                f"`{self.embedding}`, whose sampling steps are the `Tl` histograms, but is {self.Tl}."
+                f"`{self.embedding}`, whose sampling steps are the `Tl` histograms, but is "
+                f"{self.Tl}."
             )
 
     def notices(self) -> list[str]:
         """Return what a user should know about the values chosen, a sentence each."""
         notices = []
         if self.abs == "split":
-            notices.append("`abs` split does nothing; it never did anything in the published code either.")
+            notices.append(
+                "`abs` split does nothing; it never did anything in the published code either."
+            )
         idle = [name for name in ("spike_attach", "write_zero") if getattr(self, name)]
         if idle and self.embedding != "arsnn":
             notices.append(
-                f"`{'`, `'.join(idle)}` {'do' if len(idle) > 1 else 'does'} nothing for `embedding` "
+                f"`{'`, `'.join(idle)}` {'do' if len(idle) > 1 else 'does'} nothing for "
+                "`embedding` "
                 f"{self.embedding}, which writes no segments."
             )
         if self.aggregation == "voxel_cube":
             notices.append(
-                "`aggregation` voxel_cube is as published: late OFF and early ON events share channel 1, and "
+                "`aggregation` voxel_cube is as published: late OFF and early ON events share "
+                "channel 1, and "
                 "channel 2 is empty."
             )
         if self.eval_split in self.train_splits:
@@ -155,8 +164,8 @@ class EventExp(Experiment, ExperimentKeys):
     def data_root(self) -> Path:
         """Return the folder of the dataset.
 
-        ``data_dir`` is relative to the working directory. If it is not there, but in the folder that the
-        environment variable ``EASNN_ROOT`` names, it is relative to that folder.
+        ``data_dir`` is relative to the working directory. If it is not there, but in the folder
+        that the environment variable ``EASNN_ROOT`` names, it is relative to that folder.
         """
         path = Path(self.data_dir or f"datasets/{self.data_name}")
         root = os.environ.get("EASNN_ROOT")
@@ -176,7 +185,8 @@ class EventExp(Experiment, ExperimentKeys):
         """Open the labelled frames of some splits.
 
         Raises:
-            ConfigError: if a key has a value that this version does not support, or does not fit the dataset.
+            ConfigError: if a key has a value that this version does not support, or does not fit
+                the dataset.
             DataError: if the dataset's files are incomplete or wrong.
         """
         return self.dataset_kind.source(self.data_root(), splits).dataset(
@@ -267,10 +277,16 @@ class EventExp(Experiment, ExperimentKeys):
     def get_evaluator(self, dataset: DetectionDataset) -> Evaluator:
         """Build the evaluator for detections on ``dataset``."""
         evaluators = [
-            build_evaluator(protocol, dataset.class_names, split=dataset.split, sensor_hw=dataset.sensor_hw)
+            build_evaluator(
+                protocol, dataset.class_names, split=dataset.split, sensor_hw=dataset.sensor_hw
+            )
             for protocol in self.protocols()
         ]
         return SideBySide(evaluators) if len(evaluators) > 1 else evaluators[0]
 
-    def _read_through(self, cache: FrameCache | None, dataset: DetectionDataset) -> DetectionDataset:
-        return dataset if cache is None else cache.cached(dataset, num_workers=self.data_num_workers)
+    def _read_through(
+        self, cache: FrameCache | None, dataset: DetectionDataset
+    ) -> DetectionDataset:
+        return (
+            dataset if cache is None else cache.cached(dataset, num_workers=self.data_num_workers)
+        )

@@ -12,21 +12,27 @@ from easnn.utils.errors import ConfigError
 class Experiment(Config):
     """Base of experiments: its attributes are the declared keys and nothing else.
 
-    Unlike other configurations it can be changed: an experiment file sets keys in ``__init__`` and may
-    declare further ones. Setting an undeclared attribute raises :class:`ConfigError`, so a misspelt key
-    cannot go unnoticed. Attributes that are not keys begin with an underscore or, in a class, are written
-    in capitals.
+    Unlike other configurations it can be changed: an experiment file sets keys in ``__init__`` and
+    may declare further ones. Setting an undeclared attribute raises :class:`ConfigError`, so a
+    misspelt key cannot go unnoticed. Attributes that are not keys begin with an underscore or, in a
+    class, are written in capitals.
     """
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         known = cls.declarations()
         for name, value in vars(cls).items():
-            if name.startswith("_") or name.isupper() or callable(value) or hasattr(value, "__get__"):
+            if (
+                name.startswith("_")
+                or name.isupper()
+                or callable(value)
+                or hasattr(value, "__get__")
+            ):
                 continue
             if any(name in vars(base) for base in cls.__mro__[1:]):
                 raise ConfigError(
-                    f"`{name}` must be set in `__init__` of `{cls.__name__}`, as `self.{name} = {value!r}`, "
+                    f"`{name}` must be set in `__init__` of `{cls.__name__}`, as `self.{name} = "
+                    f"{value!r}`, "
                     "but is set in the class."
                 )
             raise unknown_key(name, known)
@@ -46,8 +52,8 @@ class Experiment(Config):
         """Set keys from ``key value key value …`` as on the command line: all of them, or none on an error.
 
         Raises:
-            ConfigError: for an unknown key, a value that does not fit, a key without a value, or a key given
-                twice with different values.
+            ConfigError: for an unknown key, a value that does not fit, a key without a value, or a
+                key given twice with different values.
         """
         known = self.declarations()
         texts: dict[str, str] = {}
@@ -59,7 +65,9 @@ class Experiment(Config):
             if name not in known:
                 raise unknown_key(name, known)
             if texts.setdefault(name, text) != text:
-                raise ConfigError(f"`{name}` must be given once, but is {texts[name]!r} and {text!r}.")
+                raise ConfigError(
+                    f"`{name}` must be given once, but is {texts[name]!r} and {text!r}."
+                )
         for name, value in {name: known[name].parse(text) for name, text in texts.items()}.items():
             setattr(self, name, value)
 
@@ -77,5 +85,7 @@ class Experiment(Config):
         for name in values:
             if name not in known:
                 raise unknown_key(name, known)
-        for name, value in {name: known[name].convert(value) for name, value in values.items()}.items():
+        for name, value in {
+            name: known[name].convert(value) for name, value in values.items()
+        }.items():
             setattr(self, name, value)

@@ -28,18 +28,23 @@ class DataKeys(Config):
     train_splits: tuple[Split, ...] = key(
         ("train",), "splits to train on; the published results: `train,val`"
     )
-    downsample: Literal[1, 2] = key(1, "2 halves the resolution of events and boxes, e.g. `gen4` to 640×360")
+    downsample: Literal[1, 2] = key(
+        1, "2 halves the resolution of events and boxes, e.g. `gen4` to 640×360"
+    )
     input_size: tuple[int, int] = key(
         (640, 640), "height,width seen in training", low=32, multiple_of=32, unit="px"
     )
     test_size: tuple[int, int] = key(
         (640, 640), "height,width seen in evaluation", low=32, multiple_of=32, unit="px"
     )
-    data_num_workers: int = key(4, "worker processes that load data; 0: the training process", low=0)
+    data_num_workers: int = key(
+        4, "worker processes that load data; 0: the training process", low=0
+    )
     flip_prob: float = key(0.5, "probability of mirroring a training sample", low=0, high=1)
     jitter: float | None = key(
         None,
-        "how far the aspect ratio of a training sample may change; `None`: 0.1 for `n-caltech`, else 0.3",
+        "how far the aspect ratio of a training sample may change; `None`: 0.1 for `n-caltech`, "
+        "else 0.3",
         low=0,
         below=1,
     )
@@ -49,7 +54,10 @@ class DataKeys(Config):
     max_boxes: int = key(50, "boxes per training sample; further ones are left out", low=1)
     speed_aug: bool = key(False, "play the recording of each training sample at a random speed")
     speed_range: tuple[float, float] = key(
-        (0.5, 2.0), "smallest and largest speed of `speed_aug`; 2: twice as fast", low=0.01, high=100
+        (0.5, 2.0),
+        "smallest and largest speed of `speed_aug`; 2: twice as fast",
+        low=0.01,
+        high=100,
     )
 
 
@@ -58,7 +66,9 @@ class TrainingKeys(Config):
 
     KEY_GROUP = "Training"
 
-    seed: int | None = key(None, "seed of all randomness; `None`: a new one, printed", low=0, high=2**63 - 1)
+    seed: int | None = key(
+        None, "seed of all randomness; `None`: a new one, printed", low=0, high=2**63 - 1
+    )
     max_epoch: int = key(300, "epochs; e-yolox-s: 60", low=1)
     basic_lr_per_img: float = key(1e-3 / 64, "learning rate = this × global batch size", above=0)
     emb_lr: float = key(-1.0, "learning rate of the embedding; below 0: that of the rest")
@@ -81,7 +91,9 @@ class TrainingKeys(Config):
     )
     freeze_bn: bool = key(False, "batch norm keeps its running statistics")
     sync_bn: bool = key(False, "batch norm statistics over all GPUs")
-    patience: int = key(0, "evaluations without a better AP after which to stop; 0: never stop early", low=0)
+    patience: int = key(
+        0, "evaluations without a better AP after which to stop; 0: never stop early", low=0
+    )
 
 
 class EvaluationKeys(Config):
@@ -91,14 +103,19 @@ class EvaluationKeys(Config):
 
     eval_split: Split = key("val", "split to evaluate on; `--test` means `test`")
     eval_interval: int = key(10, "epochs between evaluations; the last is always evaluated", low=1)
-    eval_initial: bool = key(False, "also evaluate the untrained network, and keep it as `initial_ckpt.pth`")
+    eval_initial: bool = key(
+        False, "also evaluate the untrained network, and keep it as `initial_ckpt.pth`"
+    )
     eval_proph: bool = key(False, "Prophesee protocol instead of COCO, same as `--eval_proh`")
     eval_both: bool = key(
         False,
-        "score by both protocols, same as `--both`; `eval_proph` says which one chooses the best weights",
+        "score by both protocols, same as `--both`; `eval_proph` says which one chooses the best "
+        "weights",
     )
     test_conf: float = key(0.01, "lowest score of a detection, same as `--conf`", low=0, high=1)
-    nmsthre: float = key(0.65, "highest IoU of two detections of a class, same as `--nms`", low=0, high=1)
+    nmsthre: float = key(
+        0.65, "highest IoU of two detections of a class, same as `--nms`", low=0, high=1
+    )
 
 
 class OutputKeys(Config):
@@ -116,7 +133,9 @@ class OutputKeys(Config):
     )
     cache_gb: float = key(20.0, "maximum size of the cache of `--cache`", low=0.1, unit="GB")
     print_interval: int = key(10, "steps between two lines of the log", low=1)
-    pictures: bool = key(True, "draw samples at each evaluation, and pictures of the run at its end")
+    pictures: bool = key(
+        True, "draw samples at each evaluation, and pictures of the run at its end"
+    )
     save_history_ckpt: bool = key(False, "keep a checkpoint of every epoch")
     ckpt_interval_steps: int = key(0, "steps between checkpoints within an epoch; 0: none", low=0)
 

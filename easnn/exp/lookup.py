@@ -19,16 +19,17 @@ NAMED_EXPERIMENTS = Path(__file__).resolve().parent / "default"
 def get_exp(exp_file: str | Path | None = None, exp_name: str | None = None) -> EventExp:
     """Return a new experiment, from a file or by the name of one of those that come with the package.
 
-    The file is executed as Python and defines ``class Exp(EventExp)``. An error in it is raised as it is,
-    with its own traceback; a wrong key or value in it as a :class:`ConfigError` that names the line.
+    The file is executed as Python and defines ``class Exp(EventExp)``. An error in it is raised as
+    it is, with its own traceback; a wrong key or value in it as a :class:`ConfigError` that names
+    the line.
 
     Args:
         exp_file: path of an experiment file.
         exp_name: e.g. ``e-yolox-s``, for ``easnn/exp/default/e_yolox_s.py``.
 
     Raises:
-        ConfigError: if not exactly one of the two is given, there is no such file or name, or the file
-            defines no experiment.
+        ConfigError: if not exactly one of the two is given, there is no such file or name, or the
+            file defines no experiment.
     """
     if (exp_file is None) == (exp_name is None):
         raise ConfigError(
@@ -86,7 +87,9 @@ def _load(path: Path) -> EventExp:
 
 def _execute(path: Path) -> ModuleType:
     if not path.is_file() or path.suffix != ".py":
-        raise ConfigError(f"Experiment file {path} must be a Python file, but there is none in {Path.cwd()}.")
+        raise ConfigError(
+            f"Experiment file {path} must be a Python file, but there is none in {Path.cwd()}."
+        )
     path = path.resolve()
     name = "easnn_experiment" + re.sub(r"\W", "_", str(path))
     spec = importlib.util.spec_from_file_location(name, path)

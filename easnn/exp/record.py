@@ -16,7 +16,13 @@ from easnn.exp.lookup import experiment_names, get_exp, source_file, source_name
 from easnn.models.config import DetectorKeys, EmbeddingKeys
 from easnn.utils.errors import CheckpointError, ConfigError
 
-NETWORK_KEYS = (*DetectorKeys.declarations(), *EmbeddingKeys.declarations(), "Tm", "aggregation", "measure")
+NETWORK_KEYS = (
+    *DetectorKeys.declarations(),
+    *EmbeddingKeys.declarations(),
+    "Tm",
+    "aggregation",
+    "measure",
+)
 """Keys that say which network the weights of a checkpoint belong to, and what its input means."""
 
 
@@ -27,8 +33,8 @@ class ExperimentRecord:
     Attributes:
         name: its name, if it comes with the project.
         file: the file that defines its class, if there is one.
-        defines: what its class has beyond the values of keys: builders and keys of its own. Without this
-            code the experiment cannot be made again.
+        defines: what its class has beyond the values of keys: builders and keys of its own. Without
+            this code the experiment cannot be made again.
         keys: the value of every key as built-in types.
     """
 
@@ -41,7 +47,9 @@ class ExperimentRecord:
     def of(cls, experiment: EventExp) -> Self:
         """Return the record of an experiment."""
         file = source_file(experiment)
-        classes = [c for c in type(experiment).__mro__ if issubclass(c, EventExp) and c is not EventExp]
+        classes = [
+            c for c in type(experiment).__mro__ if issubclass(c, EventExp) and c is not EventExp
+        ]
         defines = {name for c in classes for name in vars(c) if not name.startswith("__")}
         return cls(
             name=source_name(experiment),
@@ -78,8 +86,8 @@ class ExperimentRecord:
     def experiment(self, source: Path) -> EventExp:
         """Make the experiment again. No code that the record names is run.
 
-        Only an experiment that comes with the project is looked up, by its name. One from another file is
-        made from its keys alone, if that is all that the file defines.
+        Only an experiment that comes with the project is looked up, by its name. One from another
+        file is made from its keys alone, if that is all that the file defines.
 
         Args:
             source: the checkpoint, for messages.
@@ -109,7 +117,8 @@ class ExperimentRecord:
             experiment.load_plain({name: self.keys[name] for name in names if name in self.keys})
         except ConfigError as error:
             raise CheckpointError(
-                f"The experiment in {source} does not fit this version: {error} Give another with -n or -f."
+                f"The experiment in {source} does not fit this version: {error} Give another with "
+                "-n or -f."
             ) from error
 
     def differences(self, experiment: EventExp) -> str:

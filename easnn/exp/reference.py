@@ -15,8 +15,8 @@ COLUMN_WIDTHS = (None, None, 36, 60)
 
 PAGE = """# Keys
 
-Every key of an experiment, with its default. Set one on the command line (`key value` after the options) or
-in an experiment file (`self.key = value`); see [experiments.md](experiments.md).
+Every key of an experiment, with its default. Set one on the command line (`key value` after the
+options) or in an experiment file (`self.key = value`); see [experiments.md](experiments.md).
 This page is made from the declarations by `python -m easnn.cli.keys docs/keys.md`.
 
 """
@@ -33,7 +33,8 @@ def keys_table(experiment: Experiment) -> str:
 def keys_page(experiment: Experiment) -> str:
     """Return the same as a page of Markdown."""
     tables = (
-        f"## {group}\n\n{tabulate(map(_mark_up, rows), HEADERS, tablefmt='github', disable_numparse=True)}\n"
+        "## "
+        f"{group}\n\n{tabulate(map(_mark_up, rows), HEADERS, tablefmt='github', disable_numparse=True)}\n"
         for group, rows in _rows_by_group(experiment)
     )
     return PAGE + "\n".join(tables)

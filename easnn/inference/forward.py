@@ -1,9 +1,10 @@
 """Forward passes whose result for a frame depends on that frame alone.
 
-Rounding differs slightly between batches of different sizes and between different numbers of threads, and
-a spike turns a tiny difference into a large one. So frames are computed in a form that never changes: on the
-CPU one at a time, each by a single thread (several frames in parallel), on a GPU in groups of a fixed size.
-Then detections depend neither on the batch size nor on the number of processes.
+Rounding differs slightly between batches of different sizes and between different numbers of
+threads, and a spike turns a tiny difference into a large one. So frames are computed in a form that
+never changes: on the CPU one at a time, each by a single thread (several frames in parallel), on a
+GPU in groups of a fixed size. Then detections depend neither on the batch size nor on the number of
+processes.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ Result = TypeVar("Result")
 class FixedForm(Protocol):
     """Calls a function of a batch ``[b,Tl,Tm,C,h,w]`` on at most :data:`GROUP` frames, in the fixed form."""
 
-    def __call__(self, function: Callable[[Tensor], Result], events: Tensor, /) -> list[tuple[Result, int]]:
+    def __call__(
+        self, function: Callable[[Tensor], Result], events: Tensor, /
+    ) -> list[tuple[Result, int]]:
         """Return for each frame the result of the call that contained it, and its position in that batch."""
 
 
@@ -60,7 +63,9 @@ def fixed_form(device: torch.device, *, mixed: bool) -> Iterator[FixedForm]:
     try:
         with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
 
-            def on_cpu(function: Callable[[Tensor], Result], events: Tensor) -> list[tuple[Result, int]]:
+            def on_cpu(
+                function: Callable[[Tensor], Result], events: Tensor
+            ) -> list[tuple[Result, int]]:
                 results = pool.map(lambda frame: call(function, frame), torch.split(events, 1))
                 return [(result, 0) for result in results]
 

@@ -57,10 +57,13 @@ class Observation:
 
     Attributes:
         frame: events ``[Tl,Tm,C,H,W]`` at sensor resolution, oldest slice first.
-        active: pixels ``[h,w]`` of the network's input with an event, cut to the sensor's image; bool.
+        active: pixels ``[h,w]`` of the network's input with an event, cut to the sensor's image;
+            bool.
         written: output of the embedding ``[Ts,C,h,w]``, cut likewise.
-        trace: how the sampler came to it ``[…,C,h,w]``, if asked for and the embedding has a membrane.
-        detections: ``[M, 6]``: class, score, left, top, width, height in pixels of the frame, best first.
+        trace: how the sampler came to it ``[…,C,h,w]``, if asked for and the embedding has a
+            membrane.
+        detections: ``[M, 6]``: class, score, left, top, width, height in pixels of the frame, best
+            first.
     """
 
     frame: Tensor
@@ -73,8 +76,9 @@ class Observation:
 class Predictor:
     """A detector together with everything that lies between a recording and boxes in sensor pixels.
 
-    Its detections are those of an evaluation to the last digit: both run the same code in the same form
-    (:mod:`easnn.inference.forward`). It is not made for training, and keeps no state between frames.
+    Its detections are those of an evaluation to the last digit: both run the same code in the same
+    form (:mod:`easnn.inference.forward`). It is not made for training, and keeps no state between
+    frames.
 
     Args:
         model: the detector, on its device; it is put into evaluation mode.
@@ -160,8 +164,8 @@ class Predictor:
             confidence: lowest score of a detection.
             nms_iou: highest IoU of two detections of a class; None: that of the experiment.
             device: where to compute; None: a GPU if there is one.
-            fused: whether every batch norm is folded into the convolution before it: faster, and equal up to
-                rounding.
+            fused: whether every batch norm is folded into the convolution before it: faster, and
+                equal up to rounding.
 
         Raises:
             CheckpointError: if the checkpoint cannot be read, or its experiment needs a file.
@@ -170,15 +174,17 @@ class Predictor:
         experiment = checkpoint.experiment()
         device = training_device() if device is None else torch.device(device)
         model = checkpoint.build_model(experiment, device)
-        return cls.of(experiment, fuse(model) if fused else model, confidence=confidence, nms_iou=nms_iou)
+        return cls.of(
+            experiment, fuse(model) if fused else model, confidence=confidence, nms_iou=nms_iou
+        )
 
     def open(self, path: str | Path, sensor_hw: tuple[int, int] | None = None) -> Recording:
         """Open a recording in any format, with a known sensor.
 
         Args:
             path: the file.
-            sensor_hw: height and width of the sensor in pixels; None: what the file says, or else the
-                smallest that holds all events.
+            sensor_hw: height and width of the sensor in pixels; None: what the file says, or else
+                the smallest that holds all events.
 
         Raises:
             DataError: if it cannot be read, or an event lies outside the sensor.
@@ -194,8 +200,8 @@ class Predictor:
 
         Args:
             recording: a recording at sensor resolution, or its file, which is opened for this call.
-            time_us: the moment, at which the window of events ends. Without effect where a frame is the
-                whole recording (``window`` 0).
+            time_us: the moment, at which the window of events ends. Without effect where a frame is
+                the whole recording (``window`` 0).
 
         Raises:
             ConfigError: if the network does not take windows of events (RVT's histograms).
@@ -248,7 +254,8 @@ class Predictor:
             timer: measures input, network and choice of detections.
 
         Yields:
-            What is known about each frame, and its detections ``[M, 6]`` on the CPU: class, score, left,
+            What is known about each frame, and its detections ``[M, 6]`` on the CPU: class, score,
+                left,
             top, width, height in pixels of the frame, best score first.
         """
         timer = timer or PartTimer(self.device, enabled=False)
@@ -290,7 +297,9 @@ class Predictor:
         with fixed_form(self.device, mixed=self._fp16) as run:
             computed = run(look, events)
         observations = []
-        for frame, seen, ((written, steps, outputs), position) in zip(frames, events, computed, strict=True):
+        for frame, seen, ((written, steps, outputs), position) in zip(
+            frames, events, computed, strict=True
+        ):
             cut = partial(_cut, placement=placement, position=position)
             segments = cut(written).float()
             [found] = self._select(outputs[position : position + 1])
@@ -317,7 +326,8 @@ class Predictor:
             recording = self.open(recording)
         if recording.sensor_hw is None:
             raise DataError(
-                f"{recording.path} does not say the size of its sensor. Open it with `Predictor.open`, or with "
+                f"{recording.path} does not say the size of its sensor. Open it with "
+                "`Predictor.open`, or with "
                 "`open_recording(path, sensor_hw=(height, width))`."
             )
         return downsample_recording(recording, self.downsample)
@@ -369,11 +379,13 @@ class Predictor:
         return [detections.detach().cpu() for detections in found]
 
 
-def moments_us(spec: FrameSpec, recording: Recording, start_us: int, end_us: int, step_us: int) -> range:
+def moments_us(
+    spec: FrameSpec, recording: Recording, start_us: int, end_us: int, step_us: int
+) -> range:
     """Return the times at which sliding windows end: every ``step_us`` after ``start_us``.
 
-    The last one is at ``end_us`` or less than a step later, so that all events between the two are seen.
-    Where a frame is the whole recording, its end is the only moment.
+    The last one is at ``end_us`` or less than a step later, so that all events between the two are
+    seen. Where a frame is the whole recording, its end is the only moment.
     """
     if spec.window == 0:
         return range(recording.last_us + 1, recording.last_us + 2)
@@ -409,8 +421,8 @@ def _extent_hw(recording: Recording) -> tuple[int, int]:
     last_y, last_x = np.max([(p["y"].max(), p["x"].max()) for p in pieces if len(p)], axis=0)
     hw = int(last_y) + 1, int(last_x) + 1
     logger.info(
-        "{} does not say the size of its sensor; its events need {}x{} pixels (height x width), which is "
-        "used. Give the size if the sensor is larger.",
+        "{} does not say the size of its sensor; its events need {}x{} pixels (height x width), "
+        "which is used. Give `sensor_hw` (--sensor-size) if it is larger.",
         recording.path,
         *hw,
     )
@@ -419,5 +431,7 @@ def _extent_hw(recording: Recording) -> tuple[int, int]:
 
 def _class_names(experiment: EventExp) -> tuple[str, ...]:
     """Return the class names of the training data; none if it is not here and has other classes than usual."""
-    names = read_dataset_info(experiment.data_root()).class_names or experiment.dataset_kind.class_names
+    names = (
+        read_dataset_info(experiment.data_root()).class_names or experiment.dataset_kind.class_names
+    )
     return names if len(names) == experiment.num_classes else ()

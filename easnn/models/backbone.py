@@ -25,10 +25,15 @@ class CSPDarknet(nn.Module):
         c2, c3, c4, c5 = (base_channels * 2**stage for stage in (1, 2, 3, 4))
         self.stem = stem
         self.dark2 = nn.Sequential(
-            spatial_unit(base_channels, c2, first, stride=2, after=spec), CSPLayer(c2, c2, blocks, spec)
+            spatial_unit(base_channels, c2, first, stride=2, after=spec),
+            CSPLayer(c2, c2, blocks, spec),
         )
-        self.dark3 = nn.Sequential(spatial_unit(c2, c3, spec, stride=2), CSPLayer(c3, c3, 3 * blocks, spec))
-        self.dark4 = nn.Sequential(spatial_unit(c3, c4, spec, stride=2), CSPLayer(c4, c4, 3 * blocks, spec))
+        self.dark3 = nn.Sequential(
+            spatial_unit(c2, c3, spec, stride=2), CSPLayer(c3, c3, 3 * blocks, spec)
+        )
+        self.dark4 = nn.Sequential(
+            spatial_unit(c3, c4, spec, stride=2), CSPLayer(c4, c4, 3 * blocks, spec)
+        )
         self.dark5 = nn.Sequential(
             spatial_unit(c4, c5, spec, stride=2),
             SPP(c5, spec),

@@ -78,7 +78,12 @@ class SeparableUnit(nn.Module):
     """
 
     def __init__(
-        self, in_channels: int, out_channels: int, spec: UnitSpec, pointwise_spec: UnitSpec, stride: int
+        self,
+        in_channels: int,
+        out_channels: int,
+        spec: UnitSpec,
+        pointwise_spec: UnitSpec,
+        stride: int,
     ) -> None:
         super().__init__()
         self.depthwise = ConvUnit(in_channels, in_channels, 3, spec, stride, groups=in_channels)
@@ -90,7 +95,11 @@ class SeparableUnit(nn.Module):
 
 
 def spatial_unit(
-    in_channels: int, out_channels: int, spec: UnitSpec, stride: int = 1, after: UnitSpec | None = None
+    in_channels: int,
+    out_channels: int,
+    spec: UnitSpec,
+    stride: int = 1,
+    after: UnitSpec | None = None,
 ) -> nn.Module:
     """Return a 3×3 unit: one convolution, or a separable one, as ``spec`` says.
 
@@ -142,7 +151,12 @@ class CSPLayer(nn.Module):
     """Cross-stage partial layer: half of the channels pass bottlenecks, half skip them."""
 
     def __init__(
-        self, in_channels: int, out_channels: int, blocks: int, spec: UnitSpec, shortcut: bool = True
+        self,
+        in_channels: int,
+        out_channels: int,
+        blocks: int,
+        spec: UnitSpec,
+        shortcut: bool = True,
     ) -> None:
         super().__init__()
         half = out_channels // 2
@@ -163,7 +177,9 @@ class SPP(nn.Module):
         super().__init__()
         half = channels // 2
         self.reduce = ConvUnit(channels, half, 1, spec)
-        self.pools = nn.ModuleList([nn.MaxPool2d(side, stride=1, padding=side // 2) for side in sides])
+        self.pools = nn.ModuleList(
+            [nn.MaxPool2d(side, stride=1, padding=side // 2) for side in sides]
+        )
         self.merge = ConvUnit(half * (len(sides) + 1), channels, 1, spec)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -58,7 +58,8 @@ class DetectorKeys(Config):
     act: ActivationName = key("silu", "activation of the parts that do not spike")
     use_spike: SpikeMode = key(
         SpikeMode.NONE,
-        "spiking parts: none, backbone (`True`), and FPN (`full_spike`), and head (`full_spike_v2`)",
+        "spiking parts: none, backbone (`True`), and FPN (`full_spike`), and head "
+        "(`full_spike_v2`)",
     )
     spike_fn: SurrogateName = key(
         "atan", "surrogate gradient of the neurons; `patan` is an atan that learns its sharpness"
@@ -73,16 +74,23 @@ class EmbeddingKeys(Config):
     KEY_GROUP = "Embedding"
 
     embedding: EmbeddingKind = key(
-        "count", "adaptive sampling (`arsnn`), the same without segments, leaky integrator, plain sum"
+        "count",
+        "adaptive sampling (`arsnn`), the same without segments, leaky integrator, plain sum",
     )
     embedding_depth: int = key(1, "convolutions per branch", low=1)
     embedding_ksize: int = key(7, "kernel size of the convolutions", low=1, odd=True, unit="px")
     Ts: int = key(1, "segments that `arsnn` writes per pixel: 1, or `T`", low=1)
-    spike_attach: bool = key(False, "spike-aware training (SAT): a segment carries the gradient of its spike")
-    write_zero: bool = key(False, "residual potential dropout (RPD): nothing is written after the last spike")
+    spike_attach: bool = key(
+        False, "spike-aware training (SAT): a segment carries the gradient of its spike"
+    )
+    write_zero: bool = key(
+        False, "residual potential dropout (RPD): nothing is written after the last spike"
+    )
     readout: Readout = key("sum", "what is written of the membrane; `avg`: `arsnn` only")
     thresh: float = key(1.0, "a spike is fired strictly above it")
-    reset: float | None = key(0.0, "membrane after a spike; `None` subtracts `thresh` instead (soft reset)")
+    reset: float | None = key(
+        0.0, "membrane after a spike; `None` subtracts `thresh` instead (soft reset)"
+    )
     decay: float = key(0.5, "initial membrane decay of `snn`; it is learned", above=0, below=1)
     abs: Literal[False, True, "split"] = key(
         False, "ReLU on the output; `split`, which published commands contain, never had an effect"
@@ -102,15 +110,21 @@ class DetectorConfig(DetectorKeys, EmbeddingKeys):
             ConfigError: if they do not.
         """
         if self.embedding != "arsnn" and self.Ts != 1:
-            raise ConfigError(f"`Ts` must be 1 for the embedding `{self.embedding}`, but is {self.Ts}.")
+            raise ConfigError(
+                f"`Ts` must be 1 for the embedding `{self.embedding}`, but is {self.Ts}."
+            )
         if self.embedding in ("rsnn", "snn") and self.readout == "avg":
             raise ConfigError(
                 f"`readout` must be sum or last for the embedding `{self.embedding}`, but is avg."
             )
         if self.base_channels < 1:
-            raise ConfigError(f"`width` must be at least 1/64, which is one channel, but is {self.width}.")
+            raise ConfigError(
+                f"`width` must be at least 1/64, which is one channel, but is {self.width}."
+            )
         if not self.use_spike.backbone and self.Ts != 1:
-            raise ConfigError(f"`Ts` must be 1 for a detector that does not spike, but is {self.Ts}.")
+            raise ConfigError(
+                f"`Ts` must be 1 for a detector that does not spike, but is {self.Ts}."
+            )
         if self.use_spike.backbone and self.Ts not in (1, self.T):
             raise ConfigError(f"`Ts` must be 1 or `T` ({self.T}), but is {self.Ts}.")
 

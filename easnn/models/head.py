@@ -20,7 +20,9 @@ class HeadLevel(nn.Module):
     def __init__(self, in_channels: int, channels: int, num_classes: int, spec: UnitSpec) -> None:
         super().__init__()
         self.stem = ConvUnit(in_channels, channels, 1, spec)
-        self.class_tower = nn.Sequential(*[spatial_unit(channels, channels, spec) for _ in range(2)])
+        self.class_tower = nn.Sequential(
+            *[spatial_unit(channels, channels, spec) for _ in range(2)]
+        )
         self.box_tower = nn.Sequential(*[spatial_unit(channels, channels, spec) for _ in range(2)])
         self.class_out = nn.Conv2d(channels, num_classes, 1)
         self.box_out = nn.Conv2d(channels, 4, 1)
@@ -47,9 +49,13 @@ class DecoupledHead(nn.Module):
         spec: settings of all units.
     """
 
-    def __init__(self, in_channels: Sequence[int], channels: int, num_classes: int, spec: UnitSpec) -> None:
+    def __init__(
+        self, in_channels: Sequence[int], channels: int, num_classes: int, spec: UnitSpec
+    ) -> None:
         super().__init__()
-        self.levels = nn.ModuleList([HeadLevel(c, channels, num_classes, spec) for c in in_channels])
+        self.levels = nn.ModuleList(
+            [HeadLevel(c, channels, num_classes, spec) for c in in_channels]
+        )
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
         """Map features to raw outputs ``[T·B, A, 5 + num_classes]`` at all A anchors."""

@@ -38,7 +38,9 @@ def detection_losses(raw: Tensor, targets: Tensor, grid: AnchorGrid) -> dict[str
     near = candidates.take(raw)  # [B, K, 5 + C]
     raw_box, object_logits, class_logits = near[..., :4], near[..., 4:5], near[..., 5:]
     predicted = decode_boxes(raw_box, points, strides)  # [B, K, 4]
-    assigned = assign(truth, candidates, predicted.detach(), object_logits.detach(), class_logits.detach())
+    assigned = assign(
+        truth, candidates, predicted.detach(), object_logits.detach(), class_logits.detach()
+    )
     weight = assigned.positive.to(raw.dtype)  # [B, K]: 1 for positive anchors, else 0
 
     wanted = truth.boxes_px.gather(1, assigned.box[..., None].expand(-1, -1, 4))  # [B, K, 4]
@@ -55,7 +57,9 @@ def detection_losses(raw: Tensor, targets: Tensor, grid: AnchorGrid) -> dict[str
     own_class = truth.classes.gather(1, assigned.box)[..., None]  # [B, K, 1]
     quality = torch.zeros_like(class_logits)  # [B, K, C]: IoU at the class of the box, else 0
     quality = quality.scatter(-1, own_class, assigned.iou[..., None])
-    class_sum = binary_cross_entropy_with_logits(class_logits, quality, weight[..., None], reduction="sum")
+    class_sum = binary_cross_entropy_with_logits(
+        class_logits, quality, weight[..., None], reduction="sum"
+    )
 
     counts = torch.stack((weight.sum(), truth.real.sum().to(raw.dtype)))  # [2]
     positives, boxes = sum_across_ranks(counts).clamp_min(1).unbind()
@@ -66,7 +70,11 @@ def detection_losses(raw: Tensor, targets: Tensor, grid: AnchorGrid) -> dict[str
         "conf_loss": object_sum * share,
         "cls_loss": class_sum * share,
     }
-    return {"total_loss": torch.stack(list(terms.values())).sum(), **terms, "num_fg": positives / boxes}
+    return {
+        "total_loss": torch.stack(list(terms.values())).sum(),
+        **terms,
+        "num_fg": positives / boxes,
+    }
 
 
 def paired_iou(a: Tensor, b: Tensor) -> Tensor:

@@ -38,7 +38,9 @@ class ParametricLIF(nn.Module):
         steps_in: time steps of the input: ``T``, or 1 for an input that is the same in every step.
     """
 
-    def __init__(self, T: int, spike_fn: SurrogateName, alpha: float, steps_in: int | None = None) -> None:
+    def __init__(
+        self, T: int, spike_fn: SurrogateName, alpha: float, steps_in: int | None = None
+    ) -> None:
         super().__init__()
         self.T = T
         self.repeats = T // (steps_in or T)
@@ -51,7 +53,11 @@ class ParametricLIF(nn.Module):
             current = torch.cat([current] * self.repeats)  # [T·B, ...]
         # On a CPU the eager steps are faster. spikingjelly has fused kernels for GPUs, an operator
         # for torch.compile, and surrogates with parameters.
-        fused = current.is_cuda or torch.compiler.is_compiling() or isinstance(self.surrogate, LearnedATan)
+        fused = (
+            current.is_cuda
+            or torch.compiler.is_compiling()
+            or isinstance(self.surrogate, LearnedATan)
+        )
         steps = spikingjelly_steps if fused else eager_steps
         return steps(current, self.w, self.T, self.surrogate)
 
@@ -121,11 +127,15 @@ class _EagerSteps(torch.autograd.Function):
         # The memory format is that of the activations; that of the gradient can differ.
         grad_current = torch.empty_like(charged, dtype=grad.dtype)  # [T·B, ...]
         grad_keep = torch.zeros_like(w)  # []
-        sequence = list(zip(grad.chunk(ctx.T), charged.chunk(ctx.T), grad_current.chunk(ctx.T), strict=True))
+        sequence = list(
+            zip(grad.chunk(ctx.T), charged.chunk(ctx.T), grad_current.chunk(ctx.T), strict=True)
+        )
         carry = torch.zeros_like(sequence[-1][1])  # [B, ...]: gradient of V after the reset
         for t in reversed(range(ctx.T)):
             grad_s, h, grad_h = sequence[t]
-            through_spike = ctx.surrogate.backward(grad_s - carry, h - THRESHOLD, ctx.surrogate.alpha)
+            through_spike = ctx.surrogate.backward(
+                grad_s - carry, h - THRESHOLD, ctx.surrogate.alpha
+            )
             torch.add(carry, through_spike, out=grad_h)
             if t > 0:
                 before = sequence[t - 1][1]

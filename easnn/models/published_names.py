@@ -82,7 +82,8 @@ def load_published_state_dict(model: EventDetector, state_dict: Mapping[str, Ten
     problems = mismatches(model, state_dict)
     if problems:
         raise CheckpointError(
-            "The checkpoint does not fit the model. Build the model with the keys of the checkpoint's own "
+            "The checkpoint does not fit the model. Build the model with the keys of the "
+            "checkpoint's own "
             "training (`use_spike`, `stem`, `embedding`, `depth`, `width`, `num_classes`, …).\n  "
             + "\n  ".join(problems)
         )
@@ -110,7 +111,9 @@ def _time_wrappers(config: DetectorConfig) -> list[tuple[str, str]]:
     wrapped = []
     if mode.backbone:
         wrapped += [(rf"^(backbone\.backbone\.{stem}.*)\.conv\.weight$", r"\1.conv.0.weight")]
-        wrapped += [(r"^backbone\.backbone\.stem\.conv\.(conv|bn)\.", r"backbone.backbone.stem.0.conv.\1.")]
+        wrapped += [
+            (r"^backbone\.backbone\.stem\.conv\.(conv|bn)\.", r"backbone.backbone.stem.0.conv.\1.")
+        ]
     if mode.neck:
         wrapped += [(r"^(backbone\.(?!backbone\.).*)\.conv\.weight$", r"\1.conv.0.weight")]
     if mode.head:

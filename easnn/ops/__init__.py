@@ -10,7 +10,13 @@ from easnn.ops.boxes import (
     xyxy_to_cxcywh,
     xyxy_to_xywh,
 )
-from easnn.ops.letterbox import Placement, letterbox_placement, place_boxes, unplace_boxes, unplace_detections
+from easnn.ops.letterbox import (
+    Placement,
+    letterbox_placement,
+    place_boxes,
+    unplace_boxes,
+    unplace_detections,
+)
 from easnn.ops.nms import batched_nms, select_detections
 from easnn.ops.resample import Interpolation, place_frames
 

@@ -1,7 +1,8 @@
 """Boxes in named formats.
 
-``xyxy`` is (left, top, right, bottom), ``xywh`` is (left, top, width, height), ``cxcywh`` is (centre x,
-centre y, width, height). All are in pixels, x to the right and y down, with the edge of the first pixel at
+``xyxy`` is (left, top, right, bottom), ``xywh`` is (left, top, width, height), ``cxcywh`` is
+(centre x, centre y, width, height). All are in pixels, x to the right and y down, with the edge of
+the first pixel at
 0. Every function takes boxes ``[..., 4]`` of any floating type and returns a new tensor.
 """
 

@@ -15,8 +15,8 @@ from easnn.ops.boxes import xyxy_to_xywh
 class Placement:
     """The rectangle of the network's input that shows the sensor image, in network pixels.
 
-    The rectangle may begin above or left of the input (negative offsets) and may be larger than it; what lies
-    outside is cut off.
+    The rectangle may begin above or left of the input (negative offsets) and may be larger than it;
+    what lies outside is cut off.
 
     Attributes:
         height_px: height of the resized sensor image, at least 1.
@@ -36,8 +36,9 @@ class Placement:
 def letterbox_placement(in_hw: tuple[int, int], out_hw: tuple[int, int]) -> Placement:
     """Return the placement that keeps the aspect ratio and fills the input from its top-left corner.
 
-    Both sides are scaled by min(h_out / h, w_out / w) and truncated to whole pixels, at least one. This is
-    done in floating point, as the published weights saw it: a scale rounded down can cost the last pixel.
+    Both sides are scaled by min(h_out / h, w_out / w) and truncated to whole pixels, at least one.
+    This is done in floating point, as the published weights saw it: a scale rounded down can cost
+    the last pixel.
 
     Args:
         in_hw: height and width of the sensor.
@@ -47,11 +48,13 @@ def letterbox_placement(in_hw: tuple[int, int], out_hw: tuple[int, int]) -> Plac
     return Placement(max(1, int(in_hw[0] * scale)), max(1, int(in_hw[1] * scale)))
 
 
-def place_boxes(boxes_xywh: Tensor, placements: Sequence[Placement], in_hw: tuple[int, int]) -> Tensor:
+def place_boxes(
+    boxes_xywh: Tensor, placements: Sequence[Placement], in_hw: tuple[int, int]
+) -> Tensor:
     """Take boxes from sensor pixels to network pixels, as the frames are placed.
 
-    The scale is that of the resized image, ``width_px / W`` and ``height_px / H``, which differs from the
-    letterbox's common scale by the truncation to whole pixels. Boxes are not clipped.
+    The scale is that of the resized image, ``width_px / W`` and ``height_px / H``, which differs
+    from the letterbox's common scale by the truncation to whole pixels. Boxes are not clipped.
 
     Args:
         boxes_xywh: ``[B, N, 4]``: left, top, width, height in sensor pixels.
@@ -67,7 +70,9 @@ def place_boxes(boxes_xywh: Tensor, placements: Sequence[Placement], in_hw: tupl
     return torch.stack((x, y, w, h), dim=-1) + offset
 
 
-def unplace_boxes(boxes_xywh: Tensor, placements: Sequence[Placement], in_hw: tuple[int, int]) -> Tensor:
+def unplace_boxes(
+    boxes_xywh: Tensor, placements: Sequence[Placement], in_hw: tuple[int, int]
+) -> Tensor:
     """Take boxes from network pixels back to sensor pixels: the inverse of :func:`place_boxes`.
 
     Args:
@@ -87,7 +92,8 @@ def unplace_detections(detections: Tensor, placement: Placement, in_hw: tuple[in
     """Take the detections of one image from network pixels back to sensor pixels.
 
     Args:
-        detections: ``[M, 6]``: x1, y1, x2, y2, score, class, from :func:`~easnn.ops.nms.select_detections`.
+        detections: ``[M, 6]``: x1, y1, x2, y2, score, class, from
+            :func:`~easnn.ops.nms.select_detections`.
         placement: where the image lay in the network's input.
         in_hw: height and width of the sensor.
 

@@ -23,10 +23,11 @@ def place_frames(
 ) -> Tensor:
     """Resize every image of a batch to its placement and paste it into an empty frame.
 
-    Pixel centres are aligned as in ``cv2.resize``: pixel i of a side resized from n to m pixels shows the
-    source position (i + ½) n / m − ½. ``linear`` weighs the 2 nearest source pixels of each axis, ``cubic``
-    the 4 nearest (Keys' kernel with a = −¾); scaling down does not smooth. The border is replicated, the
-    frame is zero outside of the placement, and what lies outside of the frame is cut off.
+    Pixel centres are aligned as in ``cv2.resize``: pixel i of a side resized from n to m pixels
+    shows the source position (i + ½) n / m − ½. ``linear`` weighs the 2 nearest source pixels of
+    each axis, ``cubic`` the 4 nearest (Keys' kernel with a = −¾); scaling down does not smooth. The
+    border is replicated, the frame is zero outside of the placement, and what lies outside of the
+    frame is cut off.
 
     Args:
         frames: ``[B, ..., H, W]`` of any numeric type.
@@ -40,12 +41,18 @@ def place_frames(
     """
     B, (in_height, in_width) = frames.shape[0], frames.shape[-2:]
     out_height, out_width = out_hw
-    rows = _taps(in_height, out_height, [(p.height_px, p.top_px, False) for p in placements], interpolation)
-    columns = _taps(in_width, out_width, [(p.width_px, p.left_px, p.flip) for p in placements], interpolation)
+    rows = _taps(
+        in_height, out_height, [(p.height_px, p.top_px, False) for p in placements], interpolation
+    )
+    columns = _taps(
+        in_width, out_width, [(p.width_px, p.left_px, p.flip) for p in placements], interpolation
+    )
     arithmetic = torch.promote_types(dtype, torch.float32)
-    # Weighted sums of whole rows are fast, of columns slow, so the image is transposed twice: once before it
-    # grows from small integers to floats, and once between the axes.
-    images = frames.reshape(B, -1, in_height, in_width).transpose(-2, -1).contiguous().to(arithmetic)
+    # Weighted sums of whole rows are fast, of columns slow, so the image is transposed twice: once
+    # before it grows from small integers to floats, and once between the axes.
+    images = (
+        frames.reshape(B, -1, in_height, in_width).transpose(-2, -1).contiguous().to(arithmetic)
+    )
     images = _combine_rows(images, *columns).transpose(-2, -1).contiguous()
     images = _combine_rows(images, *rows)
     return images.view(*frames.shape[:-2], out_height, out_width).to(dtype)
@@ -75,7 +82,8 @@ def _taps(
     Args:
         in_size: n, the length of the source axis.
         out_size: the length of the output axis.
-        segments: per image, how long the resized axis is, where it begins, and whether it is mirrored.
+        segments: per image, how long the resized axis is, where it begins, and whether it is
+            mirrored.
         interpolation: ``linear`` or ``cubic``.
 
     Returns:
@@ -106,6 +114,9 @@ def _combine_rows(images: Tensor, indices: Tensor, weights: Tensor) -> Tensor:
     bag_weights = weights.to(images)[:, None].expand_as(bags)
     taps = indices.shape[-1]
     combined = F.embedding_bag(
-        bags.view(-1, taps), images.view(-1, M), per_sample_weights=bag_weights.reshape(-1, taps), mode="sum"
+        bags.view(-1, taps),
+        images.view(-1, M),
+        per_sample_weights=bag_weights.reshape(-1, taps),
+        mode="sum",
     )
     return combined.view(B, K, -1, M)

@@ -26,14 +26,15 @@ def build_optimizer(
 ) -> torch.optim.Optimizer:
     """Build the optimiser over every trained parameter of ``model``.
 
-    Each group has a ``name`` (one of :data:`GROUPS`) and an ``lr_scale``: its learning rate is the schedule's
-    times that.
+    Each group has a ``name`` (one of :data:`GROUPS`) and an ``lr_scale``: its learning rate is the
+    schedule's times that.
 
     Args:
         model: The detector, on its device; parameters that need no gradient are left out.
         name: ``ADAM`` or ``SGD`` (with Nesterov momentum).
         lr: The learning rate: ``basic_lr_per_img`` times the global batch size.
-        weight_decay: L2 penalty on the weights of convolutions and linear layers outside the embedding.
+        weight_decay: L2 penalty on the weights of convolutions and linear layers outside the
+            embedding.
         momentum: Momentum of SGD.
         emb_lr: Learning rate of the embedding; negative means ``lr``.
 
@@ -67,9 +68,9 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
 def group_parameters(model: nn.Module) -> dict[str, list[nn.Parameter]]:
     """Sort the trained parameters of ``model`` into :data:`GROUPS`; each is in exactly one.
 
-    What lies in ``model.embedding`` is ``embedding``. Elsewhere a layer's ``bias`` and ``weight`` are
-    ``biases`` and ``weights`` (``batch_norm_weights`` in a batch norm), and everything else, a membrane's
-    time constant or a surrogate's slope, is a parameter of a neuron.
+    What lies in ``model.embedding`` is ``embedding``. Elsewhere a layer's ``bias`` and ``weight``
+    are ``biases`` and ``weights`` (``batch_norm_weights`` in a batch norm), and everything else, a
+    membrane's time constant or a surrogate's slope, is a parameter of a neuron.
     """
     groups: dict[str, list[nn.Parameter]] = {group: [] for group in GROUPS}
     for path, module in model.named_modules():
@@ -98,4 +99,6 @@ def _check_partition(model: nn.Module, groups: dict[str, list[Any]]) -> None:
         for name, parameter in model.named_parameters()
         if times[id(parameter)] != int(parameter.requires_grad)
     ]
-    assert not wrong, f"These parameters are not in exactly one group of the optimiser: {', '.join(wrong)}."
+    assert not wrong, (
+        f"These parameters are not in exactly one group of the optimiser: {', '.join(wrong)}."
+    )

@@ -32,9 +32,11 @@ def build_schedule(
 
     - ``fixed``: lr.
     - ``cos``: lr·½(1 + cos(πi/n)).
-    - ``warmcos``: from ``warmup_lr`` linearly to lr while i ≤ w, then the cosine over the other n−w.
-    - ``yoloxwarmcos``: (lr − warmup_lr)·(i/w)² + warmup_lr while i ≤ w; min_lr = lr·min_lr_ratio in the
-      last a; between them min_lr + ½(lr − min_lr)(1 + cos(π(i−w)/(n−w−a))). Without warm-up it starts at lr.
+    - ``warmcos``: from ``warmup_lr`` linearly to lr while i ≤ w, then the cosine over the other
+      n−w.
+    - ``yoloxwarmcos``: (lr − warmup_lr)·(i/w)² + warmup_lr while i ≤ w; min_lr = lr·min_lr_ratio in
+      the last a; between them min_lr + ½(lr − min_lr)(1 + cos(π(i−w)/(n−w−a))). Without warm-up it
+      starts at lr.
     - ``multistep``: lr·0.1 for each of ``milestones`` (epochs) passed.
 
     Args:
@@ -93,7 +95,8 @@ def build_schedule(
         )
     if warmup_epochs + no_aug_epochs > max_epoch:
         raise ConfigError(
-            f"`warmup_epochs` ({warmup_epochs}) and `no_aug_epochs` ({no_aug_epochs}) must fit into "
+            f"`warmup_epochs` ({warmup_epochs}) and `no_aug_epochs` ({no_aug_epochs}) must fit "
+            "into "
             f"`max_epoch` ({max_epoch}) together."
         )
     return schedules[name]

@@ -48,14 +48,16 @@ class PublishedCheckpoint:
         state_dict = entries.get("model", entries)
         if not _is_state_dict(state_dict):
             raise CheckpointError(
-                f"{path} is neither a checkpoint of this framework (it has no `format`) nor one of the published "
+                f"{path} is neither a checkpoint of this framework (it has no `format`) nor one of "
+                "the published "
                 "code (it has no state dict, neither under `model` nor by itself)."
             )
         try:
             config, weights = from_published(state_dict)
         except CheckpointError as error:
             raise CheckpointError(
-                f"{path} has no `format`, so it is no checkpoint of this framework, and its weights are not those "
+                f"{path} has no `format`, so it is no checkpoint of this framework, and its "
+                "weights are not those "
                 f"of a published detector: {error}."
             ) from error
         epochs, best_ap = _number(entries.get("start_epoch")), _number(entries.get("best_ap"))
@@ -76,7 +78,9 @@ def _is_state_dict(value: object) -> bool:
     return (
         isinstance(value, Mapping)
         and bool(value)
-        and all(isinstance(name, str) and isinstance(weight, Tensor) for name, weight in value.items())
+        and all(
+            isinstance(name, str) and isinstance(weight, Tensor) for name, weight in value.items()
+        )
     )
 
 

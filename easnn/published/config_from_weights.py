@@ -92,11 +92,15 @@ def _embedding(weights: Mapping[str, Tensor]) -> dict[str, Any]:
     return {}
 
 
-def _first_kernel(weights: Mapping[str, Tensor], names: Iterable[str], part: str) -> tuple[str, Tensor]:
+def _first_kernel(
+    weights: Mapping[str, Tensor], names: Iterable[str], part: str
+) -> tuple[str, Tensor]:
     """Return the first of ``names`` that exists, and its weight."""
     name = next((name for name in names if name in weights), None)
     if name is None:
-        raise CheckpointError(f"it has no {part}; its first names are {', '.join(list(weights)[:3])}")
+        raise CheckpointError(
+            f"it has no {part}; its first names are {', '.join(list(weights)[:3])}"
+        )
     if weights[name].dim() != 4:
         raise CheckpointError(f"{name} is {list(weights[name].shape)}, which is no kernel")
     return name, weights[name]

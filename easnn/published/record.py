@@ -24,10 +24,30 @@ RECIPES: Mapping[str, str] = MappingProxyType(
 )
 """By dataset: keys of the published commands that matter for detections, but not for weights."""
 
-LEFT_ALONE = ("act", "Ts", "reset", "abs", "Tl", "window", "aggregation", "slicing", "measure", "test_size")
+LEFT_ALONE = (
+    "act",
+    "Ts",
+    "reset",
+    "abs",
+    "Tl",
+    "window",
+    "aggregation",
+    "slicing",
+    "measure",
+    "test_size",
+)
 """Further keys that detections depend on; the published commands leave them at their defaults."""
 
-FROM_WEIGHTS = ("num_classes", "depth", "width", "stem", "depthwise", "use_spike", "embedding", "norm")
+FROM_WEIGHTS = (
+    "num_classes",
+    "depth",
+    "width",
+    "stem",
+    "depthwise",
+    "use_spike",
+    "embedding",
+    "norm",
+)
 """Keys that follow from the weights of every network."""
 
 FROM_CONVOLUTIONS = ("embedding_depth", "embedding_ksize")
@@ -54,7 +74,8 @@ class PublishedRecord:
             CheckpointError: always.
         """
         raise CheckpointError(
-            f"{source} was written by the published code and does not carry its experiment. Convert it first: "
+            f"{source} was written by the published code and does not carry its experiment. "
+            "Convert it first: "
             f"tools/convert_checkpoint.py {source} NEW_FILE key value …"
         )
 
@@ -100,7 +121,8 @@ class PublishedRecord:
         fitting = [name for name, channels in CHANNELS.items() if channels == config.in_channels]
         if not fitting:
             raise CheckpointError(
-                f"The weights of {source} take frames of {config.in_channels} channels, such as colour images. "
+                f"The weights of {source} take frames of {config.in_channels} channels, such as "
+                "colour images. "
                 f"Events have {', '.join(map(str, sorted({*CHANNELS.values()})))}."
             )
         if experiment.aggregation not in fitting:
@@ -109,7 +131,8 @@ class PublishedRecord:
 
     def _check_given(self, implied: Mapping[str, Any], experiment: EventExp, source: Path) -> None:
         wrong = [
-            f"`{name}` {key.kind.text(implied[name])}, not {key.kind.text(getattr(experiment, name))}"
+            f"`{name}` {key.kind.text(implied[name])}, not "
+            f"{key.kind.text(getattr(experiment, name))}"
             for name, key in experiment.declarations().items()
             if name in implied
             and experiment.is_set(name)
@@ -117,13 +140,16 @@ class PublishedRecord:
         ]
         if wrong:
             raise CheckpointError(
-                f"The weights of {source} need {'; '.join(wrong)}. Leave these keys out, and give an experiment "
+                f"The weights of {source} need {'; '.join(wrong)}. Leave these keys out, and give "
+                "an experiment "
                 "(-n or -f) that does not set them otherwise."
             )
 
     def _check_nothing_is_missing(self, experiment: EventExp, source: Path) -> None:
         classes = self.config.num_classes
-        name_known = experiment.is_set("data_name") or len(experiment.dataset_kind.class_names) == classes
+        name_known = (
+            experiment.is_set("data_name") or len(experiment.dataset_kind.class_names) == classes
+        )
         recipe = experiment.data_name if name_known else _dataset_with(classes)
         words = RECIPES.get(recipe, RECIPES["gen1"]).split()
         missing = {
@@ -136,8 +162,10 @@ class PublishedRecord:
         if missing:
             published = " ".join(f"{name} {value}" for name, value in missing.items())
             raise CheckpointError(
-                f"{source} was written by the published code, which keeps no keys, and its weights do not tell "
-                f"{', '.join(f'`{name}`' for name in missing)}. Give what it was trained with; the published "
+                f"{source} was written by the published code, which keeps no keys, and its weights "
+                "do not tell "
+                f"{', '.join(f'`{name}`' for name in missing)}. Give what it was trained with; the "
+                "published "
                 f"commands for {recipe if recipe in RECIPES else 'gen1'} have `{published}`."
             )
 

@@ -70,10 +70,13 @@ def to_published(config: DetectorConfig, weights: Mapping[str, Tensor]) -> dict[
     if names.keys() != weights.keys():
         other = next(iter(names.keys() ^ weights.keys()))
         raise CheckpointError(
-            f"The published code has no network with these weights: {other} is only in one of them. Weights of a "
+            f"The published code has no network with these weights: {other} is only in one of "
+            "them. Weights of a "
             "network that an experiment file builds itself cannot be converted."
         )
-    return {names[ours]: weights[ours] for ours in sorted(names, key=lambda ours: _place(names[ours]))}
+    return {
+        names[ours]: weights[ours] for ours in sorted(names, key=lambda ours: _place(names[ours]))
+    }
 
 
 def _cleaned(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -94,6 +97,10 @@ def _place(name: str) -> list[int]:
     """Return the sort key of a published name; numbers in it are compared as numbers."""
     parts = re.findall(r"input_conv\.layer|[^.]+", name)
     return [
-        int(part) if part.isdigit() else PUBLISHED_ORDER.index(part) if part in PUBLISHED_ORDER else -1
+        int(part)
+        if part.isdigit()
+        else PUBLISHED_ORDER.index(part)
+        if part in PUBLISHED_ORDER
+        else -1
         for part in parts
     ]

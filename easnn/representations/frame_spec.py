@@ -36,16 +36,22 @@ class FrameKeys(Config):
 
     KEY_GROUP = "Frames"
 
-    window: int = key(-200, "start of the window before the label; 0: the whole recording", high=0, unit="ms")
-    Tl: int = key(1, "macro slices of a sample, oldest first; with `event_sum` the histograms, else 1", low=1)
+    window: int = key(
+        -200, "start of the window before the label; 0: the whole recording", high=0, unit="ms"
+    )
+    Tl: int = key(
+        1, "macro slices of a sample, oldest first; with `event_sum` the histograms, else 1", low=1
+    )
     Tm: int = key(4, "micro slices of a window: sampling steps of the embedding", low=1)
     aggregation: Aggregation = key(
         "micro_sum",
-        "how events become arrays (formats.md); `event_sum` is for RVT-preprocessed data, and only that",
+        "how events become arrays (formats.md); `event_sum` is for RVT-preprocessed data, and only "
+        "that",
     )
     slicing: Slicing = key(
         "extent",
-        "what micro slices divide: first to last event (`extent`, as published) or the whole `window`",
+        "what micro slices divide: first to last event (`extent`, as published) or the whole "
+        "`window`",
     )
     measure: Measure = key(
         "count", "what an event adds to its pixel: 1, or less the older it is (`timesurface`)"
@@ -106,10 +112,13 @@ class FrameSpec(FrameKeys):
         if self.aggregation == "event_sum":
             raise ConfigError(
                 "`aggregation` must be made from events for recordings of events: one of "
-                f"{', '.join(name for name in CHANNELS if name != 'event_sum')}, but is event_sum, which "
-                "sums the histograms of RVT-preprocessed data. `python tools/preprocess.py` makes them."
+                f"{', '.join(name for name in CHANNELS if name != 'event_sum')}, but is event_sum, "
+                "which "
+                "sums the histograms of RVT-preprocessed data. `python tools/preprocess.py` makes "
+                "them."
             )
         if self.Tl != 1:
             raise ConfigError(
-                f"`Tl` must be 1 for raw recordings, but is {self.Tl}. `Tm` sets the slices of their window."
+                f"`Tl` must be 1 for raw recordings, but is {self.Tl}. `Tm` sets the slices of "
+                "their window."
             )

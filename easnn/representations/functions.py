@@ -33,7 +33,8 @@ Representation = Callable[[EventWindow, tuple[int, int], FrameSpec], np.ndarray]
 def span_us(window: EventWindow, slicing: Slicing) -> tuple[int, int]:
     """Return the first and last time in µs of the interval that is divided into micro slices.
 
-    ``extent``: those of the first and last event. ``window``, or if there is no event: those of the window.
+    ``extent``: those of the first and last event. ``window``, or if there is no event: those of the
+    window.
     """
     if slicing == "window" or len(window.events) == 0:
         return window.start_us, window.end_us
@@ -43,9 +44,9 @@ def span_us(window: EventWindow, slicing: Slicing) -> tuple[int, int]:
 def slice_bounds_us(window: EventWindow, Tm: int, slicing: Slicing) -> npt.NDArray[np.int64]:
     """Return the bounds [Tm + 1] of the micro slices in µs: slice k is ``[bounds[k], bounds[k + 1])``.
 
-    ``extent`` (EAS-SNN as published) divides the time between the first and the last event into Tm steps
-    of Δ = (t_last − t_first) // Tm. Events from t_first + TmΔ on, at least the last one, are in no slice.
-    If first and last event are less than Tm µs apart, Δ is 0 and every slice is empty.
+    ``extent`` (EAS-SNN as published) divides the time between the first and the last event into Tm
+    steps of Δ = (t_last − t_first) // Tm. Events from t_first + TmΔ on, at least the last one, are
+    in no slice. If first and last event are less than Tm µs apart, Δ is 0 and every slice is empty.
 
     ``window`` divides the window itself, and every event is in a slice.
     """
@@ -61,14 +62,18 @@ def events_in_slices(
 ) -> tuple[np.ndarray, npt.NDArray[np.int64]]:
     """Return the events [n] between the first and the last bound, and the slice [n] of each."""
     edges = np.searchsorted(window.events["t_us"], bounds_us)
-    return window.events[edges[0] : edges[-1]], np.repeat(np.arange(len(bounds_us) - 1), np.diff(edges))
+    return window.events[edges[0] : edges[-1]], np.repeat(
+        np.arange(len(bounds_us) - 1), np.diff(edges)
+    )
 
 
 def micro_sum(window: EventWindow, sensor_hw: tuple[int, int], spec: FrameSpec) -> np.ndarray:
     """Sum the events of each micro slice, oldest first: [Tm, 2, H, W], channel 0 OFF, 1 ON."""
     bounds_us = slice_bounds_us(window, spec.Tm, spec.slicing)
     events, number = events_in_slices(window, bounds_us)
-    return _sum(events, 2 * number + events["p"], bounds_us[number + 1], (spec.Tm, 2, *sensor_hw), spec)
+    return _sum(
+        events, 2 * number + events["p"], bounds_us[number + 1], (spec.Tm, 2, *sensor_hw), spec
+    )
 
 
 def window_sum(window: EventWindow, sensor_hw: tuple[int, int], spec: FrameSpec) -> np.ndarray:
@@ -80,9 +85,10 @@ def window_sum(window: EventWindow, sensor_hw: tuple[int, int], spec: FrameSpec)
 def voxel_cube(window: EventWindow, sensor_hw: tuple[int, int], spec: FrameSpec) -> np.ndarray:
     """Sum the events of each half of each micro slice: [Tm, 4, H, W].
 
-    Channel 0 holds the OFF events of the first half and channel 3 the ON events of the second half. OFF
-    events of the second half and ON events of the first half share channel 1, and channel 2 is empty: this
-    is the published behaviour, which published weights expect. The second half begins at t_start + Δ/2.
+    Channel 0 holds the OFF events of the first half and channel 3 the ON events of the second half.
+    OFF events of the second half and ON events of the first half share channel 1, and channel 2 is
+    empty: this is the published behaviour, which published weights expect. The second half begins
+    at t_start + Δ/2.
     """
     bounds_us = slice_bounds_us(window, spec.Tm, spec.slicing)
     events, number = events_in_slices(window, bounds_us)
@@ -96,8 +102,8 @@ def voxel_grid(window: EventWindow, sensor_hw: tuple[int, int], spec: FrameSpec)
     """Distribute each event over the two nearest steps in time: [Tm, 1, H, W] (Zhu et al., CVPR 2019).
 
     An event of sign s, +1 (ON) or −1 (OFF), at position u = Tm·(t − t_start)/(t_end − t_start) adds
-    s·(1 − (u − ⌊u⌋)) to step ⌊u⌋ and s·(u − ⌊u⌋) to the next step; what falls on step Tm is left out.
-    t_start and t_end are those of :func:`span_us`. If all events have one time, u is 0.
+    s·(1 − (u − ⌊u⌋)) to step ⌊u⌋ and s·(u − ⌊u⌋) to the next step; what falls on step Tm is left
+    out. t_start and t_end are those of :func:`span_us`. If all events have one time, u is 0.
 
     As in EAS-SNN, except for the sign, which became 255 instead of −1 in the published code.
     """
@@ -120,11 +126,12 @@ def voxel_grid(window: EventWindow, sensor_hw: tuple[int, int], spec: FrameSpec)
 def timesurface(window: EventWindow, sensor_hw: tuple[int, int], spec: FrameSpec) -> np.ndarray:
     """Return how recently each pixel saw an event, at the end of each micro slice: [Tm, 2, H, W].
 
-    A value is exp((t_last − t_end)/τ) in float16, where t_last is the last event of the pixel and polarity
-    in this or an earlier slice of the window, and 0 before the first event (Lagorce et al., TPAMI 2017).
-    Channel 0 is OFF, 1 ON.
+    A value is exp((t_last − t_end)/τ) in float16, where t_last is the last event of the pixel and
+    polarity in this or an earlier slice of the window, and 0 before the first event (Lagorce et
+    al., TPAMI 2017). Channel 0 is OFF, 1 ON.
 
-    As in EAS-SNN, except for pixels without an event, for which the published code assumes one at time 0.
+    As in EAS-SNN, except for pixels without an event, for which the published code assumes one at
+    time 0.
     """
     bounds_us = slice_bounds_us(window, spec.Tm, spec.slicing)
     events, (height, width) = window.events, sensor_hw
@@ -132,8 +139,12 @@ def timesurface(window: EventWindow, sensor_hw: tuple[int, int], spec: FrameSpec
     pixel = (events["p"].astype(np.int64) * height + events["y"]) * width + events["x"]
     last_us = np.full(2 * height * width, NEVER_US)
     surfaces = np.zeros((spec.Tm, 2 * height * width), np.float16)
-    for surface, first, stop, end_us in zip(surfaces, edges, edges[1:], bounds_us[1:], strict=False):
-        last_us[pixel[first:stop]] = events["t_us"][first:stop]  # the last of several events remains
+    for surface, first, stop, end_us in zip(
+        surfaces, edges, edges[1:], bounds_us[1:], strict=False
+    ):
+        last_us[pixel[first:stop]] = events["t_us"][
+            first:stop
+        ]  # the last of several events remains
         seen = np.flatnonzero(last_us != NEVER_US)
         surface[seen] = np.exp((last_us[seen] - end_us) / spec.tau_us)
     return surfaces.reshape(spec.Tm, 2, height, width)
@@ -154,7 +165,8 @@ REPRESENTATIONS: Mapping[str, Representation] = MappingProxyType(
 def represent(spec: FrameSpec, window: EventWindow, sensor_hw: tuple[int, int]) -> np.ndarray:
     """Return the events of a window, sorted by time, as an array ``[slices, C, H, W]``.
 
-    Counts are uint8 if they fit, else int16, else int32; other values float16 if they fit, else float32.
+    Counts are uint8 if they fit, else int16, else int32; other values float16 if they fit, else
+    float32.
 
     Args:
         spec: the representation and its settings.
@@ -168,14 +180,19 @@ def represent(spec: FrameSpec, window: EventWindow, sensor_hw: tuple[int, int]) 
     x, y = window.events["x"].max(initial=0), window.events["y"].max(initial=0)
     if x >= width or y >= height:
         raise DataError(
-            f"Events must lie inside the sensor, {width}×{height} pixels, but reach x={x}, y={y}. Give the "
+            f"Events must lie inside the sensor, {width}×{height} pixels, but reach x={x}, y={y}. "
+            "Give the "
             "right sensor size."
         )
     return REPRESENTATIONS[spec.aggregation](window, sensor_hw, spec)
 
 
 def make_frame(
-    spec: FrameSpec, recording: Recording, time_us: int, sensor_hw: tuple[int, int], speed: float = 1.0
+    spec: FrameSpec,
+    recording: Recording,
+    time_us: int,
+    sensor_hw: tuple[int, int],
+    speed: float = 1.0,
 ) -> Tensor:
     """Return the frame ``[1,Tm,C,H,W]`` of the events before ``time_us``, zero where there were none.
 
@@ -184,8 +201,8 @@ def make_frame(
         recording: the events.
         time_us: end of the window.
         sensor_hw: height and width of the sensor in pixels.
-        speed: speed at which the recording is played: the window holds what happened within ``speed`` times
-            its length. It is 1 for the whole recording.
+        speed: speed at which the recording is played: the window holds what happened within
+            ``speed`` times its length. It is 1 for the whole recording.
 
     Raises:
         DataError: if the recording cannot be read.
@@ -196,11 +213,13 @@ def make_frame(
     return torch.from_numpy(represent(spec, window, sensor_hw))[None]
 
 
-def frame_bounds_us(spec: FrameSpec, recording: Recording, time_us: int) -> npt.NDArray[np.int64] | None:
+def frame_bounds_us(
+    spec: FrameSpec, recording: Recording, time_us: int
+) -> npt.NDArray[np.int64] | None:
     """Return the times ``[slices + 1]`` between which the slices of a frame lie, oldest first.
 
-    Slice k holds the events in ``[bounds[k], bounds[k + 1])``. None for a voxel grid, whose slices share
-    events. The arguments are those of :func:`make_frame`.
+    Slice k holds the events in ``[bounds[k], bounds[k + 1])``. None for a voxel grid, whose slices
+    share events. The arguments are those of :func:`make_frame`.
 
     Raises:
         DataError: if the recording cannot be read.
@@ -227,8 +246,8 @@ def compact_integers(counts: npt.NDArray[np.int64]) -> np.ndarray:
 def compact_floats(values: npt.NDArray[Any]) -> np.ndarray:
     """Return floating-point values as float16 if they fit, else float32.
 
-    float16 rounds to 11 bits: by at most 1/2048 of a value, which is less than resizing changes it, and
-    below 6·10⁻⁵ by at most 3·10⁻⁸.
+    float16 rounds to 11 bits: by at most 1/2048 of a value, which is less than resizing changes it,
+    and below 6·10⁻⁵ by at most 3·10⁻⁸.
     """
     fits = max(values.max(), -values.min()) <= np.finfo(np.float16).max
     return values.astype(np.float16 if fits else np.float32)
@@ -245,7 +264,8 @@ def _sum(
 
     Args:
         events: the events [n].
-        channel: index [n] of each event's slice and channel in the flattened first two axes of the result.
+        channel: index [n] of each event's slice and channel in the flattened first two axes of the
+            result.
         end_us: end of each event's slice.
         shape: slices, channels, H, W.
         spec: gives ``measure`` and τ.

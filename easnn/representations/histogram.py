@@ -17,13 +17,15 @@ def stacked_histogram(
     """Count events per polarity, bin and pixel, up to 10: uint8 [20, H, W], channel = polarity·10 + bin.
 
     The time from the first to the last event is divided into ten bins: an event at t is in bin
-    ⌊10·(t − t_first)/(t_last − t_first)⌋, the last one in bin 9. If all have one time, they are in bin 0.
+    ⌊10·(t − t_first)/(t_last − t_first)⌋, the last one in bin 9. If all have one time, they are in
+    bin 0.
 
     Args:
         events: events (EVENT_DTYPE) inside the sensor, sorted by time; there may be none.
         sensor_hw: height H and width W of the sensor in pixels.
-        every_other: whether to keep only the pixels with odd x and y, as at (x − 1)/2 and (y − 1)/2; the
-            result is [20, H // 2, W // 2]. RVT halves 1Mpx histograms so (``nearest-exact``).
+        every_other: whether to keep only the pixels with odd x and y, as at (x − 1)/2 and (y −
+            1)/2; the result is [20, H // 2, W // 2]. RVT halves 1Mpx histograms so
+            (``nearest-exact``).
     """
     height, width = (side // 2 for side in sensor_hw) if every_other else sensor_hw
     histogram = np.zeros((2, BINS, height * width), np.uint8)

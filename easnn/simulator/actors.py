@@ -62,19 +62,25 @@ class View:
 
 def choose_actors(view: View, duration_s: float, rng: np.random.Generator) -> list[Actor]:
     """Return the objects of a recording, with random appearance, position and speed."""
-    counts = {class_id: rng.integers(*few_many, endpoint=True) for class_id, few_many in SLOTS.items()}
+    counts = {
+        class_id: rng.integers(*few_many, endpoint=True) for class_id, few_many in SLOTS.items()
+    }
     slots = [class_id for class_id, count in counts.items() for _ in range(count)]
     passing = chain.from_iterable(_passing(class_id, view, duration_s, rng) for class_id in slots)
     ends = rng.integers(*CARS_SEEN_FROM_THE_END, endpoint=True)
     return [*passing, *(_approaching(view, duration_s, rng) for _ in range(ends))]
 
 
-def _passing(class_id: int, view: View, duration_s: float, rng: np.random.Generator) -> Iterator[Actor]:
+def _passing(
+    class_id: int, view: View, duration_s: float, rng: np.random.Generator
+) -> Iterator[Actor]:
     """Yield objects that pass one after another; the first is in view at the start."""
     time_s = 0.0
     while time_s < duration_s:
         depth_m = _log_uniform(DEPTH_M[class_id], rng)
-        speed_m_s = _log_uniform(SPEED_HEIGHTS_S[class_id], rng) * view.height_px / view.focal_px * depth_m
+        speed_m_s = (
+            _log_uniform(SPEED_HEIGHTS_S[class_id], rng) * view.height_px / view.focal_px * depth_m
+        )
         sprite = _draw(class_id, view.focal_px / depth_m, speed_m_s, rng)
         reach_m = view.half_angle * depth_m + sprite.width_m / 2
         start_m = -reach_m if time_s > 0 else rng.uniform(-0.9, 0.9) * reach_m
@@ -91,7 +97,9 @@ def _passing(class_id: int, view: View, duration_s: float, rng: np.random.Genera
 def _draw(class_id: int, px_per_m: float, speed_m_s: float, rng: np.random.Generator) -> Sprite:
     if class_id == CAR:
         return draw_car_side(px_per_m, rng)
-    return draw_pedestrian(px_per_m, swing=float(np.clip(speed_m_s / BRISK_WALK_M_S, 0.1, 1.0)), rng=rng)
+    return draw_pedestrian(
+        px_per_m, swing=float(np.clip(speed_m_s / BRISK_WALK_M_S, 0.1, 1.0)), rng=rng
+    )
 
 
 def _approaching(view: View, duration_s: float, rng: np.random.Generator) -> Actor:

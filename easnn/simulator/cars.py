@@ -84,7 +84,10 @@ BODIES = (
 def draw_car_side(px_per_m: float, rng: np.random.Generator) -> Sprite:
     """Draw a random car that faces right."""
     body = BODIES[rng.integers(len(BODIES))]
-    length, height = body.length_m * rng.uniform(0.93, 1.07), body.height_m * rng.uniform(0.95, 1.06)
+    length, height = (
+        body.length_m * rng.uniform(0.93, 1.07),
+        body.height_m * rng.uniform(0.95, 1.06),
+    )
     paint, glass = _paint(rng), rng.uniform(0.05, 0.2)
 
     def place(points: tuple[Point, ...]) -> list[Point]:
@@ -94,11 +97,15 @@ def draw_car_side(px_per_m: float, rng: np.random.Generator) -> Sprite:
     sketch.ellipse((0, 0.04), (0.48 * length, 0.09), shade=0.05, opacity=0.4)
     sketch.rounded(place(body.outline), paint)
     sill = body.outline[0][1]
-    sketch.polygon(place(((0.05, sill), (0.95, sill), (0.95, sill + 0.08), (0.05, sill + 0.08))), 0.5 * paint)
+    sketch.polygon(
+        place(((0.05, sill), (0.95, sill), (0.95, sill + 0.08), (0.05, sill + 0.08))), 0.5 * paint
+    )
     for window in body.windows:
         sketch.polygon(place(window), glass)
         (left, low), *_, (right, _) = window
-        sketch.line(place(((left, low - 0.02), (right, low - 0.02))), 0.03, min(1.3 * paint + 0.1, 1))
+        sketch.line(
+            place(((left, low - 0.02), (right, low - 0.02))), 0.03, min(1.3 * paint + 0.1, 1)
+        )
         sketch.line(place(((right + 0.01, low), (right + 0.01, sill + 0.1))), 0.03, 0.55 * paint)
     sketch.ellipse(*_lamp(length, height, 0.965), shade=0.95)
     sketch.ellipse(*_lamp(length, height, 0.03), shade=0.3)
@@ -106,7 +113,8 @@ def draw_car_side(px_per_m: float, rng: np.random.Generator) -> Sprite:
     texture = _texture(sketch, px_per_m, rng)
     axles = [((x - 0.5) * length, WHEEL_RADIUS_M) for x in body.axles]
     phases = [
-        _with_wheels(sketch, axles, phase).image(texture) for phase in np.arange(WHEEL_PHASES) / WHEEL_PHASES
+        _with_wheels(sketch, axles, phase).image(texture)
+        for phase in np.arange(WHEEL_PHASES) / WHEEL_PHASES
     ]
     period_m = 2 * np.pi * WHEEL_RADIUS_M / SPOKES
     return Sprite(CAR, np.stack(phases), px_per_m, sketch.origin_px, length, period_m)
@@ -122,7 +130,8 @@ def draw_car_end(px_per_m: float, rng: np.random.Generator) -> Sprite:
     sketch.ellipse((0, 0.04), (half, 0.08), shade=0.05, opacity=0.4)
     for side in (-1, 1):
         sketch.polygon(
-            [(side * x * half, y) for x, y in ((0.95, 0), (0.62, 0), (0.62, 0.5), (0.95, 0.5))], 0.05
+            [(side * x * half, y) for x, y in ((0.95, 0), (0.62, 0), (0.62, 0.5), (0.95, 0.5))],
+            0.05,
         )
     outline = ((1, 0.16), (1, 0.5), (0.93, 0.62), (0.74, 0.96), (0.62, 1))
     window = ((0.82, 0.62), (0.66, 0.92))
@@ -134,7 +143,9 @@ def draw_car_end(px_per_m: float, rng: np.random.Generator) -> Sprite:
     sketch.polygon(_symmetric(((0.28, 0.25), (0.28, 0.33)), half, height), 0.85)
     for side in (-1, 1):
         sketch.ellipse(
-            (side * 0.76 * half, 0.47 * height), (0.15 * half, 0.05 * height), 0.97 if front else 0.3
+            (side * 0.76 * half, 0.47 * height),
+            (0.15 * half, 0.05 * height),
+            0.97 if front else 0.3,
         )
     image = sketch.image(_texture(sketch, px_per_m, rng))
     return Sprite(CAR, image[None], px_per_m, sketch.origin_px, width, period_m=1.0)

@@ -57,14 +57,19 @@ class EventCamera:
 
     Between two images, the log intensity L of a pixel is interpolated linearly. A pixel triggers an
     event as soon as L differs from its reference R by its threshold θ: ON for L = R + θ, OFF for
-    L = R - θ. It then ignores changes for the refractory period, and the L at the end of this period
-    becomes its new R. So a pixel whose L changes by s per second triggers an event every θ/abs(s)
-    seconds plus the refractory period, and several per step if the change is fast. Noise events
-    also start a refractory period and reset the reference.
+    L = R - θ. It then ignores changes for the refractory period, and the L at the end of this
+    period becomes its new R. So a pixel whose L changes by s per second triggers an event every
+    θ/abs(s) seconds plus the refractory period, and several per step if the change is fast. Noise
+    events also start a refractory period and reset the reference.
     """
 
     def __init__(
-        self, config: CameraConfig, intensity: np.ndarray, *, start_us: int, rng: np.random.Generator
+        self,
+        config: CameraConfig,
+        intensity: np.ndarray,
+        *,
+        start_us: int,
+        rng: np.random.Generator,
     ) -> None:
         """Create the pixels; the first image gives their references.
 
@@ -81,7 +86,9 @@ class EventCamera:
         mismatched = rng.normal(config.threshold, config.mismatch, (2, pixels)).astype(np.float32)
         # [OFF | ON, pixel]
         self._thresholds = np.maximum(mismatched, SMALLEST_THRESHOLD * config.threshold)
-        noise_hz = np.where(rng.random(pixels) < config.hot_fraction, config.hot_hz, config.noise_hz)
+        noise_hz = np.where(
+            rng.random(pixels) < config.hot_fraction, config.hot_hz, config.noise_hz
+        )
         self._cumulative_noise_hz = np.cumsum(noise_hz)
         self._level = _log_intensity(intensity)
         self._now_us = start_us
@@ -117,9 +124,11 @@ class EventCamera:
         sign = np.where(polarity, 1.0, -1.0)
         threshold = self._thresholds[polarity.astype(np.intp), pixel]
         before = self._level[pixel]
-        # Rounding or a late noise event may leave a pixel beyond its threshold without any change in
-        # this direction; the lower limit of the slope makes it trigger once.
-        slope = np.maximum(sign * (level[pixel] - before), SMALLEST_CHANGE) / (now_us - self._now_us)
+        # Rounding or a late noise event may leave a pixel beyond its threshold without any change
+        # in this direction; the lower limit of the slope makes it trigger once.
+        slope = np.maximum(sign * (level[pixel] - before), SMALLEST_CHANGE) / (
+            now_us - self._now_us
+        )
         wait_us = (threshold - sign * (before - self._reference[pixel])) / slope
         first_us = self._now_us + np.clip(wait_us, 0.0, now_us - self._now_us)
         period_us = threshold / slope + self._refractory_us
@@ -130,7 +139,9 @@ class EventCamera:
         """Return the noise events of the step: at most one per pixel, outside refractory periods."""
         total_hz = self._cumulative_noise_hz[-1]
         n = self._rng.poisson(total_hz * (now_us - self._now_us) / 1e6)
-        pixel = np.searchsorted(self._cumulative_noise_hz, self._rng.uniform(0, total_hz, n), side="right")
+        pixel = np.searchsorted(
+            self._cumulative_noise_hz, self._rng.uniform(0, total_hz, n), side="right"
+        )
         time_us = self._rng.uniform(self._now_us, now_us, n)
         polarity = self._rng.random(n) < 0.5
         pixel, index = np.unique(pixel, return_index=True)

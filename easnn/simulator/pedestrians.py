@@ -49,9 +49,13 @@ def draw_pedestrian(px_per_m: float, swing: float, rng: np.random.Generator) -> 
         bag=rng.random() < 0.3,
     )
     phases = 2 * np.pi * np.arange(STRIDE_PHASES) / STRIDE_PHASES
-    sketches = [_draw(px_per_m * size, clothes, swing * LARGEST_HIP_ANGLE, phase) for phase in phases]
+    sketches = [
+        _draw(px_per_m * size, clothes, swing * LARGEST_HIP_ANGLE, phase) for phase in phases
+    ]
     width, height = sketches[0].size_px
-    texture = noise_texture((height, width), TEXTURE_CELL_M * px_per_m * size, TEXTURE_STRENGTH, rng)
+    texture = noise_texture(
+        (height, width), TEXTURE_CELL_M * px_per_m * size, TEXTURE_STRENGTH, rng
+    )
     stride_m = 4 * (THIGH_M + SHIN_M) * np.sin(swing * LARGEST_HIP_ANGLE)  # the feet do not slide
     return Sprite(
         class_id=PEDESTRIAN,
@@ -95,7 +99,8 @@ def _draw(px_per_m: float, clothes: _Clothes, hip_angle: float, phase: float) ->
     draw_leg(near_leg, clothes.trousers)
     if clothes.bag:
         sketch.rounded(
-            raised([(-0.34, -0.4), (-0.34, 0.02), (0.0, 0.02), (0.0, -0.4)], shoulder), 0.6 * clothes.top
+            raised([(-0.34, -0.4), (-0.34, 0.02), (0.0, 0.02), (0.0, -0.4)], shoulder),
+            0.6 * clothes.top,
         )
     waist = clothes.waist_m - shoulder[1] - 0.04
     torso = [(-0.14, waist), (-0.15, -0.2), (-0.12, 0.04), (0.1, 0.05), (0.14, -0.2), (0.13, waist)]
@@ -122,4 +127,8 @@ def _arm(hip_angle: float, phase: float) -> list[Point]:
     upper = -0.9 * hip_angle * np.sin(phase)
     fore = upper + 0.3
     elbow = (UPPER_ARM_M * np.sin(upper), -UPPER_ARM_M * np.cos(upper))
-    return [(0.0, 0.0), elbow, (elbow[0] + FOREARM_M * np.sin(fore), elbow[1] - FOREARM_M * np.cos(fore))]
+    return [
+        (0.0, 0.0),
+        elbow,
+        (elbow[0] + FOREARM_M * np.sin(fore), elbow[1] - FOREARM_M * np.cos(fore)),
+    ]

@@ -35,7 +35,9 @@ class Scene:
         rng: source of all randomness.
     """
 
-    def __init__(self, sensor_hw: tuple[int, int], duration_s: float, rng: np.random.Generator) -> None:
+    def __init__(
+        self, sensor_hw: tuple[int, int], duration_s: float, rng: np.random.Generator
+    ) -> None:
         self._height, self._width = height, width = sensor_hw
         self._focal_px = FOCAL_LENGTH * height
         self._horizon_px = rng.uniform(*HORIZON) * height
@@ -82,7 +84,9 @@ class Scene:
                 boxes.append((time_us, x, y, w, h, class_id, appearance.track_id, 1.0))
         return np.sort(np.array(boxes, BOX_DTYPE), order="track_id")
 
-    def _box(self, appearance: _Appearance, outline: np.ndarray) -> tuple[float, float, float, float]:
+    def _box(
+        self, appearance: _Appearance, outline: np.ndarray
+    ) -> tuple[float, float, float, float]:
         """Return the box (x, y, w, h) around an outline."""
         columns, rows = np.flatnonzero(outline.any(axis=0)), np.flatnonzero(outline.any(axis=1))
         overhang = LARGEST_OVERHANG * self._height
@@ -99,7 +103,9 @@ class Scene:
 
     def _near_to_far(self, time_us: int) -> list[_Appearance]:
         """Return the actors in the frame, nearest first."""
-        actors = sorted(enumerate(self._actors), key=lambda actor: actor[1].position_m(time_us / 1e6)[1])
+        actors = sorted(
+            enumerate(self._actors), key=lambda actor: actor[1].position_m(time_us / 1e6)[1]
+        )
         appearances = (self._appearance(track_id, actor, time_us) for track_id, actor in actors)
         return [appearance for appearance in appearances if appearance is not None]
 
@@ -122,7 +128,9 @@ class Scene:
         # OpenCV's coordinates refer to pixel centres, ours to pixel edges; hence the halves.
         shift_x, shift_y = left_px - left + 0.5 * scale - 0.5, top_px - top + 0.5 * scale - 0.5
         to_frame = np.array([[scale, 0.0, shift_x], [0.0, scale, shift_y]])
-        in_frame = cv2.warpAffine(image, to_frame, (right - left, bottom - top), flags=cv2.INTER_LINEAR)
+        in_frame = cv2.warpAffine(
+            image, to_frame, (right - left, bottom - top), flags=cv2.INTER_LINEAR
+        )
         window = (slice(top, bottom), slice(left, right))
         return _Appearance(track_id, image, scale, left_px, top_px, window, in_frame)
 

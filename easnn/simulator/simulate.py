@@ -42,12 +42,14 @@ class RecordingConfig:
         """
         if not all(SMALLEST_SENSOR_PX <= side <= LARGEST_SENSOR_PX for side in self.sensor_hw):
             raise ConfigError(
-                f"`sensor_hw` must be {SMALLEST_SENSOR_PX} to {LARGEST_SENSOR_PX} pixels each way, but is "
+                f"`sensor_hw` must be {SMALLEST_SENSOR_PX} to {LARGEST_SENSOR_PX} pixels each way, "
+                "but is "
                 f"{self.sensor_hw}."
             )
         if not LABEL_PERIOD_US / 1e6 <= self.duration_s <= LONGEST_S:
             raise ConfigError(
-                f"`duration_s` must be from {LABEL_PERIOD_US / 1e6} (the first label) to {LONGEST_S}, but is "
+                f"`duration_s` must be from {LABEL_PERIOD_US / 1e6} (the first label) to "
+                f"{LONGEST_S}, but is "
                 f"{self.duration_s}."
             )
         if not 1 <= self.frames_per_second <= 10_000:
@@ -75,4 +77,6 @@ def simulate_recording(
     )
     events = [camera.advance(scene.render(time_us), time_us) for time_us in times_us[1:]]
     label_times_us = range(LABEL_PERIOD_US, duration_us + 1, LABEL_PERIOD_US)
-    return np.concatenate(events), np.concatenate([scene.labels(time_us) for time_us in label_times_us])
+    return np.concatenate(events), np.concatenate(
+        [scene.labels(time_us) for time_us in label_times_us]
+    )

@@ -42,7 +42,9 @@ class Sketch:
 
     def polygon(self, points: Sequence[Point], shade: float, opacity: float = 1.0) -> None:
         """Fill a polygon."""
-        cv2.fillPoly(self._image, [self._fixed(points)], (shade * opacity, opacity), shift=FRACTION_BITS)
+        cv2.fillPoly(
+            self._image, [self._fixed(points)], (shade * opacity, opacity), shift=FRACTION_BITS
+        )
 
     def rounded(self, points: Sequence[Point], shade: float) -> None:
         """Fill a polygon with rounded corners: they are cut off twice."""
@@ -62,7 +64,9 @@ class Sketch:
     def line(self, points: Sequence[Point], width_m: float, shade: float) -> None:
         """Draw a polyline with round ends and joints."""
         thickness = max(1, round(width_m * self._px_per_m * OVERSAMPLING))
-        cv2.polylines(self._image, [self._fixed(points)], False, (shade, 1.0), thickness, shift=FRACTION_BITS)
+        cv2.polylines(
+            self._image, [self._fixed(points)], False, (shade, 1.0), thickness, shift=FRACTION_BITS
+        )
 
     def image(self, texture: np.ndarray) -> np.ndarray:
         """Render the image, float32 [h, w, 2]: intensity times opacity, and opacity.
@@ -94,6 +98,10 @@ def noise_texture(
     height, width = size_hw
     texture = np.ones(size_hw, np.float32)
     for cell in (cell_px, cell_px / 3):
-        coarse = rng.normal(0, strength, (int(height / cell) + 3, int(width / cell) + 3)).astype(np.float32)
-        texture += cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC) * np.float32(0.7)
+        coarse = rng.normal(0, strength, (int(height / cell) + 3, int(width / cell) + 3)).astype(
+            np.float32
+        )
+        texture += cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC) * np.float32(
+            0.7
+        )
     return np.maximum(texture, np.float32(0.1))

@@ -49,7 +49,9 @@ def _draw_houses(image: np.ndarray, unit_px: float, rng: np.random.Generator) ->
         left += house
 
 
-def _draw_windows(front: np.ndarray, shade: float, unit_px: float, rng: np.random.Generator) -> None:
+def _draw_windows(
+    front: np.ndarray, shade: float, unit_px: float, rng: np.random.Generator
+) -> None:
     step_y, step_x = (round(rng.uniform(0.11, 0.17) * unit_px) for _ in range(2))
     size_y, size_x = round(0.55 * step_y), round(rng.uniform(0.35, 0.6) * step_x)
     for top in range(step_y // 3, front.shape[0] - size_y, step_y):
@@ -73,11 +75,21 @@ def _draw_trees(image: np.ndarray, kerb: int, unit_px: float, rng: np.random.Gen
     for _ in range(rng.poisson(TREES * width / unit_px)):
         x, radius = rng.uniform(0, width), rng.uniform(0.06, 0.16) * unit_px
         crown_y = kerb - rng.uniform(0.15, 0.3) * unit_px
-        cv2.line(image, _pixel(x, kerb + 0.02 * unit_px), _pixel(x, crown_y), 0.15, _thickness(0.25 * radius))
+        cv2.line(
+            image,
+            _pixel(x, kerb + 0.02 * unit_px),
+            _pixel(x, crown_y),
+            0.15,
+            _thickness(0.25 * radius),
+        )
         for _ in range(LEAVES):
             leaf = _pixel(*rng.normal((x, crown_y), 0.5 * radius))
             cv2.circle(
-                image, leaf, round(rng.uniform(0.12, 0.4) * radius), rng.uniform(0.08, 0.35), cv2.FILLED
+                image,
+                leaf,
+                round(rng.uniform(0.12, 0.4) * radius),
+                rng.uniform(0.08, 0.35),
+                cv2.FILLED,
             )
 
 

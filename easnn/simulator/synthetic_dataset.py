@@ -108,7 +108,9 @@ def write_synthetic_dataset(
     for split in config.splits:
         make_directory(out / split)
     tasks = [
-        _Task(out, split, number, config) for split, count in config.splits.items() for number in range(count)
+        _Task(out, split, number, config)
+        for split, count in config.splits.items()
+        for number in range(count)
     ]
     missing = [task for task in tasks if not task.is_done()]
     done = len(tasks) - len(missing)
@@ -123,7 +125,8 @@ def write_synthetic_dataset(
             progress.update()
     write_json(out / "dataset.json", {**description, "complete": True})
     return [
-        _summarize(split, [task for task in tasks if task.split == split], config) for split in config.splits
+        _summarize(split, [task for task in tasks if task.split == split], config)
+        for split in config.splits
     ]
 
 
@@ -163,13 +166,16 @@ def _simulate(tasks: list[_Task], processes: int) -> Iterator[None]:
         yield from map(_Task.make, tasks)
         return
     # Not forked: a fork copies the state of OpenCV's and torch's threads but not the threads.
-    pool = ProcessPoolExecutor(processes, get_context("spawn"), initializer=cv2.setNumThreads, initargs=(1,))
+    pool = ProcessPoolExecutor(
+        processes, get_context("spawn"), initializer=cv2.setNumThreads, initargs=(1,)
+    )
     with pool:
         try:
             yield from pool.map(_Task.make, tasks)
         except BrokenProcessPool as error:
             raise OutputError(
-                "A simulating process was killed, perhaps because memory ran out. Run the same command with fewer "
+                "A simulating process was killed, perhaps because memory ran out. Run the same "
+                "command with fewer "
                 "`processes`: it resumes where it stopped."
             ) from error
 
@@ -190,13 +196,15 @@ def _refuse_other_content(out: Path, settings: dict[str, Any]) -> None:
         present = dict(json.loads((out / "dataset.json").read_text())["settings"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise OutputError(
-            f"{out} is not an empty directory and does not hold a synthetic dataset (dataset.json is missing or "
+            f"{out} is not an empty directory and does not hold a synthetic dataset (dataset.json "
+            "is missing or "
             "unreadable). Choose another directory."
         ) from error
     for name, value in settings.items():
         if present.get(name) != value:
             raise OutputError(
-                f"{out} holds a synthetic dataset with other settings: `{name}` is {present.get(name)} there "
+                f"{out} holds a synthetic dataset with other settings: `{name}` is "
+                f"{present.get(name)} there "
                 f"and {value} here. Choose another directory, or the same settings to continue it."
             )
 

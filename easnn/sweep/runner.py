@@ -50,7 +50,8 @@ def sweep_devices(count: int) -> list[Device]:
         return [{"OMP_NUM_THREADS": threads}] * count
     if count > gpus:
         raise ConfigError(
-            f"`-d` must be at most {gpus}, the number of GPUs of this machine (see CUDA_VISIBLE_DEVICES), "
+            f"`-d` must be at most {gpus}, the number of GPUs of this machine (see "
+            "CUDA_VISIBLE_DEVICES), "
             f"but is {count}."
         )
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
@@ -143,9 +144,7 @@ class SweepRunner:
             for process in self._processes.values():
                 process.send_signal(signal.SIGKILL if kill else signal.SIGTERM)
             count = len(self._processes)
-        message = (
-            "{} runs save their state and stop; the same command resumes them. Another signal kills them."
-        )
+        message = "{} runs save their state and stop; the same command resumes them. Another signal kills them."
         logger.warning("Killing {} runs." if kill else message, count)
 
     def _make(self, run: SweepRun) -> str:
@@ -179,7 +178,9 @@ class SweepRunner:
                 self._processes.pop(run.name, None)
             self._free_devices.append(device)
         if not folder.result(run).is_file():
-            raise TrainingError(f"evaluation ended with exit code 0, but without {folder.result(run)}")
+            raise TrainingError(
+                f"evaluation ended with exit code 0, but without {folder.result(run)}"
+            )
         ap, ap50 = folder.scores(run)
         return f"AP {format_number(ap, 4)}, AP50 {format_number(ap50, 4)}"
 
@@ -192,7 +193,12 @@ class SweepRunner:
         settings = self._sweep.settings
         source = ("-n", settings.experiment) if settings.experiment else ("-f", settings.exp_file)
         fp16 = ("--fp16",) if settings.fp16 else ()
-        keys = {**run.texts, "output_dir": self._folder.path, "exp_name": run.name, "seed": run.seed}
+        keys = {
+            **run.texts,
+            "output_dir": self._folder.path,
+            "exp_name": run.name,
+            "seed": run.seed,
+        }
         if step == "eval":
             keys["eval_split"] = settings.split
         pairs = itertools.chain(*keys.items())
@@ -214,6 +220,8 @@ class SweepRunner:
             if code := process.wait():
                 log.seek(begin)
                 lines = log.read().decode(errors="replace").split("\n")
-                last = next((line.strip() for line in reversed(lines) if line.strip()), "it printed nothing")
+                last = next(
+                    (line.strip() for line in reversed(lines) if line.strip()), "it printed nothing"
+                )
                 ending = f"exit code {code}" if code > 0 else signal.Signals(-code).name
                 raise TrainingError(f"{STEPS[step]} failed with {ending}: {last}")

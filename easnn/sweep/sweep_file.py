@@ -33,7 +33,9 @@ class SweepSettings(Config):
     exp_file: str | None = key(None, "experiment file, as -f")
     batch_size: int = key(DEFAULT_BATCH_SIZE, "samples per step, as -b", low=1)
     fp16: bool = key(False, "mixed precision, as --fp16")
-    seeds: tuple[int, ...] = key((), "seeds of each variant; (): the experiment's", low=0, high=2**63 - 1)
+    seeds: tuple[int, ...] = key(
+        (), "seeds of each variant; (): the experiment's", low=0, high=2**63 - 1
+    )
     split: Split = key("test", "split on which the runs are compared")
     checkpoint: Literal["best", "latest"] = key("best", "which is evaluated")
 
@@ -76,18 +78,25 @@ def read_sweep(path: Path, pairs: Sequence[str] = ()) -> Sweep:
 
     Args:
         path: a TOML file, see docs/sweeps.md.
-        pairs: keys and values of the command line. They are set in every run and override ``[keys]``.
+        pairs: keys and values of the command line. They are set in every run and override
+            ``[keys]``.
 
     Raises:
         ConfigError: naming the file, and the entry or the variant and key that is wrong.
     """
     contents = _read_toml(path)
     with _located(str(path)):
-        settings = SweepSettings(**{name: value for name, value in contents.items() if name not in TABLES})
+        settings = SweepSettings(
+            **{name: value for name, value in contents.items() if name not in TABLES}
+        )
     if (settings.experiment is None) == (settings.exp_file is None):
-        raise ConfigError(f"{path} must have either `experiment` (a name, as -n) or `exp_file` (as -f).")
+        raise ConfigError(
+            f"{path} must have either `experiment` (a name, as -n) or `exp_file` (as -f)."
+        )
     if len(set(settings.seeds)) < len(settings.seeds):
-        raise ConfigError(f"{path}: `seeds` must name each seed once, but is {list(settings.seeds)}.")
+        raise ConfigError(
+            f"{path}: `seeds` must name each seed once, but is {list(settings.seeds)}."
+        )
     variants = _variants(path, contents)
     common = _texts(contents.get("keys", {}), f"{path}, [keys]")
     _experiment(settings).merge(pairs)
@@ -104,11 +113,15 @@ def read_sweep(path: Path, pairs: Sequence[str] = ()) -> Sweep:
             experiment = _experiment(settings, texts)
             experiment.validate()
             seeds = settings.seeds or ((experiment.seed,) if experiment.seed is not None else ())
-            with_seed = {seed: _experiment(settings, {**texts, "seed": str(seed)}) for seed in seeds}
+            with_seed = {
+                seed: _experiment(settings, {**texts, "seed": str(seed)}) for seed in seeds
+            }
         variant = name or str(experiment.exp_name)
         runs.append([SweepRun(variant, seed, varied, texts, with_seed[seed]) for seed in seeds])
     if not all(runs):
-        raise ConfigError(f"{path} must have `seeds`, e.g. [1, 2, 3], because its experiment has no `seed`.")
+        raise ConfigError(
+            f"{path} must have `seeds`, e.g. [1, 2, 3], because its experiment has no `seed`."
+        )
     _check_distinct(path, [of_variant[0] for of_variant in runs])
     return Sweep(path, settings, tuple(itertools.chain(*zip(*runs, strict=True))))
 
@@ -123,7 +136,8 @@ def _read_toml(path: Path) -> dict[str, Any]:
     known = (*SweepSettings.declarations(), *TABLES)
     if unknown := [name for name in contents if name not in known]:
         raise ConfigError(
-            f"{path}: Unknown entry `{unknown[0]}`.{did_you_mean(unknown[0], known)} The entries are "
+            f"{path}: Unknown entry `{unknown[0]}`.{did_you_mean(unknown[0], known)} The entries "
+            "are "
             f"{', '.join(known)}; keys of the experiment belong in [keys]."
         )
     return contents
@@ -136,7 +150,9 @@ def _variants(path: Path, contents: dict[str, Any]) -> dict[str, Texts]:
     grid = {}
     for axis, values in _table(contents.get("grid", {}), f"{path}, [grid]").items():
         if not isinstance(values, list) or not values:
-            raise ConfigError(f"{path}, [grid]: `{axis}` must be a list of values, but is {values!r}.")
+            raise ConfigError(
+                f"{path}, [grid]: `{axis}` must be a list of values, but is {values!r}."
+            )
         grid[axis] = [(axis, _texts({axis: value}, f"{path}, [grid]")[axis]) for value in values]
     variants: dict[str, Texts] = {}
     for name, texts in (named or {"": Texts()}).items():
@@ -155,7 +171,8 @@ def _texts(table: object, where: str) -> Texts:
     for name in RESERVED_KEYS:
         if name in texts:
             raise ConfigError(
-                f"{where}: `{name}` must be left out, because the sweep sets it: seeds are the list `seeds`, "
+                f"{where}: `{name}` must be left out, because the sweep sets it: seeds are the "
+                "list `seeds`, "
                 "and --output is the folder of all runs."
             )
     return texts
@@ -190,7 +207,9 @@ def _located(where: str) -> Iterator[None]:
 def _check_set_once(texts: Texts, others: Collection[str], where: str, others_where: str) -> None:
     for name in texts:
         if name in others:
-            raise ConfigError(f"{where}: `{name}` must be set in one place, but is also set {others_where}.")
+            raise ConfigError(
+                f"{where}: `{name}` must be set in one place, but is also set {others_where}."
+            )
 
 
 def _check_distinct(path: Path, runs: Sequence[SweepRun]) -> None:
@@ -200,5 +219,6 @@ def _check_distinct(path: Path, runs: Sequence[SweepRun]) -> None:
             raise ConfigError(f"{path}: Variants must differ, but {names} have the same keys.")
         if one.name == other.name:
             raise ConfigError(
-                f"{path}: The variants {names} would share the files {one.name}. Rename one of them."
+                f"{path}: The variants {names} would share the files {one.name}. Rename one of "
+                "them."
             )

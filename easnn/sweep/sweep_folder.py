@@ -49,7 +49,9 @@ class SweepFolder:
     def result(self, run: SweepRun) -> Path:
         """Return the file that the evaluation writes."""
         protocols = run.experiment.protocols()
-        return self.directory(run).evaluation(self.checkpoint(run), self.sweep.settings.split, protocols)
+        return self.directory(run).evaluation(
+            self.checkpoint(run), self.sweep.settings.split, protocols
+        )
 
     def scores(self, run: SweepRun) -> tuple[float | None, float | None]:
         """Return AP and AP50 of an evaluated run, ``None`` where they are not defined."""
@@ -63,8 +65,12 @@ class SweepFolder:
             for name, value in run.experiment.plain().items()
             if name not in OutputKeys.declarations()
         }
-        shared = {name: getattr(self.sweep.settings, name) for name in ("exp_file", "batch_size", "fp16")}
-        return RunRecord(json.loads(json.dumps({**shared, "keys": keys})))  # lists in place of tuples
+        shared = {
+            name: getattr(self.sweep.settings, name) for name in ("exp_file", "batch_size", "fp16")
+        }
+        return RunRecord(
+            json.loads(json.dumps({**shared, "keys": keys}))
+        )  # lists in place of tuples
 
     def record(self, run: SweepRun) -> RunRecord | None:
         """Return the record of a run, ``None`` if it was never started."""
@@ -84,13 +90,16 @@ class SweepFolder:
     def differences(self, run: SweepRun) -> list[str]:
         """Describe each setting in which the record of a run, if any, differs from the sweep file.
 
-        If the record lacks a key that a later version of the project added, the key had its default.
+        If the record lacks a key that a later version of the project added, the key had its
+        default.
         """
         record = self.record(run)
         if record is None:
             return []
         definition = self.new_record(run).definition
-        defaults = {name: key.kind.plain(key.default) for name, key in run.experiment.declarations().items()}
+        defaults = {
+            name: key.kind.plain(key.default) for name, key in run.experiment.declarations().items()
+        }
         known = {name: defaults[name] for name in definition["keys"]}
         old = {**record.definition, **known, **record.definition["keys"]}
         new = {**definition, **definition["keys"]}
@@ -134,7 +143,8 @@ class SweepFolder:
         with only_one(self.path) as lock:
             if lock is None:
                 raise OutputError(
-                    f"Another sweep, or a run that it left behind, is active in {self.path}. Wait until it ends, "
+                    f"Another sweep, or a run that it left behind, is active in {self.path}. Wait "
+                    "until it ends, "
                     "stop it, or choose another folder (--output)."
                 )
             yield lock

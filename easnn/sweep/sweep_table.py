@@ -43,7 +43,8 @@ def write_table(folder: SweepFolder) -> str:
 def spread(numbers: Sequence[float | None]) -> dict[str, float | None] | None:
     """Return mean and sample standard deviation (n − 1 in the denominator) of some numbers.
 
-    The deviation of one number is ``None``. So is the result without numbers, or if one is ``None``.
+    The deviation of one number is ``None``. So is the result without numbers, or if one is
+    ``None``.
     """
     defined = [number for number in numbers if number is not None]
     if not defined or len(defined) < len(numbers):
@@ -64,13 +65,24 @@ def _row(folder: SweepFolder, runs: Sequence[SweepRun]) -> dict[str, Any]:
         if folder.is_done(run) and (record := folder.record(run)):
             ap, ap50 = folder.scores(run)
             seeds.append({"seed": run.seed, "ap": ap, "ap50": ap50, "train_s": record.train_s})
-    row = {"variant": runs[0].variant, "keys": runs[0].varied, "expected": len(runs), "seeds": seeds}
-    return row | {name: spread([seed[name] for seed in seeds]) for name in ("ap", "ap50", "train_s")}
+    row = {
+        "variant": runs[0].variant,
+        "keys": runs[0].varied,
+        "expected": len(runs),
+        "seeds": seeds,
+    }
+    return row | {
+        name: spread([seed[name] for seed in seeds]) for name in ("ap", "ap50", "train_s")
+    }
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     def mean(name: str, digits: int) -> str:
-        values = [] if row[name] is None else [value for value in row[name].values() if value is not None]
+        values = (
+            []
+            if row[name] is None
+            else [value for value in row[name].values() if value is not None]
+        )
         return " ± ".join(format_number(value, digits) for value in values) or "–"
 
     done, expected = len(row["seeds"]), row["expected"]

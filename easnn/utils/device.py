@@ -42,9 +42,13 @@ def free_memory_bytes() -> int:
     free = [os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
     with suppress(OSError):  # Linux only; includes memory used as file cache
         lines = Path("/proc/meminfo").read_text().splitlines()
-        free = [1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")] or free
+        free = [
+            1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")
+        ] or free
     with suppress(OSError, ValueError):  # no cgroups version 2, or no limit ("max")
-        group = CONTROL_GROUPS / Path("/proc/self/cgroup").read_text().rpartition("::")[2].strip().lstrip("/")
+        group = CONTROL_GROUPS / Path("/proc/self/cgroup").read_text().rpartition("::")[
+            2
+        ].strip().lstrip("/")
         limit, used = ((group / f"memory.{name}").read_text() for name in ("max", "current"))
         free.append(max(0, int(limit) - int(used)))
     return min(free)

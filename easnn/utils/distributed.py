@@ -66,7 +66,8 @@ def barrier(before: str, timeout_s: float = 1800.0) -> None:
         missing = re.search(r"Ranks? ([\d, ]+) failed", str(error))
         who = f"Process {missing[1]}" if missing else "A process"
         raise TrainingError(
-            f"{who} did not reach {before} within {timeout_s:.0f} s, or was lost. Check its last message, its "
+            f"{who} did not reach {before} within {timeout_s:.0f} s, or was lost. Check its last "
+            "message, its "
             "machine and its memory."
         ) from error
 

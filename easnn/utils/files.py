@@ -26,7 +26,8 @@ def make_directory(path: Path) -> Path:
             pass
     except OSError as error:
         raise OutputError(
-            f"Cannot write to directory {path}: {error.strerror}. Choose another directory or free it."
+            f"Cannot write to directory {path}: {error.strerror}. Choose another directory or free "
+            "it."
         ) from error
     return path
 
@@ -49,7 +50,9 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
     """
     temporary: Path | None = None
     try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+        with tempfile.NamedTemporaryFile(
+            dir=path.parent, prefix=f".{path.name}.", delete=False
+        ) as file:
             temporary = Path(file.name)
             yield file
             file.flush()
@@ -59,7 +62,8 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
         temporary = None
     except OSError as error:
         raise OutputError(
-            f"Cannot write {path}: {error.strerror or error}. Nothing was replaced; free some space or "
+            f"Cannot write {path}: {error.strerror or error}. Nothing was replaced; free some "
+            "space or "
             "choose another directory."
         ) from error
     finally:

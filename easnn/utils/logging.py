@@ -15,7 +15,9 @@ from easnn.utils.errors import OutputError
 if TYPE_CHECKING:
     from loguru import Record
 
-CONSOLE_FORMAT = "<green>{time:HH:mm:ss}</green> | <level>{level: <7}</level> | <level>{message}</level>"
+CONSOLE_FORMAT = (
+    "<green>{time:HH:mm:ss}</green> | <level>{level: <7}</level> | <level>{message}</level>"
+)
 FILE_FORMAT = "{time:YYYY-MM-DD HH:mm:ss} | {level: <7} | {message}"
 
 

@@ -8,8 +8,8 @@ import torch
 class Precision:
     """Full precision, or mixed precision with the type that the device is good at.
 
-    On CUDA that is float16 with a scaled loss, on the CPU bfloat16, which has the range of float32 and needs
-    no scaling.
+    On CUDA that is float16 with a scaled loss, on the CPU bfloat16, which has the range of float32
+    and needs no scaling.
 
     Attributes:
         scaler: Scales the loss; it does nothing where no scaling is needed.
@@ -23,7 +23,9 @@ class Precision:
         self._device_type = device.type
         self._dtype = torch.float16 if device.type == "cuda" else torch.bfloat16
         self._mixed = mixed
-        self.scaler = torch.amp.GradScaler(device.type, enabled=mixed and self._dtype == torch.float16)
+        self.scaler = torch.amp.GradScaler(
+            device.type, enabled=mixed and self._dtype == torch.float16
+        )
 
     def autocast(self) -> torch.autocast:
         """Return the context for a forward pass and its loss."""

@@ -44,11 +44,21 @@ def read_tensor_file(path: Path) -> object:
         # The file is complete, or the error names a function in it.
         if zipfile.is_zipfile(path) or "GLOBAL" in str(error):
             raise CheckpointError(
-                f"{path} holds something other than tensors and plain values, and reading it could execute code; it "
-                "was not read. Save its weights as a plain state dict with the software that made it."
+                f"{path} holds something other than tensors and plain values, and reading it could "
+                "execute code; it "
+                "was not read. Save its weights as a plain state dict with the software that made "
+                "it."
             ) from error
         raise _damaged(path) from error
-    except (RuntimeError, EOFError, ValueError, KeyError, IndexError, AttributeError, TypeError) as error:
+    except (
+        RuntimeError,
+        EOFError,
+        ValueError,
+        KeyError,
+        IndexError,
+        AttributeError,
+        TypeError,
+    ) as error:
         # torch raises these for bytes that are no checkpoint.
         raise _damaged(path) from error
 
@@ -64,7 +74,8 @@ def write_tensor_file(path: Path, contents: object) -> None:
             torch.save(contents, file)
         except RuntimeError as error:  # torch hides the operating system's error in its own
             raise OutputError(
-                f"Cannot write {path}: the disk is probably full. Nothing was replaced; free some space or "
+                f"Cannot write {path}: the disk is probably full. Nothing was replaced; free some "
+                "space or "
                 "choose another directory."
             ) from error
 
@@ -85,6 +96,7 @@ def _checksums_hold(path: Path) -> bool:
 
 def _damaged(path: Path) -> CheckpointError:
     return CheckpointError(
-        f"{path} ({path.stat().st_size} bytes) is truncated, damaged, or not a checkpoint. Copy it again, or "
+        f"{path} ({path.stat().st_size} bytes) is truncated, damaged, or not a checkpoint. Copy it "
+        "again, or "
         "take another one."
     )

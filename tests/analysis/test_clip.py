@@ -55,7 +55,12 @@ def test_frames_of_a_clip_have_one_size() -> None:
     views = (
         SampleView("a", 0, counts, written, None, boxes[:0]),
         SampleView(
-            "a much longer name than this picture has room for, indeed", 10**9, counts, written, labels, boxes
+            "a much longer name than this picture has room for, indeed",
+            10**9,
+            counts,
+            written,
+            labels,
+            boxes,
         ),
     )
     empty, full = (clip_frame(view, ("car",)) for view in views)

@@ -15,7 +15,10 @@ from easnn.utils.errors import DataError
 
 
 def line(kind: str, iteration: int, **values: Any) -> str:
-    return json.dumps({"kind": kind, "iteration": iteration, "epoch": 1 + iteration // 100, **values}) + "\n"
+    return (
+        json.dumps({"kind": kind, "iteration": iteration, "epoch": 1 + iteration // 100, **values})
+        + "\n"
+    )
 
 
 def draw(run_dir: Path, lines: list[str]) -> np.ndarray:
@@ -40,10 +43,15 @@ def has_colour(picture: np.ndarray, number: int) -> bool:
 
 
 TRAINING = [
-    line("train", i, total_loss=9.0 - i / 50, iou_loss=4, conf_loss=3, cls_loss=1, l1_loss=1, lr=1e-3)
+    line(
+        "train", i, total_loss=9.0 - i / 50, iou_loss=4, conf_loss=3, cls_loss=1, l1_loss=1, lr=1e-3
+    )
     for i in range(10, 310, 10)
 ]
-EVALUATION = [line("eval", 100, ap=0.1, ap50=0.3, ap75=0.05), line("eval", 200, ap=0.2, ap50=0.4, ap75=0.1)]
+EVALUATION = [
+    line("eval", 100, ap=0.1, ap50=0.3, ap75=0.05),
+    line("eval", 200, ap=0.2, ap50=0.4, ap75=0.1),
+]
 
 
 def test_every_panel_has_its_curves(tmp_path: Path) -> None:
@@ -59,10 +67,14 @@ def test_what_is_no_number_leaves_a_gap(tmp_path: Path) -> None:
     ]
     nothing = panels(draw(tmp_path, unknown))
     assert not has_colour(nothing[0], 0)
-    few = [line("train", i, total_loss=value) for i, value in ((10, 2.0), (20, None), (30, 2.0), (40, 2.0))]
+    few = [
+        line("train", i, total_loss=value)
+        for i, value in ((10, 2.0), (20, None), (30, 2.0), (40, 2.0))
+    ]
     whole = [line("train", i, total_loss=2.0) for i in (10, 20, 30, 40)]
     pixels = [
-        (panels(draw(tmp_path, lines))[0] == CURVE_COLOURS[0]).all(axis=2).sum() for lines in (few, whole)
+        (panels(draw(tmp_path, lines))[0] == CURVE_COLOURS[0]).all(axis=2).sum()
+        for lines in (few, whole)
     ]
     assert pixels[0] == pytest.approx(pixels[1] / 3, rel=0.1), "one of three stretches is left"
 
@@ -78,11 +90,15 @@ def test_many_steps_are_smoothed_over_gaps(tmp_path: Path) -> None:
     noisy[100] = line("train", 100, total_loss=None)
     total = (panels(draw(tmp_path, noisy))[0] == CURVE_COLOURS[0]).all(axis=2)
     rows = np.nonzero(total.any(axis=1))[0]
-    assert np.ptp(rows) < 0.2 * total.shape[0], "the smoothed curve is nearly level; the raw one is fainter"
+    assert np.ptp(rows) < 0.2 * total.shape[0], (
+        "the smoothed curve is nearly level; the raw one is fainter"
+    )
 
 
 def test_a_last_line_that_was_cut_off_is_left_out(tmp_path: Path) -> None:
-    np.testing.assert_array_equal(draw(tmp_path, [*TRAINING, '{"kind": "tr']), draw(tmp_path, TRAINING))
+    np.testing.assert_array_equal(
+        draw(tmp_path, [*TRAINING, '{"kind": "tr']), draw(tmp_path, TRAINING)
+    )
 
 
 def test_errors_name_file_and_line(tmp_path: Path) -> None:

@@ -23,7 +23,9 @@ def chips(picture: np.ndarray, colour: tuple[int, int, int]) -> int:
 
 
 def test_the_line_runs_along_the_box_at_its_scale() -> None:
-    picture = draw_outlines(blank((60, 80), GROUND), np.array([[10, 8, 20, 16]]), (9, 9, 9), scale=2)
+    picture = draw_outlines(
+        blank((60, 80), GROUND), np.array([[10, 8, 20, 16]]), (9, 9, 9), scale=2
+    )
     for y, x in ((16, 40), (47, 40), (30, 20), (30, 59)):
         np.testing.assert_array_equal(picture[y, x], (9, 9, 9))
     np.testing.assert_array_equal(picture[30, 40], GROUND)
@@ -45,7 +47,8 @@ def test_a_label_stays_inside_wherever_the_box_is(box: tuple[int, ...]) -> None:
     room, margin = (120, 200), 200
     boxes = np.array([box], float)
     small = draw_boxes(blank(room, GROUND), boxes, np.array([1]), NAMES, scores=np.array([0.5]))
-    # On a picture large enough that nothing is cut, the label has this many pixels of the class's colour.
+    # On a picture large enough that nothing is cut, the label has this many pixels of the class's
+    # colour.
     centred = boxes + np.array([margin, margin, 0, 0])
     hw = (room[0] + 2 * margin, room[1] + 2 * margin)
     labelled = draw_boxes(blank(hw, GROUND), centred, np.array([1]), NAMES, scores=np.array([0.5]))
@@ -57,9 +60,13 @@ def test_a_label_stays_inside_wherever_the_box_is(box: tuple[int, ...]) -> None:
 
 def test_labels_of_boxes_in_one_place_do_not_cover_each_other() -> None:
     boxes = np.array([[60, 40, 60, 40], [60, 40, 60, 40]], float)
-    top, _, bottom, _ = drawn_area(draw_boxes(blank((140, 200), GROUND), boxes[:1], np.array([0]), NAMES))
+    top, _, bottom, _ = drawn_area(
+        draw_boxes(blank((140, 200), GROUND), boxes[:1], np.array([0]), NAMES)
+    )
     assert (top < 30, bottom > 90) == (True, False), "one label, above"
-    top, _, bottom, _ = drawn_area(draw_boxes(blank((140, 200), GROUND), boxes, np.array([0, 0]), NAMES))
+    top, _, bottom, _ = drawn_area(
+        draw_boxes(blank((140, 200), GROUND), boxes, np.array([0, 0]), NAMES)
+    )
     assert (top < 30, bottom > 90) == (True, True), "the other below"
 
 
@@ -77,7 +84,9 @@ def test_a_class_without_a_name_is_a_number_and_a_long_name_is_cut() -> None:
     unnamed = draw_boxes(blank((80, 120), GROUND), box, np.array([7]), NAMES)
     named = draw_boxes(blank((80, 120), GROUND), box, np.array([7]), (*"abcdefg", "class 7"))
     np.testing.assert_array_equal(unnamed, named)
-    long = draw_boxes(blank((80, 60), GROUND), box, np.array([0]), ("a name much wider than the picture",))
+    long = draw_boxes(
+        blank((80, 60), GROUND), box, np.array([0]), ("a name much wider than the picture",)
+    )
     np.testing.assert_array_equal(long[30, 59], class_colour(0))
 
 

@@ -32,7 +32,9 @@ def test_many_events_show_the_pure_colours_and_both_together_are_brighter() -> N
 
 def test_slices_are_summed_and_counts_do_not_overflow() -> None:
     slices = np.random.default_rng(0).integers(0, 3, (1, 4, 2, 5, 6)).astype(np.uint8)
-    np.testing.assert_array_equal(draw_events(slices), draw_events(slices.sum(axis=(0, 1), dtype=np.int64)))
+    np.testing.assert_array_equal(
+        draw_events(slices), draw_events(slices.sum(axis=(0, 1), dtype=np.int64))
+    )
     full = np.full((4, 2, 1, 1), 64, np.uint8)  # 4 × 64 = 256 is 0 in eight bits
     assert draw_events(full).min() > 200
 
@@ -80,7 +82,9 @@ def test_inputs_are_left_alone() -> None:
 def test_a_voxel_cube_is_drawn_as_the_polarities_of_its_channels() -> None:
     cube = np.array([[[2, 0, 0, 0]], [[0, 2, 0, 0]], [[0, 0, 0, 0]], [[0, 0, 3, 0]]], np.uint8)
     split = np.array([[[2, 1, 0, 0]], [[0, 1, 3, 0]]])
-    np.testing.assert_array_equal(draw_frame(cube, FrameSpec(aggregation="voxel_cube")), draw_events(split))
+    np.testing.assert_array_equal(
+        draw_frame(cube, FrameSpec(aggregation="voxel_cube")), draw_events(split)
+    )
 
 
 def test_of_a_time_surface_the_last_slice_is_drawn_as_strong_as_its_values() -> None:
@@ -100,7 +104,9 @@ def test_an_embedding_of_four_channels_shows_all_of_them() -> None:
     picture = draw_embedding(frame)
     np.testing.assert_array_equal(picture[0, 0], OFF)
     np.testing.assert_array_equal(picture[1, 1], ON)
-    np.testing.assert_array_equal(picture[2, 2], draw_embedding(np.repeat(frame[1:2], 2, axis=0))[2, 2])
+    np.testing.assert_array_equal(
+        picture[2, 2], draw_embedding(np.repeat(frame[1:2], 2, axis=0))[2, 2]
+    )
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,9 @@ from easnn.analysis.gallery import file_name, moment_name, spread
 from easnn.data import RecordingDataset
 
 
-def test_the_same_samples_every_time(sampling_detector: FixedDetector, dataset: RecordingDataset) -> None:
+def test_the_same_samples_every_time(
+    sampling_detector: FixedDetector, dataset: RecordingDataset
+) -> None:
     predictor = predictor_of(sampling_detector)
     randomness = torch.get_rng_state()
     gallery = draw_gallery(predictor, dataset, samples=2)

@@ -26,7 +26,11 @@ def test_windows_reach_the_end(playback: Playback) -> None:
 
 def test_a_frame_of_the_whole_recording_has_one_moment(playback: Playback) -> None:
     whole = Playback(
-        "a", playback.recording, SENSOR_HW, FrameSpec(window=0, Tm=1, aggregation="sum"), playback.labels
+        "a",
+        playback.recording,
+        SENSOR_HW,
+        FrameSpec(window=0, Tm=1, aggregation="sum"),
+        playback.labels,
     )
     assert list(whole.moments(0, 500_000, 50_000)) == [999_001]
     assert int(whole.frame(999_001).sum()) == 1000

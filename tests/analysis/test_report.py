@@ -17,7 +17,9 @@ from easnn.representations import FrameSpec
 METRICS = '{"kind": "train", "iteration": 1, "epoch": 1, "total_loss": 3.5, "lr": 0.001}\n'
 
 
-def test_pictures_of_a_run(tmp_path: Path, detector: FixedDetector, dataset: RecordingDataset) -> None:
+def test_pictures_of_a_run(
+    tmp_path: Path, detector: FixedDetector, dataset: RecordingDataset
+) -> None:
     run_dir = tmp_path / "run"
     run_dir.mkdir()
     (run_dir / "metrics.jsonl").write_text(METRICS)
@@ -60,7 +62,9 @@ def predictor(detector: FixedDetector) -> Predictor:
     return predictor_of(detector)
 
 
-def test_pictures_of_a_recording(tmp_path: Path, predictor: Predictor, frame_spec: FrameSpec) -> None:
+def test_pictures_of_a_recording(
+    tmp_path: Path, predictor: Predictor, frame_spec: FrameSpec
+) -> None:
     playback = make_playback(tmp_path, frame_spec)
     report = write_recording_pictures(
         tmp_path / "out",
@@ -76,7 +80,15 @@ def test_pictures_of_a_recording(tmp_path: Path, predictor: Predictor, frame_spe
     assert [window["time_us"] for window in report.windows] == [200_000, 300_000, 400_000]
     assert report.windows[0]["detections"] == [
         {"class": "car", "class_id": 0, "score": 0.9, "x": 15.0, "y": 7.5, "w": 10.0, "h": 5.0},
-        {"class": "pedestrian", "class_id": 1, "score": 0.4, "x": 7.5, "y": 10.0, "w": 5.0, "h": 10.0},
+        {
+            "class": "pedestrian",
+            "class_id": 1,
+            "score": 0.4,
+            "x": 7.5,
+            "y": 10.0,
+            "w": 5.0,
+            "h": 10.0,
+        },
     ]
     assert json.loads(json.dumps(report.windows)) == report.windows
     with Image.open(report.files[1]) as clip:
@@ -90,7 +102,11 @@ def test_sheets_show_labelled_moments_if_there_are_any(
 ) -> None:
     files = dataset.recordings[0]
     playback = Playback(
-        "a", open_dat(files.events_path), SENSOR_HW, dataset.frame_spec, read_boxes(files.boxes_path)
+        "a",
+        open_dat(files.events_path),
+        SENSOR_HW,
+        dataset.frame_spec,
+        read_boxes(files.boxes_path),
     )
     report = write_recording_pictures(
         tmp_path / "out", predictor, playback, start_us=0, end_us=700_000, sheets=9

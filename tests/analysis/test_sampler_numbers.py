@@ -65,7 +65,11 @@ def test_no_active_pixel_leaves_nothing_to_take_a_mean_of() -> None:
     numbers = sampler_numbers([sampler_view(active=(False,) * 5)])
     assert numbers.active == 0
     assert numbers.fires_at == [None] * 3
-    assert (numbers.never_fires, numbers.segments_per_pixel, numbers.accumulated) == (None, None, None)
+    assert (numbers.never_fires, numbers.segments_per_pixel, numbers.accumulated) == (
+        None,
+        None,
+        None,
+    )
     assert numbers.potential is None
     assert numbers.silent_fires == 0.8
     assert numbers.warning() is None
@@ -107,23 +111,28 @@ def test_spikes_that_end_no_segment_are_only_counted() -> None:
     [
         (
             firing(False, False),
-            "The sampler is dead: 100.0% of the active pixels never fire. With RPD (`write_zero`), the detector "
-            "then sees nothing. Lower `thresh`, give spikes a gradient (`spike_attach True`), or train without "
+            "The sampler is dead: 100.0% of the active pixels never fire. With RPD (`write_zero`), "
+            "the detector "
+            "then sees nothing. Lower `thresh`, give spikes a gradient (`spike_attach True`), or "
+            "train without "
             "`write_zero` first.",
         ),
         (
             firing(False, False, rpd=False),
-            "The sampler is dead: 100.0% of the active pixels never fire. Lower `thresh`, give spikes a "
+            "The sampler is dead: 100.0% of the active pixels never fire. Lower `thresh`, give "
+            "spikes a "
             "gradient (`spike_attach True`).",
         ),
         (
             firing(True, True, segments=2),
-            "The sampler chooses nothing: nearly all active pixels fire in every step. Raise `thresh`, or "
+            "The sampler chooses nothing: nearly all active pixels fire in every step. Raise "
+            "`thresh`, or "
             "lower `emb_lr` if it was not so at the start of the training.",
         ),
         (
             firing(True, False),
-            "The sampler only sees the newest slice: nearly all active pixels fire in the first step, and with "
+            "The sampler only sees the newest slice: nearly all active pixels fire in the first "
+            "step, and with "
             "`Ts` 1 what comes after it is lost. Raise `thresh`, or `Ts` to `T`.",
         ),
         (firing(True, False, segments=2), None),
@@ -133,4 +142,6 @@ def test_spikes_that_end_no_segment_are_only_counted() -> None:
 )
 def test_a_sampler_that_does_nothing_useful(view: SamplerView, warning: str | None) -> None:
     found = sampler_numbers([view]).warning()
-    assert found == warning or (found is not None and warning is not None and found.startswith(warning + ":"))
+    assert found == warning or (
+        found is not None and warning is not None and found.startswith(warning + ":")
+    )

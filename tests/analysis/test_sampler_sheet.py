@@ -65,7 +65,8 @@ def test_groups_fill_rows(view: SamplerView, columns: int, rows: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("sensor_hw", "panel_width"), [((240, 304), 304), ((180, 240), 240), ((8, 8), 320), ((360, 640), 320)]
+    ("sensor_hw", "panel_width"),
+    [((240, 304), 304), ((180, 240), 240), ((8, 8), 320), ((360, 640), 320)],
 )
 def test_panels_are_about_equally_wide_whatever_the_sensor(
     sensor_hw: tuple[int, int], panel_width: int
@@ -84,7 +85,8 @@ def test_the_sheet_shows_steps_signs_and_channels() -> None:
 
 
 def test_only_what_a_spike_ended_has_a_step() -> None:
-    # In the row of five pixels, one of 64 × 64 each: steps 0, 1, 2, none, 0; the legends are patches of 13 × 13.
+    # In the row of five pixels, one of 64 × 64 each: steps 0, 1, 2, none, 0; the legends are
+    # patches of 13 × 13.
     sheet = sampler_sheet(sampler_view())
     areas = [(sheet == colour).all(axis=2).sum() for colour in step_colours(3)]
     assert [round(area / 64**2) for area in areas] == [2, 1, 1]

@@ -12,7 +12,9 @@ from easnn.analysis.palette import class_colour
 NAMES = ("car", "pedestrian")
 
 
-def make_view(*, segments: int = 1, labelled: bool = True, sequence: str = "recording") -> SampleView:
+def make_view(
+    *, segments: int = 1, labelled: bool = True, sequence: str = "recording"
+) -> SampleView:
     rng = np.random.default_rng(0)
     return SampleView(
         sequence=sequence,
@@ -31,7 +33,9 @@ def make_view(*, segments: int = 1, labelled: bool = True, sequence: str = "reco
 def test_panels_are_whole_multiples_of_the_sensor(
     segments: int, labelled: bool, columns: int, rows: int
 ) -> None:
-    height, width, channels = sample_sheet(make_view(segments=segments, labelled=labelled), NAMES).shape
+    height, width, channels = sample_sheet(
+        make_view(segments=segments, labelled=labelled), NAMES
+    ).shape
     panel_height, panel_width = 24 * 19, 32 * 19  # 600 / 32 rounded
     assert channels == 3
     assert columns * panel_width < width < (columns + 0.5) * panel_width
@@ -51,12 +55,19 @@ def test_boxes_appear_with_the_colour_of_their_class() -> None:
     view = make_view(labelled=False)
     sheet = sample_sheet(view, NAMES)
     assert all((sheet == class_colour(c)).all(axis=2).any() for c in (0, 1))
-    nothing = SampleView(view.sequence, 0, view.counts, view.written, None, np.zeros((0, 6), np.float32))
-    assert not any((sample_sheet(nothing, NAMES) == class_colour(c)).all(axis=2).any() for c in (0, 1))
+    nothing = SampleView(
+        view.sequence, 0, view.counts, view.written, None, np.zeros((0, 6), np.float32)
+    )
+    assert not any(
+        (sample_sheet(nothing, NAMES) == class_colour(c)).all(axis=2).any() for c in (0, 1)
+    )
 
 
 def test_a_long_name_does_not_widen_the_sheet() -> None:
-    assert sample_sheet(make_view(sequence="x" * 500), NAMES).shape == sample_sheet(make_view(), NAMES).shape
+    assert (
+        sample_sheet(make_view(sequence="x" * 500), NAMES).shape
+        == sample_sheet(make_view(), NAMES).shape
+    )
 
 
 def test_a_sheet_is_a_png(tmp_path: Path) -> None:

@@ -82,7 +82,9 @@ def test_the_line_of_yolox_s() -> None:
         ),
     ],
 )
-def test_operations_are_those_of_thop(config: DetectorConfig, shape: tuple[int, ...], flops: int) -> None:
+def test_operations_are_those_of_thop(
+    config: DetectorConfig, shape: tuple[int, ...], flops: int
+) -> None:
     """The numbers are twice the MACs of thop 0.1.1, with packed convolutions counted pixel by pixel."""
     assert summarize(build_detector(config), shape).flops == flops
 
@@ -102,7 +104,9 @@ def test_the_model_stays_as_it_is() -> None:
     summarize(model, SHAPE)
     torch.testing.assert_close(model.state_dict(), before, rtol=0, atol=0)
     assert model.training
-    assert not any(layer._forward_hooks for layer in model.modules() if isinstance(layer, nn.Module))
+    assert not any(
+        layer._forward_hooks for layer in model.modules() if isinstance(layer, nn.Module)
+    )
 
 
 def test_the_table_ends_with_the_parts() -> None:

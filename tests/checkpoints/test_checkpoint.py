@@ -14,7 +14,12 @@ from easnn.utils.errors import CheckpointError, OutputError
 
 
 def whole(**changes):
-    return {**dict.fromkeys(KEYS), "model": {"weight": torch.arange(3.0)}, "best_ap": 0.5, **changes}
+    return {
+        **dict.fromkeys(KEYS),
+        "model": {"weight": torch.arange(3.0)},
+        "best_ap": 0.5,
+        **changes,
+    }
 
 
 def test_round_trip(tmp_path):
@@ -30,8 +35,14 @@ def test_round_trip(tmp_path):
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        (np.float64(0.5), "checkpoint['best_ap'] must be a tensor or a plain value, but is a float64."),
-        ({"path": [len]}, "checkpoint['best_ap']['path'][0] must be a tensor or a plain value, but is a "),
+        (
+            np.float64(0.5),
+            "checkpoint['best_ap'] must be a tensor or a plain value, but is a float64.",
+        ),
+        (
+            {"path": [len]},
+            "checkpoint['best_ap']['path'][0] must be a tensor or a plain value, but is a ",
+        ),
     ],
 )
 def test_saving_anything_else_is_refused(tmp_path, value, message):
@@ -62,7 +73,8 @@ def test_missing_file(tmp_path):
     with pytest.raises(CheckpointError) as error:
         load_checkpoint(tmp_path / "no.pth")
     assert (
-        str(error.value) == f"Checkpoint {tmp_path / 'no.pth'} does not exist. Check the path given with -c."
+        str(error.value)
+        == f"Checkpoint {tmp_path / 'no.pth'} does not exist. Check the path given with -c."
     )
 
 
@@ -74,13 +86,15 @@ def test_truncated_file(tmp_path, part):
     with pytest.raises(CheckpointError) as error:
         load_checkpoint(path)
     assert str(error.value) == (
-        f"{path} ({path.stat().st_size} bytes) is truncated, damaged, or not a checkpoint. Copy it again, or "
+        f"{path} ({path.stat().st_size} bytes) is truncated, damaged, or not a checkpoint. Copy it "
+        "again, or "
         "take another one."
     )
 
 
 @pytest.mark.parametrize(
-    "content", [b"hello, world\n" * 100, bytes(4096), pickle.dumps([1, 2], protocol=2), b"\x89PNG\r\n"]
+    "content",
+    [b"hello, world\n" * 100, bytes(4096), pickle.dumps([1, 2], protocol=2), b"\x89PNG\r\n"],
 )
 def test_other_files(tmp_path, content):
     path = tmp_path / "c.pth"
@@ -103,7 +117,8 @@ def test_executable_content_is_refused_and_not_run(tmp_path):
     with pytest.raises(CheckpointError) as error:
         load_checkpoint(path)
     assert str(error.value) == (
-        f"{path} holds something other than tensors and plain values, and reading it could execute code; it was not "
+        f"{path} holds something other than tensors and plain values, and reading it could execute "
+        "code; it was not "
         "read. Save its weights as a plain state dict with the software that made it."
     )
     assert not target.exists()
@@ -114,12 +129,14 @@ def test_executable_content_is_refused_and_not_run(tmp_path):
     [
         (
             {"model": {}},
-            "{path} is not a checkpoint of this framework: it has no `format`. Give a file that a training "
+            "{path} is not a checkpoint of this framework: it has no `format`. Give a file that a "
+            "training "
             "run wrote, such as latest_ckpt.pth or best_ckpt.pth.",
         ),
         (
             {"format": 2},
-            "{path} has checkpoint format 2, but this version reads format 1. Use the version of the "
+            "{path} has checkpoint format 2, but this version reads format 1. Use the version of "
+            "the "
             "software that wrote it.",
         ),
         (
@@ -164,8 +181,10 @@ def test_strict_loading_lists_what_does_not_fit_and_changes_nothing():
     with pytest.raises(CheckpointError) as error:
         load_weights(model, weights, strict=True, source="c.pth")
     assert str(error.value) == (
-        "The weights of c.pth belong to another model: 2 of another shape: 0.weight [3, 2], not [4, 2], "
-        "0.bias [3], not [4]; 1 missing in the checkpoint: 1.bias; 1 unknown to the model: 2.weight. Give "
+        "The weights of c.pth belong to another model: 2 of another shape: 0.weight [3, 2], not "
+        "[4, 2], "
+        "0.bias [3], not [4]; 1 missing in the checkpoint: 1.bias; 1 unknown to the model: "
+        "2.weight. Give "
         "the same keys as for its training, or leave out all keys to use those in the checkpoint."
     )
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())

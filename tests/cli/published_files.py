@@ -38,7 +38,10 @@ def published_weights(config: DetectorConfig = CONFIG) -> dict[str, Tensor]:
 
 def write_published(path: Path, weights: dict[str, Tensor] | None = None, **options: Any) -> Path:
     """Write a file as the published trainer does; its best AP is a NumPy number."""
-    optimizer = {"state": {0: {"step": torch.tensor(7.0)}}, "param_groups": [{"lr": 1e-3, "params": [0]}]}
+    optimizer = {
+        "state": {0: {"step": torch.tensor(7.0)}},
+        "param_groups": [{"lr": 1e-3, "params": [0]}],
+    }
     contents = {
         "start_epoch": 30,
         "model": OrderedDict(published_weights() if weights is None else weights),

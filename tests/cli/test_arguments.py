@@ -12,23 +12,29 @@ from easnn.models import SpikeMode
 
 TRAIN_GEN1 = (
     "-n e-yolox-s -d 4 -b {batch} -expn NAME max_epoch 30 data_num_workers 4 T 3 eval_interval 10 "
-    "embedding arsnn basic_lr_per_img {lr} seed 80 data_name gen1 data_dir DIR num_classes 2 scheduler fixed "
+    "embedding arsnn basic_lr_per_img {lr} seed 80 data_name gen1 data_dir DIR num_classes 2 "
+    "scheduler fixed "
     "spike_attach True thresh 1 readout sum embedding_depth 2 embedding_ksize 5 write_zero True "
     "use_spike {spike} spike_fn atan"
 )
 TRAIN_NCALTECH = (
-    "-n e-yolox-m -d 4 -b 32 -expn NAME max_epoch 60 data_num_workers 2 eval_interval 10 embedding arsnn "
+    "-n e-yolox-m -d 4 -b 32 -expn NAME max_epoch 60 data_num_workers 2 eval_interval 10 embedding "
+    "arsnn "
     "basic_lr_per_img 0.000009375 seed 80 data_dir DIR no_aug_epochs 0 Tm 4 T 3 scheduler fixed "
-    "spike_attach True write_zero True readout sum use_spike full_spike_v2 window 0 spike_fn atan alpha 1.5"
+    "spike_attach True write_zero True readout sum use_spike full_spike_v2 window 0 spike_fn atan "
+    "alpha 1.5"
 )
 TRAIN_MEGAPIXEL = (
-    "-n e-yolox-m -d 8 -b 108 -expn NAME --fp16 max_epoch 30 data_num_workers 4 Tl 4 T 3 eval_interval 10 "
-    "embedding arsnn basic_lr_per_img 0.0000092592593 seed 80 data_name gen4 data_dir DIR num_classes 3 "
+    "-n e-yolox-m -d 8 -b 108 -expn NAME --fp16 max_epoch 30 data_num_workers 4 Tl 4 T 3 "
+    "eval_interval 10 "
+    "embedding arsnn basic_lr_per_img 0.0000092592593 seed 80 data_name gen4 data_dir DIR "
+    "num_classes 3 "
     "scheduler fixed spike_attach True thresh 1 readout sum embedding_depth 2 embedding_ksize 5 "
     "write_zero True spike_fn atan aggregation event_sum use_spike True"
 )
 EVAL_GEN1 = (
-    "-n e-yolox-m -d 4 -b 36 -c ckpt.pth --conf 0.001 --eval_proh data_num_workers 4 embedding arsnn seed 80 "
+    "-n e-yolox-m -d 4 -b 36 -c ckpt.pth --conf 0.001 --eval_proh data_num_workers 4 embedding "
+    "arsnn seed 80 "
     "data_name gen1 data_dir DIR num_classes 2 Tm 4 T 3 use_spike full_spike spike_fn atan"
 )
 
@@ -49,7 +55,9 @@ def parse_eval(line: str) -> argparse.Namespace:
         (54, 0.00001851, "full_spike_v2", SpikeMode.FULL_V2),
     ],
 )
-def test_published_gen1_training_commands(batch: int, lr: float, spike: str, mode: SpikeMode) -> None:
+def test_published_gen1_training_commands(
+    batch: int, lr: float, spike: str, mode: SpikeMode
+) -> None:
     options = parse_train(TRAIN_GEN1.format(batch=batch, lr=f"{lr:.9f}", spike=spike))
     assert (options.name, options.devices, options.batch_size) == ("e-yolox-s", 4, batch)
     experiment = named_experiment(options)
@@ -75,20 +83,32 @@ def test_published_evaluation_command() -> None:
     assert (options.ckpt, options.batch_size, options.devices) == ("ckpt.pth", 36, 4)
     experiment = named_experiment(options)
     experiment.validate()
-    assert (experiment.test_conf, experiment.eval_proph, experiment.eval_split) == (0.001, True, "val")
+    assert (experiment.test_conf, experiment.eval_proph, experiment.eval_split) == (
+        0.001,
+        True,
+        "val",
+    )
 
 
 def test_options_of_evaluation_are_keys() -> None:
     line = "-n e-yolox-s -c x --conf 0.1 --nms 0.5 --tsize 320 --seed 3 --test --eval_proh"
     experiment = named_experiment(parse_eval(line))
-    assert (experiment.test_conf, experiment.nmsthre, experiment.test_size) == (0.1, 0.5, (320, 320))
+    assert (experiment.test_conf, experiment.nmsthre, experiment.test_size) == (
+        0.1,
+        0.5,
+        (320, 320),
+    )
     assert (experiment.seed, experiment.eval_split, experiment.eval_proph) == (3, "test", True)
 
 
 def test_the_published_protocol_is_a_preset() -> None:
     for parse_line in (parse_train, parse_eval):
         experiment = named_experiment(parse_line("-n e-yolox-s --published_protocol T 3"))
-        assert (experiment.train_splits, experiment.eval_split, experiment.T) == (("train", "val"), "test", 3)
+        assert (experiment.train_splits, experiment.eval_split, experiment.T) == (
+            ("train", "val"),
+            "test",
+            3,
+        )
 
 
 def test_tsize_may_be_a_pair() -> None:
@@ -97,7 +117,18 @@ def test_tsize_may_be_a_pair() -> None:
 
 def test_options_and_keys_may_alternate() -> None:
     options = parse_train("T 3 -b 8 window -100 --fp16 emb_lr -1e-3 -expn NAME Tm 5 -d 2")
-    assert options.pairs == ["T", "3", "window", "-100", "emb_lr", "-1e-3", "exp_name", "NAME", "Tm", "5"]
+    assert options.pairs == [
+        "T",
+        "3",
+        "window",
+        "-100",
+        "emb_lr",
+        "-1e-3",
+        "exp_name",
+        "NAME",
+        "Tm",
+        "5",
+    ]
     assert (options.batch_size, options.devices, options.fp16) == (8, 2, True)
 
 
@@ -121,7 +152,9 @@ def test_defaults() -> None:
         ("--resum", "unrecognized arguments: --resum"),
     ],
 )
-def test_wrong_options_exit_with_2(line: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_options_exit_with_2(
+    line: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as stop:
         parse_train(line)
     assert stop.value.code == 2

@@ -13,7 +13,11 @@ CPU = torch.device("cpu")
 def tiny(root: Path, words: str = "") -> EventExp:
     exp = get_exp(exp_name="e-yolox-demo")
     exp.merge(
-        ["data_dir", str(root), *f"input_size 32,64 test_size 64,64 data_num_workers 0 {words}".split()]
+        [
+            "data_dir",
+            str(root),
+            *f"input_size 32,64 test_size 64,64 data_num_workers 0 {words}".split(),
+        ]
     )
     return exp
 
@@ -32,7 +36,9 @@ def test_training_and_evaluation_see_their_own_sizes(raw_dataset: Path) -> None:
 def test_train_splits_are_put_together(raw_dataset: Path) -> None:
     exp = tiny(raw_dataset)
     assert exp.get_dataset(["train", "val"]).split == "train+val"
-    assert len(exp.get_dataset(["train", "val"])) == sum(len(exp.get_dataset([s])) for s in ("train", "val"))
+    assert len(exp.get_dataset(["train", "val"])) == sum(
+        len(exp.get_dataset([s])) for s in ("train", "val")
+    )
 
 
 def test_overfit_one_batch_repeats_a_batch(raw_dataset: Path) -> None:

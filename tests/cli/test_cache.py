@@ -17,19 +17,24 @@ from easnn.exp import get_exp
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 TINY = (
-    "width 0.125 T 2 Tm 3 embedding_depth 1 input_size 32,64 test_size 32,64 max_epoch 2 eval_interval 1 "
+    "width 0.125 T 2 Tm 3 embedding_depth 1 input_size 32,64 test_size 32,64 max_epoch 2 "
+    "eval_interval 1 "
     "test_conf 0.0001 eval_initial False pictures False"
 )
 
 
 def words_for(dataset: Path, output: Path, name: str, workers: int = 0) -> list[str]:
-    pairs = f"data_dir {dataset} output_dir {output} cache_dir {output}/cache exp_name {name} {TINY}"
+    pairs = (
+        f"data_dir {dataset} output_dir {output} cache_dir {output}/cache exp_name {name} {TINY}"
+    )
     return ["-n", "e-yolox-demo", "-b", "2", *pairs.split(), "data_num_workers", str(workers)]
 
 
 def outcome(run: Path) -> tuple[list[torch.Tensor], list[object]]:
     weights = torch.load(run / "latest_ckpt.pth", weights_only=True)["model"]
-    results = [json.loads(path.read_text()) for path in sorted((run / "results").glob("epoch_*.json"))]
+    results = [
+        json.loads(path.read_text()) for path in sorted((run / "results").glob("epoch_*.json"))
+    ]
     return list(weights.values()), results
 
 
@@ -80,7 +85,8 @@ def test_a_cache_that_cannot_be_kept_is_said_at_the_start(
     (tmp_path / "cache").write_text("")
     assert train.main(["--cache", "disk", *words_for(raw_dataset, tmp_path, "any")]) == 1
     assert capsys.readouterr().err.splitlines()[-1] == (
-        f"error: Cannot write to directory {tmp_path}/cache/frames: Not a directory. Choose another directory or "
+        f"error: Cannot write to directory {tmp_path}/cache/frames: Not a directory. Choose "
+        "another directory or "
         "free it."
     )
     assert not (tmp_path / "any").exists()

@@ -30,11 +30,15 @@ def events_of(seed: int) -> np.ndarray:
     )
 
 
-def write_recording(folder: Path, name: str, seed: int, boxes: list[tuple[float, ...]] | None = None) -> None:
+def write_recording(
+    folder: Path, name: str, seed: int, boxes: list[tuple[float, ...]] | None = None
+) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     write_dat(folder / f"{name}_td.dat", events_of(seed), sensor_hw=(32, 64))
     rows = np.zeros(1 if boxes is None else len(boxes), BOX_DTYPE)
-    for row, values in zip(rows, [(500_000, 1, 2, 20, 10, 1)] if boxes is None else boxes, strict=True):
+    for row, values in zip(
+        rows, [(500_000, 1, 2, 20, 10, 1)] if boxes is None else boxes, strict=True
+    ):
         for field, value in zip(("t_us", "x", "y", "w", "h", "class_id"), values, strict=True):
             row[field] = value
     write_boxes(folder / f"{name}_bbox.npy", rows)
@@ -59,7 +63,10 @@ def test_a_sound_dataset(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
         *["train", "1", "1,000", "1", "1", "0.000", "0.999", "(0.999", "to", "0.999)"],
         *["0.001", "(0.001", "to", "0.001)"],
     ]
-    assert [line.split() for line in lines[8:10]] == [["car", "0", "0", "0"], ["pedestrian", "1", "1", "1"]]
+    assert [line.split() for line in lines[8:10]] == [
+        ["car", "0", "0", "0"],
+        ["pedestrian", "1", "1", "1"],
+    ]
     assert lines[-1] == "A training would work. Problems that would not stop it: 0."
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["splits"]["val"][0] | {"digest": ""} == {
@@ -86,8 +93,18 @@ def test_problems_of_labels_are_named(tmp_path: Path) -> None:
     write_recording(tmp_path / "test", "c", 2)
     path = f"{tmp_path}/train/a_bbox.npy"
     assert problems_of(tmp_path) == [
-        ("boxes without a size", path, "1 of 4, the first at 200000 µs: x=1, y=2, w=0, h=10", False),
-        ("boxes outside of the frame", path, "1 of 4, the first at 100000 µs: x=70, y=2, w=20, h=10", False),
+        (
+            "boxes without a size",
+            path,
+            "1 of 4, the first at 200000 µs: x=1, y=2, w=0, h=10",
+            False,
+        ),
+        (
+            "boxes outside of the frame",
+            path,
+            "1 of 4, the first at 100000 µs: x=70, y=2, w=20, h=10",
+            False,
+        ),
         (
             "boxes partly out of the frame",
             path,
@@ -124,7 +141,9 @@ def test_unsorted_times(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damaged", ["r0", "r1"])
-def test_what_would_stop_a_training(tmp_path: Path, capsys: pytest.CaptureFixture[str], damaged: str) -> None:
+def test_what_would_stop_a_training(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], damaged: str
+) -> None:
     for number in range(3):
         write_recording(tmp_path / "train", f"r{number}", number)
     write_recording(tmp_path / "val", "v", 3, [(500_000, 1, 2, 20, 10, 7)])
@@ -146,9 +165,7 @@ def test_the_keys_of_a_training_are_checked_against_the_dataset(tmp_path: Path) 
     for seed, split in enumerate(("train", "val", "test")):
         write_recording(tmp_path / split, split, seed)
     assert problems_of(tmp_path, "num_classes", "2") == []
-    detail = (
-        f"`num_classes` must be 2 (car, pedestrian) for {tmp_path}, but is 3. Other classes are declared as"
-    )
+    detail = f"`num_classes` must be 2 (car, pedestrian) for {tmp_path}, but is 3. Other classes are declared as"
     found = problems_of(tmp_path, "num_classes", "3", code=1)
     assert [(kind, where, fatal) for kind, where, _, fatal in found] == [
         ("experiment does not fit", "train", True),
@@ -164,7 +181,9 @@ def test_any_number_of_processes_finds_the_same(tmp_path: Path) -> None:
     write_recording(tmp_path / "val", "v", 9)
     for processes in (1, 2):
         json_file = tmp_path / f"{processes}.json"
-        assert main(["--processes", str(processes), "--json", str(json_file), *words(tmp_path)]) == 0
+        assert (
+            main(["--processes", str(processes), "--json", str(json_file), *words(tmp_path)]) == 0
+        )
     assert (tmp_path / "1.json").read_bytes() == (tmp_path / "2.json").read_bytes()
 
 
@@ -192,7 +211,10 @@ def test_the_script_runs_from_any_directory(tmp_path: Path) -> None:
     write_recording(tmp_path / "data" / "train", "a", 0)
     script = CHECKOUT / "tools" / "check_data.py"
     done = subprocess.run(
-        [sys.executable, str(script), *words(Path("data"))], cwd=tmp_path, capture_output=True, text=True
+        [sys.executable, str(script), *words(Path("data"))],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 1, done.stderr
     assert "  val: data/val is not a folder." in done.stdout

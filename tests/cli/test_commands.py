@@ -18,7 +18,8 @@ from easnn.cli import train
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 TINY = (
-    "width 0.125 T 2 Tm 3 embedding_depth 1 input_size 32,64 test_size 32,64 max_epoch 1 data_num_workers 0 "
+    "width 0.125 T 2 Tm 3 embedding_depth 1 input_size 32,64 test_size 32,64 max_epoch 1 "
+    "data_num_workers 0 "
     "test_conf 0.0001 eval_initial False"
 )
 
@@ -38,7 +39,11 @@ def run_tool(name: str, words: list[str], folder: Path) -> subprocess.CompletedP
     """Run a tool from the checkout or from inside ``tools``, as users do."""
     script = (CHECKOUT / "tools" / name).relative_to(folder)
     return subprocess.run(
-        [sys.executable, str(script), *words], cwd=folder, capture_output=True, text=True, timeout=300
+        [sys.executable, str(script), *words],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
 
 
@@ -91,9 +96,13 @@ def test_a_checkpoint_is_all_that_an_evaluation_needs(run: Run) -> None:
     assert "differ" not in done.stderr
 
 
-def test_keys_on_the_command_line_win_and_are_shown(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+def test_keys_on_the_command_line_win_and_are_shown(
+    run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert (
-        evaluation.main(["-c", str(run.best), "--conf", "0.2", "-b", "3", "-expn", "other", "--eval_proh"])
+        evaluation.main(
+            ["-c", str(run.best), "--conf", "0.2", "-b", "3", "-expn", "other", "--eval_proh"]
+        )
         == 0
     )
     shown = [line.split() for line in capsys.readouterr().err.splitlines()]
@@ -104,7 +113,9 @@ def test_keys_on_the_command_line_win_and_are_shown(run: Run, capsys: pytest.Cap
 
 def test_both_protocols_in_one_evaluation(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert evaluation.main(["-c", str(run.best), "-expn", "other", "--both"]) == 0
-    assert ["protocol", "coco", "prophesee"] in [row.split() for row in capsys.readouterr().out.splitlines()]
+    assert ["protocol", "coco", "prophesee"] in [
+        row.split() for row in capsys.readouterr().out.splitlines()
+    ]
     results = run.path.parent / "other" / "results"
     result = json.loads((results / "best_ckpt_val_coco_prophesee.json").read_text())
     assert [result["protocol"], result["beside"][0]["protocol"]] == ["coco", "prophesee"]
@@ -113,9 +124,21 @@ def test_both_protocols_in_one_evaluation(run: Run, capsys: pytest.CaptureFixtur
 def test_the_network_comes_from_the_checkpoint(
     run: Run, raw_dataset: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["-n", "e-yolox-s", "data_name", "synthetic", "data_dir", str(raw_dataset), "--tsize", "64"]
+    words = [
+        "-n",
+        "e-yolox-s",
+        "data_name",
+        "synthetic",
+        "data_dir",
+        str(raw_dataset),
+        "--tsize",
+        "64",
+    ]
     words += ["output_dir", str(run.path.parent)]
-    assert evaluation.main(["-c", str(run.best), "-expn", "other", *words, "data_num_workers", "0"]) == 0
+    assert (
+        evaluation.main(["-c", str(run.best), "-expn", "other", *words, "data_num_workers", "0"])
+        == 0
+    )
     shown = [line.split()[0] for line in capsys.readouterr().err.splitlines() if line.strip()]
     assert "test_size" in shown
     assert not {"width", "T", "embedding", "use_spike"} & set(shown)
@@ -137,7 +160,9 @@ def test_resume_goes_on(run: Run, raw_dataset: Path, tmp_path: Path) -> None:
     assert (checkpoint["epoch"], checkpoint["step"]) == (2, 0)
 
 
-def test_resuming_elsewhere_leaves_the_run_that_is_there(run: Run, raw_dataset: Path, tmp_path: Path) -> None:
+def test_resuming_elsewhere_leaves_the_run_that_is_there(
+    run: Run, raw_dataset: Path, tmp_path: Path
+) -> None:
     words = words_for(raw_dataset, tmp_path, "exp_name", "other", "pictures", "False")
     assert train.main(words) == 0
     before = (tmp_path / "other" / "latest_ckpt.pth").read_bytes()
@@ -146,12 +171,17 @@ def test_resuming_elsewhere_leaves_the_run_that_is_there(run: Run, raw_dataset: 
     assert (tmp_path / "other" / "earlier-1" / "latest_ckpt.pth").read_bytes() == before
 
 
-def test_a_wrong_option_leaves_the_earlier_run(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_option_leaves_the_earlier_run(
+    run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
     message = error_of([*run.words, "-l", "tensorbord"], capsys)
     assert message == (
-        "error: `--logger` must be one of tensorboard, wandb, but is tensorbord. Did you mean `tensorboard`?"
+        "error: `--logger` must be one of tensorboard, wandb, but is tensorbord. Did you mean "
+        "`tensorboard`?"
     )
-    assert error_of([*run.words, "sync_bn", "True"], capsys).startswith("error: `sync_bn` needs GPUs")
+    assert error_of([*run.words, "sync_bn", "True"], capsys).startswith(
+        "error: `sync_bn` needs GPUs"
+    )
     assert run.best.is_file()
 
 
@@ -174,9 +204,12 @@ def test_fused_it_finds_the_same(run: Run) -> None:
     assert fused["ap"] == pytest.approx(plain["ap"], abs=0.02)  # rounding may move a spike
 
 
-def test_an_evaluation_needs_a_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_evaluation_needs_a_checkpoint(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert error_of([], capsys, evaluation.main) == (
-        "error: Name a checkpoint (-c FILE), or the experiment (-n or -f) whose best_ckpt.pth is meant."
+        "error: Name a checkpoint (-c FILE), or the experiment (-n or -f) whose best_ckpt.pth is "
+        "meant."
     )
     words = ["-n", "e-yolox-s", "output_dir", str(tmp_path)]
     best = tmp_path / "e_yolox_s" / "best_ckpt.pth"
@@ -223,7 +256,9 @@ def test_two_processes(raw_dataset: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "e_yolox_demo" / "best_ckpt.pth").is_file()
     assert pictures_of(tmp_path / "e_yolox_demo") == {
-        f"{what}/val_{time_ms}ms": [2] for what in ("detections", "sampler") for time_ms in (100, 300, 400)
+        f"{what}/val_{time_ms}ms": [2]
+        for what in ("detections", "sampler")
+        for time_ms in (100, 300, 400)
     }
 
 
@@ -238,7 +273,9 @@ def test_samples_are_drawn_at_each_evaluation_without_an_effect_on_the_training(
     raw_dataset: Path, tmp_path: Path
 ) -> None:
     for name, pictures in (("drawn", "True"), ("plain", "False")):
-        words = words_for(raw_dataset, tmp_path, "exp_name", name, "pictures", pictures, "eval_interval", "1")
+        words = words_for(
+            raw_dataset, tmp_path, "exp_name", name, "pictures", pictures, "eval_interval", "1"
+        )
         words[words.index("max_epoch") + 1] = "2"
         words[words.index("eval_initial") + 1] = "True"
         assert train.main(words) == 0
@@ -253,7 +290,9 @@ def test_samples_are_drawn_at_each_evaluation_without_an_effect_on_the_training(
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
-def test_a_process_with_data_workers_that_fails_ends_the_run(raw_dataset: Path, tmp_path: Path) -> None:
+def test_a_process_with_data_workers_that_fails_ends_the_run(
+    raw_dataset: Path, tmp_path: Path
+) -> None:
     broken = Path(shutil.copytree(raw_dataset, tmp_path / "broken"))
     recording = min((broken / "train").glob("*_td.dat"))
     recording.write_bytes(recording.read_bytes()[:-3])
@@ -270,7 +309,8 @@ def test_a_process_with_data_workers_that_fails_ends_the_run(raw_dataset: Path, 
         (
             ["T", "3"],
             "Give either the name of an experiment (-n) or an experiment file (-f). "
-            "The names are e-yolox-demo, e-yolox-l, e-yolox-m, e-yolox-nano, e-yolox-s, e-yolox-tiny.",
+            "The names are e-yolox-demo, e-yolox-l, e-yolox-m, e-yolox-nano, e-yolox-s, "
+            "e-yolox-tiny.",
         ),
         (
             ["-n", "e-yolox-demo", "embeding", "arsnn"],
@@ -283,11 +323,13 @@ def test_a_process_with_data_workers_that_fails_ends_the_run(raw_dataset: Path, 
         (["-n", "e-yolox-demo", "Ts", "2"], "`Ts` must be 1 or `T` (3), but is 2."),
         (
             ["-n", "e-yolox-demo", "-b", "0"],
-            "`-b` must be at least the number of processes (1), whose samples it counts together, but is 0.",
+            "`-b` must be at least the number of processes (1), whose samples it counts together, "
+            "but is 0.",
         ),
         (
             ["-n", "e-yolox-demo", "seed", "9223372036854775808"],
-            "`seed` must be None or a whole number ≥ 0 and ≤ 9223372036854775807, but is '9223372036854775808'.",
+            "`seed` must be None or a whole number ≥ 0 and ≤ 9223372036854775807, but is "
+            "'9223372036854775808'.",
         ),
         (
             ["-n", "e-yolox-demo", "--num_machines", "0"],
@@ -295,7 +337,8 @@ def test_a_process_with_data_workers_that_fails_ends_the_run(raw_dataset: Path, 
         ),
         (
             ["-n", "e-yolox-demo", "--num_machines", "2", "--dist-url", "tcp://host:abc"],
-            "`--dist-url` must be tcp://HOST:PORT of machine 0 for 2 machines, but is tcp://host:abc.",
+            "`--dist-url` must be tcp://HOST:PORT of machine 0 for 2 machines, but is "
+            "tcp://host:abc.",
         ),
         (
             ["-n", "e-yolox-demo", "-e", "99", "max_epoch", "3"],
@@ -349,8 +392,12 @@ def test_help_keys_prints_the_keys_of_the_experiment(capsys: pytest.CaptureFixtu
     assert ["T", "7"] in rows
 
 
-def test_summary_prints_the_size_of_the_network(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
-    assert train.main(["-n", "e-yolox-s", "num_classes", "2", "--summary", "test_size", "32,32"]) == 0
+def test_summary_prints_the_size_of_the_network(
+    run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert (
+        train.main(["-n", "e-yolox-s", "num_classes", "2", "--summary", "test_size", "32,32"]) == 0
+    )
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert (rows[-1][0], f"{int(rows[-1][1]) / 1e6:.2f}") == ("all", "8.94")
     for option, norms in (("--summary", True), ("--fuse", False)):

@@ -30,7 +30,9 @@ def assert_identical(found: dict[str, Tensor], expected: dict[str, Tensor]) -> N
         assert torch.equal(found[name], value), name
 
 
-def test_there_and_back(published: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_there_and_back(
+    published: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     ours, back, again = (tmp_path / name for name in ("ours.pth", "back.pth", "again.pth"))
     assert main([str(published), str(ours), *WORDS]) == 0
     assert main([str(ours), str(back)]) == 0
@@ -53,7 +55,9 @@ def test_there_and_back(published: Path, tmp_path: Path, capsys: pytest.CaptureF
 
 def test_golden_weights_come_back_in_their_order(golden: Path, tmp_path: Path) -> None:
     expected = json.loads((golden / "model" / "s_ncaltech_published_full.json").read_text())
-    weights = {name: torch.from_numpy(fill(name, shape, 1)) for name, shape in expected["state_dict"]}
+    weights = {
+        name: torch.from_numpy(fill(name, shape, 1)) for name, shape in expected["state_dict"]
+    }
     source, ours, back = (tmp_path / name for name in ("source.pth", "ours.pth", "back.pth"))
     write_published(source, weights)
     assert main(["-n", "e-yolox-s", str(source), str(ours), "window", "0", *KEYS.split()]) == 0
@@ -67,7 +71,9 @@ def test_a_checkpoint_of_a_run(tmp_path: Path, published: Path) -> None:
     assert main([str(published), str(ours), *WORDS]) == 0
     contents = torch.load(ours, weights_only=True)
     for step, epochs in ((12, 5), (7, 4)):
-        torch.save({**contents, "epoch": 4, "step": step, "steps_per_epoch": 12, "best_ap": None}, ours)
+        torch.save(
+            {**contents, "epoch": 4, "step": step, "steps_per_epoch": 12, "best_ap": None}, ours
+        )
         assert main([str(ours), str(back)]) == 0
         written = torch.load(back, weights_only=True)
         assert (written["start_epoch"], written["best_ap"]) == (epochs, None)
@@ -75,11 +81,16 @@ def test_a_checkpoint_of_a_run(tmp_path: Path, published: Path) -> None:
         back.unlink()
 
 
-def test_nothing_is_replaced(published: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_nothing_is_replaced(
+    published: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     there = tmp_path / "there.pth"
     there.write_bytes(b"mine")
     assert main([str(published), str(there), *WORDS]) == 1
-    assert capsys.readouterr().err == f"error: {there} exists already. Choose another name or remove it.\n"
+    assert (
+        capsys.readouterr().err
+        == f"error: {there} exists already. Choose another name or remove it.\n"
+    )
     assert there.read_bytes() == b"mine"
 
 
@@ -90,13 +101,16 @@ def test_keys_for_a_checkpoint_that_has_its_own(
     assert main([str(published), str(ours), *WORDS]) == 0
     assert main([str(ours), str(back), "T", "3"]) == 1
     assert capsys.readouterr().err.splitlines()[-1] == (
-        f"error: Keys belong to a published checkpoint only, but {ours} is one of this framework and carries its "
+        f"error: Keys belong to a published checkpoint only, but {ours} is one of this framework "
+        "and carries its "
         "experiment. Leave out `T 3`."
     )
     assert not back.exists()
 
 
-def test_keys_are_checked(published: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_keys_are_checked(
+    published: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     ours = tmp_path / "ours.pth"
     assert main([str(published), str(ours), *WORDS, "Ts", "3"]) == 1
     assert capsys.readouterr().err.splitlines()[-1] == "error: `Ts` must be 1 or `T` (2), but is 3."
@@ -113,7 +127,8 @@ def test_a_network_that_the_published_code_does_not_have(
     torch.save(contents, ours)
     assert main([str(ours), str(back)]) == 1
     assert capsys.readouterr().err.splitlines()[-1] == (
-        "error: The published code has no network with these weights: head.extra is only in one of them. Weights of "
+        "error: The published code has no network with these weights: head.extra is only in one of "
+        "them. Weights of "
         "a network that an experiment file builds itself cannot be converted."
     )
     assert not back.exists()

@@ -18,7 +18,9 @@ def source(tmp_path: Path) -> Path:
     return path
 
 
-def test_to_dat_and_hdf5_and_back(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_to_dat_and_hdf5_and_back(
+    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     dat, h5, again = tmp_path / "a_td.dat", tmp_path / "a.h5", tmp_path / "b_td.dat"
     assert main([str(source), str(dat)]) == 0
     assert capsys.readouterr().out == f"{dat}: 3 events, 3.000 s, sensor 24x40 (height x width)\n"
@@ -45,11 +47,16 @@ def test_size_that_nothing_tells(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert open_hdf5(tmp_path / "a.h5").sensor_hw is None
 
 
-def test_no_file_is_replaced(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_file_is_replaced(
+    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     output = tmp_path / "a.dat"
     output.write_text("mine")
     assert main([str(source), str(output)]) == 1
-    assert capsys.readouterr().err == f"error: {output} exists already. Choose another name or remove it.\n"
+    assert (
+        capsys.readouterr().err
+        == f"error: {output} exists already. Choose another name or remove it.\n"
+    )
     assert output.read_text() == "mine"
 
 
@@ -60,7 +67,8 @@ def test_no_file_is_replaced(source: Path, tmp_path: Path, capsys: pytest.Captur
         (
             "a.dat",
             ["--sensor-size", "24x39"],
-            "Event 1 of {source} must lie inside the sensor, 39×24 pixels, but is t_us=20, x=39, y=23, p=1.",
+            "Event 1 of {source} must lie inside the sensor, 39×24 pixels, but is t_us=20, x=39, "
+            "y=23, p=1.",
         ),
     ],
 )
@@ -92,6 +100,7 @@ def test_real_recordings(real: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
     capsys.readouterr()
     assert main([str(source), str(tmp_path / "dates.dat")]) == 1
     assert capsys.readouterr().err == (
-        f"error: {source} begins at 1605537493718345 µs, but DAT must begin before 2³² µs. Add --from-zero, "
+        f"error: {source} begins at 1605537493718345 µs, but DAT must begin before 2³² µs. Add "
+        "--from-zero, "
         "or write HDF5.\n"
     )

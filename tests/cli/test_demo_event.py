@@ -44,7 +44,9 @@ def test_a_labelled_recording(
 ) -> None:
     out = tmp_path / "out"
     assert run(checkpoint, recording, out, "--conf", "0", "--nms", "0") == 0
-    files = [out / name for name in ("sheet_street_1250ms.png", "clip_street.gif", "detections.json")]
+    files = [
+        out / name for name in ("sheet_street_1250ms.png", "clip_street.gif", "detections.json")
+    ]
     assert sorted(out.iterdir()) == sorted(files)
     contents = json.loads(files[2].read_text())
     windows = contents.pop("windows")
@@ -67,9 +69,9 @@ def test_a_labelled_recording(
     for text in ("24x40 pixels (height x width)", "1 boxes", *map(str, files)):
         assert text in printed
     cars = sum(d["class"] == "car" for d in found)
-    assert [line.split()[1] for line in printed.splitlines() if line.startswith("car ")] == [str(cars)] * (
-        cars > 0
-    )
+    assert [line.split()[1] for line in printed.splitlines() if line.startswith("car ")] == [
+        str(cars)
+    ] * (cars > 0)
 
 
 def test_an_unlabelled_part_as_mp4(
@@ -77,7 +79,18 @@ def test_an_unlabelled_part_as_mp4(
 ) -> None:
     (tmp_path / "street_bbox.npy").unlink()
     out = tmp_path / "out"
-    options = ["--start", "0.1", "--duration", "0.2", "--step-ms", "100", "--format", "mp4", "--sheets", "2"]
+    options = [
+        "--start",
+        "0.1",
+        "--duration",
+        "0.2",
+        "--step-ms",
+        "100",
+        "--format",
+        "mp4",
+        "--sheets",
+        "2",
+    ]
     assert run(checkpoint, recording, out, *options) == 0
     assert sorted(file.name for file in out.iterdir()) == [
         "clip_street.mp4",
@@ -130,7 +143,10 @@ def test_what_the_model_sees_at_half_resolution(
     playback = open_playback(path, None, Predictor.load(ckpt))
     assert (playback.sensor_hw, playback.recording.sensor_hw) == ((12, 20), (12, 20))
     assert playback.labels[["w", "h"]].tolist() == [(5, 4)]
-    assert playback.recording.events()["x"].tolist() == (open_dat(recording).events()["x"] // 2).tolist()
+    assert (
+        playback.recording.events()["x"].tolist()
+        == (open_dat(recording).events()["x"] // 2).tolist()
+    )
     assert run(ckpt, path, tmp_path / "out", "--sheets", "1") == 0
     assert "12x20 pixels (height x width)" in capsys.readouterr().out
 
@@ -165,7 +181,9 @@ def test_the_sampler(recording: Path, tmp_path: Path, capsys: pytest.CaptureFixt
         assert text in printed
 
 
-def test_a_dead_sampler(recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_dead_sampler(
+    recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     ckpt = untrained(tmp_path, "write_zero True thresh 1000")
     assert run(ckpt, recording, tmp_path / "out", "--sampler", "--sheets", "1") == 0
     assert "The sampler is dead: 100.0% of the active pixels never fire." in capsys.readouterr().err
@@ -177,13 +195,15 @@ def test_a_dead_sampler(recording: Path, tmp_path: Path, capsys: pytest.CaptureF
         (
             "embedding count",
             [],
-            "`--sampler` needs an embedding with a membrane (arsnn, rsnn, snn), but that of {ckpt} is count, "
+            "`--sampler` needs an embedding with a membrane (arsnn, rsnn, snn), but that of {ckpt} "
+            "is count, "
             "which only adds up the events. Leave `--sampler` out.",
         ),
         (
             "",
             ["--sheets", "0"],
-            "`--sampler` shows the moments of the sheets, but `--sheets` is 0. It must be at least 1.",
+            "`--sampler` shows the moments of the sheets, but `--sheets` is 0. It must be at least "
+            "1.",
         ),
     ],
 )
@@ -216,8 +236,8 @@ def test_a_header_without_geometry(
     printed = capsys.readouterr()
     assert "24x40 pixels (height x width)" in printed.out
     assert (
-        f"{bare} does not tell the size of its sensor; its events need 24x40 pixels (height x width), which "
-        "is taken for it. Give --sensor-size if it is larger."
+        f"{bare} does not say the size of its sensor; its events need 24x40 pixels (height x "
+        "width), which is used. Give `sensor_hw` (--sensor-size) if it is larger."
     ) in printed.err
     assert run(checkpoint, bare, tmp_path / "out", "--sensor-size", "30x50") == 0
     assert "30x50 pixels (height x width)" in capsys.readouterr().out
@@ -229,7 +249,8 @@ def test_a_header_without_geometry(
         (["--start", "0.4"], "`--start` must be within the 0.399 s of {recording}, but is 0.4."),
         (
             ["--sensor-size", "24x39"],
-            "Event 79 of {recording} must lie inside the sensor, 39×24 pixels, but is t_us=1079000, x=39, "
+            "Event 79 of {recording} must lie inside the sensor, 39×24 pixels, but is "
+            "t_us=1079000, x=39, "
             "y=7, p=1.",
         ),
     ],
@@ -273,7 +294,8 @@ def test_checkpoints_that_are_none(
         (None, f"Checkpoint {path} does not exist. Check the path given with -c."),
         (
             b"nonsense",
-            f"{path} (8 bytes) is truncated, damaged, or not a checkpoint. Copy it again, or take another one.",
+            f"{path} (8 bytes) is truncated, damaged, or not a checkpoint. Copy it again, or take "
+            "another one.",
         ),
     ):
         if content is not None:
@@ -287,7 +309,8 @@ def test_a_folder_that_cannot_be_written(
 ) -> None:
     assert run(checkpoint, recording, recording / "out") == 1
     assert capsys.readouterr().err == (
-        f"error: Cannot write to directory {recording / 'out'}: Not a directory. Choose another directory or "
+        f"error: Cannot write to directory {recording / 'out'}: Not a directory. Choose another "
+        "directory or "
         "free it.\n"
     )
 
@@ -299,7 +322,11 @@ def test_a_folder_that_cannot_be_written(
         ("--step-ms", "0.9", "must be at least 1, but is '0.9'"),
         ("--start", "-1", "must be a number that is not negative, but is '-1'"),
         ("--duration", "soon", "must be a number above 0, but is 'soon'"),
-        ("--sensor-size", "240,304", "must be height x width in pixels, like 240x304, but is '240,304'"),
+        (
+            "--sensor-size",
+            "240,304",
+            "must be height x width in pixels, like 240x304, but is '240,304'",
+        ),
     ],
 )
 def test_values_that_are_none(
@@ -320,5 +347,7 @@ def test_real_recordings(checkpoint: Path, real: Path, tmp_path: Path) -> None:
         real / "recordings" / "dvxplorer_320x240.aedat4",
         real / "nmnist_bin" / "sample_nmnist.bin",
     ):
-        assert run(checkpoint, path, tmp_path / path.stem, "--duration", "0.1", "--sheets", "1") == 0
+        assert (
+            run(checkpoint, path, tmp_path / path.stem, "--duration", "0.1", "--sheets", "1") == 0
+        )
         assert len(list((tmp_path / path.stem).iterdir())) == 3

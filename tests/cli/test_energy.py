@@ -43,7 +43,9 @@ def test_frames_are_spread_over_the_split_and_no_more_than_it_has(
     assert ["test_size", "[32,", "64]", "[64,", "64]"] in shown
 
 
-def test_the_test_split_and_options_after_keys(checkpoint: Path, raw_dataset: Path, tmp_path: Path) -> None:
+def test_the_test_split_and_options_after_keys(
+    checkpoint: Path, raw_dataset: Path, tmp_path: Path
+) -> None:
     shutil.copytree(raw_dataset / "val", tmp_path / "test")
     assert main(["-c", str(checkpoint), "data_dir", str(tmp_path), "--test", "--samples", "1"]) == 0
     report = json.loads((checkpoint.parent / "results" / "best_ckpt_test_energy.json").read_text())
@@ -58,7 +60,9 @@ def test_a_checkpoint_has_to_be_named(capsys: pytest.CaptureFixture[str]) -> Non
 def test_nothing_is_said_of_membranes_where_there_are_none(
     raw_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = f"test_size 32,64 data_dir {raw_dataset} data_num_workers 0 embedding count use_spike False"
+    words = (
+        f"test_size 32,64 data_dir {raw_dataset} data_num_workers 0 embedding count use_spike False"
+    )
     assert main(["-c", str(untrained(tmp_path, words)), "--samples", "1"]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "Not in the sum: biases, norms, readouts."
 

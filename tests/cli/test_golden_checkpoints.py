@@ -24,15 +24,19 @@ SLOW = "m_ncaltech"
 def write_recording(path: Path, counts: np.ndarray, num_classes: int) -> None:
     """Write events whose micro slices are ``counts`` [Tm, 2, H, W], and a label after them.
 
-    The first event begins slice 0. The last one is where slice Tm would begin: its time fixes the length of
-    the slices, and it is in none of them.
+    The first event begins slice 0. The last one is where slice Tm would begin: its time fixes the
+    length of the slices, and it is in none of them.
     """
     Tm, _, height, width = counts.shape
     k, p, y, x = np.repeat(np.argwhere(counts), counts[counts > 0], axis=0).T
     assert k[0] == 0
     last = ([Tm * SLICE_US], [0], [0], [0])
-    t_us, x, y, p = (np.concatenate(pair) for pair in zip((k * SLICE_US, x, y, p), last, strict=True))
-    write_dat(path.with_name(f"{path.name}_td.dat"), pack_events(t_us, x, y, p), sensor_hw=(height, width))
+    t_us, x, y, p = (
+        np.concatenate(pair) for pair in zip((k * SLICE_US, x, y, p), last, strict=True)
+    )
+    write_dat(
+        path.with_name(f"{path.name}_td.dat"), pack_events(t_us, x, y, p), sensor_hw=(height, width)
+    )
     boxes = np.zeros(num_classes, BOX_DTYPE)
     boxes["t_us"], boxes["w"], boxes["h"] = Tm * SLICE_US + 1, 10, 10
     boxes["class_id"] = np.arange(num_classes)
@@ -45,9 +49,13 @@ def write_published(path: Path, case: GoldenCase) -> None:
         (name, torch.from_numpy(fill(name, shape, case.expected["seed"])))
         for name, shape in case.expected["state_dict"]
     )
-    optimizer = {"state": {0: {"step": torch.tensor(7.0)}}, "param_groups": [{"lr": 1e-3, "params": [0]}]}
+    optimizer = {
+        "state": {0: {"step": torch.tensor(7.0)}},
+        "param_groups": [{"lr": 1e-3, "params": [0]}],
+    }
     torch.save(
-        {"start_epoch": 30, "model": weights, "optimizer": optimizer, "best_ap": np.float64(0.375)}, path
+        {"start_epoch": 30, "model": weights, "optimizer": optimizer, "best_ap": np.float64(0.375)},
+        path,
     )
 
 
@@ -63,7 +71,9 @@ def test_the_command_gives_the_golden_outputs(golden: Path, tmp_path: Path, name
     num_classes = int(opts["num_classes"])
     data = tmp_path / "data"
     (data / "val").mkdir(parents=True)
-    (data / "dataset.json").write_text(json.dumps({"class_names": [str(i) for i in range(num_classes)]}))
+    (data / "dataset.json").write_text(
+        json.dumps({"class_names": [str(i) for i in range(num_classes)]})
+    )
     for number, counts in enumerate(case.events[:, 0].numpy().astype(np.int64)):
         write_recording(data / "val" / f"recording_{number}", counts, num_classes)
     write_published(tmp_path / "published.pth", case)

@@ -15,7 +15,8 @@ from easnn.engine import RunDirectory, TrainResult
 from easnn.utils.errors import OutputError
 
 TINY = (
-    "width 0.125 T 2 Tm 3 embedding_depth 1 input_size 32,64 test_size 32,64 max_epoch 1 data_num_workers 0 "
+    "width 0.125 T 2 Tm 3 embedding_depth 1 input_size 32,64 test_size 32,64 max_epoch 1 "
+    "data_num_workers 0 "
     "test_conf 0.0001 eval_initial False pictures False"
 )
 
@@ -81,7 +82,8 @@ def test_a_table_that_cannot_be_written_is_found_before_the_training(
     pairs = ["data_dir", str(raw_dataset), "output_dir", str(tmp_path / "runs")]
     assert train.main(["-n", "e-yolox-demo", "--grid_search", str(path), *pairs]) == 1
     assert capsys.readouterr().err.splitlines()[-1] == (
-        f"error: {path} must begin with the header best_ap,checkpoint,command, but begins with 'a,b'. "
+        f"error: {path} must begin with the header best_ap,checkpoint,command, but begins with "
+        "'a,b'. "
         "Choose another file."
     )
     assert not (tmp_path / "runs").exists()
@@ -100,7 +102,9 @@ def test_a_new_table_gets_its_header_before_the_training(tmp_path: Path) -> None
 def test_rows_of_simultaneous_processes_are_neither_lost_nor_mixed(tmp_path: Path) -> None:
     path = tmp_path / "grid.csv"
     context = multiprocessing.get_context("fork")
-    processes = [context.Process(target=append_many, args=(path, number)) for number in range(PROCESSES)]
+    processes = [
+        context.Process(target=append_many, args=(path, number)) for number in range(PROCESSES)
+    ]
     for process in processes:
         process.start()
     for process in processes:
@@ -118,7 +122,9 @@ def test_a_last_line_without_an_end_gets_one(tmp_path: Path) -> None:
     assert [row["best_ap"] for row in rows_of(path)] == ["0.1", "0.2"]
 
 
-def test_a_row_without_room_on_the_disk_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_row_without_room_on_the_disk_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "grid.csv"
     check(path)
 
@@ -133,7 +139,9 @@ def test_a_row_without_room_on_the_disk_is_removed(tmp_path: Path, monkeypatch: 
             self.written = super().write(data[:3])
             return self.written
 
-    monkeypatch.setattr(Path, "open", lambda self, mode, buffering=0: FullDisk(self, mode.replace("b", "")))
+    monkeypatch.setattr(
+        Path, "open", lambda self, mode, buffering=0: FullDisk(self, mode.replace("b", ""))
+    )
     with pytest.raises(OutputError) as caught:
         append(path, 0.5)
     assert str(caught.value) == (

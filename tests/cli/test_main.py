@@ -28,7 +28,9 @@ def test_the_installed_command_is_this_function() -> None:
 
 
 @pytest.mark.parametrize("words", [[], ["-h"], ["--help"]], ids=str)
-def test_help_lists_every_command_in_a_line(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_lists_every_command_in_a_line(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(words) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "usage: easnn [-h] [--version] COMMAND ..."
@@ -40,7 +42,9 @@ def test_help_lists_every_command_in_a_line(words: list[str], capsys: pytest.Cap
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_has_a_help_page_with_its_name(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_command_has_a_help_page_with_its_name(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as stop:
         main([name, "--help"])
     assert stop.value.code == 0
@@ -52,9 +56,13 @@ def test_every_command_has_a_help_page_with_its_name(name: str, capsys: pytest.C
     [
         (
             "trian",
-            "error: Unknown command `trian`. Did you mean `train`? The commands are quickstart, train, ",
+            "error: Unknown command `trian`. Did you mean `train`? The commands are quickstart, "
+            "train, ",
         ),
-        ("check_data", "error: Unknown command `check_data`. Did you mean `check-data`? The commands are "),
+        (
+            "check_data",
+            "error: Unknown command `check_data`. Did you mean `check-data`? The commands are ",
+        ),
         ("xyz", "error: Unknown command `xyz`. The commands are quickstart, train, eval, "),
         ("", "error: Unknown command ``. The commands are "),
         ("--verbose", "error: Unknown option `--verbose`. The commands are "),
@@ -73,12 +81,15 @@ def test_an_unknown_command_names_the_nearest_one(
 def test_the_versions(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--version"]) == 0
     assert capsys.readouterr().out.startswith(
-        f"easnn {__version__} (Python {platform.python_version()}, torch {version('torch')}, torchvision "
+        f"easnn {__version__} (Python {platform.python_version()}, torch {version('torch')}, "
+        "torchvision "
     )
 
 
 @pytest.mark.parametrize("words", [["--help"], ["--version"], ["trian"]], ids=str)
-def test_nothing_large_is_imported_before_a_command_is_chosen(words: list[str], tmp_path: Path) -> None:
+def test_nothing_large_is_imported_before_a_command_is_chosen(
+    words: list[str], tmp_path: Path
+) -> None:
     large = {"torch", "torchvision", "spikingjelly", "numpy", "h5py", "cv2", "matplotlib", "loguru"}
     code = (
         "import sys\n"
@@ -86,7 +97,9 @@ def test_nothing_large_is_imported_before_a_command_is_chosen(words: list[str], 
         f"main({words})\n"
         f"print(sorted({large} & {{name.partition('.')[0] for name in sys.modules}}))\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "[]"
 
@@ -113,7 +126,8 @@ def test_a_command_changes_the_program_only_while_it_runs(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "probe.py").write_text(
-        "import sys\n\ndef main(argv):\n    seen.append((argv, sys.argv))\n    return 7\n\nseen = []\n"
+        "import sys\n\ndef main(argv):\n    seen.append((argv, sys.argv))\n    return 7\n\nseen = "
+        "[]\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setitem(COMMANDS, "train", COMMANDS["train"]._replace(module="probe"))
@@ -125,7 +139,10 @@ def test_a_command_changes_the_program_only_while_it_runs(
 
 @pytest.mark.parametrize("rooted", [False, True])
 def test_an_experiment_file_may_import_from_the_checkout(
-    rooted: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    rooted: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """From its folder, or from another one with ``EASNN_ROOT``."""
     root = tmp_path / "root"
@@ -147,12 +164,15 @@ def test_an_experiment_file_may_import_from_the_checkout(
 def test_every_command_but_keys_is_a_tool_and_the_page_of_commands_lists_both() -> None:
     texts = {path.name: path.read_text() for path in (CHECKOUT / "tools").glob("*.py")}
     del texts["checkout.py"]
-    tools = {text.partition('run_command("')[2].partition('"')[0]: name for name, text in texts.items()}
+    tools = {
+        text.partition('run_command("')[2].partition('"')[0]: name for name, text in texts.items()
+    }
     assert len(tools) == len(texts)
     assert {*tools} == {*COMMANDS} - {"keys"}
     programs = {name: f"`tools/{tools[name]}`" if name in tools else "–" for name in COMMANDS}
     rows = [
-        f"| `easnn {name}` | {programs[name]} | {command.summary} |" for name, command in COMMANDS.items()
+        f"| `easnn {name}` | {programs[name]} | {command.summary} |"
+        for name, command in COMMANDS.items()
     ]
     page = (CHECKOUT / "docs" / "commands.md").read_text().splitlines()
     assert [line for line in page if line.startswith("| `easnn ")] == rows

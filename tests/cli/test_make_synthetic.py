@@ -8,13 +8,35 @@ import pytest
 
 from easnn.cli.make_synthetic import main
 
-TINY = ["--train", "1", "--val", "1", "--test", "0", "--sensor-size", "48x64", "--duration-s", "0.5"]
+TINY = [
+    "--train",
+    "1",
+    "--val",
+    "1",
+    "--test",
+    "0",
+    "--sensor-size",
+    "48x64",
+    "--duration-s",
+    "0.5",
+]
 
 
-def test_makes_a_dataset_and_prints_what_it_holds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_makes_a_dataset_and_prints_what_it_holds(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main([str(tmp_path / "data"), *TINY, "--processes", "1"]) == 0
     header, _, *rows = capsys.readouterr().out.splitlines()
-    assert header.split() == ["split", "recordings", "events", "car", "boxes", "pedestrian", "boxes", "Mev/s"]
+    assert header.split() == [
+        "split",
+        "recordings",
+        "events",
+        "car",
+        "boxes",
+        "pedestrian",
+        "boxes",
+        "Mev/s",
+    ]
     assert [row.split()[:2] for row in rows] == [["train", "1"], ["val", "1"], ["test", "0"]]
     assert (tmp_path / "data/val/val_0000_td.dat").exists()
 
@@ -26,11 +48,15 @@ def test_an_error_is_one_line_and_a_non_zero_exit_code(
     assert capsys.readouterr().err == "error: `threshold` must be above 0, but is 0.0.\n"
 
 
-def test_a_wrong_sensor_size_is_explained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_sensor_size_is_explained(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as stop:
         main([str(tmp_path), "--sensor-size", "240"])
     assert stop.value.code == 2
-    expected = "argument --sensor-size: must be height x width in pixels, like 240x304, but is '240'"
+    expected = (
+        "argument --sensor-size: must be height x width in pixels, like 240x304, but is '240'"
+    )
     assert expected in capsys.readouterr().err
 
 

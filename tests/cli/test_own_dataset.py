@@ -22,7 +22,9 @@ KEYS = [*SMALL, "data_num_workers", "0", "max_epoch", "1", "pictures", "False", 
 def experiment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """Write the experiment file of the docs and two recordings for each split."""
     monkeypatch.chdir(tmp_path)
-    code = re.search(r"test_own_dataset.py runs this -->\n```python\n(.*?)```", DOCS.read_text(), re.DOTALL)
+    code = re.search(
+        r"test_own_dataset.py runs this -->\n```python\n(.*?)```", DOCS.read_text(), re.DOTALL
+    )
     assert code is not None
     Path("bees.py").write_text(code[1])
     for number, split in enumerate(("train", "train", "val", "val", "test", "test")):
@@ -34,7 +36,9 @@ def experiment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
             *(rng.integers(0, n, 2000) for n in (240, 180, 2)),
         )
         write_npz(folder / f"flight{number}.npz", pack_events(*columns))
-        (folder / f"flight{number}.csv").write_text("300000,20,30,50,40,1\n200000,100.5,90,60,50,0\n")
+        (folder / f"flight{number}.csv").write_text(
+            "300000,20,30,50,40,1\n200000,100.5,90,60,50,0\n"
+        )
     return "bees.py"
 
 
@@ -47,7 +51,10 @@ def test_the_example_is_checked_trained_and_evaluated(
     assert train.main(["-f", experiment, "-b", "2", *KEYS]) == 0
     best = "YOLOX_outputs/bees/best_ckpt.pth"
     assert (
-        evaluation.main(["-f", experiment, "-c", best, "--test", "--cache", *KEYS, "cache_dir", "kept"]) == 0
+        evaluation.main(
+            ["-f", experiment, "-c", best, "--test", "--cache", *KEYS, "cache_dir", "kept"]
+        )
+        == 0
     )
     result = json.loads(Path("YOLOX_outputs/bees/results/best_ckpt_test_coco.json").read_text())
     assert result["counts"]["frames"] == 4
@@ -68,17 +75,20 @@ def test_the_example_is_checked_trained_and_evaluated(
         ("300000,20,30,50,40\n", "datasets/bees/val/flight2.csv cannot be read: "),
         (
             "300000,20,30,50,40,2\n",
-            "The class ids in datasets/bees/val/flight2.csv must be 0 to 1 (bee, wasp), but 1 of 1 boxes have "
+            "The class ids in datasets/bees/val/flight2.csv must be 0 to 1 (bee, wasp), but 1 of 1 "
+            "boxes have "
             "others, like 2. Remove these boxes, or declare all classes as `class_names`.",
         ),
         (
             "300000,20,30,50,40,-1\n",
-            "The class ids in datasets/bees/val/flight2.csv must be 0 to 1 (bee, wasp), but 1 of 1 boxes have "
+            "The class ids in datasets/bees/val/flight2.csv must be 0 to 1 (bee, wasp), but 1 of 1 "
+            "boxes have "
             "others, like -1. Remove these boxes, or declare all classes as `class_names`.",
         ),
         (
             "300000,20,nan,50,40,1\n",
-            "The boxes of datasets/bees/val/flight2.csv must be finite, but one at 300000 µs is x=20, y=nan, w=50, "
+            "The boxes of datasets/bees/val/flight2.csv must be finite, but one at 300000 µs is "
+            "x=20, y=nan, w=50, "
             "h=40. ",
         ),
     ],
@@ -94,10 +104,13 @@ def test_what_is_wrong_with_it_is_found(
 
 def test_boxes_that_are_not_sorted(experiment: str, capsys: pytest.CaptureFixture[str]) -> None:
     path = Path(experiment)
-    path.write_text(path.read_text().replace('boxes[np.argsort(boxes["t_us"], kind="stable")]', "boxes"))
+    path.write_text(
+        path.read_text().replace('boxes[np.argsort(boxes["t_us"], kind="stable")]', "boxes")
+    )
     assert train.main(["-f", experiment, "-b", "2", *KEYS]) == 1
     assert capsys.readouterr().err.splitlines()[-1] == (
-        "error: The boxes of datasets/bees/train/flight0.csv must come sorted by time, but one at 300000 µs is "
+        "error: The boxes of datasets/bees/train/flight0.csv must come sorted by time, but one at "
+        "300000 µs is "
         "followed by one at 200000 µs. Sort them where they are read."
     )
 

@@ -34,12 +34,19 @@ def events_of(seed: int, duration_us: int = 240_000, count: int = 4000) -> np.nd
     rng = np.random.default_rng(seed)
     t_us = np.sort(rng.integers(0, duration_us, count))
     return pack_events(
-        t_us, rng.integers(0, HW[1], count), rng.integers(0, HW[0], count), rng.integers(0, 2, count)
+        t_us,
+        rng.integers(0, HW[1], count),
+        rng.integers(0, HW[0], count),
+        rng.integers(0, 2, count),
     )
 
 
 def write_raw(
-    folder: Path, name: str, seed: int = 0, labels: list[tuple[float, ...]] = LABELS, suffix: str = "_td.dat"
+    folder: Path,
+    name: str,
+    seed: int = 0,
+    labels: list[tuple[float, ...]] = LABELS,
+    suffix: str = "_td.dat",
 ) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     write = write_dat if suffix.endswith(".dat") else write_hdf5
@@ -77,7 +84,8 @@ def test_a_tree_of_1mpx(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert run(raw, out) == 0
     events = events_of(0)
     read = sum(
-        np.count_nonzero(abs(events["t_us"] - middle) <= 25_000) for middle in (75_000, 125_000, 175_000)
+        np.count_nonzero(abs(events["t_us"] - middle) <= 25_000)
+        for middle in (75_000, 125_000, 175_000)
     )
     numbers = ["1", "1", "0", "0", "0", "2", "2", "3", f"{read:,}"]
     assert table(capsys.readouterr().out) == {"train": numbers}
@@ -85,19 +93,32 @@ def test_a_tree_of_1mpx(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     with h5py.File(folder / HISTOGRAMS / "event_representations_ds2_nearest.h5") as file:
         data = file["data"]
         histograms = data[()]
-        assert (data.shape, data.maxshape, data.dtype) == ((3, 20, 11, 16), (None, 20, 11, 16), np.uint8)
+        assert (data.shape, data.maxshape, data.dtype) == (
+            (3, 20, 11, 16),
+            (None, 20, 11, 16),
+            np.uint8,
+        )
         assert data.chunks == (1, 20, 11, 16)
         stored = data.id.get_create_plist()
         assert (stored.get_nfilters(), stored.get_filter(0)[0]) == (1, 32_001)
         assert stored.get_filter(0)[2][4:7] == (1, 1, 5)  # level, byte shuffle, zstd
     expected = [counted(events, end_us)[:, 1::2, 1::2] for end_us in (100_000, 150_000, 200_000)]
     np.testing.assert_array_equal(histograms, expected)
-    assert np.load(folder / HISTOGRAMS / "timestamps_us.npy").tolist() == [100_000, 150_000, 200_000]
+    assert np.load(folder / HISTOGRAMS / "timestamps_us.npy").tolist() == [
+        100_000,
+        150_000,
+        200_000,
+    ]
     assert np.load(folder / HISTOGRAMS / "objframe_idx_2_repr_idx.npy").tolist() == [0, 2]
     assert np.load(folder / "labels_v2" / "timestamps_us.npy").tolist() == [100_000, 200_000]
     with np.load(folder / "labels_v2" / "labels.npz") as labels:
         assert labels["objframe_idx_2_label_idx"].tolist() == [0, 1]
-        assert labels["labels"].dtype.names == (*"txywh", "class_id", "class_confidence", "track_id")
+        assert labels["labels"].dtype.names == (
+            *"txywh",
+            "class_id",
+            "class_confidence",
+            "track_id",
+        )
         assert labels["labels"].tolist() == [
             (100_000, 2, 3, 20, 10, 0, 0.5, 7),
             (200_000, 0, 5, 21, 12, 1, 0.5, 7),
@@ -125,7 +146,10 @@ def test_a_tree_of_gen1(tmp_path: Path) -> None:
         write_raw(raw / split, split, labels=labels)
     write_raw(raw / "train", "17-04-06_15-14-36_1159500000_1219500000")
     assert run(raw, out, name="gen1") == 0
-    for split, times_us in (("train", [150_000]), ("val", [150_000, 400_000])):  # 31 is too wide in training
+    for split, times_us in (
+        ("train", [150_000]),
+        ("val", [150_000, 400_000]),
+    ):  # 31 is too wide in training
         folder = out / split / split
         assert np.load(folder / "labels_v2" / "timestamps_us.npy").tolist() == times_us
         with h5py.File(folder / HISTOGRAMS / "event_representations.h5") as file:
@@ -150,16 +174,25 @@ def test_any_number_of_processes_makes_the_same_and_names_bad_recordings(
         assert run(raw, tmp_path / str(processes), processes=processes) == 1
         printed = capsys.readouterr()
         assert f"failed: {bad} is cut off, or not a DAT file: after 3999 events" in printed.err
-        assert printed.err.endswith("error: 1 of 4 recordings could not be preprocessed, as said above.\n")
+        assert printed.err.endswith(
+            "error: 1 of 4 recordings could not be preprocessed, as said above.\n"
+        )
         rows = table(printed.out)
-        assert (rows["train"][:5], rows["val"][:5]) == (["3", "2", "0", "0", "1"], ["1", "1", "0", "0", "0"])
-    files = sorted(path.relative_to(tmp_path / "1") for path in (tmp_path / "1").rglob("*") if path.is_file())
+        assert (rows["train"][:5], rows["val"][:5]) == (
+            ["3", "2", "0", "0", "1"],
+            ["1", "1", "0", "0", "0"],
+        )
+    files = sorted(
+        path.relative_to(tmp_path / "1") for path in (tmp_path / "1").rglob("*") if path.is_file()
+    )
     assert {file.parts[1] for file in files if file.parent.name} == {"a", "b", "c"}
     for file in files:
         assert (tmp_path / "1" / file).read_bytes() == (tmp_path / "2" / file).read_bytes()
 
 
-def test_recordings_without_labels_are_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_recordings_without_labels_are_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     raw, out = tmp_path / "raw", tmp_path / "out"
     write_raw(raw / "train", "a")
     write_raw(raw / "train", "none", labels=[])
@@ -187,7 +220,9 @@ def test_finished_sequences_are_kept(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert sorted(path.name for path in (out / "train").iterdir()) == ["a", "b"]
 
 
-def test_another_sequence_is_never_replaced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_another_sequence_is_never_replaced(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     raw, out = tmp_path / "raw", tmp_path / "out"
     write_raw(raw / "train", "a")
     write_raw(raw / "train", "b")
@@ -198,10 +233,12 @@ def test_another_sequence_is_never_replaced(tmp_path: Path, capsys: pytest.Captu
     assert run(raw, out) == 1
     advice = "Remove it, or write to another folder."
     err = capsys.readouterr().err
-    assert f"failed: {out}/train/a exists already, with other labels or histograms. {advice}\n" in err
     assert (
-        f"failed: {out}/train/b exists already, but without {out}/train/b/labels_v2/labels.npz. {advice}\n"
-        in err
+        f"failed: {out}/train/a exists already, with other labels or histograms. {advice}\n" in err
+    )
+    assert (
+        f"failed: {out}/train/b exists already, but without {out}/train/b/labels_v2/labels.npz. "
+        f"{advice}\n" in err
     )
     assert err.endswith("error: 2 of 2 recordings could not be preprocessed, as said above.\n")
 
@@ -221,9 +258,15 @@ def test_events_outside_of_the_sensor_leave_nothing(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["{raw}", "{raw}"], "The folders to read and to write must be different, but both are {raw}."),
+        (
+            ["{raw}", "{raw}"],
+            "The folders to read and to write must be different, but both are {raw}.",
+        ),
         (["{raw}", "{out}", "--processes", "0"], "`--processes` must be at least 1, but is 0."),
-        (["{raw}", "{out}", "--splits", "train,val"], "{raw}/val is not a folder. Expected are the"),
+        (
+            ["{raw}", "{out}", "--splits", "train,val"],
+            "{raw}/val is not a folder. Expected are the",
+        ),
         (["{out}", "{raw}"], "{out} is not a folder. Expected are the recordings of each split in"),
     ],
 )
@@ -242,12 +285,15 @@ def test_two_files_of_events(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     write_raw(tmp_path / "raw" / "train", "a", suffix="_td.h5")
     assert run(tmp_path / "raw", tmp_path / "out") == 1
     assert capsys.readouterr().err == (
-        f"error: {tmp_path}/raw/train has 1 recording with more than one file of events: a. Keep one beside its "
+        f"error: {tmp_path}/raw/train has 1 recording with more than one file of events: a. Keep "
+        "one beside its "
         "NAME_bbox.npy.\n"
     )
 
 
-def test_declared_classes_go_with_the_recordings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_declared_classes_go_with_the_recordings(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     raw, out = tmp_path / "raw", tmp_path / "out"
     write_raw(raw / "train", "a", labels=[(150_000, 2, 3, 20, 10, 3)])
     (raw / "dataset.json").write_text('{"class_names": ["a", "b", "c", "d"], "complete": true}')
@@ -271,7 +317,9 @@ def test_interrupt(
     with monkeypatch.context() as patch:
         patch.setattr(np, "bincount", lambda *_, **__: os.kill(os.getpid(), signal.SIGINT))
         assert run(raw, out) == 130
-    assert capsys.readouterr().err.endswith("Interrupted. The same command goes on where it stopped.\n")
+    assert capsys.readouterr().err.endswith(
+        "Interrupted. The same command goes on where it stopped.\n"
+    )
     assert list((out / "train").iterdir()) == []
     assert run(raw, out) == 0
 
@@ -296,7 +344,8 @@ def test_a_run_that_is_killed_goes_on(tmp_path: Path, victim: str) -> None:
     if victim == "worker":
         assert process.returncode == 1
         assert err.endswith(
-            "error: A process was killed, perhaps because memory ran out. Repeat the command with fewer "
+            "error: A process was killed, perhaps because memory ran out. Repeat the command with "
+            "fewer "
             "--processes: it resumes where it stopped.\n"
         )
         assert list(out.glob("train/.*")) == []
@@ -305,7 +354,8 @@ def test_a_run_that_is_killed_goes_on(tmp_path: Path, victim: str) -> None:
     with pytest.raises(DataError) as caught:
         DATASETS["gen4"].source(out, ["train"])
     assert str(caught.value) == (
-        f"{out}/dataset.json says that this dataset is not complete: making it was interrupted. Run the command that "
+        f"{out}/dataset.json says that this dataset is not complete: making it was interrupted. "
+        "Run the command that "
         "makes it again, and it resumes where it stopped."
     )
     assert run(raw, out) == 0
@@ -331,7 +381,8 @@ def test_nothing_that_the_filters_keep(tmp_path: Path, capsys: pytest.CaptureFix
     write_raw(raw / "train", "none", labels=[])
     assert run(raw, tmp_path / "out") == 1
     assert capsys.readouterr().err.endswith(
-        f"error: No recording of {raw} has a label that the filters of gen4 keep, so there is no sequence. Check "
+        f"error: No recording of {raw} has a label that the filters of gen4 keep, so there is no "
+        "sequence. Check "
         "that it is this dataset (`tools/check_data.py` counts its boxes).\n"
     )
 
@@ -343,7 +394,8 @@ def test_one_run_at_a_time_for_a_folder(tmp_path: Path, capsys: pytest.CaptureFi
     with only_one(out):
         assert run(raw, out) == 1
     assert capsys.readouterr().err == (
-        f"error: Another process is preprocessing to {out}. Wait for its end, or write to another folder.\n"
+        f"error: Another process is preprocessing to {out}. Wait for its end, or write to another "
+        "folder.\n"
     )
     assert list((out / "train").iterdir()) == []
     assert run(raw, out) == 0
@@ -359,5 +411,7 @@ def test_a_damaged_first_recording_does_not_keep_the_others(
     first.write_bytes(first.read_bytes()[:-3])
     assert run(raw, tmp_path / "out") == 1
     printed = capsys.readouterr()
-    assert printed.err.endswith("error: 1 of 2 recordings could not be preprocessed, as said above.\n")
+    assert printed.err.endswith(
+        "error: 1 of 2 recordings could not be preprocessed, as said above.\n"
+    )
     assert table(printed.out)["train"][:5] == ["2", "1", "0", "0", "1"]

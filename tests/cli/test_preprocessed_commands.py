@@ -12,7 +12,8 @@ from easnn.cli import check_data, eval, preprocess, train
 from easnn.events import BOX_DTYPE, pack_events, write_boxes, write_dat
 
 PUBLISHED = (
-    "Tl 4 T 3 eval_interval 10 embedding arsnn basic_lr_per_img 0.0000092592593 seed 80 data_name gen4 data_dir "
+    "Tl 4 T 3 eval_interval 10 embedding arsnn basic_lr_per_img 0.0000092592593 seed 80 data_name "
+    "gen4 data_dir "
     "{root} num_classes 3 scheduler fixed spike_attach True thresh 1 readout sum embedding_depth 2 "
     "embedding_ksize 5 write_zero True spike_fn atan aggregation event_sum use_spike True"
 )
@@ -50,11 +51,16 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
         boxes["t_us"] = [700_000, 800_000, 900_000, 1_000_000]
         boxes["x"], boxes["y"], boxes["w"], boxes["h"], boxes["class_id"] = 10, 5, 90, 50, 2
         write_boxes(raw / f"{split}_bbox.npy", boxes)
-    assert preprocess.main(["gen4", str(folder / "raw"), str(folder / "tree"), "--processes", "1"]) == 0
+    assert (
+        preprocess.main(["gen4", str(folder / "raw"), str(folder / "tree"), "--processes", "1"])
+        == 0
+    )
     return folder / "tree"
 
 
-def test_the_published_command(tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_published_command(
+    tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "tiny.py").write_text(TINY)
     keys = f"max_epoch 1 data_num_workers 0 output_dir {tmp_path} {PUBLISHED.format(root=tree)}"
     options = ["-f", str(tmp_path / "tiny.py"), "-d", "1", "-b", "2", "-expn", "run", "--fp16"]
@@ -68,17 +74,27 @@ def test_the_published_command(tree: Path, tmp_path: Path, capsys: pytest.Captur
     assert (tmp_path / "run" / "pictures" / "sheet_val_900ms.png").exists()
 
 
-def test_the_data_are_checked(tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_data_are_checked(
+    tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     report = tmp_path / "report.json"
     words = ["data_dir", str(tree), "data_name", "gen4"]
     assert check_data.main(["--json", str(report), *words]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split()[:4] == ["split", "recordings", "histograms", "events"]
     assert lines[2].split()[:3] == ["train", "1", "19"]
-    assert lines[-1] == "A training would work. Problems that would not stop it: 1."  # no test split
+    assert (
+        lines[-1] == "A training would work. Problems that would not stop it: 1."
+    )  # no test split
     train_split = json.loads(report.read_text())["splits"]["train"][0]
-    assert (train_split["histograms"], train_split["frames"], train_split["boxes"]) == (19, 4, [0, 0, 4])
+    assert (train_split["histograms"], train_split["frames"], train_split["boxes"]) == (
+        19,
+        4,
+        [0, 0, 4],
+    )
     assert 0 < train_split["events"] < EVENTS // 4 + 1000
-    assert check_data.main([*words, "num_classes", "3"]) == 1  # the default is to make frames from events
+    assert (
+        check_data.main([*words, "num_classes", "3"]) == 1
+    )  # the default is to make frames from events
     assert "which was preprocessed for RVT, but is micro_sum" in capsys.readouterr().out
     assert check_data.main([*words, "num_classes", "3", "aggregation", "event_sum", "Tl", "4"]) == 0

@@ -72,8 +72,10 @@ def test_what_the_weights_do_not_tell_is_asked_for(published: Path, capsys: Capt
     for tool in (evaluation, train):
         assert tool.main(["-c", str(published), "Tm", "4", "write_zero", "True"]) == 1
         assert error_line(capsys) == (
-            f"error: {published} was written by the published code, which keeps no keys, and its weights do not tell "
-            "`data_name`, `T`, `thresh`, `readout`. Give what it was trained with; the published commands for gen1 "
+            f"error: {published} was written by the published code, which keeps no keys, and its "
+            "weights do not tell "
+            "`data_name`, `T`, `thresh`, `readout`. Give what it was trained with; the published "
+            "commands for gen1 "
             "have `data_name gen1 T 3 thresh 1 readout sum`."
         )
 
@@ -82,14 +84,27 @@ def test_keys_that_contradict_the_weights(published: Path, capsys: Capture) -> N
     words = ["-n", "e-yolox-m", "use_spike", "True", "embedding", "arsnn", "embedding_ksize", "5"]
     assert evaluation.main(["-c", str(published), *words]) == 1
     assert error_line(capsys) == (
-        f"error: The weights of {published} need `depth` 0.33, not 0.67; `width` 0.125, not 0.75; `use_spike` "
-        "full_spike_v2, not True; `embedding_ksize` 3, not 5. Leave these keys out, and give an experiment (-n or "
+        f"error: The weights of {published} need `depth` 0.33, not 0.67; `width` 0.125, not 0.75; "
+        "`use_spike` "
+        "full_spike_v2, not True; `embedding_ksize` 3, not 5. Leave these keys out, and give an "
+        "experiment (-n or "
         "-f) that does not set them otherwise."
     )
 
 
-def test_weights_to_start_from(published: Path, raw_dataset: Path, tmp_path: Path, capsys: Capture) -> None:
-    words = [*data_words(raw_dataset), *KEYS.split(), "max_epoch", "1", "input_size", "32,64", "seed", "1"]
+def test_weights_to_start_from(
+    published: Path, raw_dataset: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    words = [
+        *data_words(raw_dataset),
+        *KEYS.split(),
+        "max_epoch",
+        "1",
+        "input_size",
+        "32,64",
+        "seed",
+        "1",
+    ]
     words += ["output_dir", str(tmp_path), "pictures", "False"]
     assert train.main(["-c", str(published), "-b", "2", *words, "exp_name", "alike"]) == 0
     assert f"The run starts from all weights of {published}" in capsys.readouterr().err
@@ -108,7 +123,8 @@ def test_there_is_no_run_to_resume(published: Path, raw_dataset: Path, capsys: C
     for path in (published, ours):
         assert train.main(["-c", str(path), "--resume", *words]) == 1
         assert error_line(capsys) == (
-            f"error: {path} cannot be resumed: it comes from the published code, whose optimiser keeps its state in "
+            f"error: {path} cannot be resumed: it comes from the published code, whose optimiser "
+            "keeps its state in "
             "another order. Leave out --resume to start a new run from its weights."
         )
 
@@ -116,7 +132,8 @@ def test_there_is_no_run_to_resume(published: Path, raw_dataset: Path, capsys: C
 def test_a_command_without_keys_asks_to_convert(published: Path, capsys: Capture) -> None:
     assert demo.main(["-c", str(published), "recording_td.dat"]) == 1
     assert error_line(capsys) == (
-        f"error: {published} was written by the published code and does not carry its experiment. Convert it first: "
+        f"error: {published} was written by the published code and does not carry its experiment. "
+        "Convert it first: "
         f"tools/convert_checkpoint.py {published} NEW_FILE key value …"
     )
 
@@ -130,22 +147,31 @@ class Bomb:
 
 
 @pytest.mark.parametrize("zipped", [True, False])
-def test_executable_content_is_refused_and_not_run(tmp_path: Path, zipped: bool, capsys: Capture) -> None:
+def test_executable_content_is_refused_and_not_run(
+    tmp_path: Path, zipped: bool, capsys: Capture
+) -> None:
     path, target = tmp_path / "bomb.pth", tmp_path / "made_by_the_bomb"
     contents = {"model": published_weights(), "best_ap": Bomb(str(target))}
     torch.save(contents, path, _use_new_zipfile_serialization=zipped)
     for command in (evaluation.main, train.main):
         assert command(["-c", str(path), *KEYS.split()]) == 1
         assert error_line(capsys) == (
-            f"error: {path} holds something other than tensors and plain values, and reading it could execute code; "
-            "it was not read. Save its weights as a plain state dict with the software that made it."
+            f"error: {path} holds something other than tensors and plain values, and reading it "
+            "could execute code; "
+            "it was not read. Save its weights as a plain state dict with the software that made "
+            "it."
         )
     assert not target.exists()
 
 
-RESNET = {"conv1.weight": torch.zeros(64, 3, 7, 7), "bn1.weight": torch.zeros(64), "fc.bias": torch.zeros(9)}
+RESNET = {
+    "conv1.weight": torch.zeros(64, 3, 7, 7),
+    "bn1.weight": torch.zeros(64),
+    "fc.bias": torch.zeros(9),
+}
 NO_DETECTOR = (
-    "error: {path} has no `format`, so it is no checkpoint of this framework, and its weights are not those of a "
+    "error: {path} has no `format`, so it is no checkpoint of this framework, and its weights are "
+    "not those of a "
     "published detector: "
 )
 
@@ -172,17 +198,21 @@ NO_DETECTOR = (
         ),
         (
             {"model": {}, "epoch": 3},
-            "error: {path} is neither a checkpoint of this framework (it has no `format`) nor one of the published "
+            "error: {path} is neither a checkpoint of this framework (it has no `format`) nor one "
+            "of the published "
             "code (it has no state dict, neither under `model` nor by itself).",
         ),
         (
             [1, 2, 3],
-            "error: {path} is neither a checkpoint of this framework (it has no `format`) nor one of the published "
+            "error: {path} is neither a checkpoint of this framework (it has no `format`) nor one "
+            "of the published "
             "code (it has no state dict, neither under `model` nor by itself).",
         ),
     ],
 )
-def test_files_of_something_else(tmp_path: Path, contents: object, message: str, capsys: Capture) -> None:
+def test_files_of_something_else(
+    tmp_path: Path, contents: object, message: str, capsys: Capture
+) -> None:
     path = tmp_path / "other.pth"
     torch.save(contents, path)
     for command in (
@@ -198,6 +228,7 @@ def test_a_damaged_file(published: Path, capsys: Capture) -> None:
     published.write_bytes(published.read_bytes()[:100_000])
     assert evaluation.main(["-c", str(published), *KEYS.split()]) == 1
     assert error_line(capsys) == (
-        f"error: {published} (100000 bytes) is truncated, damaged, or not a checkpoint. Copy it again, "
+        f"error: {published} (100000 bytes) is truncated, damaged, or not a checkpoint. Copy it "
+        "again, "
         "or take another one."
     )

@@ -38,9 +38,13 @@ def test_the_steps_fit_together() -> None:
     assert Path(experiment.output_dir) / str(experiment.exp_name) == Path(quickstart.RUN)
 
 
-def test_the_summary_compares_before_and_after(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_summary_compares_before_and_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
-    for (ap50, ap), name in zip([(None, None), (0.71, 0.34)], quickstart.RESULTS.values(), strict=True):
+    for (ap50, ap), name in zip(
+        [(None, None), (0.71, 0.34)], quickstart.RESULTS.values(), strict=True
+    ):
         path = Path(name)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps({"ap50": ap50, "ap": ap, "counts": {"frames": 200}}))

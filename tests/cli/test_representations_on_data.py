@@ -28,7 +28,8 @@ def experiment(root: Path, embedding: str, variant: str, words: str = "") -> Eve
     exp = get_exp(exp_name="e-yolox-demo")
     Tm = 1 if variant.startswith("sum") else 3
     text = (
-        f"embedding {embedding} aggregation {variant} Tm {Tm} data_dir {root} width 0.0625 input_size 32,64 "
+        f"embedding {embedding} aggregation {variant} Tm {Tm} data_dir {root} width 0.0625 "
+        "input_size 32,64 "
         f"test_size 32,64 T 2 data_num_workers 0 {words}"
     )
     exp.merge(text.split())

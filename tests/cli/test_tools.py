@@ -24,8 +24,8 @@ def main(name, argv):
     where = subprocess.run(child, cwd="/", capture_output=True, text=True).stdout.strip()
     from exps.mine import NAME
     root = os.environ["EASNN_ROOT"]
-    print(json.dumps({"name": name, "argv": argv, "words": sys.argv[1:], "root": root, "child": where, "exp": NAME}))
-    return 3
+    print(json.dumps({"name": name, "argv": argv, "words": sys.argv[1:], "root": root, "child":
+    where, "exp": NAME})) return 3
 """
 """In place of ``easnn.cli.main``: tells what a command finds."""
 
@@ -46,7 +46,9 @@ def checkout(tmp_path: Path) -> Path:
 
 def run(script: Path, folder: Path, **environment: str) -> dict[str, object]:
     """Run a tool without any installed package (``-S``) and return what its command found."""
-    inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LD_LIBRARY_PATH") if name in os.environ}
+    inherited = {
+        name: os.environ[name] for name in ("PATH", "HOME", "LD_LIBRARY_PATH") if name in os.environ
+    }
     done = subprocess.run(
         [sys.executable, "-S", str(script), "-n", "e-yolox-s"],
         cwd=folder,
@@ -61,9 +63,15 @@ def run(script: Path, folder: Path, **environment: str) -> dict[str, object]:
 
 @pytest.mark.parametrize(
     ("folder", "script"),
-    [(".", "tools/train_event.py"), ("tools", "train_event.py"), ("exps", "../tools/train_event.py")],
+    [
+        (".", "tools/train_event.py"),
+        ("tools", "train_event.py"),
+        ("exps", "../tools/train_event.py"),
+    ],
 )
-def test_a_tool_and_what_it_starts_find_the_checkout(folder: str, script: str, checkout: Path) -> None:
+def test_a_tool_and_what_it_starts_find_the_checkout(
+    folder: str, script: str, checkout: Path
+) -> None:
     assert run(Path(script), checkout / folder) == {
         "name": "train",
         "argv": None,
@@ -78,7 +86,10 @@ def test_the_environment_of_the_user_comes_first(checkout: Path, tmp_path: Path)
     installed = tmp_path / "installed"
     shutil.copytree(checkout / "easnn", installed / "easnn")
     found = run(
-        checkout / "tools" / "eval_event.py", tmp_path, PYTHONPATH=str(installed), EASNN_ROOT=str(tmp_path)
+        checkout / "tools" / "eval_event.py",
+        tmp_path,
+        PYTHONPATH=str(installed),
+        EASNN_ROOT=str(tmp_path),
     )
     assert found["name"] == "eval"
     assert found["root"] == str(tmp_path)

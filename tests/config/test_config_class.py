@@ -59,7 +59,9 @@ def test_declarations_come_from_all_bases_in_order() -> None:
     }
     assert isinstance(Everything.thresh, Key)
     assert Everything.thresh is NeuronKeys.thresh is declared["thresh"]
-    assert declared["sides"].allowed == ("2 values with commas between them, each a whole number ≥ 32 (px)")
+    assert declared["sides"].allowed == (
+        "2 values with commas between them, each a whole number ≥ 32 (px)"
+    )
     assert declared["thresh"].meaning == "a spike is fired strictly above it"
 
 
@@ -118,7 +120,9 @@ def test_equal_values_are_equal() -> None:
     assert {Network(): 1}[Network(thresh=1)] == 1
 
 
-@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, lambda c: pickle.loads(pickle.dumps(c))])
+@pytest.mark.parametrize(
+    "duplicate", [copy.copy, copy.deepcopy, lambda c: pickle.loads(pickle.dumps(c))]
+)
 def test_copies_are_equal(duplicate: Any) -> None:
     network = Network(sides=(64, 32), reset=None)
     assert duplicate(network) == network
@@ -149,9 +153,14 @@ def test_repr_creates_it_again() -> None:
         (
             {"sheep": tuple[int, str]},
             key((1, "a"), "which"),
-            "`sheep` cannot be declared: a key cannot hold tuple[int, str]: the items of a tuple must be of one type",
+            "`sheep` cannot be declared: a key cannot hold tuple[int, str]: the items of a tuple "
+            "must be of one type",
         ),
-        ({"sheep": int}, key(0, "how many", low=1), "`sheep` must be a whole number ≥ 1, but is 0."),
+        (
+            {"sheep": int},
+            key(0, "how many", low=1),
+            "`sheep` must be a whole number ≥ 1, but is 0.",
+        ),
         ({"sheep": int}, key(None, "how many"), "`sheep` must be a whole number, but is None."),
     ],
 )

@@ -36,7 +36,9 @@ def some_events(seed: int) -> np.ndarray:
     """Return 300 events over 100 ms."""
     rng = np.random.default_rng(seed)
     t_us = np.sort(rng.integers(0, 100_000, 300))
-    return pack_events(t_us, rng.integers(0, 240, 300), rng.integers(0, 180, 300), rng.integers(0, 2, 300))
+    return pack_events(
+        t_us, rng.integers(0, 240, 300), rng.integers(0, 180, 300), rng.integers(0, 2, 300)
+    )
 
 
 def line_of(class_name: str, number: int, prefix: str = "") -> str:

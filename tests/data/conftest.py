@@ -15,7 +15,9 @@ def small_dataset(tmp_path: Path) -> RecordingDataset:
     """Eleven frames in three recordings, of one to three boxes each."""
     for number, frames in enumerate((2, 5, 4)):
         boxes = [
-            (20_000 * (k + 1), 4 + b, 5, 10, 8, number % 2) for k in range(frames) for b in range(1 + k % 3)
+            (20_000 * (k + 1), 4 + b, 5, 10, 8, number % 2)
+            for k in range(frames)
+            for b in range(1 + k % 3)
         ]
         write_recording(tmp_path / "train", f"r{number}", boxes=boxes)
     return open_dataset(tmp_path)

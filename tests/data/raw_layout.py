@@ -26,7 +26,11 @@ def write_recording(
 ) -> None:
     """Write events (by default 200 over 100 ms) and boxes, rows (t_us, x, y, w, h, class)."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_dat(folder / f"{name}_td.dat", some_events(name) if events is None else events, sensor_hw=sensor_hw)
+    write_dat(
+        folder / f"{name}_td.dat",
+        some_events(name) if events is None else events,
+        sensor_hw=sensor_hw,
+    )
     rows = np.zeros(len(boxes), BOX_DTYPE)
     for row, values in zip(rows, boxes, strict=True):
         for field, value in zip(("t_us", "x", "y", "w", "h", "class_id"), values, strict=True):
@@ -38,7 +42,9 @@ def some_events(name: str) -> np.ndarray:
     """Return 200 events over 100 ms, others for another name."""
     rng = np.random.default_rng(list(name.encode()))
     t_us = np.sort(rng.integers(0, 100_000, 200))
-    return pack_events(t_us, rng.integers(0, 32, 200), rng.integers(0, 24, 200), rng.integers(0, 2, 200))
+    return pack_events(
+        t_us, rng.integers(0, 32, 200), rng.integers(0, 24, 200), rng.integers(0, 2, 200)
+    )
 
 
 def open_dataset(

@@ -48,11 +48,15 @@ def write_sequence(
     blosc = hdf5plugin.Blosc(cname="zstd", clevel=1, shuffle=hdf5plugin.Blosc.SHUFFLE)
     with h5py.File(folder / HISTOGRAMS / name, "w") as file:
         settings = {"chunks": (1, *histograms.shape[1:]), **blosc, **storage}
-        file.create_dataset("data", data=histograms, maxshape=(None, *histograms.shape[1:]), **settings)
+        file.create_dataset(
+            "data", data=histograms, maxshape=(None, *histograms.shape[1:]), **settings
+        )
     if end_times_us is None:
         end_times_us = range(50_000, 50_000 * len(histograms) + 1, 50_000)
     np.save(folder / HISTOGRAMS / "timestamps_us.npy", np.array(end_times_us, np.int64))
-    np.save(folder / HISTOGRAMS / "objframe_idx_2_repr_idx.npy", np.array(histogram_numbers, np.int64))
+    np.save(
+        folder / HISTOGRAMS / "objframe_idx_2_repr_idx.npy", np.array(histogram_numbers, np.int64)
+    )
     fields = [("t", "<i8"), *((name, "<f4") for name in "xywh"), ("class_id", "<u4")]
     rows = np.zeros(len(labels), [*fields, ("class_confidence", "<f4"), ("track_id", "<u4")])
     for row, values in zip(rows, labels, strict=True):
@@ -74,4 +78,6 @@ def open_rvt(
 ) -> RvtDataset:
     """Open a 1Mpx dataset, four histograms per frame unless ``frame_keys`` says otherwise."""
     spec = FrameSpec(**{"Tl": 4, "aggregation": "event_sum", **frame_keys})
-    return RvtSource(root, splits, kind).dataset(spec, num_classes=num_classes, downsample=downsample)
+    return RvtSource(root, splits, kind).dataset(
+        spec, num_classes=num_classes, downsample=downsample
+    )

@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from easnn.data import DetectionSample, LetterboxPolicy, RandomPlacementPolicy, collate, prepare_batch
+from easnn.data import (
+    DetectionSample,
+    LetterboxPolicy,
+    RandomPlacementPolicy,
+    collate,
+    prepare_batch,
+)
 from easnn.ops import Placement
 from easnn.utils.seeding import generator
 

@@ -45,7 +45,9 @@ def test_a_damaged_entry_is_computed_again_and_replaced(small_dataset, tmp_path,
 
 
 @pytest.mark.parametrize("damage", ["no database", "cut off", "overwritten"])
-def test_a_damaged_database_is_said_and_replaced_in_the_next_run(small_dataset, tmp_path, log, damage):
+def test_a_damaged_database_is_said_and_replaced_in_the_next_run(
+    small_dataset, tmp_path, log, damage
+):
     with disk_cache(tmp_path / "cache") as cache:
         contents(cache.cached(small_dataset, num_workers=0))
     path = database(tmp_path / "cache")
@@ -82,7 +84,8 @@ def test_a_place_that_is_no_folder(small_dataset, tmp_path):
     with pytest.raises(OutputError) as caught, disk_cache(tmp_path / "cache"):
         pass
     assert str(caught.value) == (
-        f"Cannot write to directory {tmp_path}/cache/frames: Not a directory. Choose another directory or free it."
+        f"Cannot write to directory {tmp_path}/cache/frames: Not a directory. Choose another "
+        "directory or free it."
     )
 
 
@@ -94,5 +97,6 @@ def test_a_folder_that_may_not_be_written(tmp_path, monkeypatch):
     with pytest.raises(OutputError) as caught, disk_cache(tmp_path / "cache"):
         pass
     assert str(caught.value) == (
-        f"Cannot write to directory {tmp_path}/cache/frames: Permission denied. Choose another directory or free it."
+        f"Cannot write to directory {tmp_path}/cache/frames: Permission denied. Choose another "
+        "directory or free it."
     )

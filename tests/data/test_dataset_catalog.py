@@ -24,7 +24,9 @@ def test_every_dataset_is_built_from_the_same_arguments(tmp_path, data_name):
 
 
 def test_published_settings_of_each_dataset():
-    assert {name: (kind.interpolation, kind.jitter, kind.tau_ms) for name, kind in DATASETS.items()} == {
+    assert {
+        name: (kind.interpolation, kind.jitter, kind.tau_ms) for name, kind in DATASETS.items()
+    } == {
         "n-caltech": ("cubic", 0.1, 10),
         "gen1": ("linear", 0.3, 50),
         "gen4": ("linear", 0.3, 50),

@@ -14,14 +14,27 @@ from easnn.utils.errors import DataError
             '{"class_names": "car"}',
             ': "class_names" must be a list of names, such as ["car"], but is \'car\'.',
         ),
-        ('{"class_names": []}', ': "class_names" must be a list of names, such as ["car"], but is [].'),
-        ('{"class_names": [1]}', ': "class_names" must be a list of names, such as ["car"], but is [1].'),
+        (
+            '{"class_names": []}',
+            ': "class_names" must be a list of names, such as ["car"], but is [].',
+        ),
+        (
+            '{"class_names": [1]}',
+            ': "class_names" must be a list of names, such as ["car"], but is [1].',
+        ),
         ('{"sensor_hw": [240]}', ': "sensor_hw" must be [height, width] in pixels, but is [240].'),
-        ('{"sensor_hw": [240, 0]}', ': "sensor_hw" must be [height, width] in pixels, but is [240, 0].'),
-        ('{"sensor_hw": [true, 4]}', ': "sensor_hw" must be [height, width] in pixels, but is [True, 4].'),
+        (
+            '{"sensor_hw": [240, 0]}',
+            ': "sensor_hw" must be [height, width] in pixels, but is [240, 0].',
+        ),
+        (
+            '{"sensor_hw": [true, 4]}',
+            ': "sensor_hw" must be [height, width] in pixels, but is [True, 4].',
+        ),
         (
             '{"complete": false}',
-            " says that this dataset is not complete: making it was interrupted. Run the command that makes "
+            " says that this dataset is not complete: making it was interrupted. Run the command "
+            "that makes "
             "it again, and it resumes where it stopped.",
         ),
         ("[1,", " is not valid JSON: Expecting value: line 1 column 4 (char 3)."),

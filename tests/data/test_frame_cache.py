@@ -150,10 +150,18 @@ def test_workers_share_the_cache_and_its_counts(small_dataset, tmp_path, log):
     with disk_cache(tmp_path / "cache") as cache:
         cached = cache.cached(small_dataset, num_workers=2)
         loader = build_eval_loader(
-            cached, LetterboxPolicy((32, 64)), batch_size=2, num_workers=2, device=torch.device("cpu")
+            cached,
+            LetterboxPolicy((32, 64)),
+            batch_size=2,
+            num_workers=2,
+            device=torch.device("cpu"),
         )
         plain = build_eval_loader(
-            small_dataset, LetterboxPolicy((32, 64)), batch_size=2, num_workers=0, device=torch.device("cpu")
+            small_dataset,
+            LetterboxPolicy((32, 64)),
+            batch_size=2,
+            num_workers=0,
+            device=torch.device("cpu"),
         )
         expected = [batch.events.tolist() for batch in plain]
         for rate in ("0.0", "100.0"):
@@ -166,7 +174,11 @@ def test_memory_does_not_grow_with_epochs(small_dataset, tmp_path):
     with disk_cache(tmp_path / "cache") as cache:
         cached = cache.cached(small_dataset, num_workers=0)
         loader = build_eval_loader(
-            cached, LetterboxPolicy((32, 64)), batch_size=11, num_workers=0, device=torch.device("cpu")
+            cached,
+            LetterboxPolicy((32, 64)),
+            batch_size=11,
+            num_workers=0,
+            device=torch.device("cpu"),
         )
         sizes = []
         tracemalloc.start()

@@ -32,7 +32,9 @@ def random_frame(number: int, shape=(1, 1, 2, 300, 400)) -> torch.Tensor:
     return torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
 
 
-@pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.int32, torch.float16, torch.float32])
+@pytest.mark.parametrize(
+    "dtype", [torch.uint8, torch.int16, torch.int32, torch.float16, torch.float32]
+)
 def test_what_comes_out_is_what_went_in(folder, dtype):
     store = FrameStore(folder, "a")
     frame = FRAME.to(dtype)
@@ -68,7 +70,9 @@ def test_processes_write_at_the_same_time(folder):
 
 def test_a_killed_writer_leaves_a_whole_cache(folder):
     for _ in range(3):
-        writer = multiprocessing.get_context("fork").Process(target=_write_frames, args=(folder, 0, 10**6))
+        writer = multiprocessing.get_context("fork").Process(
+            target=_write_frames, args=(folder, 0, 10**6)
+        )
         before = FrameStore(folder, "a").count()
         writer.start()
         while FrameStore(folder, "a").count() < before + 5:
@@ -77,7 +81,9 @@ def test_a_killed_writer_leaves_a_whole_cache(folder):
         writer.join()
         store = FrameStore(folder, "a")
         for number in range(store.count()):
-            assert store.get(number.to_bytes(16, "big")).equal(random_frame(number, (1, 1, 2, 40, 40)))
+            assert store.get(number.to_bytes(16, "big")).equal(
+                random_frame(number, (1, 1, 2, 40, 40))
+            )
         with sqlite3.connect(folder.database("a")) as connection:
             assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
@@ -91,7 +97,9 @@ def test_the_bound_holds_and_what_is_unused_goes_first(folder):
         FrameStore(small, "others").put(KEY, FRAME)
         store = FrameStore(small, "mine")
         kept = [store.put(number.to_bytes(16, "big"), random_frame(number)) for number in range(20)]
-        total = sum(path.stat().st_size for path in small.path.iterdir() if path.suffix != ".db-shm")
+        total = sum(
+            path.stat().st_size for path in small.path.iterdir() if path.suffix != ".db-shm"
+        )
     stored = kept.count(PutResult.STORED)
     assert kept == [PutResult.STORED] * stored + [PutResult.FULL] * (20 - stored)
     assert 5 < stored < 9

@@ -43,7 +43,9 @@ def error_of(action):
 @pytest.mark.parametrize("aggregation", ["micro_sum", "sum"])
 def test_counts_equal_the_published_ones(golden, tag, aggregation):
     expected = np.load(golden / "data" / "gen1_expected.npz")
-    dataset = open_dataset(golden / "data" / "gen1", "test", aggregation=aggregation, **GOLDEN_TAGS[tag])
+    dataset = open_dataset(
+        golden / "data" / "gen1", "test", aggregation=aggregation, **GOLDEN_TAGS[tag]
+    )
     frames = golden_names(dataset)
     keys = {key.split("|")[2] for key in expected.files if key.startswith(f"{aggregation}|{tag}|")}
     assert set(frames) == keys
@@ -71,7 +73,9 @@ def test_boxes_equal_the_published_ones(golden):
     for name, frame in golden_names(dataset).items():
         boxes_xywh_cls = frame.boxes[:, [1, 2, 3, 4, 0]].numpy()
         # published sizes went through float32 corners and back
-        np.testing.assert_allclose(boxes_xywh_cls, expected[f"boxes_xywh_cls|{name}"], rtol=0, atol=3e-5)
+        np.testing.assert_allclose(
+            boxes_xywh_cls, expected[f"boxes_xywh_cls|{name}"], rtol=0, atol=3e-5
+        )
 
 
 def test_prepared_frames_equal_the_published_letterbox(golden):
@@ -88,7 +92,13 @@ def test_real_recordings_of_another_sensor(real):
     dataset = open_dataset(real / "pedro_gen1_layout", ("train", "val"), window=-40)
     assert (len(dataset), dataset.split, dataset.sensor_hw) == (5, "train+val", (260, 346))
     frames = [dataset.load(index) for index in range(len(dataset))]
-    assert [frame.sequence[5:] for frame in frames] == ["0013230", "0017525", "0000009", "0000092", "0001566"]
+    assert [frame.sequence[5:] for frame in frames] == [
+        "0013230",
+        "0017525",
+        "0000009",
+        "0000092",
+        "0001566",
+    ]
     assert [len(frame.boxes) for frame in frames] == [2, 4, 1, 1, 1]
     assert frames[1].boxes[3].tolist() == [1, 216, 154, 38, 68]
     assert all(frame.events.shape == (1, 2, 2, 260, 346) and frame.events.any() for frame in frames)
@@ -113,7 +123,9 @@ def test_a_frame_is_a_distinct_label_time_with_the_events_before_it(tmp_path):
         [[1, -3.5, 4, 20, 30], [0, 9, 9, 2, 2]],
         [],
     ]
-    assert all(frame.boxes.shape[1:] == (5,) and frame.boxes.dtype == torch.float32 for frame in frames)
+    assert all(
+        frame.boxes.shape[1:] == (5,) and frame.boxes.dtype == torch.float32 for frame in frames
+    )
     seen = [sorted(frame.events.nonzero()[:, [2, 4]].tolist()) for frame in frames]  # (polarity, x)
     assert seen == [[[0, 2], [0, 4], [1, 3]], [[0, 4], [0, 6], [1, 3], [1, 5]], [[0, 6], [1, 5]]]
 
@@ -176,7 +188,9 @@ def test_dataset_json_declares_classes_and_sensor(tmp_path):
 
 def test_coordinates_are_checked_against_the_datasets_sensor(tmp_path):
     write_recording(tmp_path / "train", "a")
-    write_recording(tmp_path / "train", "b", events=pack_events([49_000], [32], [1], [0]), sensor_hw=None)
+    write_recording(
+        tmp_path / "train", "b", events=pack_events([49_000], [32], [1], [0]), sensor_hw=None
+    )
     dataset = open_dataset(tmp_path)
     with pytest.raises(DataError, match=re.escape(str(tmp_path / "train" / "b_td.dat"))):
         dataset.load(1)
@@ -187,7 +201,8 @@ def test_recordings_of_different_sensors(tmp_path):
     write_recording(tmp_path / "train", "b", sensor_hw=(48, 64))
     dataset = open_dataset(tmp_path)
     assert error_of(lambda: dataset.load(1)) == (
-        f"DataError: {tmp_path}/train/b_td.dat must have the sensor size of its dataset, 24x32 (height x "
+        f"DataError: {tmp_path}/train/b_td.dat must have the sensor size of its dataset, 24x32 "
+        "(height x "
         "width), but its header says 48x64. Put other sensors in another folder."
     )
 
@@ -197,7 +212,8 @@ def test_class_outside_num_classes(tmp_path):
         tmp_path / "train", "a", boxes=[*ONE_BOX, (60_000, 1, 1, 5, 5, 7), (70_000, 1, 1, 5, 5, 4)]
     )
     assert error_of(lambda: open_dataset(tmp_path)) == (
-        f"DataError: The class ids in {tmp_path}/train/a_bbox.npy must be 0 to 1 (car, pedestrian), but 2 of "
+        f"DataError: The class ids in {tmp_path}/train/a_bbox.npy must be 0 to 1 (car, "
+        "pedestrian), but 2 of "
         "3 "
         'boxes have others, like 7. Remove these boxes, or declare all classes as "class_names" in '
         f"{tmp_path}/dataset.json."
@@ -207,7 +223,8 @@ def test_class_outside_num_classes(tmp_path):
 def test_num_classes_must_be_that_of_the_dataset(tmp_path):
     write_recording(tmp_path / "train", "a")
     assert error_of(lambda: open_dataset(tmp_path, num_classes=100)) == (
-        f"ConfigError: `num_classes` must be 2 (car, pedestrian) for {tmp_path}, but is 100. Other classes "
+        f"ConfigError: `num_classes` must be 2 (car, pedestrian) for {tmp_path}, but is 100. Other "
+        "classes "
         f'are declared as "class_names" in {tmp_path}/dataset.json.'
     )
 
@@ -229,7 +246,8 @@ def test_a_recording_without_labels_beside_others_is_normal(tmp_path):
 def test_several_macro_slices_are_refused(tmp_path):
     write_recording(tmp_path / "train", "a")
     assert error_of(lambda: open_dataset(tmp_path, Tl=4)) == (
-        "ConfigError: `Tl` must be 1 for raw recordings, but is 4. `Tm` sets the slices of their window."
+        "ConfigError: `Tl` must be 1 for raw recordings, but is 4. `Tm` sets the slices of their "
+        "window."
     )
 
 

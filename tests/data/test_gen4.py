@@ -64,8 +64,10 @@ def test_a_sensor_of_odd_size_is_downsampled_to_the_pixels_that_it_needs(tmp_pat
 def test_class_ids_beyond_the_seven(tmp_path):
     write_recording(tmp_path / "train", "a", boxes=[(40_000, 1, 1, 9, 9, 7)], sensor_hw=HW)
     assert error_of(lambda: open_gen4(tmp_path)) == (
-        f"DataError: The class ids in {tmp_path}/train/a_bbox.npy must be 0 to 6 (pedestrian, two-wheeler, "
-        "car, truck, bus, traffic sign, traffic light), but 1 of 1 boxes have others, like 7. Remove these "
+        f"DataError: The class ids in {tmp_path}/train/a_bbox.npy must be 0 to 6 (pedestrian, "
+        "two-wheeler, "
+        "car, truck, bus, traffic sign, traffic light), but 1 of 1 boxes have others, like 7. "
+        "Remove these "
         f'boxes, or declare all classes as "class_names" in {tmp_path}/dataset.json.'
     )
 
@@ -80,7 +82,8 @@ def test_declared_classes_are_all_kept(tmp_path):
 def test_num_classes_must_be_three(tmp_path):
     write_three_labels(tmp_path)
     assert error_of(lambda: open_gen4(tmp_path, num_classes=2)) == (
-        f"ConfigError: `num_classes` must be 3 (pedestrian, two-wheeler, car) for {tmp_path}, but is 2. "
+        f"ConfigError: `num_classes` must be 3 (pedestrian, two-wheeler, car) for {tmp_path}, but "
+        "is 2. "
         "Other "
         f'classes are declared as "class_names" in {tmp_path}/dataset.json.'
     )

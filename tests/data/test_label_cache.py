@@ -18,7 +18,9 @@ def root(tmp_path, monkeypatch) -> Path:
     """Five recordings; labels are kept for datasets that are as small as that."""
     monkeypatch.setattr("easnn.data.cache.label_cache.MIN_RECORDINGS", 1)
     for number in range(5):
-        boxes = [(20_000 * (k + 1), 4 + b, 5, 10, 8, 1) for k in range(number) for b in range(1 + k % 2)]
+        boxes = [
+            (20_000 * (k + 1), 4 + b, 5, 10, 8, 1) for k in range(number) for b in range(1 + k % 2)
+        ]
         write_recording(tmp_path / "train", f"r{number}", boxes=boxes)
     return tmp_path
 
@@ -42,7 +44,9 @@ def open_kept(root: Path, splits="train", **options):
 
 
 def labels(dataset):
-    return [(f.boxes.tolist(), f.boxes.dtype, *f[1:]) for f in map(dataset.label, range(len(dataset)))]
+    return [
+        (f.boxes.tolist(), f.boxes.dtype, *f[1:]) for f in map(dataset.label, range(len(dataset)))
+    ]
 
 
 def names_read(read, root, **options):
@@ -108,7 +112,9 @@ def test_a_damaged_file_is_replaced(root, read, damage):
     names_read(read, root)
     (path,) = (root / "cache" / "labels").iterdir()
     whole = path.read_bytes()
-    path.write_bytes({"empty": b"", "cut off": whole[: len(whole) // 2], "another file": b"x" * 1000}[damage])
+    path.write_bytes(
+        {"empty": b"", "cut off": whole[: len(whole) // 2], "another file": b"x" * 1000}[damage]
+    )
     assert len(names_read(read, root)) == 5
     assert names_read(read, root) == []
 

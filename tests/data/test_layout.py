@@ -22,7 +22,8 @@ def test_names_with_braces(tmp_path):
 def layout_help(root):
     return (
         f"Expected are the recordings of each split in {root}/{{train,val,test}}/: their events, "
-        "NAME_td.dat, with their boxes, NAME_bbox.npy, beside them. `python tools/make_synthetic.py DIR` "
+        "NAME_td.dat, with their boxes, NAME_bbox.npy, beside them. `python "
+        "tools/make_synthetic.py DIR` "
         "makes a small synthetic dataset."
     )
 
@@ -35,7 +36,8 @@ def test_missing_folder_of_the_dataset(tmp_path):
 def test_missing_split(tmp_path):
     write_recording(tmp_path / "train", "a")
     assert (
-        message_of(tmp_path, ("train", "val")) == f"{tmp_path}/val is not a folder. {layout_help(tmp_path)}"
+        message_of(tmp_path, ("train", "val"))
+        == f"{tmp_path}/val is not a folder. {layout_help(tmp_path)}"
     )
 
 
@@ -50,7 +52,8 @@ def test_recordings_without_boxes(tmp_path):
     for name in "dfgh":
         (tmp_path / "train" / f"{name}_bbox.npy").unlink()
     assert message_of(tmp_path) == (
-        f"{tmp_path}/train has 4 recordings without boxes: d, f, g, …. Put NAME_bbox.npy beside each "
+        f"{tmp_path}/train has 4 recordings without boxes: d, f, g, …. Put NAME_bbox.npy beside "
+        "each "
         "NAME_td.dat (with no rows if nothing was labelled)."
     )
 
@@ -60,7 +63,8 @@ def test_boxes_without_recording(tmp_path):
         write_recording(tmp_path / "train", name)
     (tmp_path / "train" / "b_td.dat").unlink()
     assert message_of(tmp_path) == (
-        f"{tmp_path}/train has 1 recording with boxes, but no events: b. Put NAME_td.dat beside each "
+        f"{tmp_path}/train has 1 recording with boxes, but no events: b. Put NAME_td.dat beside "
+        "each "
         "NAME_bbox.npy, or remove the boxes."
     )
 
@@ -70,7 +74,8 @@ def test_recording_in_two_splits(tmp_path):
         write_recording(tmp_path / split, "a")
         write_recording(tmp_path / split, f"only_{split}")
     assert message_of(tmp_path, ("train", "val")) == (
-        f"{tmp_path} has 1 recording in more than one of train, val: a. Each recording belongs to one split; "
+        f"{tmp_path} has 1 recording in more than one of train, val: a. Each recording belongs to "
+        "one split; "
         "remove it from the others."
     )
 

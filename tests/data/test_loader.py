@@ -81,7 +81,10 @@ def test_samples_know_where_they_come_from(small_dataset):
 @pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")
 @pytest.mark.parametrize("num_workers", [1, 4])
 def test_batches_do_not_depend_on_the_number_of_workers(small_dataset, num_workers):
-    here, workers = train_loader(small_dataset), train_loader(small_dataset, num_workers=num_workers)
+    here, workers = (
+        train_loader(small_dataset),
+        train_loader(small_dataset, num_workers=num_workers),
+    )
     for number in (0, 1):
         batches = epoch(here, number)
         assert len(batches) == len(here) == 3
@@ -138,14 +141,20 @@ def test_evaluating_ranks_together_see_each_frame_once(small_dataset, monkeypatc
 @pytest.mark.parametrize("batch_size", [1, 4, 100])
 def test_evaluation_reads_each_frame_once_in_order(small_dataset, num_workers, batch_size):
     loader = build_eval_loader(
-        small_dataset, LetterboxPolicy((32, 64)), batch_size=batch_size, num_workers=num_workers, device=CPU
+        small_dataset,
+        LetterboxPolicy((32, 64)),
+        batch_size=batch_size,
+        num_workers=num_workers,
+        device=CPU,
     )
     for _ in range(2):
         batches = list(loader)
         assert len(batches) == len(loader)
         assert [index for batch in batches for index in batch.indices] == list(range(11))
     truth = [rows for batch in batches for rows in batch.ground_truth()]
-    assert all(rows.tolist() == small_dataset.load(i).boxes.tolist() for i, rows in enumerate(truth))
+    assert all(
+        rows.tolist() == small_dataset.load(i).boxes.tolist() for i, rows in enumerate(truth)
+    )
 
 
 def test_a_rank_without_frames(small_dataset):
@@ -197,7 +206,9 @@ def test_workers_leave_stop_signals_to_the_main_process(small_dataset, stop):
     batches = iter(loader)
     seen = [contents(next(batches))]
     for worker in active_children():
-        subprocess.run(["kill", f"-{int(stop)}", str(worker.pid)], check=True)  # not from their parent
+        subprocess.run(
+            ["kill", f"-{int(stop)}", str(worker.pid)], check=True
+        )  # not from their parent
     seen += [contents(batch) for batch in batches]
     assert seen == expected
 

@@ -39,7 +39,9 @@ def _be_killed_with_a_cache(root: Path) -> None:
 
 
 def test_what_a_killed_run_left_in_memory_is_removed_by_the_next(small_dataset, tmp_path, memory):
-    killed = multiprocessing.get_context("fork").Process(target=_be_killed_with_a_cache, args=(tmp_path,))
+    killed = multiprocessing.get_context("fork").Process(
+        target=_be_killed_with_a_cache, args=(tmp_path,)
+    )
     killed.start()
     killed.join()
     left = list(memory.glob("run-*.db"))

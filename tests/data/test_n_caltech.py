@@ -51,11 +51,17 @@ def test_a_frame_is_a_whole_recording_with_its_box(tmp_path):
     assert frame.events.shape == (1, 2, 2, 180, 240)
     assert frame.events.dtype == torch.uint8
     # slices [5, 15) and [15, 25) µs: the last event is in none
-    assert frame.events.nonzero().tolist() == [[0, 0, 0, 179, 239], [0, 0, 1, 0, 0], [0, 1, 1, 7, 100]]
+    assert frame.events.nonzero().tolist() == [
+        [0, 0, 0, 179, 239],
+        [0, 0, 1, 0, 0],
+        [0, 1, 1, 7, 100],
+    ]
 
 
 def test_events_fade_over_the_whole_recording(tmp_path):
-    write_image(tmp_path, "ant", 1, events=pack_events([0, 10_000, 20_000], [1, 2, 3], [5, 6, 7], [1, 1, 1]))
+    write_image(
+        tmp_path, "ant", 1, events=pack_events([0, 10_000, 20_000], [1, 2, 3], [5, 6, 7], [1, 1, 1])
+    )
     dataset = open_caltech(tmp_path, aggregation="sum", Tm=1, measure="timesurface", tau=10)
     frame = dataset.load(0).events[0, 0, 1]
     late, early = frame[6, 2].item(), frame[5, 1].item()
@@ -82,7 +88,8 @@ def test_a_box_outside_of_the_frame(tmp_path):
     write_lists(tmp_path, train=line_of("ant", 1))
     path = tmp_path / "Caltech101_annotations" / "ant" / "annotation_0001.bin"
     assert error_of(lambda: open_caltech(tmp_path)) == (
-        f"DataError: The box of {path} must have a width and a height and lie in the frame of 240×180 "
+        f"DataError: The box of {path} must have a width and a height and lie in the frame of "
+        "240×180 "
         "pixels, "
         "at least in part, but has x -30 to -2 and y 5 to 9."
     )
@@ -136,9 +143,11 @@ def test_missing_lists_are_made_per_class_and_always_the_same(tmp_path):
     assert len(train) == 9 + 3
     assert not set(train) & set(val)
     assert [str(line) for line in said] == [
-        f"{a} has no train.txt, val.txt and test.txt, so `train` is four fifths of each class, chosen by a "
+        f"{a} has no train.txt, val.txt and test.txt, so `train` is four fifths of each class, "
+        "chosen by a "
         "fixed seed: 12 recordings.\n",
-        f"{a} has no train.txt, val.txt and test.txt, so `val` is a fifth of each class, chosen by a fixed "
+        f"{a} has no train.txt, val.txt and test.txt, so `val` is a fifth of each class, chosen by "
+        "a fixed "
         "seed: 2 recordings.\n",
     ]
     assert list(a.glob("*.txt")) == []
@@ -147,12 +156,14 @@ def test_missing_lists_are_made_per_class_and_always_the_same(tmp_path):
 def test_one_missing_list_is_not_made(tmp_path):
     write_image(tmp_path, "cup", 1)
     assert error_of(lambda: open_caltech(tmp_path, "test")) == (
-        f"DataError: {tmp_path}/test.txt is missing: those made without lists are train, val. Add it, or "
+        f"DataError: {tmp_path}/test.txt is missing: those made without lists are train, val. Add "
+        "it, or "
         "choose another split."
     )
     write_lists(tmp_path, train=line_of("cup", 1))
     assert error_of(lambda: open_caltech(tmp_path, "val")) == (
-        f"DataError: {tmp_path}/val.txt is missing: there are only train.txt. Add it, or choose another "
+        f"DataError: {tmp_path}/val.txt is missing: there are only train.txt. Add it, or choose "
+        "another "
         "split."
     )
 
@@ -163,17 +174,20 @@ def test_one_missing_list_is_not_made(tmp_path):
         (
             "\nimage_0001.bin annotation_0001.bin\n",
             "Line 2 of {root}/train.txt must be Caltech101/CLASS/image_XXXX.bin "
-            "Caltech101_annotations/CLASS/annotation_XXXX.bin, but is 'image_0001.bin annotation_0001.bin'.",
+            "Caltech101_annotations/CLASS/annotation_XXXX.bin, but is 'image_0001.bin "
+            "annotation_0001.bin'.",
         ),
         (
             "Caltech101/cup/image_0001.bin Caltech101_annotations/ant/annotation_0001.bin\n",
             "Line 1 of {root}/train.txt must be Caltech101/CLASS/image_XXXX.bin "
-            "Caltech101_annotations/CLASS/annotation_XXXX.bin, but is 'Caltech101/cup/image_0001.bin "
+            "Caltech101_annotations/CLASS/annotation_XXXX.bin, but is "
+            "'Caltech101/cup/image_0001.bin "
             "Caltech101_annotations/ant/annotation_0001.bin'.",
         ),
         (
             line_of("cup", 1) + line_of("cup", 9),
-            "Line 2 of {root}/train.txt names {root}/Caltech101/cup/image_0009.bin, which is not there. Copy "
+            "Line 2 of {root}/train.txt names {root}/Caltech101/cup/image_0009.bin, which is not "
+            "there. Copy "
             "it "
             "again, or remove the line.",
         ),
@@ -183,7 +197,8 @@ def test_one_missing_list_is_not_made(tmp_path):
         ),
         (
             "\n",
-            "{root}/train.txt names no recording. Remove all lists to have them made, or copy it again.",
+            "{root}/train.txt names no recording. Remove all lists to have them made, or copy it "
+            "again.",
         ),
     ],
 )
@@ -198,7 +213,8 @@ def test_a_recording_in_two_splits(tmp_path):
     write_image(tmp_path, "cup", 1)
     write_lists(tmp_path, train=line_of("cup", 1), val=line_of("cup", 1))
     assert error_of(lambda: open_caltech(tmp_path, ("train", "val"))) == (
-        f"DataError: {tmp_path} has 1 recording in more than one of train, val: cup/image_0001. Each "
+        f"DataError: {tmp_path} has 1 recording in more than one of train, val: cup/image_0001. "
+        "Each "
         "recording "
         "belongs to one split; remove it from the others."
     )
@@ -207,7 +223,8 @@ def test_a_recording_in_two_splits(tmp_path):
 def test_other_folders(tmp_path):
     expected = (
         f"Expected are {tmp_path}/Caltech101/CLASS/image_XXXX.bin and "
-        f"{tmp_path}/Caltech101_annotations/CLASS/annotation_XXXX.bin, and optionally the lists train.txt, "
+        f"{tmp_path}/Caltech101_annotations/CLASS/annotation_XXXX.bin, and optionally the lists "
+        "train.txt, "
         "val.txt and test.txt beside the two folders."
     )
     assert error_of(lambda: open_caltech(tmp_path)) == (
@@ -220,13 +237,15 @@ def test_other_folders(tmp_path):
     )
     write_image(tmp_path, "unicorn", 1)
     assert error_of(lambda: open_caltech(tmp_path)) == (
-        f"DataError: The classes of {tmp_path} must be the 100 of N-Caltech101, but unicorn is none of them. "
+        f"DataError: The classes of {tmp_path} must be the 100 of N-Caltech101, but unicorn is "
+        "none of them. "
         "Remove its folder and its lines in the lists."
     )
     (tmp_path / "Caltech101_annotations" / "unicorn" / "annotation_0001.bin").unlink()
     assert error_of(lambda: open_caltech(tmp_path)) == (
         f"DataError: {tmp_path} has 1 recording without boxes: unicorn/image_0001. Put "
-        "Caltech101_annotations/CLASS/annotation_XXXX.bin beside each Caltech101/CLASS/image_XXXX.bin."
+        "Caltech101_annotations/CLASS/annotation_XXXX.bin beside each "
+        "Caltech101/CLASS/image_XXXX.bin."
     )
 
 
@@ -235,7 +254,8 @@ def test_other_folders(tmp_path):
     [
         (
             {"window": -200},
-            "`window` must be 0 (the whole recording) for n-caltech, whose labels have no time, but is -200.",
+            "`window` must be 0 (the whole recording) for n-caltech, whose labels have no time, "
+            "but is -200.",
         ),
         ({"num_classes": 2}, "`num_classes` must be 100 for {root}, but is 2."),
     ],
@@ -252,7 +272,8 @@ def test_events_outside_of_the_sensor_are_named(tmp_path):
     dataset = open_caltech(tmp_path)
     path = tmp_path / "Caltech101" / "cup" / "image_0001.bin"
     assert error_of(lambda: dataset.load(0)) == (
-        f"DataError: Event 1 of {path} must lie inside the sensor, 240×180 pixels, but is t_us=2, x=240, "
+        f"DataError: Event 1 of {path} must lie inside the sensor, 240×180 pixels, but is t_us=2, "
+        "x=240, "
         "y=6, "
         "p=1."
     )

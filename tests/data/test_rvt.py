@@ -27,7 +27,9 @@ EVENT_SUM = FrameSpec(Tl=4, aggregation="event_sum")
 
 def summed(histograms):
     """Sum channels 0 to 9 and 10 to 19."""
-    return np.stack([histograms[:, :10].astype(int).sum(1), histograms[:, 10:].astype(int).sum(1)], axis=1)
+    return np.stack(
+        [histograms[:, :10].astype(int).sum(1), histograms[:, 10:].astype(int).sum(1)], axis=1
+    )
 
 
 def error_of(action):
@@ -39,7 +41,12 @@ def error_of(action):
 def test_frames_are_the_last_histograms_up_to_the_label(tmp_path):
     write_sequence(tmp_path / "train" / "a")
     dataset = open_rvt(tmp_path)
-    assert (dataset.name, dataset.split, dataset.sensor_hw, len(dataset)) == ("gen4", "train", (6, 8), 2)
+    assert (dataset.name, dataset.split, dataset.sensor_hw, len(dataset)) == (
+        "gen4",
+        "train",
+        (6, 8),
+        2,
+    )
     assert dataset.class_names == ("pedestrian", "two-wheeler", "car")
     expected = summed(some_histograms())
     first, second = dataset.load(0), dataset.load(1)
@@ -47,7 +54,10 @@ def test_frames_are_the_last_histograms_up_to_the_label(tmp_path):
     np.testing.assert_array_equal(second.events[:, 0], expected[2:6])
     np.testing.assert_array_equal(first.events[:2, 0], 0)  # the sequence begins with the third
     np.testing.assert_array_equal(first.events[2:, 0], expected[:2])
-    assert [(frame.time_us, frame.sequence) for frame in (first, second)] == [(100_000, "a"), (300_000, "a")]
+    assert [(frame.time_us, frame.sequence) for frame in (first, second)] == [
+        (100_000, "a"),
+        (300_000, "a"),
+    ]
     assert open_rvt(tmp_path, Tl=1).load(1).events.shape == (1, 1, 2, 6, 8)
 
 
@@ -64,7 +74,10 @@ def test_counts_beyond_a_byte(tmp_path):
 def test_boxes_are_halved_and_clipped(tmp_path):
     labels = [(100_000, 2, 4, 5, 3, 0), (100_000, 13, 9, 7, 5, 2), (100_000, 20, 2, 4, 4, 1)]
     write_sequence(tmp_path / "train" / "a", labels=labels, histogram_numbers=[1])
-    assert open_rvt(tmp_path).load(0).boxes.tolist() == [[0, 1, 2, 2.5, 1.5], [2, 6.5, 4.5, 1.5, 1.5]]
+    assert open_rvt(tmp_path).load(0).boxes.tolist() == [
+        [0, 1, 2, 2.5, 1.5],
+        [2, 6.5, 4.5, 1.5, 1.5],
+    ]
 
 
 def test_gen1_has_its_whole_resolution(tmp_path):
@@ -108,7 +121,9 @@ def test_splits_and_sequences_in_order(tmp_path):
 )
 def test_other_ways_to_store_the_same(tmp_path, storage):
     write_sequence(tmp_path / "train" / "a", **storage)
-    np.testing.assert_array_equal(open_rvt(tmp_path).load(1).events[:, 0], summed(some_histograms())[2:])
+    np.testing.assert_array_equal(
+        open_rvt(tmp_path).load(1).events[:, 0], summed(some_histograms())[2:]
+    )
 
 
 def test_what_is_there_decides(tmp_path):
@@ -129,8 +144,10 @@ def test_raw_recordings_and_sequences_in_one_folder(tmp_path):
     write_sequence(tmp_path / "val" / "a")
     write_recording(tmp_path / "train", "b")
     assert error_of(lambda: DATASETS["gen4"].source(tmp_path, ["train"])) == (
-        f"DataError: {tmp_path} must hold either raw recordings or sequences that were preprocessed for RVT, "
-        f"but holds both, such as {tmp_path}/train/b_td.dat and {tmp_path}/val/a. Put them into different "
+        f"DataError: {tmp_path} must hold either raw recordings or sequences that were "
+        "preprocessed for RVT, "
+        f"but holds both, such as {tmp_path}/train/b_td.dat and {tmp_path}/val/a. Put them into "
+        "different "
         "folders."
     )
 
@@ -139,8 +156,10 @@ def test_event_sum_of_raw_recordings_is_refused(tmp_path):
     write_recording(tmp_path / "train", "a")
     source = DATASETS["gen4"].source(tmp_path, ["train"])
     assert error_of(lambda: source.dataset(EVENT_SUM, num_classes=3)) == (
-        "ConfigError: `aggregation` must be made from events for recordings of events: one of micro_sum, sum, "
-        "voxel_grid, voxel_cube, timesurface, but is event_sum, which sums the histograms of RVT-preprocessed "
+        "ConfigError: `aggregation` must be made from events for recordings of events: one of "
+        "micro_sum, sum, "
+        "voxel_grid, voxel_cube, timesurface, but is event_sum, which sums the histograms of "
+        "RVT-preprocessed "
         "data. `python tools/preprocess.py` makes them."
     )
 
@@ -150,30 +169,37 @@ def test_event_sum_of_raw_recordings_is_refused(tmp_path):
     [
         (
             {"aggregation": "micro_sum"},
-            "`aggregation` must be event_sum for {root}, which was preprocessed for RVT, but is micro_sum, "
+            "`aggregation` must be event_sum for {root}, which was preprocessed for RVT, but is "
+            "micro_sum, "
             "which is made from events. Set `aggregation` event_sum, or give the raw recordings.",
         ),
         (
             {"downsample": 2},
-            "`downsample` must be 1 for {root}, whose histograms have the resolution that they were made "
+            "`downsample` must be 1 for {root}, whose histograms have the resolution that they "
+            "were made "
             "with, but is 2.",
         ),
         (
             {"num_classes": 2},
-            "`num_classes` must be 3 (pedestrian, two-wheeler, car) for {root}, but is 2. Other classes are "
+            "`num_classes` must be 3 (pedestrian, two-wheeler, car) for {root}, but is 2. Other "
+            "classes are "
             'declared as "class_names" in {root}/dataset.json.',
         ),
     ],
 )
 def test_options_that_do_not_fit(tmp_path, options, message):
     write_sequence(tmp_path / "train" / "a")
-    assert error_of(lambda: open_rvt(tmp_path, **options)) == f"ConfigError: {message.format(root=tmp_path)}"
+    assert (
+        error_of(lambda: open_rvt(tmp_path, **options))
+        == f"ConfigError: {message.format(root=tmp_path)}"
+    )
 
 
 def test_playing_histograms_faster_is_refused(tmp_path):
     write_sequence(tmp_path / "train" / "a")
     assert error_of(lambda: open_rvt(tmp_path).load_at_speed(0, 2.0)) == (
-        "ConfigError: `speed_aug` must be False for `data_name` gen4, whose frames are not made from events "
+        "ConfigError: `speed_aug` must be False for `data_name` gen4, whose frames are not made "
+        "from events "
         "here, but is True."
     )
 
@@ -185,11 +211,17 @@ def test_workers_read_the_same_after_the_main_process_has_read(tmp_path, workers
     dataset = open_rvt(tmp_path)
     dataset.load(0)  # opens a file before the workers are forked
     loader = build_eval_loader(
-        dataset, LetterboxPolicy((32, 32)), batch_size=2, num_workers=workers, device=torch.device("cpu")
+        dataset,
+        LetterboxPolicy((32, 32)),
+        batch_size=2,
+        num_workers=workers,
+        device=torch.device("cpu"),
     )
     frames = torch.cat([batch.events for batch in loader])
     for number in range(3):
-        np.testing.assert_array_equal(frames[2 * number + 1, :, 0], summed(some_histograms(seed=number))[2:])
+        np.testing.assert_array_equal(
+            frames[2 * number + 1, :, 0], summed(some_histograms(seed=number))[2:]
+        )
 
 
 def test_an_open_recording_is_pickled_as_its_path(tmp_path):
@@ -216,7 +248,9 @@ def test_survey_of_a_sequence(tmp_path):
     assert (survey.events, survey.histograms) == (int(histograms.astype(int).sum()), 6)
     assert (survey.duration_us, survey.frames, survey.boxes) == (300_000, 2, [1, 1, 0])
     labels = f"{tmp_path}/train/a/labels_v2/labels.npz"
-    assert [(problem.kind, problem.where, problem.detail, problem.fatal) for problem in survey.problems] == [
+    assert [
+        (problem.kind, problem.where, problem.detail, problem.fatal) for problem in survey.problems
+    ] == [
         (
             "boxes partly out of the frame",
             labels,
@@ -235,6 +269,7 @@ def test_two_sizes_in_one_dataset(tmp_path):
     path = tmp_path / "train" / "b" / HISTOGRAMS / "event_representations_ds2_nearest.h5"
     dataset = open_rvt(tmp_path)
     assert error_of(lambda: dataset.load(2)) == (
-        f"DataError: {path} must have the size of its dataset, 6x8 (height x width), but has 8x6. Put other "
+        f"DataError: {path} must have the size of its dataset, 6x8 (height x width), but has 8x6. "
+        "Put other "
         "sensors in another folder."
     )

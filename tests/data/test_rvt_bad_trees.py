@@ -12,7 +12,8 @@ from easnn.utils.errors import DataError
 LAYOUT = (
     "Expected are sequences {root}/{{train,val,test}}/NAME/ with event_representations_v2/"
     "stacked_histogram_dt=50_nbins=10/{{event_representations.h5 or event_representations_ds2_nearest.h5, "
-    "timestamps_us.npy, objframe_idx_2_repr_idx.npy}} and labels_v2/{{labels.npz, timestamps_us.npy}}. "
+    "timestamps_us.npy, objframe_idx_2_repr_idx.npy}} and labels_v2/{{labels.npz, "
+    "timestamps_us.npy}}. "
     "`python tools/preprocess.py` makes them of raw recordings."
 )
 
@@ -53,12 +54,17 @@ def replace_data(sequence, name="data", **settings):
 
 
 def test_missing_split(tmp_path):
-    assert message_of(tmp_path) == f"{tmp_path}/train is not a folder. {LAYOUT.format(root=tmp_path)}"
+    assert (
+        message_of(tmp_path) == f"{tmp_path}/train is not a folder. {LAYOUT.format(root=tmp_path)}"
+    )
 
 
 def test_empty_split(tmp_path):
     (tmp_path / "train" / "a").mkdir(parents=True)
-    assert message_of(tmp_path) == f"{tmp_path}/train holds no sequence. {LAYOUT.format(root=tmp_path)}"
+    assert (
+        message_of(tmp_path)
+        == f"{tmp_path}/train holds no sequence. {LAYOUT.format(root=tmp_path)}"
+    )
 
 
 @pytest.mark.parametrize(
@@ -75,14 +81,17 @@ def test_missing_files(tmp_path, sequence, missing, named):
     shutil.copytree(sequence, tmp_path / "train" / "b")
     (sequence / missing).unlink()
     assert message_of(tmp_path) == (
-        f"{tmp_path}/train has 1 recording without all of their files: a. {sequence / named} is missing. "
+        f"{tmp_path}/train has 1 recording without all of their files: a. {sequence / named} is "
+        "missing. "
         f"{LAYOUT.format(root=tmp_path)}"
     )
 
 
 def test_sequence_in_two_splits(tmp_path, sequence):
     shutil.copytree(sequence, tmp_path / "val" / "a")
-    with pytest.raises(DataError, match=r"^.* has 1 recording in more than one of train, val: a\. "):
+    with pytest.raises(
+        DataError, match=r"^.* has 1 recording in more than one of train, val: a\. "
+    ):
         open_rvt(tmp_path, ["train", "val"])
 
 
@@ -91,7 +100,8 @@ def test_unknown_class(tmp_path, sequence):
     labels["class_id"][1] = 3
     path = rewrite_labels(sequence, labels=labels)
     assert message_of(tmp_path) == (
-        f"The class ids in {path} must be 0 to 2 (pedestrian, two-wheeler, car), but 1 of 3 boxes have others, "
+        f"The class ids in {path} must be 0 to 2 (pedestrian, two-wheeler, car), but 1 of 3 boxes "
+        "have others, "
         f'like 3. Remove these boxes, or declare all classes as "class_names" in {tmp_path}/dataset.json.'
     )
 
@@ -109,7 +119,8 @@ def test_unknown_class(tmp_path, sequence):
 def test_wrong_starts(tmp_path, sequence, starts, shown):
     path = rewrite_labels(sequence, objframe_idx_2_label_idx=np.array(starts))
     assert message_of(tmp_path) == (
-        f"`objframe_idx_2_label_idx` of {path} must rise from 0 to less than the 3 labels, but is {shown}. "
+        f"`objframe_idx_2_label_idx` of {path} must rise from 0 to less than the 3 labels, but is "
+        f"{shown}. "
         "Preprocess the recording again."
     )
 
@@ -118,7 +129,8 @@ def test_wrong_starts(tmp_path, sequence, starts, shown):
 def test_starts_that_contradict_the_times(tmp_path, sequence, starts):
     path = rewrite_labels(sequence, objframe_idx_2_label_idx=np.array(starts))
     assert message_of(tmp_path) == (
-        f"The labels of {path} must have the times of {sequence}/labels_v2/timestamps_us.npy, as many for "
+        f"The labels of {path} must have the times of {sequence}/labels_v2/timestamps_us.npy, as "
+        "many for "
         "each as `objframe_idx_2_label_idx` says, but have others. Preprocess the recording again."
     )
 
@@ -140,15 +152,20 @@ def test_labels_without_starts(tmp_path, sequence):
 def test_labels_with_python_objects(tmp_path, sequence):
     path = rewrite_labels(sequence, labels=np.array([{}], object))
     assert message_of(tmp_path) == (
-        f"{path} is not a whole NumPy archive of plain arrays: Python objects are never loaded. Copy it again."
+        f"{path} is not a whole NumPy archive of plain arrays: Python objects are never loaded. "
+        "Copy it again."
     )
 
 
 def test_nothing_is_labelled(tmp_path, sequence):
-    rewrite_labels(sequence, labels=stored_labels(sequence)[:0], objframe_idx_2_label_idx=np.arange(0))
+    rewrite_labels(
+        sequence, labels=stored_labels(sequence)[:0], objframe_idx_2_label_idx=np.arange(0)
+    )
     np.save(sequence / "labels_v2" / "timestamps_us.npy", np.arange(0))
     np.save(sequence / HISTOGRAMS / "objframe_idx_2_repr_idx.npy", np.arange(0))
-    assert message_of(tmp_path) == f"{tmp_path} has no label in train: all its label files are empty."
+    assert (
+        message_of(tmp_path) == f"{tmp_path} has no label in train: all its label files are empty."
+    )
 
 
 @pytest.mark.parametrize(
@@ -156,20 +173,24 @@ def test_nothing_is_labelled(tmp_path, sequence):
     [
         (
             [1],
-            "{path} must have an entry for each of the 2 labelled times of {labels}, but has 1. Preprocess the "
+            "{path} must have an entry for each of the 2 labelled times of {labels}, but has 1. "
+            "Preprocess the "
             "recording again.",
         ),
         (
             [1, 6],
-            "{path} must hold numbers of the 6 histograms, but holds 6. Preprocess the recording again.",
+            "{path} must hold numbers of the 6 histograms, but holds 6. Preprocess the recording "
+            "again.",
         ),
         (
             [-5, 5],
-            "{path} must hold numbers of the 6 histograms, but holds -5. Preprocess the recording again.",
+            "{path} must hold numbers of the 6 histograms, but holds -5. Preprocess the recording "
+            "again.",
         ),
         (
             [1, 4],
-            "Histogram 4 must end at the label that {path} gives it, 300000 µs, but ends at 250000 µs ({ends}). "
+            "Histogram 4 must end at the label that {path} gives it, 300000 µs, but ends at 250000 "
+            "µs ({ends}). "
             "Preprocess the recording again.",
         ),
     ],
@@ -188,20 +209,24 @@ def test_times_that_fall(tmp_path, sequence):
     path = sequence / HISTOGRAMS / "timestamps_us.npy"
     np.save(path, np.array([50_000, 100_000, 100_000, 200_000, 250_000, 300_000]))
     assert message_of(tmp_path) == (
-        f"The times in {path} must rise, but 100000 µs is followed by 100000 µs. Preprocess the recording again."
+        f"The times in {path} must rise, but 100000 µs is followed by 100000 µs. Preprocess the "
+        "recording again."
     )
 
 
 def test_times_that_wrap(tmp_path, sequence):
     path = sequence / HISTOGRAMS / "timestamps_us.npy"
     np.save(path, np.array([2**63 - 1, -(2**63)]))
-    assert message_of(tmp_path).startswith(f"The times in {path} must rise, but 9223372036854775807 µs is")
+    assert message_of(tmp_path).startswith(
+        f"The times in {path} must rise, but 9223372036854775807 µs is"
+    )
 
 
 def test_fewer_histograms_than_times(tmp_path, sequence):
     path = replace_data(sequence, data=some_histograms(5))
     assert message_of(tmp_path, 0) == (
-        f"{path} must have a histogram for each of the 6 times in {sequence / HISTOGRAMS}/timestamps_us.npy, "
+        f"{path} must have a histogram for each of the 6 times in "
+        f"{sequence / HISTOGRAMS}/timestamps_us.npy, "
         "but has 5. Preprocess the recording again."
     )
 
@@ -230,14 +255,18 @@ def test_no_histograms_in_the_file(tmp_path, sequence):
 def test_histograms_that_were_never_written(tmp_path, sequence):
     path = replace_data(sequence, shape=(6, 20, 6, 8), dtype=np.uint8, chunks=(1, 20, 6, 8))
     assert message_of(tmp_path, 0) == (
-        f"`data` of {path} promises 5760 bytes, which the file does not hold. The file is damaged; copy it again."
+        f"`data` of {path} promises 5760 bytes, which the file does not hold. The file is damaged; "
+        "copy it again."
     )
 
 
 def test_histograms_larger_than_any_sensor(tmp_path, sequence):
-    path = replace_data(sequence, shape=(6, 20, 2**20, 2**20), dtype=np.uint8, chunks=(1, 20, 60, 80))
+    path = replace_data(
+        sequence, shape=(6, 20, 2**20, 2**20), dtype=np.uint8, chunks=(1, 20, 60, 80)
+    )
     assert message_of(tmp_path, 0) == (
-        f"The histograms of {path} must have at most 268435456 bytes, but have 1048576×1048576 pixels."
+        f"The histograms of {path} must have at most 268435456 bytes, but have 1048576×1048576 "
+        "pixels."
     )
 
 
@@ -247,7 +276,8 @@ def test_missing_filter(tmp_path, sequence):
     code = (32_001).to_bytes(2, "little")
     path.write_bytes(content.replace(code, (31_999).to_bytes(2, "little")))
     assert message_of(tmp_path, 0) == (
-        f"`data` of {path} is compressed by an HDF5 filter that neither h5py nor hdf5plugin has (number 31999). "
+        f"`data` of {path} is compressed by an HDF5 filter that neither h5py nor hdf5plugin has "
+        "(number 31999). "
         "Write it again with Blosc or gzip."
     )
 
@@ -264,7 +294,8 @@ def test_a_chunk_whose_header_lies(tmp_path, sequence):
     with pytest.raises(DataError) as caught:
         dataset.load(1)
     assert str(caught.value) == (
-        f"Cannot read entries 2 to 6 of `data` of {path}: the chunk of entry 4 has another size than it says. "
+        f"Cannot read entries 2 to 6 of `data` of {path}: the chunk of entry 4 has another size "
+        "than it says. "
         "Copy it again."
     )
 
@@ -274,8 +305,16 @@ def test_a_chunk_whose_header_lies(tmp_path, sequence):
     [
         (0, b"x" * 15, "the chunk of entry 1 has no header"),
         (0, b"x" * 960, "the chunk of entry 1 has another size than it says"),
-        (2, b"x" * 960, "the chunk of entry 1 has another size than it says"),  # there is no second filter
-        (1, b"x" * 959, "the chunk of entry 1 has another size than it says"),  # stored without Blosc
+        (
+            2,
+            b"x" * 960,
+            "the chunk of entry 1 has another size than it says",
+        ),  # there is no second filter
+        (
+            1,
+            b"x" * 959,
+            "the chunk of entry 1 has another size than it says",
+        ),  # stored without Blosc
     ],
 )
 def test_chunks_of_another_size(tmp_path, sequence, filter_mask, stored, fault):

@@ -30,18 +30,28 @@ def test_boxes_are_cropped_to_the_last_pixels():
 
 @pytest.mark.parametrize(
     ("size", "stays"),
-    [((10, 29), True), ((10, 28), False), ((9.9, 50), False), ((50, 9.9), False), ((21.3, 21.3), True)],
+    [
+        ((10, 29), True),
+        ((10, 28), False),
+        ((9.9, 50), False),
+        ((50, 9.9), False),
+        ((21.3, 21.3), True),
+    ],
 )
 def test_gen1_boxes_have_a_diagonal_of_30_and_sides_of_10(size, stays):
     assert bool(kept("gen1", GEN1_HW, [(5, 5, *size)])) == stays
 
 
-@pytest.mark.parametrize(("size", "stays"), [((5, 5), True), ((4.9, 50), False), ((50, 4.9), False)])
+@pytest.mark.parametrize(
+    ("size", "stays"), [((5, 5), True), ((4.9, 50), False), ((50, 4.9), False)]
+)
 def test_gen4_boxes_have_sides_of_5(size, stays):
     assert bool(kept("gen4", GEN4_HW, [(5, 5, *size)])) == stays
 
 
-@pytest.mark.parametrize(("name", "hw", "widest"), [("gen1", GEN1_HW, 273), ("gen4", GEN4_HW, 1152)])
+@pytest.mark.parametrize(
+    ("name", "hw", "widest"), [("gen1", GEN1_HW, 273), ("gen4", GEN4_HW, 1152)]
+)
 def test_boxes_as_wide_as_the_frame_go_in_training_only(name, hw, widest):
     rows = [(0, 5, widest, 50), (0, 5, widest + 1, 50)]
     assert len(kept(name, hw, rows)) == 2

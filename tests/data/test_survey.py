@@ -26,7 +26,12 @@ class VideoSource(LabelSource):
 
     def boxes(self, files):
         boxes = np.zeros(3, BOX_DTYPE)
-        boxes["t_us"], boxes["class_id"], boxes["w"], boxes["h"] = [5, 5, 9], [0, 1, 1], 4, [4, 4, 0]
+        boxes["t_us"], boxes["class_id"], boxes["w"], boxes["h"] = (
+            [5, 5, 9],
+            [0, 1, 1],
+            4,
+            [4, 4, 0],
+        )
         return boxes
 
     def dataset(self, spec, *, num_classes, downsample=1, cache_dir=None):

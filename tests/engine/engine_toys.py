@@ -31,18 +31,28 @@ class ToyDetector(nn.Module):
         self.embedding = nn.Conv2d(2, 3, 3, padding=1)
         self.norm = nn.BatchNorm2d(3)
         self.head = nn.Linear(3, 7)
-        self.unused = nn.Parameter(torch.ones(2))  # gets no gradient, like parts of the adaptive sampler
+        self.unused = nn.Parameter(
+            torch.ones(2)
+        )  # gets no gradient, like parts of the adaptive sampler
 
     def forward(self, events: Tensor, targets: Tensor | None = None) -> Tensor | dict[str, Tensor]:
         features = self.norm(self.embedding(events.sum(dim=(1, 2)))).relu().mean(dim=(-2, -1))
         raw = self.head(features)[:, None]
         if targets is None:
-            return torch.cat((raw[..., :2] + 4, raw[..., 2:4].exp(), raw[..., 4:].sigmoid()), dim=-1)
-        iou_loss = (raw[:, 0, :4] - targets[:, 0, 1:]).square().sum() / targets.new_tensor(GLOBAL_BATCH)
+            return torch.cat(
+                (raw[..., :2] + 4, raw[..., 2:4].exp(), raw[..., 4:].sigmoid()), dim=-1
+            )
+        iou_loss = (raw[:, 0, :4] - targets[:, 0, 1:]).square().sum() / targets.new_tensor(
+            GLOBAL_BATCH
+        )
         iou_loss = (
             iou_loss * world_size()
         )  # as the real loss: the mean over processes is that of the whole batch
-        return {"total_loss": iou_loss, "iou_loss": iou_loss.detach(), "num_fg": iou_loss.detach() * 0 + 1}
+        return {
+            "total_loss": iou_loss,
+            "iou_loss": iou_loss.detach(),
+            "num_fg": iou_loss.detach() * 0 + 1,
+        }
 
 
 class DoubleInput(nn.Module):
@@ -77,10 +87,14 @@ class ToyLoader:
 
 def toy_batch(indices: list[int], spoil: int | None = None) -> DetectionBatch:
     rngs = [np.random.default_rng(index) for index in indices]
-    events = torch.stack([torch.from_numpy(rng.poisson(1.0, (1, 2, 2, *SENSOR_HW))) for rng in rngs]).float()
+    events = torch.stack(
+        [torch.from_numpy(rng.poisson(1.0, (1, 2, 2, *SENSOR_HW))) for rng in rngs]
+    ).float()
     if spoil in indices:
         events[indices.index(spoil)] = torch.inf
-    boxes = torch.tensor([[[i % 2, i % 5, i % 3, 1 + i % 3, 2]] for i in indices], dtype=torch.float32)
+    boxes = torch.tensor(
+        [[[i % 2, i % 5, i % 3, 1 + i % 3, 2]] for i in indices], dtype=torch.float32
+    )
     return DetectionBatch(
         events=events,
         boxes=boxes,
@@ -117,7 +131,9 @@ def toy_predictor(model: nn.Module) -> Predictor:
     return Predictor(model, FrameSpec(Tm=2), input_hw=SENSOR_HW, confidence=0.01, nms_iou=0.5)
 
 
-def build_trainer(path: Path, config: TrainConfig, *, resume: bool = False, **changes: object) -> Trainer:
+def build_trainer(
+    path: Path, config: TrainConfig, *, resume: bool = False, **changes: object
+) -> Trainer:
     """Build a run of the toys; ``changes`` replace arguments of the trainer."""
     torch.manual_seed(0)
     model = changes.pop("model", None) or ToyDetector()
@@ -127,7 +143,9 @@ def build_trainer(path: Path, config: TrainConfig, *, resume: bool = False, **ch
     arguments = {
         "model": model,
         "optimizer": build_optimizer(model, name="ADAM", lr=lr, emb_lr=0.002),
-        "schedule": build_schedule("cos", lr, steps_per_epoch=len(loader), max_epoch=config.max_epoch),
+        "schedule": build_schedule(
+            "cos", lr, steps_per_epoch=len(loader), max_epoch=config.max_epoch
+        ),
         "train_loader": loader,
         "prepare": prepare,
         "evaluate": evaluate,
@@ -143,9 +161,15 @@ def build_trainer(path: Path, config: TrainConfig, *, resume: bool = False, **ch
 def train_double(path: Path, config: TrainConfig) -> float | None:
     """Train in float64, so that another order of additions is all that may differ between two runs."""
     torch.manual_seed(0)
-    return build_trainer(path, config, model=ToyDetector().double(), prepare=prepare_double).train().best_ap
+    return (
+        build_trainer(path, config, model=ToyDetector().double(), prepare=prepare_double)
+        .train()
+        .best_ap
+    )
 
 
 def wait_for_signal(path: str) -> None:
     """Train until a signal comes."""
-    build_trainer(Path(path), TrainConfig(max_epoch=10**6, eval_interval=10**6, print_interval=1)).train()
+    build_trainer(
+        Path(path), TrainConfig(max_epoch=10**6, eval_interval=10**6, print_interval=1)
+    ).train()

@@ -50,7 +50,9 @@ class Noise(DetectionDataset):
 
     def load(self, index):
         random = torch.Generator().manual_seed(index)
-        counts = torch.poisson(torch.ones(1, 3, 2, *self.sensor_hw), generator=random).to(torch.uint8)
+        counts = torch.poisson(torch.ones(1, 3, 2, *self.sensor_hw), generator=random).to(
+            torch.uint8
+        )
         boxes = torch.tensor([[index % 2, index, 2, 12, 10]], dtype=torch.float32)[: int(index > 0)]
         return Frame(counts, boxes, 1000 * index, "noise")
 

@@ -42,7 +42,9 @@ class Oracle(torch.nn.Module):
     def forward(self, events):
         x, y = events[:, 0, 0, 0, 0, 0], events[:, 0, 0, 0, -1, -1]
         one = torch.ones_like(x)
-        return torch.stack((x, y, 4 * one, 2 * one, 0.9 * one, 0.1 * one, 0.5 * one), dim=-1)[:, None]
+        return torch.stack((x, y, 4 * one, 2 * one, 0.9 * one, 0.1 * one, 0.5 * one), dim=-1)[
+            :, None
+        ]
 
 
 def test_detections_come_back_in_sensor_pixels():
@@ -94,7 +96,9 @@ def test_frames_keep_their_order_whatever_the_batches():
     frames = list(predictor.detect_batches(batches))
     assert [frame.index for frame, _ in frames] == list(range(18))
     alone = [
-        rows for batch in (toy_batch([n]) for n in range(18)) for _, rows in predictor.detect_batches([batch])
+        rows
+        for batch in (toy_batch([n]) for n in range(18))
+        for _, rows in predictor.detect_batches([batch])
     ]
     assert all(torch.equal(a, rows) for a, (_, rows) in zip(alone, frames, strict=True))
 
@@ -135,7 +139,9 @@ class TestWithTheDetector:
                 with fixed_form(CPU, mixed=False) as run:
                     detector.eval()
                     parts = [run(detector, part) for part in events.split(size)]
-                    return torch.stack([result[position] for part in parts for result, position in part])
+                    return torch.stack(
+                        [result[position] for part in parts for result, position in part]
+                    )
             finally:
                 torch.set_num_threads(threads_before)
 
@@ -149,7 +155,9 @@ class TestWithTheDetector:
     def test_the_result_does_not_depend_on_the_batch_size(self, detector):
         def result(batch_size):
             recorder = Recorder()
-            predictor = Predictor(detector, FrameSpec(), input_hw=(64, 96), confidence=0.0, nms_iou=0.5)
+            predictor = Predictor(
+                detector, FrameSpec(), input_hw=(64, 96), confidence=0.0, nms_iou=0.5
+            )
             evaluate_predictor(predictor, ToyLoader(EvaluationSampler(9, batch_size)), recorder)
             return recorder.frames
 

@@ -45,7 +45,9 @@ def test_two_processes_train_as_one_does(tmp_path):
     alone, message = train_and_spoil(tmp_path / "one")
     together, message_of_two = launch(train_and_spoil, (tmp_path / "two",), devices=2)
     assert together == pytest.approx(alone, abs=1e-12)
-    one, two = (load_checkpoint(RunDirectory(tmp_path / name / "good").latest) for name in ("one", "two"))
+    one, two = (
+        load_checkpoint(RunDirectory(tmp_path / name / "good").latest) for name in ("one", "two")
+    )
     start = ToyDetector().double().state_dict()
     assert largest_difference(one["raw_model"], start) > 1e-3
     assert largest_difference(one["raw_model"], two["raw_model"]) < 1e-12
@@ -102,7 +104,9 @@ def test_processes_agree_and_a_stopped_run_goes_on_exactly(tmp_path):
     assert seen["results"] == [evaluate_few(), evaluate_few()]
     assert seen["codes"] == [143, 143]
     assert seen["stopped_at"] == (1, 3)
-    whole, run = (load_checkpoint(RunDirectory(tmp_path / name).latest) for name in ("whole", "run"))
+    whole, run = (
+        load_checkpoint(RunDirectory(tmp_path / name).latest) for name in ("whole", "run")
+    )
     assert largest_difference(whole["raw_model"], run["raw_model"]) == 0
     assert largest_difference(whole["model"], run["model"]) == 0
 
@@ -133,7 +137,9 @@ def test_a_fault_of_the_program_comes_with_its_traceback(tmp_path, monkeypatch):
         raise ZeroDivisionError("a bug")
     assert stop.value.code == 1
     exited = ChildFailedError("main", {1: ProcessFailure(1, pid=0, exitcode=1, error_file="")})
-    with pytest.raises(WorkerError, match=r"(?s)^Process 1 failed:\nTraceback.*ZeroDivisionError: a bug"):
+    with pytest.raises(
+        WorkerError, match=r"(?s)^Process 1 failed:\nTraceback.*ZeroDivisionError: a bug"
+    ):
         raise_first_failure(tmp_path, exited)
 
 
@@ -141,7 +147,8 @@ def test_a_killed_process_is_named():
     with pytest.raises(TrainingError) as error:
         launch(fail, ("killed",), devices=2)
     assert str(error.value) == (
-        "Process 1 was killed (SIGKILL). Usually the machine ran out of memory: use fewer `data_num_workers` or "
+        "Process 1 was killed (SIGKILL). Usually the machine ran out of memory: use fewer "
+        "`data_num_workers` or "
         "a smaller batch (-b)."
     )
 
@@ -150,7 +157,8 @@ def test_a_process_that_does_not_come_is_named():
     with pytest.raises(TrainingError) as error:
         launch(fail, ("late",), devices=2)
     assert str(error.value) == (
-        "Process 1 did not reach the next thing within 1 s, or was lost. Check its last message, its machine "
+        "Process 1 did not reach the next thing within 1 s, or was lost. Check its last message, "
+        "its machine "
         "and its memory."
     )
 
@@ -167,7 +175,10 @@ if __name__ == "__main__":
 def test_a_signal_to_the_launcher_reaches_every_process(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path]),
+    }
     process = subprocess.Popen([sys.executable, script, tmp_path / "run"], env=environment)
     run = RunDirectory(tmp_path / "run")
     while not run.metrics.exists() and process.poll() is None:

@@ -16,11 +16,16 @@ def test_a_loss_that_is_not_finite_stops_the_run_before_the_update(tmp_path):
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     first = next(iter(train_loader()))
     with pytest.raises(TrainingError) as error:
-        build_trainer(tmp_path, PLAN, model=model, train_loader=train_loader(spoil=first.indices[1])).train()
-    samples = [f"{name} at {time} µs" for name, time in zip(first.sequences, first.times_us, strict=True)]
+        build_trainer(
+            tmp_path, PLAN, model=model, train_loader=train_loader(spoil=first.indices[1])
+        ).train()
+    samples = [
+        f"{name} at {time} µs" for name, time in zip(first.sequences, first.times_us, strict=True)
+    ]
     assert str(error.value) == (
         "A loss is not finite in epoch 1, step 1: process 0: total_loss nan, iou_loss nan, "
-        f"num_fg nan, gradient norm nan; samples {', '.join(samples)}. The weights were not changed. Lower "
+        f"num_fg nan, gradient norm nan; samples {', '.join(samples)}. The weights were not "
+        "changed. Lower "
         "`basic_lr_per_img`, train without --fp16, or look at these samples."
     )
     assert all(torch.equal(before[name], p) for name, p in model.named_parameters())
@@ -41,13 +46,17 @@ class Steep(ToyDetector):
         self.done += 1
         if self.done not in self.steps:
             return outputs
-        endless = torch.sqrt(0 * next(self.parameters()).sum())  # the slope of the root at 0 is infinite
+        endless = torch.sqrt(
+            0 * next(self.parameters()).sum()
+        )  # the slope of the root at 0 is infinite
         return {**outputs, "total_loss": outputs["total_loss"] + endless}
 
 
 def test_steps_whose_gradient_is_not_finite_are_left_out(tmp_path):
     messages = []
-    sink = logger.add(lambda message: messages.append(str(message)), level="WARNING", format="{message}")
+    sink = logger.add(
+        lambda message: messages.append(str(message)), level="WARNING", format="{message}"
+    )
     try:
         build_trainer(tmp_path, PLAN, model=Steep(range(2, 2 + 3))).train()
     finally:
@@ -72,8 +81,10 @@ def test_a_run_whose_gradients_are_never_finite_stops(tmp_path):
         f"The gradient is not finite in 20 steps in a row, up to {last}: process 0: total_"
     )
     assert message.endswith(
-        ". The weights were not changed. It grows without bound where nothing fires: lower `thresh`, take a larger "
-        "batch (-b), or begin without `write_zero`. If that is not it, lower `basic_lr_per_img`, or train without "
+        ". The weights were not changed. It grows without bound where nothing fires: lower "
+        "`thresh`, take a larger "
+        "batch (-b), or begin without `write_zero`. If that is not it, lower `basic_lr_per_img`, "
+        "or train without "
         "--fp16."
     )
     assert all(torch.equal(before[name], p) for name, p in model.named_parameters())

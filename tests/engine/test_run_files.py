@@ -45,7 +45,8 @@ def test_a_directory_that_cannot_be_made_is_an_error(tmp_path):
     with pytest.raises(OutputError) as error:
         RunDirectory.start(tmp_path / "file" / "run", resume=False)
     assert str(error.value) == (
-        f"Cannot write to directory {tmp_path / 'file' / 'run'}: Not a directory. Choose another directory "
+        f"Cannot write to directory {tmp_path / 'file' / 'run'}: Not a directory. Choose another "
+        "directory "
         "or free it."
     )
 
@@ -156,7 +157,8 @@ def test_unknown_writer(tmp_path):
     with pytest.raises(ConfigError) as error:
         build_writers("tensorbord", RunDirectory(tmp_path), experiment={})
     assert str(error.value) == (
-        "`--logger` must be one of tensorboard, wandb, but is tensorbord. Did you mean `tensorboard`?"
+        "`--logger` must be one of tensorboard, wandb, but is tensorbord. Did you mean "
+        "`tensorboard`?"
     )
 
 
@@ -165,5 +167,6 @@ def test_wandb_that_is_not_installed(tmp_path, monkeypatch):
     with pytest.raises(ConfigError) as error:
         build_writers("wandb", RunDirectory(tmp_path), experiment={})
     assert str(error.value) == (
-        "`--logger wandb` needs the package wandb: `pip install wandb`, or use `--logger tensorboard`."
+        "`--logger wandb` needs the package wandb: `pip install wandb`, or use `--logger "
+        "tensorboard`."
     )

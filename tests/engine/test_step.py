@@ -59,7 +59,9 @@ def test_gradients_of_an_earlier_step_are_forgotten():
 
 
 def test_the_stop_signal_is_reported():
-    assert step_of(ToyDetector().train())(*prepare(toy_batch([0])), stop_signal=15).stop_signal == 15
+    assert (
+        step_of(ToyDetector().train())(*prepare(toy_batch([0])), stop_signal=15).stop_signal == 15
+    )
 
 
 def test_an_overflow_of_scaled_gradients_skips_the_update_and_lowers_the_scale():
@@ -76,7 +78,9 @@ def test_an_overflow_of_scaled_gradients_skips_the_update_and_lowers_the_scale()
 def test_an_overflow_without_a_scale_skips_the_update(precision):
     class Steep(Overflowing):
         def forward(self, events, targets):
-            return {"total_loss": torch.sqrt(self.weight - 1)}  # the slope of the root at 0 is infinite
+            return {
+                "total_loss": torch.sqrt(self.weight - 1)
+            }  # the slope of the root at 0 is infinite
 
     model = Steep()
     report = step_of(model, precision)(None, None)

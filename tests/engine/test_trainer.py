@@ -79,7 +79,9 @@ def test_samples_are_drawn_after_each_evaluation_and_change_nothing(tmp_path, wh
     trainer = build_trainer(tmp_path / "run", PLAN, draw=draw, writers=[writer])
     trainer.train()
     assert writer.seen == [(2 * STEPS, {"name": "picture"}), (3 * STEPS, {"name": "picture"})]
-    assert_same(load_checkpoint(RunDirectory(tmp_path / "run").latest), load_checkpoint(whole_run.latest))
+    assert_same(
+        load_checkpoint(RunDirectory(tmp_path / "run").latest), load_checkpoint(whole_run.latest)
+    )
 
 
 def test_without_moving_average_the_model_itself_is_saved_and_evaluated(tmp_path):
@@ -123,7 +125,9 @@ def with_ap(values):
 
 def test_the_best_checkpoint_is_that_of_the_best_ap(tmp_path):
     config = TrainConfig(max_epoch=5, eval_interval=1)
-    result = build_trainer(tmp_path, config, evaluate=with_ap([math.nan, 0.2, 0.5, 0.5, 0.4])).train()
+    result = build_trainer(
+        tmp_path, config, evaluate=with_ap([math.nan, 0.2, 0.5, 0.5, 0.4])
+    ).train()
     assert (result.best_ap, result.best_epoch) == (0.5, 3)
     best = load_checkpoint(RunDirectory(tmp_path).best)
     assert (best["best_ap"], best["best_epoch"], best["ema_updates"]) == (0.5, 3, 3 * STEPS)
@@ -154,7 +158,9 @@ def test_a_run_can_begin_with_a_later_epoch(tmp_path):
 def test_one_batch_can_be_repeated(tmp_path):
     model = ToyDetector()
     config = TrainConfig(max_epoch=30, eval_interval=30, print_interval=1, ema=False)
-    build_trainer(tmp_path, config, model=model, train_loader=RepeatFirstBatch(train_loader())).train()
+    build_trainer(
+        tmp_path, config, model=model, train_loader=RepeatFirstBatch(train_loader())
+    ).train()
     lines = train_lines(RunDirectory(tmp_path))
     assert len(lines) == 30 * STEPS + 1
     assert lines[-2]["total_loss"] < 0.7 * lines[0]["total_loss"]
@@ -163,7 +169,10 @@ def test_one_batch_can_be_repeated(tmp_path):
 def test_mixed_precision_on_the_cpu(tmp_path):
     result = build_trainer(tmp_path, PLAN.replace(fp16=True)).train()
     assert result.last.counts.frames == 5
-    assert load_checkpoint(RunDirectory(tmp_path).latest)["raw_model"]["head.weight"].dtype == torch.float32
+    assert (
+        load_checkpoint(RunDirectory(tmp_path).latest)["raw_model"]["head.weight"].dtype
+        == torch.float32
+    )
 
 
 def test_sync_bn_on_the_cpu_is_refused(tmp_path):
@@ -179,7 +188,9 @@ def test_the_console_tells_where_a_run_stands(tmp_path):
     handler = logger.add(lines.append, format="{message}")
     build_trainer(tmp_path, PLAN.replace(max_epoch=1)).train()
     logger.remove(handler)
-    assert [line.split(" | ")[0] for line in lines[:3]] == [f"epoch 1/1 step {i}/5" for i in (2, 4, 5)]
+    assert [line.split(" | ")[0] for line in lines[:3]] == [
+        f"epoch 1/1 step {i}/5" for i in (2, 4, 5)
+    ]
     assert "samples/s" in lines[0]
     assert "waiting for data" in lines[0]
     assert "ETA 00:00:00" in lines[2]

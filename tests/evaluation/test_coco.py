@@ -56,7 +56,9 @@ def random_frames(count, *, seed, detections=12, scores=20):
 
 
 def measures(result):
-    return {name: value for name, value in result.to_dict().items() if name.startswith(("ap", "ar"))}
+    return {
+        name: value for name, value in result.to_dict().items() if name.startswith(("ap", "ar"))
+    }
 
 
 def test_perfect_detections_score_one_in_every_size():
@@ -64,19 +66,26 @@ def test_perfect_detections_score_one_in_every_size():
     found = [(label, 0.9, x, y, w, h) for label, x, y, w, h in boxes]
     result = evaluate([frame(0, boxes, found), frame(1), frame(2, boxes, found)])
     assert result.counts == result.given == Counts(frames=3, boxes=6, detections=6)
-    expected = dict.fromkeys(measures(result), 1.0) | {"ar1": 0.75}  # one of two cars, and the pedestrian
+    expected = dict.fromkeys(measures(result), 1.0) | {
+        "ar1": 0.75
+    }  # one of two cars, and the pedestrian
     assert measures(result) == expected
-    assert [(c.name, c.ap, c.ap50, c.ar) for c in result.per_class] == [(name, 1, 1, 1) for name in CLASSES]
+    assert [(c.name, c.ap, c.ap50, c.ar) for c in result.per_class] == [
+        (name, 1, 1, 1) for name in CLASSES
+    ]
     assert [(c.boxes, c.detections) for c in result.per_class] == [(4, 4), (2, 2)]
 
 
 def test_the_very_first_box_can_be_matched():
-    assert evaluate([frame(0, [(0, 5, 5, 40, 40)], [(0, 0.5, 5, 5, 40, 40)])]).ap == pytest.approx(1)
+    assert evaluate([frame(0, [(0, 5, 5, 40, 40)], [(0, 0.5, 5, 5, 40, 40)])]).ap == pytest.approx(
+        1
+    )
 
 
 def test_average_precision_counted_by_hand():
-    # Of two cars one is found, with an IoU of 0.805 and the highest score; the rest is wrong. The precision
-    # is 1 up to a recall of one half (51 of 101 levels), for IoU thresholds up to 0.80 (7 of 10).
+    # Of two cars one is found, with an IoU of 0.805 and the highest score; the rest is wrong. The
+    # precision is 1 up to a recall of one half (51 of 101 levels), for IoU thresholds up to 0.80 (7
+    # of 10).
     boxes = [(0, 0, 0, 100, 100), (0, 300, 300, 100, 100)]
     found = [(0, 0.9, 0, 0, 100, 80.5), (0, 0.8, 150, 150, 100, 100), (1, 0.7, 300, 300, 100, 100)]
     result = evaluate([frame(0, boxes, found)])
@@ -120,7 +129,10 @@ def test_agrees_with_pycocotools_given_all_detections():
     frames = random_frames(12, seed=5, detections=260)
     images = [{"id": f.frame + 1} for f in frames]
     rows = [(f.frame + 1, *row) for f in frames for row in f.ground_truth.tolist()]
-    truth, found = COCO(), np.concatenate([np.insert(f.detections, 0, f.frame + 1, axis=1) for f in frames])
+    truth, found = (
+        COCO(),
+        np.concatenate([np.insert(f.detections, 0, f.frame + 1, axis=1) for f in frames]),
+    )
     with contextlib.redirect_stdout(io.StringIO()):
         truth.dataset = {
             "images": images,
@@ -138,11 +150,15 @@ def test_agrees_with_pycocotools_given_all_detections():
             ],
         }
         truth.createIndex()
-        reference = COCOeval(truth, truth.loadRes(found[:, [0, 3, 4, 5, 6, 2, 1]].astype(np.float64)), "bbox")
+        reference = COCOeval(
+            truth, truth.loadRes(found[:, [0, 3, 4, 5, 6, 2, 1]].astype(np.float64)), "bbox"
+        )
         reference.evaluate()
         reference.accumulate()
         reference.summarize()
-    assert list(measures(evaluate(frames)).values()) == pytest.approx(reference.stats.tolist(), abs=1e-12)
+    assert list(measures(evaluate(frames)).values()) == pytest.approx(
+        reference.stats.tolist(), abs=1e-12
+    )
 
 
 def test_nothing_is_printed(capsys):
@@ -176,4 +192,6 @@ def test_result_is_strict_json():
     result = dataclasses.replace(evaluate(random_frames(4, seed=1)), timing={"forward": 3.25})
     assert json.loads(json.dumps(result.to_dict(), allow_nan=False)) == result.to_dict()
     undefined = evaluate([frame(0)])
-    assert json.loads(json.dumps(undefined.to_dict(), allow_nan=False))["per_class"][0]["ap"] is None
+    assert (
+        json.loads(json.dumps(undefined.to_dict(), allow_nan=False))["per_class"][0]["ap"] is None
+    )

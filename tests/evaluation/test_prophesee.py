@@ -41,7 +41,8 @@ def test_golden_figures(golden, case):
     expected = json.loads((golden / "data" / "prophesee_eval.json").read_text())[case]
     arrays, tag = np.load(golden / "data" / "prophesee_eval.npz"), expected["tag"]
     truth, found = (
-        np.split(arrays[f"{tag}|{kind}"], np.cumsum(arrays[f"{tag}|{kind}_n"])[:-1]) for kind in ("gt", "dt")
+        np.split(arrays[f"{tag}|{kind}"], np.cumsum(arrays[f"{tag}|{kind}_n"])[:-1])
+        for kind in ("gt", "dt")
     )
     evaluator = build_evaluator(
         "prophesee", "abc", split="test", sensor_hw=(expected["height"], expected["width"])
@@ -52,7 +53,9 @@ def test_golden_figures(golden, case):
             int(np.concatenate((boxes["t"], detections["t"]))[0]),
             "recording",
             structured_to_unstructured(boxes[["class_id", "x", "y", "w", "h"]]),
-            structured_to_unstructured(detections[["class_id", "class_confidence", "x", "y", "w", "h"]]),
+            structured_to_unstructured(
+                detections[["class_id", "class_confidence", "x", "y", "w", "h"]]
+            ),
         )
         for number, (boxes, detections) in enumerate(zip(truth, found, strict=True))
     )
@@ -82,7 +85,9 @@ def test_the_first_half_second_does_not_count():
 )
 def test_small_boxes_and_detections_do_not_count(width, height, counts):
     large = frame(0, [(0, 0, 0, 50, 50)], [(0, 0.5, 0, 0, 50, 50)])
-    tested = frame(1, [(0, 0, 0, 50, 50), (0, 100, 100, width, height)], [(0, 0.9, 200, 100, width, height)])
+    tested = frame(
+        1, [(0, 0, 0, 50, 50), (0, 100, 100, width, height)], [(0, 0.9, 200, 100, width, height)]
+    )
     result = evaluate([large, tested])
     assert result.given == Counts(2, 3, 2)
     assert result.counts == (Counts(2, 3, 2) if counts else Counts(2, 2, 1))
@@ -110,11 +115,15 @@ def test_nothing_left_is_a_result():
 
 
 @pytest.mark.parametrize(
-    ("sensor_hw", "limits"), [((240, 304), (30, 10)), ((360, 640), (30, 10)), ((720, 1280), (60, 20))]
+    ("sensor_hw", "limits"),
+    [((240, 304), (30, 10)), ((360, 640), (30, 10)), ((720, 1280), (60, 20))],
 )
 def test_limits_belong_to_the_sensor(sensor_hw, limits):
     evaluator = build_evaluator("prophesee", ("car",), split="test", sensor_hw=sensor_hw)
-    assert (evaluator.min_diagonal_px, evaluator.min_side_px, evaluator.skip_us) == (*limits, 500_000)
+    assert (evaluator.min_diagonal_px, evaluator.min_side_px, evaluator.skip_us) == (
+        *limits,
+        500_000,
+    )
 
 
 def test_an_unknown_protocol_is_refused():

@@ -14,7 +14,9 @@ def raw_dat(tmp_path: Path) -> Callable[..., Path]:
     """Write a DAT file from what is stored: counters and words of 32 bits, behind any header."""
 
     def write(
-        counters: list[int] | np.ndarray, words: list[int] | np.ndarray | None = None, header: bytes = HEADER
+        counters: list[int] | np.ndarray,
+        words: list[int] | np.ndarray | None = None,
+        header: bytes = HEADER,
     ) -> Path:
         records = np.zeros((len(counters), 2), "<u4")
         records[:, 0] = counters

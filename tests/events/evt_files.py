@@ -89,7 +89,9 @@ def loop_evt3(words: np.ndarray) -> list[tuple[int, int, int, int]]:
         elif kind in (4, 5):
             length = 12 if kind == 4 else 8
             if time is not None:
-                events += [(time, base + bit, row, polarity) for bit in range(length) if value >> bit & 1]
+                events += [
+                    (time, base + bit, row, polarity) for bit in range(length) if value >> bit & 1
+                ]
             base += length
         elif kind == 6:
             low = value

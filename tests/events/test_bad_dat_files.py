@@ -20,31 +20,39 @@ EVENT = bytes(8)
     [
         (b"", "{path} is empty (0 bytes). Copy or record it again."),
         (LINE, "{path} ends after its header: no event type, no event. Copy or record it again."),
-        (LINE + b"\x0c", "{path} ends after its header: no event type, no event. Copy or record it again."),
+        (
+            LINE + b"\x0c",
+            "{path} ends after its header: no event type, no event. Copy or record it again.",
+        ),
         (LINE + b"\x0c\x08", "{path} has a header, but no events. Copy or record it again."),
         (
             LINE + b"\x0c\x08" + EVENT * 2 + b"\x01\x02\x03",
-            "{path} is cut off, or not a DAT file: after 2 events of 8 bytes, 3 more bytes are left, at byte "
+            "{path} is cut off, or not a DAT file: after 2 events of 8 bytes, 3 more bytes are "
+            "left, at byte "
             "52. Copy it again.",
         ),
         (
             LINE + b"\x0e\x08" + EVENT,
-            "The event type of {path} must be 0 (Event2D) or 12 (CD), but is 14 (external trigger). Export "
+            "The event type of {path} must be 0 (Event2D) or 12 (CD), but is 14 (external "
+            "trigger). Export "
             "the recording's CD events instead.",
         ),
         (
             LINE + b"\x28\x08" + EVENT,
-            "The event type of {path} must be 0 (Event2D) or 12 (CD), but is 40 (optical flow). Export the "
+            "The event type of {path} must be 0 (Event2D) or 12 (CD), but is 40 (optical flow). "
+            "Export the "
             "recording's CD events instead.",
         ),
         (
             LINE + b"\xe5\x08" + EVENT,
-            "The event type of {path} must be 0 (Event2D) or 12 (CD), but is 229 (unknown). Export the "
+            "The event type of {path} must be 0 (Event2D) or 12 (CD), but is 229 (unknown). Export "
+            "the "
             "recording's CD events instead.",
         ),
         (
             LINE + b"\x0c\x10" + EVENT * 2,
-            "The event size of {path} must be 8 bytes, but is 16. The file is damaged, or not a DAT file.",
+            "The event size of {path} must be 8 bytes, but is 16. The file is damaged, or not a "
+            "DAT file.",
         ),
         (
             LINE + b"% Version 3\n\x0c\x08" + EVENT,
@@ -60,19 +68,23 @@ EVENT = bytes(8)
         ),
         (
             LINE + b"% Version 2 and on and on",
-            "Header line 2 of {path} never ends, or is not text. The file is damaged, or not a DAT file.",
+            "Header line 2 of {path} never ends, or is not text. The file is damaged, or not a DAT "
+            "file.",
         ),
         (
             b"%" * 100_000,
-            "Header line 1 of {path} never ends, or is not text. The file is damaged, or not a DAT file.",
+            "Header line 1 of {path} never ends, or is not text. The file is damaged, or not a DAT "
+            "file.",
         ),
         (
             LINE + b"% Vers\x00\x00\x00\x00\n\x0c\x08" + EVENT,
-            "Header line 2 of {path} never ends, or is not text. The file is damaged, or not a DAT file.",
+            "Header line 2 of {path} never ends, or is not text. The file is damaged, or not a DAT "
+            "file.",
         ),
         (
             b"no events here, just a line of te",
-            "{path} is cut off, or not a DAT file: after 4 events of 8 bytes, 1 more bytes are left, at byte "
+            "{path} is cut off, or not a DAT file: after 4 events of 8 bytes, 1 more bytes are "
+            "left, at byte "
             "32. Copy it again.",
         ),
         (
@@ -89,7 +101,9 @@ def test_bad_file(tmp_path, content, message):
 
 
 def test_missing_file_and_directory(tmp_path: Path):
-    with pytest.raises(DataError, match=f"^Cannot read {tmp_path}/no_td.dat: No such file or directory.$"):
+    with pytest.raises(
+        DataError, match=f"^Cannot read {tmp_path}/no_td.dat: No such file or directory.$"
+    ):
         open_dat(tmp_path / "no_td.dat")
     with pytest.raises(DataError, match=f"^Cannot read {tmp_path}: Is a directory.$"):
         open_dat(tmp_path)
@@ -115,9 +129,7 @@ def test_event_outside_the_sensor_is_found_when_it_is_read(tmp_path, x, y):
     write_dat(path, pack_events([10, 20, 30, 40], [303, 0, x, 0], [239, 0, y, 0], [0, 0, 1, 0]))
     recording = open_dat(path, sensor_hw=(240, 304))
     assert len(recording.window(0, 30)) == 2
-    message = (
-        f"Event 2 of {path} must lie inside the sensor, 304×240 pixels, but is t_us=30, x={x}, y={y}, p=1."
-    )
+    message = f"Event 2 of {path} must lie inside the sensor, 304×240 pixels, but is t_us=30, x={x}, y={y}, p=1."
     with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
         recording.window(20, 31)
     with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
@@ -132,22 +144,31 @@ def test_event_outside_the_sensor_is_found_when_it_is_read(tmp_path, x, y):
             0,
             0,
             0,
-            "Event 2 of {path} must not be before the previous event, but is t_us=5, x=0, y=0, p=0.",
+            "Event 2 of {path} must not be before the previous event, but is t_us=5, x=0, y=0, "
+            "p=0.",
         ),
-        ([-1, 6, 7], 0, 0, 0, "Event 0 of {path} must not be before 0 µs, but is t_us=-1, x=0, y=0, p=0."),
+        (
+            [-1, 6, 7],
+            0,
+            0,
+            0,
+            "Event 0 of {path} must not be before 0 µs, but is t_us=-1, x=0, y=0, p=0.",
+        ),
         (
             [1, 2, 3],
             [1, 2, 20],
             [9, 9, 9],
             1,
-            "Event 2 of {path} must lie inside the sensor, 20×10 pixels, but is t_us=3, x=20, y=9, p=1.",
+            "Event 2 of {path} must lie inside the sensor, 20×10 pixels, but is t_us=3, x=20, y=9, "
+            "p=1.",
         ),
         (
             [1, 2, 3],
             [1, 2, 3],
             [10, 9, 9],
             1,
-            "Event 0 of {path} must lie inside the sensor, 20×10 pixels, but is t_us=1, x=1, y=10, p=1.",
+            "Event 0 of {path} must lie inside the sensor, 20×10 pixels, but is t_us=1, x=1, y=10, "
+            "p=1.",
         ),
         (
             [1, 2, 3],
@@ -161,16 +182,20 @@ def test_event_outside_the_sensor_is_found_when_it_is_read(tmp_path, x, y):
             0,
             0,
             0,
-            "Event 1 of {path} must come less than 2³¹ µs (35 min) after the previous one, or before 2³² µs "
-            "if it is the first, since DAT keeps 32 bits of the time, but is t_us=4294967299, x=0, y=0, p=0.",
+            "Event 1 of {path} must come less than 2³¹ µs (35 min) after the previous one, or "
+            "before 2³² µs "
+            "if it is the first, since DAT keeps 32 bits of the time, but is t_us=4294967299, x=0, "
+            "y=0, p=0.",
         ),
         (
             [2**32, 2**32 + 3, 2**32 + 4],
             0,
             0,
             0,
-            "Event 0 of {path} must come less than 2³¹ µs (35 min) after the previous one, or before 2³² µs "
-            "if it is the first, since DAT keeps 32 bits of the time, but is t_us=4294967296, x=0, y=0, p=0.",
+            "Event 0 of {path} must come less than 2³¹ µs (35 min) after the previous one, or "
+            "before 2³² µs "
+            "if it is the first, since DAT keeps 32 bits of the time, but is t_us=4294967296, x=0, "
+            "y=0, p=0.",
         ),
     ],
 )
@@ -215,7 +240,8 @@ def test_random_bytes_never_raise_anything_else(tmp_path):
 def test_wraps_that_a_reader_would_not_find(tmp_path):
     path = tmp_path / "a.dat"
     message = (
-        f"{path} cannot hold so sparse a recording of 437 min, since DAT keeps 32 bits of the time. Write "
+        f"{path} cannot hold so sparse a recording of 437 min, since DAT keeps 32 bits of the "
+        "time. Write "
         "HDF5 instead."
     )
     with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
@@ -228,7 +254,9 @@ def test_pieces_are_checked_as_a_whole(tmp_path):
     pieces = [pack_events([5, 9], 0, 0, 0), pack_events([], 0, 0, 0), pack_events([9, 12], 0, 0, 0)]
     write_dat_pieces(path, pieces)
     assert open_dat(path).events()["t_us"].tolist() == [5, 9, 9, 12]
-    message = f"Event 2 of {path} must not be before the previous event, but is t_us=8, x=0, y=0, p=0."
+    message = (
+        f"Event 2 of {path} must not be before the previous event, but is t_us=8, x=0, y=0, p=0."
+    )
     with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
         write_dat_pieces(path, [*pieces[:2], pack_events([8], 0, 0, 0)])
     assert len(open_dat(path)) == 4

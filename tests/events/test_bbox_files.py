@@ -13,7 +13,11 @@ from easnn.events import BOX_DTYPE, read_boxes, write_boxes
 from easnn.utils.errors import DataError
 
 BOXES = np.array(
-    [(7, 10.5, -3, 20, 30.25, 1, 5, 1), (7, 1, 2, 0, 0, 0, 2**32 - 1, 0.5), (9, 300, 200, 40, 50, 255, 0, 0)],
+    [
+        (7, 10.5, -3, 20, 30.25, 1, 5, 1),
+        (7, 1, 2, 0, 0, 0, 2**32 - 1, 0.5),
+        (9, 300, 200, 40, 50, 255, 0, 0),
+    ],
     BOX_DTYPE,
 )
 
@@ -47,8 +51,16 @@ def test_no_boxes(path, layout):
 
 @pytest.mark.parametrize("align", [False, True])
 def test_fields_are_read_by_name_in_any_order_and_type(path, align):
-    fields = [("track_id", "<i2"), ("h", "<f8"), ("ts", "<u4"), ("class_confidence", "<f2"), ("x", "<i4")]
-    stored = np.zeros(2, np.dtype([*fields, ("class_id", "u1"), ("y", ">f4"), ("w", "<f4")], align=align))
+    fields = [
+        ("track_id", "<i2"),
+        ("h", "<f8"),
+        ("ts", "<u4"),
+        ("class_confidence", "<f2"),
+        ("x", "<i4"),
+    ]
+    stored = np.zeros(
+        2, np.dtype([*fields, ("class_id", "u1"), ("y", ">f4"), ("w", "<f4")], align=align)
+    )
     stored["ts"], stored["x"], stored["y"], stored["w"], stored["h"] = (
         [8, 3],
         [1, 2],
@@ -77,13 +89,18 @@ def test_published_layouts(golden: Path):
     expected = np.load(golden / "data/gen1_expected.npz")
     boxes = old[old["t_us"] == 500_000]
     rows = np.stack([boxes[name] for name in ("x", "y", "w", "h", "class_id")], axis=1)
-    golden_rows = expected["boxes_xywh_cls|17-03-30_12-53-58_1_60000000_r1_a500000"]  # by way of corners
+    golden_rows = expected[
+        "boxes_xywh_cls|17-03-30_12-53-58_1_60000000_r1_a500000"
+    ]  # by way of corners
     assert np.allclose(rows, golden_rows, rtol=1e-6)
 
 
 def test_real_boxes(real: Path):
     boxes = read_boxes(real / "pedro_gen1_layout/train/frame0017525_bbox.npy")
-    assert boxes[:2].tolist() == [(39_982, 41, 122, 32, 88, 1, 0, 1), (39_982, 116, 132, 37, 85, 1, 0, 1)]
+    assert boxes[:2].tolist() == [
+        (39_982, 41, 122, 32, 88, 1, 0, 1),
+        (39_982, 116, 132, 37, 85, 1, 0, 1),
+    ]
 
 
 def _refused(path: Path, message: str) -> None:
@@ -134,7 +151,8 @@ def test_missing_or_unknown_fields(path, names, found):
     np.save(path, np.zeros(1, [(name, "<f4") for name in names.split()]))
     _refused(
         path,
-        "The fields of {path} must be t, x, y, w, h, class_id, track_id, class_confidence or ts, x, y, w, h, "
+        "The fields of {path} must be t, x, y, w, h, class_id, track_id, class_confidence or ts, "
+        "x, y, w, h, "
         f"class_id, confidence, track_id, but are {found or names.replace(' ', ', ')}.",
     )
 
@@ -168,7 +186,8 @@ def test_bad_box_is_named_on_reading_and_writing(path, tmp_path, field, value, r
 
 def test_whole_message_of_a_bad_box(path):
     message = (
-        f"Box 2 of {path} must have a class_id of 0 to 255 in the old layout, but is t_us=9, x=300.0, "
+        f"Box 2 of {path} must have a class_id of 0 to 255 in the old layout, but is t_us=9, "
+        "x=300.0, "
         "y=200.0, w=40.0, h=50.0, class_id=256, track_id=0, confidence=0.0."
     )
     boxes = BOXES.copy()

@@ -33,7 +33,9 @@ def test_what_is_written_is_read(tmp_path, event_type, sensor_hw):
 
 def test_bytes_of_a_written_file(tmp_path):
     write_dat(
-        tmp_path / "a.dat", pack_events([2**32 - 1, 2**32 + 2], [3, 4], [1, 2], [1, 0]), sensor_hw=(10, 20)
+        tmp_path / "a.dat",
+        pack_events([2**32 - 1, 2**32 + 2], [3, 4], [1, 2], [1, 0]),
+        sensor_hw=(10, 20),
     )
     assert (tmp_path / "a.dat").read_bytes() == (
         b"% Data file containing CD events.\n% Version 2\n% Height 10\n% Width 20\n\x0c\x08"
@@ -49,7 +51,9 @@ def test_largest_coordinates(tmp_path):
 
 
 def test_version_1_has_smaller_fields(raw_dat):
-    path = raw_dat([5, 6], [303 | 239 << 9 | 1 << 17, 511 | 255 << 9], b"% Version 1\n% Height 240\n\x00\x08")
+    path = raw_dat(
+        [5, 6], [303 | 239 << 9 | 1 << 17, 511 | 255 << 9], b"% Version 1\n% Height 240\n\x00\x08"
+    )
     assert open_dat(path).events().tolist() == [(5, 303, 239, 1), (6, 511, 255, 0)]
 
 
@@ -59,9 +63,13 @@ def test_file_without_a_header_has_no_type_and_size_bytes(raw_dat):
     assert recording.sensor_hw is None
 
 
-@pytest.mark.parametrize("first_us", [ord("%"), ord("%") | ord(" ") << 8, int.from_bytes(b"%abc", "little")])
+@pytest.mark.parametrize(
+    "first_us", [ord("%"), ord("%") | ord(" ") << 8, int.from_bytes(b"%abc", "little")]
+)
 def test_file_without_a_header_may_start_with_a_percent_sign(raw_dat, first_us):
-    recording = open_dat(raw_dat([first_us, first_us + 1], [1 << 28 | 16383 << 14 | 97, 0], header=b""))
+    recording = open_dat(
+        raw_dat([first_us, first_us + 1], [1 << 28 | 16383 << 14 | 97, 0], header=b"")
+    )
     assert recording.events().tolist() == [(first_us, 97, 16383, 1), (first_us + 1, 0, 0, 0)]
 
 
@@ -95,7 +103,10 @@ def test_window_is_half_open_and_fresh(tmp_path):
     assert recording.window(-50, 8)["t_us"].tolist() == [0, 7, 7]
     assert recording.window(2**32, 2**40)["t_us"].tolist() == [2**32, 2**32 + 9]
     assert (
-        len(recording.window(8, 8)) == len(recording.window(9, 8)) == len(recording.window(2**40, 2**41)) == 0
+        len(recording.window(8, 8))
+        == len(recording.window(9, 8))
+        == len(recording.window(2**40, 2**41))
+        == 0
     )
     recording.window(0, 100)["x"] = 0
     assert np.array_equal(recording.events(), EVENTS)
@@ -137,7 +148,9 @@ def test_real_recordings(real: Path, tmp_path, name, count, sensor_hw, last_us):
     )
 
     write_dat(tmp_path / "copy_td.dat", events, sensor_hw=sensor_hw, event_type=0)
-    assert (tmp_path / "copy_td.dat").read_bytes()[-8 * count :] == (real / name).read_bytes()[-8 * count :]
+    assert (tmp_path / "copy_td.dat").read_bytes()[-8 * count :] == (real / name).read_bytes()[
+        -8 * count :
+    ]
 
 
 def _between(events: np.ndarray, start_us: int, end_us: int) -> np.ndarray:

@@ -23,7 +23,9 @@ def naive_times(counters: np.ndarray) -> np.ndarray:
     return np.array(times)
 
 
-def assert_windows_equal(recording, times: np.ndarray, rng: np.random.Generator, trials: int) -> None:
+def assert_windows_equal(
+    recording, times: np.ndarray, rng: np.random.Generator, trials: int
+) -> None:
     assert (recording.first_us, recording.last_us) == (times[0], times[-1])
     assert np.array_equal(recording.events()["t_us"], times)
     for _ in range(trials):
@@ -44,7 +46,10 @@ def numbered(count: int) -> np.ndarray:
     [
         ([10, 30, 20, 40], [10, 30, 30, 40]),
         ([PERIOD - 1, 0, 5], [PERIOD - 1, PERIOD, PERIOD + 5]),
-        ([3, 0, 3_000_000_000, 100, 2_705_032_704, 50], [3, 3, 3e9, PERIOD + 100, 7e9, 2 * PERIOD + 50]),
+        (
+            [3, 0, 3_000_000_000, 100, 2_705_032_704, 50],
+            [3, 3, 3e9, PERIOD + 100, 7e9, 2 * PERIOD + 50],
+        ),
         ([2**31, 0, 1], [2**31, 2**31, 2**31]),
         ([2**31 + 1, 0, 1], [2**31 + 1, PERIOD, PERIOD + 1]),
         ([PERIOD - 9, 4, PERIOD - 2, 6], [PERIOD - 9, PERIOD + 4, PERIOD + 4, PERIOD + 6]),

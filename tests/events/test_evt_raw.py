@@ -9,7 +9,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from evt_files import NEW_HEADER, encode_evt2, encode_evt3, encode_evt21, loop_evt2, loop_evt3, loop_evt21
+from evt_files import (
+    NEW_HEADER,
+    encode_evt2,
+    encode_evt3,
+    encode_evt21,
+    loop_evt2,
+    loop_evt3,
+    loop_evt21,
+)
 
 from easnn.events import open_raw, pack_events
 from easnn.events.evt_decode import DECODERS, DecoderState
@@ -18,7 +26,10 @@ from easnn.utils.errors import DataError
 
 LOOPS = {"EVT2": loop_evt2, "EVT21": loop_evt21, "EVT3": loop_evt3}
 EVENTS = pack_events(
-    [70, 70, 71, 4096, 9000, 2**23, 2**24 + 5], [0, 1, 1279, 5, 6, 7, 8], range(7), [0, 1, 0, 1, 1, 0, 1]
+    [70, 70, 71, 4096, 9000, 2**23, 2**24 + 5],
+    [0, 1, 1279, 5, 6, 7, 8],
+    range(7),
+    [0, 1, 0, 1, 1, 0, 1],
 )
 
 
@@ -26,7 +37,9 @@ EVENTS = pack_events(
 def raw(tmp_path: Path) -> Callable[..., Path]:
     """Write a RAW file from its words."""
 
-    def write(words: list[int] | np.ndarray, encoding: str = "EVT3", header: str | None = None) -> Path:
+    def write(
+        words: list[int] | np.ndarray, encoding: str = "EVT3", header: str | None = None
+    ) -> Path:
         path = tmp_path / "a.raw"
         text = NEW_HEADER.format(encoding) if header is None else header
         path.write_bytes(text.encode() + np.asarray(words, DECODERS[encoding][0]).tobytes())
@@ -51,7 +64,12 @@ def test_evt2_by_hand(raw):
     ]
     events = open_raw(raw(words, "EVT2")).events()
     end = (2**28 - 1) << 6
-    assert events.tolist() == [(133, 639, 479, 1), (191, 7, 8, 0), (end, 0, 0, 0), (2**34 + 2, 0, 0, 0)]
+    assert events.tolist() == [
+        (133, 639, 479, 1),
+        (191, 7, 8, 0),
+        (end, 0, 0, 0),
+        (2**34 + 2, 0, 0, 0),
+    ]
 
 
 def test_evt21_by_hand(raw):
@@ -157,7 +175,9 @@ def test_what_is_written_is_read(raw, encoding, encode):
 def test_windows_over_many_blocks(raw, monkeypatch):
     rng = np.random.default_rng(0)
     t_us = np.sort(rng.integers(0, 40_000, 500)) + 10_000
-    events = pack_events(t_us, rng.integers(0, 1280, 500), rng.integers(0, 720, 500), rng.integers(0, 2, 500))
+    events = pack_events(
+        t_us, rng.integers(0, 1280, 500), rng.integers(0, 720, 500), rng.integers(0, 2, 500)
+    )
     path = raw(encode_evt3(events))
     monkeypatch.setattr("easnn.events.evt_raw.BLOCK_WORDS", 32)
     recording = pickle.loads(pickle.dumps(open_raw(path)))
@@ -249,7 +269,8 @@ def _between(events: np.ndarray, start_us: int, end_us: int) -> np.ndarray:
         ),
         (
             b"% evt 3.0\n% geometry 20x10\n\x00\x80\x00",
-            "{path} is cut off: after 1 words of 2 bytes, 1 more bytes are left, at byte 29. Copy it again.",
+            "{path} is cut off: after 1 words of 2 bytes, 1 more bytes are left, at byte 29. Copy "
+            "it again.",
         ),
         (
             b"% evt 3.0\n% geometry 20x10\n\x00\x80\x00\x60",
@@ -257,18 +278,21 @@ def _between(events: np.ndarray, start_us: int, end_us: int) -> np.ndarray:
         ),
         (
             b"% evt 3.0\n\x00\x80\x00\x20",
-            "{path} does not tell the size of its sensor. Give it with --sensor-size HxW (`sensor_hw` in "
+            "{path} does not tell the size of its sensor. Give it with --sensor-size HxW "
+            "(`sensor_hw` in "
             "Python).",
         ),
         (
             b"% evt 4.0\n\x00\x80\x00\x20",
-            "The encoding in the header of {path} must be EVT2, EVT21 or EVT3, but is '4.0'. Export the "
+            "The encoding in the header of {path} must be EVT2, EVT21 or EVT3, but is '4.0'. "
+            "Export the "
             "recording "
             "as DAT with the tools of its camera.",
         ),
         (
             b"% geometry 20x10\n\x00\x80\x00\x20",
-            "The encoding in the header of {path} must be EVT2, EVT21 or EVT3, but is 'missing'. Export the "
+            "The encoding in the header of {path} must be EVT2, EVT21 or EVT3, but is 'missing'. "
+            "Export the "
             "recording as DAT with the tools of its camera.",
         ),
         (
@@ -298,6 +322,8 @@ def test_given_sensor_size_and_events_outside(raw):
     path = raw([0x8000, 2, 0x2003, 0x2004], header="% evt 3.0\n")
     assert open_raw(path, sensor_hw=(3, 5)).sensor_hw == (3, 5)
     recording = open_raw(path, sensor_hw=(3, 4))
-    message = f"Event 1 of {path} must lie inside the sensor, 4×3 pixels, but is t_us=0, x=4, y=2, p=0."
+    message = (
+        f"Event 1 of {path} must lie inside the sensor, 4×3 pixels, but is t_us=0, x=4, y=2, p=0."
+    )
     with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
         recording.window(0, 1)

@@ -15,7 +15,9 @@ import pytest
 from easnn.events import open_hdf5, pack_events, write_hdf5, write_hdf5_pieces
 from easnn.utils.errors import DataError
 
-EVENTS = pack_events([500, 1700, 1700, 4000, 2**40], [0, 303, 5, 6, 7], [239, 0, 1, 2, 3], [0, 1, 0, 1, 1])
+EVENTS = pack_events(
+    [500, 1700, 1700, 4000, 2**40], [0, 303, 5, 6, 7], [239, 0, 1, 2, 3], [0, 1, 0, 1, 1]
+)
 
 
 @pytest.fixture
@@ -24,7 +26,12 @@ def stored(tmp_path: Path) -> Callable[..., Path]:
 
     def write(**arrays: Any) -> Path:
         path = tmp_path / "a.h5"
-        usual = {"t": [500, 1700, 1700, 4000], "x": [1, 2, 3, 4], "y": [5, 6, 7, 8], "p": [0, 1, 0, 1]}
+        usual = {
+            "t": [500, 1700, 1700, 4000],
+            "x": [1, 2, 3, 4],
+            "y": [5, 6, 7, 8],
+            "p": [0, 1, 0, 1],
+        }
         with h5py.File(path, "w") as file:
             for name, values in (usual | arrays).items():
                 if values is not None:
@@ -52,16 +59,26 @@ def test_what_is_written_is_read_and_written_again(tmp_path, sensor_hw):
 
 def test_layout_of_rvt_with_signed_polarity(stored):
     path = stored(
-        p=np.array([-1, 1, -1, 1], "i1"), t=np.array([500, 1700, 1700, 4000], "u8"), height=240, width=304
+        p=np.array([-1, 1, -1, 1], "i1"),
+        t=np.array([500, 1700, 1700, 4000], "u8"),
+        height=240,
+        width=304,
     )
     recording = open_hdf5(path)
     assert recording.sensor_hw == (240, 304)
-    assert recording.events().tolist() == [(500, 1, 5, 0), (1700, 2, 6, 1), (1700, 3, 7, 0), (4000, 4, 8, 1)]
+    assert recording.events().tolist() == [
+        (500, 1, 5, 0),
+        (1700, 2, 6, 1),
+        (1700, 3, 7, 0),
+        (4000, 4, 8, 1),
+    ]
 
 
 def test_layout_of_dsec(stored):
     path = stored(
-        t=np.array([500, 1700, 1700, 4000], "u4"), ms_to_idx=np.array([0, 1, 3, 3, 3], "u8"), t_offset=10**12
+        t=np.array([500, 1700, 1700, 4000], "u4"),
+        ms_to_idx=np.array([0, 1, 3, 3, 3], "u8"),
+        t_offset=10**12,
     )
     recording = open_hdf5(path)
     assert (recording.first_us, recording.last_us) == (10**12 + 500, 10**12 + 4000)
@@ -97,12 +114,18 @@ def test_windows_of_a_long_file_with_late_events(tmp_path, monkeypatch):
             "{path} must have the datasets events/t, events/x, events/y, events/p, but events/x, "
             "events/p is missing.",
         ),
-        ({"x": [1, 2, 3]}, "The columns of {path} must be equally long, but are: t 4, x 3, y 4, p 4."),
+        (
+            {"x": [1, 2, 3]},
+            "The columns of {path} must be equally long, but are: t 4, x 3, y 4, p 4.",
+        ),
         (
             {"t": [0.1, 0.2, 0.3, 0.4]},
             "`events/t` of {path} must be integers [N], but is float64 [4]. Times are in µs.",
         ),
-        ({name: np.zeros(0, int) for name in "txyp"}, "{path} has no events. Copy or record it again."),
+        (
+            {name: np.zeros(0, int) for name in "txyp"},
+            "{path} has no events. Copy or record it again.",
+        ),
         (
             {"height": 0, "width": 5},
             "`events/height` of {path} must be one number from 1 to 65536, but is 0.",
@@ -113,7 +136,8 @@ def test_windows_of_a_long_file_with_late_events(tmp_path, monkeypatch):
         ),
         (
             {"t_offset": 0.5},
-            "`t_offset` of {path} must be one number from -2305843009213693952 to 2305843009213693952, "
+            "`t_offset` of {path} must be one number from -2305843009213693952 to "
+            "2305843009213693952, "
             "but is 0.5.",
         ),
     ],
@@ -129,11 +153,13 @@ def test_wrong_layouts(stored, arrays, message):
     [
         (
             {"ms_to_idx": [0, 9, 9]},
-            "`ms_to_idx` of {path} must rise from 0 to the 4 events, but is 9 and 9 for 1 and 2 ms.",
+            "`ms_to_idx` of {path} must rise from 0 to the 4 events, but is 9 and 9 for 1 and 2 "
+            "ms.",
         ),
         (
             {"ms_to_idx": [0, 2, 3]},
-            "`ms_to_idx` of {path} must tell the first event at or after each ms, but says that for 1 ms "
+            "`ms_to_idx` of {path} must tell the first event at or after each ms, but says that "
+            "for 1 ms "
             "it is "
             "event 2. Write the file again from its recording.",
         ),
@@ -143,14 +169,19 @@ def test_wrong_layouts(stored, arrays, message):
             "(times run "
             "backwards), but is t_us=900000, x=3, y=7, p=0.",
         ),
-        ({"x": [1, -2, 3, 4]}, "Event 1 of {path} must lie at 0 to 65535, but is t=1700, x=-2, y=6, p=1."),
+        (
+            {"x": [1, -2, 3, 4]},
+            "Event 1 of {path} must lie at 0 to 65535, but is t=1700, x=-2, y=6, p=1.",
+        ),
         (
             {"p": [0, 2, 0, 1]},
-            "Event 1 of {path} must have a polarity of 0 or 1, or of -1 or 1, but is t=1700, x=2, y=6, p=2.",
+            "Event 1 of {path} must have a polarity of 0 or 1, or of -1 or 1, but is t=1700, x=2, "
+            "y=6, p=2.",
         ),
         (
             {"height": 7, "width": 5},
-            "Event 2 of {path} must lie inside the sensor, 5×7 pixels, but is t_us=1700, x=3, y=7, p=0.",
+            "Event 2 of {path} must lie inside the sensor, 5×7 pixels, but is t_us=1700, x=3, y=7, "
+            "p=0.",
         ),
     ],
 )
@@ -174,7 +205,9 @@ def test_cut_file(tmp_path):
     path = tmp_path / "a.h5"
     write_hdf5(path, EVENTS)
     path.write_bytes(path.read_bytes()[:-10])
-    with pytest.raises(DataError, match=f"^{path} is not a whole HDF5 file: .*truncated.* Copy it again.$"):
+    with pytest.raises(
+        DataError, match=f"^{path} is not a whole HDF5 file: .*truncated.* Copy it again.$"
+    ):
         open_hdf5(path)
 
 
@@ -183,7 +216,8 @@ def test_layout_of_prophesee_is_refused(tmp_path):
     with h5py.File(path, "w") as file:
         file["CD/events"] = np.zeros(3, [("x", "u2"), ("y", "u2"), ("p", "i2"), ("t", "i8")])
     message = (
-        f"{path} is in Prophesee's own HDF5 layout (CD/events, ECF filter), which cannot be read here. "
+        f"{path} is in Prophesee's own HDF5 layout (CD/events, ECF filter), which cannot be read "
+        "here. "
         f"Convert it "
         "to DAT with `metavision_file_to_dat -i FILE` of the Metavision SDK or OpenEB."
     )
@@ -197,7 +231,8 @@ def test_filter_that_is_not_there(stored, monkeypatch):
         file.create_dataset("events/t", data=np.arange(4), chunks=(4,), compression="gzip")
     monkeypatch.setattr("h5py.h5z.filter_avail", lambda code: False)
     message = (
-        f"`events/t` of {path} is compressed by an HDF5 filter that neither h5py nor hdf5plugin has "
+        f"`events/t` of {path} is compressed by an HDF5 filter that neither h5py nor hdf5plugin "
+        "has "
         f"(number 1). "
         "Write it again with Blosc or gzip."
     )
@@ -211,7 +246,8 @@ def test_shape_that_promises_more_than_the_file_holds(stored):
         for name in "txyp":
             file.create_dataset(f"events/{name}", shape=(10**15,), dtype="i8", chunks=(1000,))
     message = (
-        f"`events/t` of {path} promises 8000000000000000 bytes, which the file does not hold. The file "
+        f"`events/t` of {path} promises 8000000000000000 bytes, which the file does not hold. The "
+        "file "
         f"is damaged; "
         "copy it again."
     )
@@ -225,11 +261,13 @@ def test_shape_that_promises_more_than_the_file_holds(stored):
         (EVENTS[:0], "{path} must get at least one event, but gets none."),
         (
             pack_events([5, 6, 5], 0, 0, 0),
-            "Event 2 of {path} must not be before the previous event, but is t_us=5, x=0, y=0, p=0.",
+            "Event 2 of {path} must not be before the previous event, but is t_us=5, x=0, y=0, "
+            "p=0.",
         ),
         (
             pack_events([5], [20], 0, 0),
-            "Event 0 of {path} must lie inside the sensor, 20×10 pixels, but is t_us=5, x=20, y=0, p=0.",
+            "Event 0 of {path} must lie inside the sensor, 20×10 pixels, but is t_us=5, x=20, y=0, "
+            "p=0.",
         ),
     ],
 )

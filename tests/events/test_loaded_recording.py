@@ -14,7 +14,9 @@ import pytest
 from easnn.events import open_aedat4, open_n_mnist, open_npz, pack_events, write_n_mnist, write_npz
 from easnn.utils.errors import DataError
 
-EVENTS = pack_events([0, 7, 7, 70_000, 2**23 - 1], [0, 255, 5, 6, 7], [255, 0, 1, 2, 3], [0, 1, 0, 1, 1])
+EVENTS = pack_events(
+    [0, 7, 7, 70_000, 2**23 - 1], [0, 255, 5, 6, 7], [255, 0, 1, 2, 3], [0, 1, 0, 1, 1]
+)
 
 
 def test_n_mnist_by_hand(tmp_path):
@@ -65,7 +67,10 @@ def test_windows_are_half_open_and_fresh(tmp_path):
     assert recording.window(7, 70_000)["t_us"].tolist() == [7, 7]
     assert recording.window(-9, 8)["t_us"].tolist() == [0, 7, 7]
     assert (
-        len(recording.window(8, 8)) == len(recording.window(9, 8)) == len(recording.window(2**40, 2**41)) == 0
+        len(recording.window(8, 8))
+        == len(recording.window(9, 8))
+        == len(recording.window(2**40, 2**41))
+        == 0
     )
     recording.window(0, 100)["x"] = 9
     recording.events()["x"] = 9
@@ -76,7 +81,12 @@ def test_npz_of_other_programs(tmp_path):
     path = tmp_path / "a.npz"
     p = np.array([True, False])
     np.savez(
-        path, p=p, t=np.array([3, 2], "u4"), y=np.array([1, 2], "i2"), x=np.array([3, 4], "u1"), other="text"
+        path,
+        p=p,
+        t=np.array([3, 2], "u4"),
+        y=np.array([1, 2], "i2"),
+        x=np.array([3, 4], "u1"),
+        other="text",
     )
     recording = open_npz(path, sensor_hw=(3, 5))
     assert recording.events().tolist() == [(3, 3, 1, 1), (3, 4, 2, 0)]
@@ -109,15 +119,22 @@ STORED: dict[str, Any] = {"t": [1, 2], "x": [1, 2], "y": [1, 2], "p": [0, 1]}
             STORED | {"t": [0.5, 1.5]},
             "`t` of {path} must be integers [N], but is float64 [2]. Times are in µs.",
         ),
-        (STORED | {"p": [1]}, "The columns of {path} must be equally long, but are: t 2, x 2, y 2, p 1."),
-        ({name: np.zeros(0, int) for name in "txyp"}, "{path} has no events. Copy or record it again."),
+        (
+            STORED | {"p": [1]},
+            "The columns of {path} must be equally long, but are: t 2, x 2, y 2, p 1.",
+        ),
+        (
+            {name: np.zeros(0, int) for name in "txyp"},
+            "{path} has no events. Copy or record it again.",
+        ),
         (
             STORED | {"x": [1, 2**16]},
             "Event 1 of {path} must lie at 0 to 65535, but is t=2, x=65536, y=2, p=1.",
         ),
         (
             STORED | {"t": [1, 2**62]},
-            "Event 1 of {path} must be within 2⁶¹ µs of 0, but is t=4611686018427387904, x=2, y=2, p=1.",
+            "Event 1 of {path} must be within 2⁶¹ µs of 0, but is t=4611686018427387904, x=2, y=2, "
+            "p=1.",
         ),
         (
             STORED | {"t": [3_000_000, 5]},
@@ -131,7 +148,8 @@ STORED: dict[str, Any] = {"t": [1, 2], "x": [1, 2], "y": [1, 2], "p": [0, 1]}
         ),
         (
             STORED | {"t": np.array([{}, {}])},
-            "{path} is not a whole NumPy archive of plain arrays: Python objects are never loaded. Copy "
+            "{path} is not a whole NumPy archive of plain arrays: Python objects are never loaded. "
+            "Copy "
             "it again.",
         ),
     ],
@@ -167,7 +185,8 @@ def test_cut_n_mnist_file(tmp_path):
     path = tmp_path / "a.bin"
     path.write_bytes(bytes(13))
     message = (
-        f"{path} is cut off, or not an N-MNIST .bin file (40-bit events): after 2 events, 3 more bytes are "
+        f"{path} is cut off, or not an N-MNIST .bin file (40-bit events): after 2 events, 3 more "
+        "bytes are "
         "left, at byte 10. Copy it again."
     )
     with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
@@ -180,17 +199,20 @@ def test_cut_n_mnist_file(tmp_path):
         (EVENTS[:0], "{path} must get at least one event, but gets none."),
         (
             pack_events([2**23], 0, 0, 0),
-            "The last event of {path} must come before 2²³ µs (8.4 s), since N-MNIST .bin files keep 23 bits "
+            "The last event of {path} must come before 2²³ µs (8.4 s), since N-MNIST .bin files "
+            "keep 23 bits "
             "of the time, "
             "but comes at 8388608 µs.",
         ),
         (
             pack_events([5], [256], 0, 0),
-            "Event 0 of {path} must lie inside the sensor, 256×256 pixels, but is t_us=5, x=256, y=0, p=0.",
+            "Event 0 of {path} must lie inside the sensor, 256×256 pixels, but is t_us=5, x=256, "
+            "y=0, p=0.",
         ),
         (
             pack_events([5, 4], 1, 1, 0),
-            "Event 1 of {path} must not be before the previous event, but is t_us=4, x=1, y=1, p=0.",
+            "Event 1 of {path} must not be before the previous event, but is t_us=4, x=1, y=1, "
+            "p=0.",
         ),
         (
             pack_events([5], 1, 1, [2]),

@@ -89,7 +89,9 @@ def test_real_recordings(real: Path):
         assert (type(recording).__name__, len(recording)) == (kind, count)
 
 
-@pytest.mark.parametrize("content", [b"What is this?", b"%PDF-1.7\n\xe2\xe3", bytes(range(255, 15, -1))])
+@pytest.mark.parametrize(
+    "content", [b"What is this?", b"%PDF-1.7\n\xe2\xe3", bytes(range(255, 15, -1))]
+)
 def test_files_that_are_none(tmp_path, content):
     path = tmp_path / "a_td.dat"
     path.write_bytes(content)
@@ -102,11 +104,14 @@ def test_unknown_missing_and_empty_files(tmp_path):
     with pytest.raises(DataError, match=f"^Cannot read {path}: No such file or directory.$"):
         open_recording(path)
     path.touch()
-    with pytest.raises(DataError, match=re.escape(f"{path} is empty (0 bytes). Copy or record it again.")):
+    with pytest.raises(
+        DataError, match=re.escape(f"{path} is empty (0 bytes). Copy or record it again.")
+    ):
         open_recording(path)
     path.write_bytes(b"RIFF\x00\x01\x02")
     message = (
-        f"{path} is not a recording in a known format (DAT, RAW, HDF5, AEDAT4, npz, N-MNIST .bin). It may be "
+        f"{path} is not a recording in a known format (DAT, RAW, HDF5, AEDAT4, npz, N-MNIST .bin). "
+        "It may be "
         "damaged, or in another format."
     )
     with pytest.raises(DataError, match=f"^{re.escape(message)}$"):

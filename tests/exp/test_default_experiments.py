@@ -26,11 +26,15 @@ def test_sizes_are_those_of_yolox(size: str) -> None:
 
 @pytest.mark.parametrize("embedding", ["count", "snn", "rsnn", "arsnn"])
 @pytest.mark.parametrize("name", ["e-yolox-nano", "e-yolox-tiny", "e-yolox-l"])
-def test_a_detector_that_does_not_spike_trains_with_every_embedding(name: str, embedding: str) -> None:
+def test_a_detector_that_does_not_spike_trains_with_every_embedding(
+    name: str, embedding: str
+) -> None:
     torch.manual_seed(0)
     exp = get_exp(exp_name=name)
     set_keys(
-        exp, f"use_spike False embedding {embedding} num_classes 2 Tm 3 embedding_ksize 3 spike_attach True"
+        exp,
+        f"use_spike False embedding {embedding} num_classes 2 Tm 3 embedding_ksize 3 spike_attach "
+        "True",
     )
     if name == "e-yolox-l":
         set_keys(exp, "width 0.125")  # the depth is what is particular about it

@@ -12,7 +12,9 @@ from easnn.utils.errors import ConfigError
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PAGE = (CHECKOUT / "docs" / "experiments.md").read_text()
-EXPERIMENT_FILES = [code for code in re.findall(r"```python\n(.*?)```", PAGE, re.S) if "class Exp" in code]
+EXPERIMENT_FILES = [
+    code for code in re.findall(r"```python\n(.*?)```", PAGE, re.S) if "class Exp" in code
+]
 
 
 @pytest.mark.parametrize("code", EXPERIMENT_FILES)
@@ -25,7 +27,9 @@ def test_example_files_are_valid(code: str, tmp_path: Path) -> None:
 
 
 def test_the_python_example_runs() -> None:
-    (code,) = [code for code in re.findall(r"```python\n(.*?)```", PAGE, re.S) if "get_model" in code]
+    (code,) = [
+        code for code in re.findall(r"```python\n(.*?)```", PAGE, re.S) if "get_model" in code
+    ]
     names: dict[str, object] = {}
     exec(code, names)
     assert "model" in names
@@ -47,7 +51,9 @@ def test_example_errors_are_what_is_shown(words: str, message: str) -> None:
     assert str(error.value) == message
 
 
-def test_an_experiment_may_start_from_a_named_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_experiment_may_start_from_a_named_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.syspath_prepend(CHECKOUT)  # as the tools do
     path = tmp_path / "derived.py"
     path.write_text(

@@ -136,7 +136,9 @@ def test_assigned_value_becomes_the_declared_type(name: str, value: object, stor
         ),
     ],
 )
-def test_assigned_value_that_does_not_fit_is_refused(name: str, value: object, message: str) -> None:
+def test_assigned_value_that_does_not_fit_is_refused(
+    name: str, value: object, message: str
+) -> None:
     experiment = EventExp()
     with pytest.raises(ConfigError) as error:
         setattr(experiment, name, value)
@@ -149,7 +151,10 @@ def test_assigned_value_that_does_not_fit_is_refused(name: str, value: object, m
         (["embeding_depth", "2"], "Unknown key `embeding_depth`. Did you mean `embedding_depth`?"),
         (["xyz", "2"], "Unknown key `xyz`. `--help-keys` lists every key."),
         (["T", "3", "Ts"], "Keys and values must come in pairs, but `Ts` has no value."),
-        (["max_epoch", "T", "3"], "Keys and values must come in pairs, but `max_epoch` has no value."),
+        (
+            ["max_epoch", "T", "3"],
+            "Keys and values must come in pairs, but `max_epoch` has no value.",
+        ),
         (["T", "3", "T", "4"], "`T` must be given once, but is '3' and '4'."),
     ],
 )
@@ -203,7 +208,8 @@ def test_a_subclass_declares_its_own_keys() -> None:
     [
         (
             {"depth": 0.33},
-            "`depth` must be set in `__init__` of `Wrong`, as `self.depth = 0.33`, but is set in the class.",
+            "`depth` must be set in `__init__` of `Wrong`, as `self.depth = 0.33`, but is set in "
+            "the class.",
         ),
         ({"dept": 0.33}, "Unknown key `dept`. Did you mean `depth`?"),
     ],

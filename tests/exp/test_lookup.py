@@ -32,7 +32,9 @@ def test_a_name_is_found_with_underscores_too() -> None:
     assert get_exp(exp_name="e_yolox_s").depth == 0.33
 
 
-def test_a_file_of_the_folder_exps_default_is_the_named_experiment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_of_the_folder_exps_default_is_the_named_experiment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.chdir(CHECKOUT)
     by_file = ExperimentRecord.of(get_exp(exp_file="exps/default/e_yolox_s.py"))
     assert by_file == ExperimentRecord.of(get_exp(exp_name="e-yolox-s"))
@@ -61,7 +63,9 @@ def exp_file_of(exp: EventExp) -> str:
 
 
 def test_the_names_are_those_of_the_experiments_alone() -> None:
-    assert experiment_names() == [f"e-yolox-{size}" for size in ("demo", "l", "m", "nano", "s", "tiny")]
+    assert experiment_names() == [
+        f"e-yolox-{size}" for size in ("demo", "l", "m", "nano", "s", "tiny")
+    ]
 
 
 @pytest.mark.parametrize("name", ["../e-yolox-s", "default/e-yolox-s", "e-yolox-s.py", ""])
@@ -74,8 +78,10 @@ def test_unknown_name_lists_the_known_ones() -> None:
     with pytest.raises(ConfigError) as error:
         get_exp(exp_name="e-yolo-s")
     assert str(error.value) == (
-        "Unknown experiment `e-yolo-s`. Did you mean `e-yolox-s`? The names are e-yolox-demo, e-yolox-l, "
-        "e-yolox-m, e-yolox-nano, e-yolox-s, e-yolox-tiny; another experiment is given as a file (-f)."
+        "Unknown experiment `e-yolo-s`. Did you mean `e-yolox-s`? The names are e-yolox-demo, "
+        "e-yolox-l, "
+        "e-yolox-m, e-yolox-nano, e-yolox-s, e-yolox-tiny; another experiment is given as a file "
+        "(-f)."
     )
 
 
@@ -84,7 +90,8 @@ def test_exactly_one_of_name_and_file(arguments: dict[str, str]) -> None:
     with pytest.raises(ConfigError) as error:
         get_exp(**arguments)
     assert str(error.value) == (
-        "Give either the name of an experiment (-n) or an experiment file (-f). The names are e-yolox-demo, "
+        "Give either the name of an experiment (-n) or an experiment file (-f). The names are "
+        "e-yolox-demo, "
         "e-yolox-l, e-yolox-m, e-yolox-nano, e-yolox-s, e-yolox-tiny."
     )
 
@@ -145,7 +152,10 @@ def test_a_file_without_an_experiment_is_refused(tmp_path: Path, text: str, foun
     path.write_text(text)
     with pytest.raises(ConfigError) as error:
         get_exp(exp_file=path)
-    assert str(error.value) == f"Experiment file {path} must define `class Exp(EventExp)`, but {found}."
+    assert (
+        str(error.value)
+        == f"Experiment file {path} must define `class Exp(EventExp)`, but {found}."
+    )
 
 
 def test_a_missing_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -54,7 +54,9 @@ def test_the_representation_belongs_to_the_network() -> None:
 
 def test_no_code_runs_for_a_name_that_is_a_path(tmp_path: Path) -> None:
     evil = write_experiment(tmp_path, "raise AssertionError('executed')", name="evil")
-    record = ExperimentRecord(name=str(evil.with_suffix("")), file=str(evil), defines=[], keys={"T": 3})
+    record = ExperimentRecord(
+        name=str(evil.with_suffix("")), file=str(evil), defines=[], keys={"T": 3}
+    )
     assert type(record.experiment(CKPT)) is EventExp
 
 

@@ -82,11 +82,13 @@ def test_valid_combinations(words: str) -> None:
         ("scale_range 1,0.5", "`scale_range` must begin with the smaller scale, but is 1,0.5."),
         (
             "warmup_epochs 200 no_aug_epochs 101",
-            "`warmup_epochs` (200) and `no_aug_epochs` (101) must fit into `max_epoch` (300) together.",
+            "`warmup_epochs` (200) and `no_aug_epochs` (101) must fit into `max_epoch` (300) "
+            "together.",
         ),
         (
             "scheduler multistep",
-            "`scheduler` multistep needs `milestones`: the epochs at which the learning rate falls.",
+            "`scheduler` multistep needs `milestones`: the epochs at which the learning rate "
+            "falls.",
         ),
         (
             "aggregation sum embedding arsnn",
@@ -95,53 +97,63 @@ def test_valid_combinations(words: str) -> None:
         ),
         (
             "aggregation voxel_grid measure timesurface",
-            "`measure` must be count for `aggregation` voxel_grid, which weighs events by their time "
+            "`measure` must be count for `aggregation` voxel_grid, which weighs events by their "
+            "time "
             "already, but is timesurface.",
         ),
         (
             "aggregation timesurface measure timesurface",
-            "`measure` must be count for `aggregation` timesurface, which weighs events by their time "
+            "`measure` must be count for `aggregation` timesurface, which weighs events by their "
+            "time "
             "already, but is timesurface.",
         ),
         (
             "aggregation event_sum measure timesurface",
-            "`measure` must be count for `aggregation` event_sum, which sums histograms, in which events "
+            "`measure` must be count for `aggregation` event_sum, which sums histograms, in which "
+            "events "
             "have no time, but is timesurface.",
         ),
         (
             "aggregation event_sum embedding arsnn Tl 3",
-            "`Tl` must be `Tm` (4) for `aggregation` event_sum and the embedding `arsnn`, whose sampling steps "
+            "`Tl` must be `Tm` (4) for `aggregation` event_sum and the embedding `arsnn`, whose "
+            "sampling steps "
             "are the `Tl` histograms, but is 3.",
         ),
         (
             "aggregation event_sum window -50",
-            "`window` does nothing for `aggregation` event_sum, whose frames are made from histograms of 50 ms "
+            "`window` does nothing for `aggregation` event_sum, whose frames are made from "
+            "histograms of 50 ms "
             "and not from events: it must be -200, but is -50.",
         ),
         (
             "aggregation event_sum slicing window",
-            "`slicing` does nothing for `aggregation` event_sum, whose frames are made from histograms of 50 "
+            "`slicing` does nothing for `aggregation` event_sum, whose frames are made from "
+            "histograms of 50 "
             "ms and not from events: it must be extent, but is window.",
         ),
         (
             "aggregation event_sum tau 50",
-            "`tau` does nothing for `aggregation` event_sum, whose frames are made from histograms of 50 ms "
+            "`tau` does nothing for `aggregation` event_sum, whose frames are made from histograms "
+            "of 50 ms "
             "and not from events: it must be None, but is 50.0.",
         ),
         (
             "aggregation event_sum downsample 2",
-            "`downsample` does nothing for `aggregation` event_sum, whose frames are made from histograms of "
+            "`downsample` does nothing for `aggregation` event_sum, whose frames are made from "
+            "histograms of "
             "50 ms and not from events: it must be 1, but is 2.",
         ),
         (
             "aggregation event_sum speed_aug True",
-            "`speed_aug` does nothing for `aggregation` event_sum, whose frames are made from histograms of 50 "
+            "`speed_aug` does nothing for `aggregation` event_sum, whose frames are made from "
+            "histograms of 50 "
             "ms and not from events: it must be False, but is True.",
         ),
         ("speed_range 2,0.5", "`speed_range` must begin with the smaller speed, but is 2,0.5."),
         (
             "speed_aug True window 0",
-            "`speed_aug` needs a `window` that ends at the label and can hold more or less of the recording, "
+            "`speed_aug` needs a `window` that ends at the label and can hold more or less of the "
+            "recording, "
             "but `window` is 0, the whole recording.",
         ),
         ("train_splits ()", "`train_splits` must name one or more splits, each once, but is ()."),
@@ -167,7 +179,8 @@ def test_events_fade_as_suits_the_dataset_unless_told_otherwise(words: str, tau_
 
 def test_the_published_voxel_cube_is_pointed_out() -> None:
     assert experiment("aggregation voxel_cube").notices() == [
-        "`aggregation` voxel_cube is as published: late OFF and early ON events share channel 1, and "
+        "`aggregation` voxel_cube is as published: late OFF and early ON events share channel 1, "
+        "and "
         "channel 2 is empty."
     ]
 

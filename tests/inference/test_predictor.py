@@ -46,7 +46,9 @@ def evaluated(checkpoint: Path, root: Path) -> dict[int, np.ndarray]:
     return {frame.time_us: rows.numpy() for frame, rows in predictor.detect_batches(loader)}
 
 
-@pytest.mark.parametrize("words", ["", "downsample 2", "aggregation voxel_grid slicing window", "Ts 2 T 2"])
+@pytest.mark.parametrize(
+    "words", ["", "downsample 2", "aggregation voxel_grid slicing window", "Ts 2 T 2"]
+)
 def test_boxes_are_those_of_the_evaluation(tmp_path: Path, root: Path, words: str) -> None:
     checkpoint = untrained(tmp_path, words)
     expected = evaluated(checkpoint, root)

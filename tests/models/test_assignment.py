@@ -85,7 +85,8 @@ def test_agrees_with_simota_image_by_image(seed, most):
 
 
 def test_hand_counted_candidates():
-    # Centre of the cell of stride 8 in row 3, column 4; of its neighbours, the next ones are 1 stride away.
+    # Centre of the cell of stride 8 in row 3, column 4; of its neighbours, the next ones are 1
+    # stride away.
     truth = GroundTruth.of(torch.tensor([[[0, 36.0, 28.0, 10.0, 10.0]]]), torch.float32)
     candidates = find_candidates(truth, grid_of(dtype=torch.float32))
     fine, middle, coarse = HW[0] * HW[1] // 64, HW[0] * HW[1] // 256, 0
@@ -93,14 +94,18 @@ def test_hand_counted_candidates():
     # Stride 16: points at 8, 24, 40, 56, …; less than 24 away.
     expected += [fine + row * 6 + column for row in (0, 1, 2) for column in (1, 2, 3)]
     # Stride 32: points at 16, 48, 80; less than 48 away.
-    expected += [fine + middle + coarse + row * 3 + column for row in (0, 1) for column in (0, 1, 2)]
+    expected += [
+        fine + middle + coarse + row * 3 + column for row in (0, 1) for column in (0, 1, 2)
+    ]
     assert candidates.anchors[0, candidates.valid[0]].tolist() == expected
     assert candidates.valid.shape == (1, 27)
 
 
 def test_a_box_without_anchors_nearby_gets_none():
     targets = torch.tensor([[[0, 500.0, 500.0, 20.0, 20.0]]])
-    candidates = find_candidates(GroundTruth.of(targets, torch.float32), grid_of(dtype=torch.float32))
+    candidates = find_candidates(
+        GroundTruth.of(targets, torch.float32), grid_of(dtype=torch.float32)
+    )
     assert not candidates.valid.any()
 
 
@@ -122,11 +127,19 @@ def test_boxes_survive_encoding():
     grid = grid_of()
     boxes = torch.rand(len(grid.points_px), 4, dtype=torch.float64) * 50 + 1
     raw = encode_boxes(boxes, grid.points_px, grid.strides_px)
-    torch.testing.assert_close(decode_boxes(raw, grid.points_px, grid.strides_px), boxes, atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        decode_boxes(raw, grid.points_px, grid.strides_px), boxes, atol=1e-5, rtol=0
+    )
 
 
 def test_anchor_points():
     grid = grid_of((32, 64))
     assert grid.sizes == ((4, 8), (2, 4), (1, 2))
-    assert grid.points_px[[0, 1, 8, 32, 41]].tolist() == [[4, 4], [12, 4], [4, 12], [8, 8], [48, 16]]
+    assert grid.points_px[[0, 1, 8, 32, 41]].tolist() == [
+        [4, 4],
+        [12, 4],
+        [4, 12],
+        [8, 8],
+        [48, 16],
+    ]
     assert grid.strides_px[[0, 31, 32, 39, 40, 41], 0].tolist() == [8, 8, 16, 16, 32, 32]

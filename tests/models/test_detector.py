@@ -49,8 +49,8 @@ def test_separable_convolutions_are_all_but_the_stem(stem):
         {"focus": "backbone.stem.conv.conv", "conv": "backbone.stem.conv"}[stem]
     }
     assert all(conv.groups == conv.in_channels for name, conv in large.items() if name not in whole)
-    # Two neurons where there was one: four stages with 1, 3, 3 and 1 bottlenecks, two units and four bottlenecks
-    # of the pyramid, and two units in two towers at three levels.
+    # Two neurons where there was one: four stages with 1, 3, 3 and 1 bottlenecks, two units and
+    # four bottlenecks of the pyramid, and two units in two towers at three levels.
     parts = ("backbone", "neck", "head")
     plain = build_detector(TINY.replace(stem=stem))
     added = [neurons(model, part) - neurons(plain, part) for part in parts]
@@ -79,7 +79,11 @@ def test_neurons_are_where_the_mode_says():
 def test_every_surrogate_trains(spike_fn):
     model = build_detector(TINY.replace(spike_fn=spike_fn))
     model(EVENTS, TARGETS)["total_loss"].backward()
-    names = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.isfinite().all()]
+    names = [
+        name
+        for name, p in model.named_parameters()
+        if p.grad is None or not p.grad.isfinite().all()
+    ]
     assert names == []
 
 
@@ -169,7 +173,13 @@ def test_events_of_another_shape_are_refused(shape):
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"Ts": 3}, {"embedding": "rsnn"}, {"embedding": "snn", "norm": "bn"}, {"embedding": "count"}],
+    [
+        {},
+        {"Ts": 3},
+        {"embedding": "rsnn"},
+        {"embedding": "snn", "norm": "bn"},
+        {"embedding": "count"},
+    ],
 )
 def test_detections_from_the_output_of_the_embedding(changes):
     model = build_detector(TINY.replace(**changes)).eval()
@@ -183,7 +193,9 @@ def test_detections_from_the_output_of_the_embedding(changes):
     assert (trace is None) == (changes.get("embedding") == "count")
 
 
-@pytest.mark.parametrize("shape", [(1, 1, 1, 2, 64, 96), (2, 64, 96), (2, 3, 64, 96), (1, 2, 2, 64, 100)])
+@pytest.mark.parametrize(
+    "shape", [(1, 1, 1, 2, 64, 96), (2, 64, 96), (2, 3, 64, 96), (1, 2, 2, 64, 100)]
+)
 def test_frames_of_another_shape_are_refused(shape):
     with pytest.raises(ValueError, match="frames") as error:
         build_detector(TINY).detect(torch.zeros(shape))

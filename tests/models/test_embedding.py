@@ -84,7 +84,9 @@ def test_hand_counted_segments_of_other_numbers_of_steps(changes, charge, steps,
 
 @pytest.mark.parametrize(("readout", "expected"), [("sum", 3.6), ("last", 0.0)])
 def test_hand_counted_integral(readout, expected):
-    embedding = constant_charge(DetectorConfig(embedding="rsnn", embedding_ksize=1, readout=readout), 0.6)
+    embedding = constant_charge(
+        DetectorConfig(embedding="rsnn", embedding_ksize=1, readout=readout), 0.6
+    )
     out = embedding(torch.zeros(1, 1, 4, 2, 2, 2))
     torch.testing.assert_close(out, torch.full((1, 2, 2, 2), expected))
 
@@ -191,7 +193,9 @@ def test_spike_attach_changes_the_gradient_and_not_the_value():
     assert not torch.allclose(results[0][1], results[1][1])
 
 
-@pytest.mark.parametrize(("reset", "through_rest"), [(0.0, [1, -0.8, -1.2, 0]), (None, [1, 0, 0, 1])])
+@pytest.mark.parametrize(
+    ("reset", "through_rest"), [(0.0, [1, -0.8, -1.2, 0]), (None, [1, 0, 0, 1])]
+)
 def test_gradient_of_a_spike_is_a_rectangle(reset, through_rest):
     # The threshold is 1; the surrogate reaches from 0.5 to 1.5.
     membrane = torch.tensor([0.4, 0.8, 1.2, 1.6], requires_grad=True)
@@ -257,7 +261,8 @@ def test_initial_weights():
         ({"Ts": 2, "readout": "last", "write_zero": True}, 0.5, [1.5, 0]),
         ({"Ts": 2, "readout": "avg", "write_zero": True}, 0.5, [1.0, 0]),
         ({"Ts": 2, "reset": None, "write_zero": True}, 0.5, [3.0, 0]),
-        # Without RPD: 0.5, 1.0, 1.5 spike → 0.5, 1.0: nothing fires at the threshold, and 1.0 is left
+        # Without RPD: 0.5, 1.0, 1.5 spike → 0.5, 1.0: nothing fires at the threshold, and 1.0 is
+        # left
         ({"Ts": 2, "reset": None}, 0.5, [3.0, 1.0]),
         ({"Ts": 2, "reset": None, "readout": "last"}, 0.5, [1.5, 1.0]),
         # A spike in every step, 1.2: segments beyond Ts are lost, and so is what is left after them
@@ -295,14 +300,21 @@ def gradient_of_charges(changes, charges):
 @pytest.mark.parametrize(
     ("changes", "charges", "written", "grad"),
     [
-        # U: 0.6, 1.2 spike. V = U·(1 − S), and the surrogate of S is 1 at 0.6: the first charge c changes V by
-        # 1 − 0.6 = 0.4, and the second U as much. A = U + U.
+        # U: 0.6, 1.2 spike. V = U·(1 − S), and the surrogate of S is 1 at 0.6: the first charge c
+        # changes V by 1 − 0.6 = 0.4, and the second U as much. A = U + U.
         ({}, [0.6, 0.6], [1.8], [1 + 0.4, 1]),
-        # SAT writes A·S. The surrogate is 1 at 1.2, too: A·S adds A = 1.8 times the changes of the second U.
+        # SAT writes A·S. The surrogate is 1 at 1.2, too: A·S adds A = 1.8 times the changes of the
+        # second U.
         ({"spike_attach": True}, [0.6, 0.6], [1.8], [1.4 + 1.8 * 0.4, 1 + 1.8]),
         ({"spike_attach": True, "readout": "last"}, [0.6, 0.6], [1.2], [0.4 + 1.2 * 0.4, 1 + 1.2]),
-        ({"spike_attach": True, "readout": "avg"}, [0.6, 0.6], [0.9], [1.4 / 2 + 0.9 * 0.4, 1 / 2 + 0.9]),
-        # The surrogate ends at ½: the second U, 1.6, is too far from the threshold, and SAT adds nothing.
+        (
+            {"spike_attach": True, "readout": "avg"},
+            [0.6, 0.6],
+            [0.9],
+            [1.4 / 2 + 0.9 * 0.4, 1 / 2 + 0.9],
+        ),
+        # The surrogate ends at ½: the second U, 1.6, is too far from the threshold, and SAT adds
+        # nothing.
         ({"spike_attach": True}, [0.8, 0.8], [2.4], [1 + 0.2, 1]),
         # A soft reset changes V by 1 − thresh = 0 where the surrogate is 1.
         ({"reset": None}, [0.6, 0.6], [1.2 + 0.6], [1, 1]),
@@ -382,7 +394,9 @@ def test_abs_of_the_other_embeddings(embedding):
     ],
 )
 def test_hand_counted_leaky_integral(changes, expected):
-    embedding = build_embedding(DetectorConfig(embedding="snn", embedding_ksize=1, decay=0.25, **changes))
+    embedding = build_embedding(
+        DetectorConfig(embedding="snn", embedding_ksize=1, decay=0.25, **changes)
+    )
     torch.nn.init.zeros_(embedding.recurrence.conv[0].weight)
     torch.nn.init.constant_(embedding.recurrence.conv[0].bias, 0.8)
     out = embedding(torch.zeros(1, 1, 4, 2, 2, 2))
@@ -393,6 +407,7 @@ def test_decay_is_learned():
     embedding = build_embedding(DetectorConfig(embedding="snn", embedding_ksize=1, decay=0.25))
     torch.nn.init.zeros_(embedding.recurrence.conv[0].weight)
     torch.nn.init.constant_(embedding.recurrence.conv[0].bias, 0.2)
-    # U: 0.2, then 0.2·(d + 1) with d = sigmoid(decay): the derivative is 0.2·d·(1 − d), for 8 values.
+    # U: 0.2, then 0.2·(d + 1) with d = sigmoid(decay): the derivative is 0.2·d·(1 − d), for 8
+    # values.
     embedding(torch.zeros(1, 1, 2, 2, 2, 2)).sum().backward()
     assert embedding.recurrence.decay.grad.item() == pytest.approx(8 * 0.2 * 0.25 * 0.75)

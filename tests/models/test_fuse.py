@@ -15,7 +15,8 @@ EVENTS = event_counts(frames=2).double()
 
 @pytest.mark.parametrize(
     ("mode", "stem", "Ts"),
-    [(mode, stem, 1) for mode in SpikeMode for stem in ("focus", "conv")] + [(SpikeMode.FULL, "conv", 3)],
+    [(mode, stem, 1) for mode in SpikeMode for stem in ("focus", "conv")]
+    + [(SpikeMode.FULL, "conv", 3)],
 )
 def test_fused_outputs_are_those_of_the_model(mode: SpikeMode, stem: str, Ts: int) -> None:
     config = TINY.replace(use_spike=mode, stem=stem, norm="bn", Ts=Ts)
@@ -25,7 +26,9 @@ def test_fused_outputs_are_those_of_the_model(mode: SpikeMode, stem: str, Ts: in
         expected = model(EVENTS)
         assert expected.std(dim=1).min() > 1e-4  # what is in the image does matter
         torch.testing.assert_close(fused(EVENTS), expected, rtol=1e-10, atol=1e-10)
-    assert not any(isinstance(u.bn, nn.BatchNorm2d) for u in fused.modules() if isinstance(u, ConvUnit))
+    assert not any(
+        isinstance(u.bn, nn.BatchNorm2d) for u in fused.modules() if isinstance(u, ConvUnit)
+    )
     assert isinstance(fused.embedding.norm, nn.BatchNorm2d)
 
 

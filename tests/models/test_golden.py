@@ -35,15 +35,20 @@ def test_one_training_step_agrees(case):
 
     names = published_names(model)
     gradients = {
-        names[k]: None if p.grad is None else p.grad.norm().item() for k, p in model.named_parameters()
+        names[k]: None if p.grad is None else p.grad.norm().item()
+        for k, p in model.named_parameters()
     }
     assert gradients == pytest.approx(expected["grad_norms"], rel=1e-6, abs=1e-12)
-    statistics = {names[k]: v.norm().item() for k, v in model.state_dict().items() if "running_" in k}
+    statistics = {
+        names[k]: v.norm().item() for k, v in model.state_dict().items() if "running_" in k
+    }
     assert statistics == pytest.approx(expected["bn_norms_after_one_train_forward"], rel=1e-9)
 
 
 def test_published_names_are_complete(case):
     model = build_detector(config_of(case.expected))
     state = model.state_dict()
-    shapes = {published: list(state[ours].shape) for ours, published in published_names(model).items()}
+    shapes = {
+        published: list(state[ours].shape) for ours, published in published_names(model).items()
+    }
     assert shapes == dict(case.expected["state_dict"])

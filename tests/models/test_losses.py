@@ -29,7 +29,10 @@ def test_padding_changes_nothing():
     raw, targets = problem()
     padded = torch.cat((targets, targets.new_zeros(3, 46, 5)), dim=1)
     torch.testing.assert_close(
-        detection_losses(raw, targets, GRID), detection_losses(raw, padded, GRID), rtol=1e-12, atol=0
+        detection_losses(raw, targets, GRID),
+        detection_losses(raw, padded, GRID),
+        rtol=1e-12,
+        atol=0,
     )
 
 
@@ -40,7 +43,14 @@ def test_images_without_boxes(rows):
     losses["total_loss"].backward()
     nothing = torch.nn.functional.softplus(raw[..., 4].detach()).sum().item()
     assert {name: value.item() for name, value in losses.items()} == pytest.approx(
-        {"total_loss": nothing, "iou_loss": 0, "l1_loss": 0, "conf_loss": nothing, "cls_loss": 0, "num_fg": 1}
+        {
+            "total_loss": nothing,
+            "iou_loss": 0,
+            "l1_loss": 0,
+            "conf_loss": nothing,
+            "cls_loss": 0,
+            "num_fg": 1,
+        }
     )
     assert raw.grad[..., :4].count_nonzero() == raw.grad[..., 5:].count_nonzero() == 0
 
@@ -48,12 +58,15 @@ def test_images_without_boxes(rows):
 def test_perfect_boxes_cost_nothing():
     targets = torch.tensor([[[1, 20.0, 28.0, 16.0, 24.0]]], dtype=torch.float64)
     raw = torch.zeros(1, ANCHORS, 7, dtype=torch.float64)
-    raw[0, :, :4] = encode_boxes(targets[0, 0, 1:].expand(ANCHORS, 4), GRID.points_px, GRID.strides_px)
+    raw[0, :, :4] = encode_boxes(
+        targets[0, 0, 1:].expand(ANCHORS, 4), GRID.points_px, GRID.strides_px
+    )
     losses = detection_losses(raw, targets, GRID)
     assert losses["num_fg"] == 9  # the ten largest IoUs add up to a little less than ten
     assert losses["iou_loss"].item() == pytest.approx(0, abs=1e-6)
     assert losses["l1_loss"].item() == pytest.approx(0, abs=1e-6)
-    # All logits are 0: log 2 for each of two classes and nine positives, and for each of all anchors.
+    # All logits are 0: log 2 for each of two classes and nine positives, and for each of all
+    # anchors.
     assert losses["cls_loss"].item() == pytest.approx(2 * math.log(2))
     assert losses["conf_loss"].item() == pytest.approx(ANCHORS * math.log(2) / 9)
 

@@ -135,8 +135,8 @@ def test_hand_computed_derivative_by_the_slope():
 
 
 def test_hand_computed_gradient_through_the_soft_reset():
-    # τ = 2, rectangle. H: 1.2 spike → 0.2, 0.7. The surrogate is 1 at both: the first current changes the first
-    # spike by 1, V by 1 − 1 = 0, and so the second spike not at all.
+    # τ = 2, rectangle. H: 1.2 spike → 0.2, 0.7. The surrogate is 1 at both: the first current
+    # changes the first spike by 1, V by 1 − 1 = 0, and so the second spike not at all.
     neuron = ParametricLIF(2, "rect", 1.0)
     current = torch.tensor([1.2, 0.6])[:, None].requires_grad_()
     spikes = neuron(current)

@@ -40,7 +40,9 @@ def test_weights_arrive_under_their_own_names(mode, stem):
     load_published_state_dict(model, weights)
     state = model.state_dict()
     assert len(weights) == len(state)
-    assert all(torch.equal(state[ours], weights[name]) for ours, name in published_names(model).items())
+    assert all(
+        torch.equal(state[ours], weights[name]) for ours, name in published_names(model).items()
+    )
 
 
 def test_examples_of_names():
@@ -68,7 +70,8 @@ def test_every_misfit_is_listed_and_nothing_is_loaded():
     with pytest.raises(CheckpointError) as error:
         load_published_state_dict(model, weights)
     assert str(error.value) == (
-        "The checkpoint does not fit the model. Build the model with the keys of the checkpoint's own "
+        "The checkpoint does not fit the model. Build the model with the keys of the checkpoint's "
+        "own "
         "training (`use_spike`, `stem`, `embedding`, `depth`, `width`, `num_classes`, …).\n"
         "  missing: head.stems.1.bn.bias\n"
         "  unexpected: head.stems.1.act.w\n"
@@ -86,5 +89,7 @@ def test_every_misfit_is_listed_and_nothing_is_loaded():
     ],
 )
 def test_names_of_other_embeddings(embedding, published):
-    names = {n for n in published_names(tiny(embedding=embedding)).values() if n.startswith("embedding")}
+    names = {
+        n for n in published_names(tiny(embedding=embedding)).values() if n.startswith("embedding")
+    }
     assert {name for name in names if not name.endswith("bias")} == published

@@ -6,7 +6,9 @@ import torch
 from easnn.models import DetectorConfig, SpikeMode
 from easnn.models.embedding import build_embedding
 
-CONFIG = DetectorConfig(embedding="arsnn", embedding_ksize=1, write_zero=True, use_spike=SpikeMode.FULL)
+CONFIG = DetectorConfig(
+    embedding="arsnn", embedding_ksize=1, write_zero=True, use_spike=SpikeMode.FULL
+)
 
 # What charges channel 0 of the 2×2 pixels, newest slice first; nothing charges channel 1.
 CURRENTS = torch.tensor(
@@ -36,7 +38,8 @@ def traced(config, currents=CURRENTS):
 
 
 def test_one_segment():
-    # The membranes: 0.75, 1.5 spike, 0.75, 1.5 spike | 2 spike, 0, 0, 0.25 | 0.25, 0.25, 0.25, 0.75 | 0
+    # The membranes: 0.75, 1.5 spike, 0.75, 1.5 spike | 2 spike, 0, 0, 0.25 | 0.25, 0.25, 0.25, 0.75
+    # | 0
     trace, both = traced(CONFIG)
     assert trace.spikes.nonzero().tolist() == [[0, 0, 1], [1, 0, 0], [3, 0, 0]]
     assert trace.end_step.tolist() == [[[1, 0], [3, 3]]]
@@ -68,7 +71,11 @@ def test_more_segments_than_a_pixel_has():
     assert trace.by_spike[1].tolist() == [[True, False], [False, False]]
     assert trace.span_steps.tolist() == [[[2, 1], [4, 4]], [[2, 3], [0, 0]], [[0, 0], [0, 0]]]
     assert trace.accumulated[1].tolist() == [[2.25, 0.25], [0.0, 0.0]]
-    assert trace.dropped.tolist() == [[[0.0, 0.0], [1.5, 0.0]], [[0.0, 0.25], [0.0, 0.0]], [[0.0, 0.0]] * 2]
+    assert trace.dropped.tolist() == [
+        [[0.0, 0.0], [1.5, 0.0]],
+        [[0.0, 0.25], [0.0, 0.0]],
+        [[0.0, 0.0]] * 2,
+    ]
     assert not trace.surplus.any()
 
 
@@ -122,7 +129,13 @@ def test_the_parts_of_a_trace_are_the_output(readout, Ts, write_zero, spike_atta
 @pytest.mark.parametrize(
     "changes",
     [
-        {"embedding": "arsnn", "Ts": Ts, "readout": readout, "spike_attach": attach, "write_zero": drop}
+        {
+            "embedding": "arsnn",
+            "Ts": Ts,
+            "readout": readout,
+            "spike_attach": attach,
+            "write_zero": drop,
+        }
         for Ts in (1, 4)
         for readout in ("sum", "last", "avg")
         for attach in (True, False)
@@ -151,7 +164,9 @@ def test_the_output_of_a_trace_is_that_of_the_embedding(changes, rectify, norm):
 @pytest.mark.parametrize("embedding", ["rsnn", "snn"])
 @pytest.mark.parametrize("readout", ["sum", "last"])
 def test_an_integral_is_one_residue_that_is_written(embedding, readout):
-    embedding = build_embedding(DetectorConfig(embedding=embedding, embedding_ksize=3, readout=readout))
+    embedding = build_embedding(
+        DetectorConfig(embedding=embedding, embedding_ksize=3, readout=readout)
+    )
     events = torch.poisson(torch.full((2, 1, 4, 2, 4, 6), 0.7))
     with torch.no_grad():
         trace = embedding.trace(events)

@@ -16,7 +16,9 @@ from easnn.ops import (
 
 
 def test_one_box_in_every_format():
-    xyxy, xywh, cxcywh = (torch.tensor(b) for b in ([2.0, 3, 8, 13], [2.0, 3, 6, 10], [5.0, 8, 6, 10]))
+    xyxy, xywh, cxcywh = (
+        torch.tensor(b) for b in ([2.0, 3, 8, 13], [2.0, 3, 6, 10], [5.0, 8, 6, 10])
+    )
     assert xyxy_to_xywh(xyxy).equal(xywh)
     assert xyxy_to_cxcywh(xyxy).equal(cxcywh)
     assert xywh_to_xyxy(xywh).equal(xyxy)

@@ -44,14 +44,20 @@ def test_unplace_is_the_inverse_of_place(seed):
     in_hw = tuple(int(n) for n in rng.integers(1, 1000, 2))
     placements = [
         Placement(
-            *(int(n) for n in rng.integers(1, 900, 2)), *(int(n) for n in rng.integers(-500, 500, 2)), flip
+            *(int(n) for n in rng.integers(1, 900, 2)),
+            *(int(n) for n in rng.integers(-500, 500, 2)),
+            flip,
         )
         for flip in (False, True, True)
     ]
     boxes = torch.from_numpy(rng.uniform(-50, 700, (3, 9, 4)))
     before = boxes.clone()
-    torch.testing.assert_close(unplace_boxes(place_boxes(boxes, placements, in_hw), placements, in_hw), boxes)
-    torch.testing.assert_close(place_boxes(unplace_boxes(boxes, placements, in_hw), placements, in_hw), boxes)
+    torch.testing.assert_close(
+        unplace_boxes(place_boxes(boxes, placements, in_hw), placements, in_hw), boxes
+    )
+    torch.testing.assert_close(
+        place_boxes(unplace_boxes(boxes, placements, in_hw), placements, in_hw), boxes
+    )
     assert boxes.equal(before)
 
 

@@ -36,7 +36,9 @@ def test_agrees_with_the_literal_algorithm(count, threshold):
         boxes, scores, groups, threshold
     )
     one_group = torch.zeros(count, dtype=torch.long)
-    assert plain_nms(boxes, scores, threshold).tolist() == literal_nms(boxes, scores, one_group, threshold)
+    assert plain_nms(boxes, scores, threshold).tolist() == literal_nms(
+        boxes, scores, one_group, threshold
+    )
 
 
 def test_equal_scores_keep_the_earlier_box():
@@ -45,7 +47,8 @@ def test_equal_scores_keep_the_earlier_box():
 
 
 def test_a_long_chain_of_overlaps_is_settled_from_the_best_down():
-    # Each box overlaps the next by more than the threshold, and no other: every second one survives.
+    # Each box overlaps the next by more than the threshold, and no other: every second one
+    # survives.
     x = torch.arange(200.0) * 3
     boxes = torch.stack((x, torch.zeros(200), x + 10, torch.full((200,), 10.0)), dim=1)
     assert plain_nms(boxes, torch.arange(200, 0, -1.0), 0.5).tolist() == list(range(0, 200, 2))
@@ -60,7 +63,9 @@ def test_an_overlap_of_exactly_the_threshold_is_allowed():
 
 def test_groups_do_not_suppress_each_other():
     boxes = torch.tensor([[-30.0, -30, 10, 10]] * 3)
-    assert batched_nms(boxes, torch.tensor([0.1, 0.2, 0.3]), torch.tensor([0, 7, 7]), 0.5).tolist() == [2, 0]
+    assert batched_nms(
+        boxes, torch.tensor([0.1, 0.2, 0.3]), torch.tensor([0, 7, 7]), 0.5
+    ).tolist() == [2, 0]
 
 
 def test_no_boxes_are_kept_of_none():
@@ -76,7 +81,10 @@ def test_agrees_with_torchvision():
         pytest.skip(f"torchvision cannot be imported: {error}")
     for seed in range(20):
         boxes, scores, _ = random_boxes(250, seed)
-        assert plain_nms(boxes, scores.double(), 0.5).tolist() == nms(boxes, scores.double(), 0.5).tolist()
+        assert (
+            plain_nms(boxes, scores.double(), 0.5).tolist()
+            == nms(boxes, scores.double(), 0.5).tolist()
+        )
 
 
 def outputs_of(*anchors):
@@ -97,8 +105,15 @@ def test_confidence_is_inclusive_and_only_the_best_class_counts():
 def test_images_without_detections_give_empty_tensors():
     outputs = torch.zeros(3, 5, 7)
     outputs[1, 2] = torch.tensor([10.0, 10, 4, 4, 1, 0, 1])
-    assert [tuple(d.shape) for d in select_detections(outputs, 0.1, 0.65)] == [(0, 6), (1, 6), (0, 6)]
-    assert [tuple(d.shape) for d in select_detections(torch.zeros(2, 0, 7), 0.1, 0.65)] == [(0, 6), (0, 6)]
+    assert [tuple(d.shape) for d in select_detections(outputs, 0.1, 0.65)] == [
+        (0, 6),
+        (1, 6),
+        (0, 6),
+    ]
+    assert [tuple(d.shape) for d in select_detections(torch.zeros(2, 0, 7), 0.1, 0.65)] == [
+        (0, 6),
+        (0, 6),
+    ]
 
 
 def test_suppression_is_per_image_and_class_and_sorted():

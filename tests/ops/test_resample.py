@@ -12,7 +12,9 @@ CV2 = {"linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC}
 
 def paste(image, placement, out_hw, interpolation):
     """What ``place_frames`` does to one image, with OpenCV and slices."""
-    resized = cv2.resize(image, (placement.width_px, placement.height_px), interpolation=CV2[interpolation])
+    resized = cv2.resize(
+        image, (placement.width_px, placement.height_px), interpolation=CV2[interpolation]
+    )
     if placement.flip:
         resized = resized[:, ::-1]
     # A margin around the frame takes what lies outside of it.
@@ -77,7 +79,9 @@ def test_every_image_of_a_batch_has_its_own_placement(interpolation, dtype, out_
 def test_placing_at_the_same_size_copies():
     frames = torch.arange(2 * 5 * 7, dtype=torch.int16).view(2, 5, 7)
     for interpolation in ("linear", "cubic"):
-        placed = place_frames(frames, [Placement(5, 7), Placement(5, 7, flip=True)], (5, 7), interpolation)
+        placed = place_frames(
+            frames, [Placement(5, 7), Placement(5, 7, flip=True)], (5, 7), interpolation
+        )
         assert placed[0].equal(frames[0].float())
         assert placed[1].equal(frames[1].flip(-1).float())
 
@@ -98,7 +102,9 @@ def test_frames_and_boxes_move_together(flip):
     frames[0, 0, 20:60, 30:40] = 1
     placement = Placement(200, 360, top_px=-15, left_px=11, flip=flip)
     placed = place_frames(frames, [placement], (256, 384))[0, 0]
-    x, y, w, h = place_boxes(torch.tensor([[[30.0, 20, 10, 40]]]), [placement], (100, 120))[0, 0].tolist()
+    x, y, w, h = place_boxes(torch.tensor([[[30.0, 20, 10, 40]]]), [placement], (100, 120))[
+        0, 0
+    ].tolist()
     rows, columns = (placed > 0.5).nonzero().T
     assert (rows.min(), rows.max() + 1) == (y, y + h)
     assert (columns.min(), columns.max() + 1) == (x, x + w)
@@ -108,7 +114,13 @@ def test_frames_and_boxes_move_together(flip):
 @pytest.mark.parametrize("interpolation", ["linear", "cubic"])
 def test_gpu_agrees_with_cpu(interpolation):
     frames = torch.randint(0, 9, (3, 4, 2, 48, 61), dtype=torch.uint8)
-    placements = [Placement(40, 60), Placement(90, 30, -20, 5, flip=True), Placement(30, 200, 9, -50)]
+    placements = [
+        Placement(40, 60),
+        Placement(90, 30, -20, 5, flip=True),
+        Placement(30, 200, 9, -50),
+    ]
     on_gpu = place_frames(frames.cuda(), placements, (64, 96), interpolation)
     assert on_gpu.is_cuda
-    torch.testing.assert_close(on_gpu.cpu(), place_frames(frames, placements, (64, 96), interpolation))
+    torch.testing.assert_close(
+        on_gpu.cpu(), place_frames(frames, placements, (64, 96), interpolation)
+    )

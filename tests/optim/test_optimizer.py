@@ -32,13 +32,17 @@ def test_every_parameter_is_in_exactly_one_group(detector):
 def test_groups_hold_what_they_are_named_after(detector):
     names = {id(p): name for name, p in detector.named_parameters()}
     groups = {
-        group: {names[id(p)] for p in parameters} for group, parameters in group_parameters(detector).items()
+        group: {names[id(p)] for p in parameters}
+        for group, parameters in group_parameters(detector).items()
     }
     assert groups["embedding"] == {name for name in names.values() if name.startswith("embedding.")}
     assert all(name.endswith(".bias") for name in groups["biases"])
     assert all(name.endswith((".w", ".slope")) for name in groups["neurons"])
     assert {name.rsplit(".", 1)[1] for name in groups["neurons"]} == {"w", "slope"}
-    ranks = {group: {dict(detector.named_parameters())[n].dim() for n in groups[group]} for group in groups}
+    ranks = {
+        group: {dict(detector.named_parameters())[n].dim() for n in groups[group]}
+        for group in groups
+    }
     assert ranks["batch_norm_weights"] == {1}
     assert ranks["weights"] == {4}
 
@@ -46,13 +50,17 @@ def test_groups_hold_what_they_are_named_after(detector):
 def test_frozen_parameters_are_left_out():
     model = torch.nn.Linear(2, 2)
     model.bias.requires_grad_(False)
-    assert {g["name"] for g in build_optimizer(model, name="ADAM", lr=1.0).param_groups} == {"weights"}
+    assert {g["name"] for g in build_optimizer(model, name="ADAM", lr=1.0).param_groups} == {
+        "weights"
+    }
 
 
 def test_a_parameter_shared_by_two_layers_is_noticed():
     model = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Linear(2, 2))
     model[1].weight = model[0].weight
-    with pytest.raises(AssertionError, match=r"not in exactly one group of the optimiser: 0\.weight\."):
+    with pytest.raises(
+        AssertionError, match=r"not in exactly one group of the optimiser: 0\.weight\."
+    ):
         build_optimizer(model, name="ADAM", lr=1.0)
 
 

@@ -33,7 +33,13 @@ def test_warmcos_rises_linearly_then_falls():
 
 def test_yoloxwarmcos_boundaries():
     schedule = build_schedule(
-        "yoloxwarmcos", 1.0, **EPOCH, warmup_epochs=2, warmup_lr=0.2, min_lr_ratio=0.1, no_aug_epochs=3
+        "yoloxwarmcos",
+        1.0,
+        **EPOCH,
+        warmup_epochs=2,
+        warmup_lr=0.2,
+        min_lr_ratio=0.1,
+        no_aug_epochs=3,
     )
     assert schedule(0) == 0.2
     assert schedule(10) == pytest.approx(0.2 + 0.8 * 0.25)
@@ -63,7 +69,8 @@ def test_multistep_falls_at_each_milestone():
         (
             "multistep",
             {},
-            "`scheduler` multistep needs `milestones`: the epochs at which the learning rate falls.",
+            "`scheduler` multistep needs `milestones`: the epochs at which the learning rate "
+            "falls.",
         ),
         (
             "warmcos",
@@ -80,6 +87,7 @@ def test_wrong_options_are_refused(name, options, message):
 
 def test_an_unknown_schedule_is_refused():
     with pytest.raises(
-        ValueError, match=r"^`name` must be fixed, cos, warmcos, yoloxwarmcos, multistep, but is cosine"
+        ValueError,
+        match=r"^`name` must be fixed, cos, warmcos, yoloxwarmcos, multistep, but is cosine",
     ):
         build_schedule("cosine", 0.1, steps_per_epoch=1, max_epoch=1)

@@ -24,7 +24,11 @@ def weights() -> dict[str, torch.Tensor]:
     ("entries", "epochs", "best_ap"),
     [
         ({"start_epoch": 30, "best_ap": np.float64(0.375)}, 30, 0.375),
-        ({"start_epoch": np.int64(3), "best_ap": 0, "curr_ap": np.float32(0.1), "optimizer": {}}, 3, 0.0),
+        (
+            {"start_epoch": np.int64(3), "best_ap": 0, "curr_ap": np.float32(0.1), "optimizer": {}},
+            3,
+            0.0,
+        ),
         ({}, 0, None),
         ({"start_epoch": None, "best_ap": "good"}, 0, None),
     ],
@@ -46,7 +50,9 @@ def test_old_and_new_files_of_torch(weights, tmp_path, zipped):
     path = tmp_path / "a.pth"
     torch.save({"model": weights}, path, _use_new_zipfile_serialization=zipped)
     found = PublishedCheckpoint.of(read_tensor_file(path), path)
-    assert torch.equal(found.weights["head.levels.0.box_out.weight"], weights["head.reg_preds.0.weight"])
+    assert torch.equal(
+        found.weights["head.levels.0.box_out.weight"], weights["head.reg_preds.0.weight"]
+    )
 
 
 def test_saved_as_published(weights, tmp_path):

@@ -82,7 +82,11 @@ def test_the_table_names_what_was_not_given() -> None:
         ),
         # The default dataset has 100 classes, so it needs no name.
         ({"num_classes": 100}, "", "Tm 4 window 0 T 3 thresh 1 readout sum write_zero True"),
-        ({"use_spike": SpikeMode.NONE}, "data_name gen1 Tm 4", "thresh 1 readout sum write_zero True"),
+        (
+            {"use_spike": SpikeMode.NONE},
+            "data_name gen1 Tm 4",
+            "thresh 1 readout sum write_zero True",
+        ),
         ({"embedding": "rsnn"}, "data_name gen1", "Tm 4 T 3 thresh 1 readout sum"),
         ({"embedding": "count"}, "data_name gen1", "Tm 4 T 3"),
     ],
@@ -127,5 +131,6 @@ def test_the_representation_is_told_by_its_channels(channels: int, aggregation: 
 def test_weights_for_colour_images() -> None:
     """Plain YOLOX has the names of a detector without spikes that counts events."""
     assert error_of(DetectorConfig(num_classes=80, in_channels=3), "") == (
-        f"The weights of {CKPT} take frames of 3 channels, such as colour images. Events have 1, 2, 4."
+        f"The weights of {CKPT} take frames of 3 channels, such as colour images. Events have 1, "
+        "2, 4."
     )

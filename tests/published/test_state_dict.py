@@ -82,14 +82,18 @@ def test_what_is_no_weight_is_left_out():
         "backbone.backbone.dark2.0.total_params": 2,
         "backbone.backbone.dark2.0.act.v": 0,
     }
-    found, weights = from_published(published | {name: torch.tensor(x) for name, x in extra.items()})
+    found, weights = from_published(
+        published | {name: torch.tensor(x) for name, x in extra.items()}
+    )
     assert found == config
     assert len(weights) == len(published)
 
 
 def test_the_slope_may_have_any_name():
     _, published = weights_of(CONFIGS["learned_slope"])
-    renamed = {name.replace("function.alpha", "function.a"): value for name, value in published.items()}
+    renamed = {
+        name.replace("function.alpha", "function.a"): value for name, value in published.items()
+    }
     assert renamed.keys() != published.keys()
     assert from_published(renamed)[0].spike_fn == "patan"
 
@@ -115,7 +119,9 @@ def test_the_slope_may_have_any_name():
             "backbone.backbone.stem.conv.conv.weight is [8], which is no kernel",
         ),
         (
-            lambda w: w.update({"backbone.backbone.stem.conv.conv.weight": torch.zeros(0, 8, 3, 3)}),
+            lambda w: w.update(
+                {"backbone.backbone.stem.conv.conv.weight": torch.zeros(0, 8, 3, 3)}
+            ),
             "there is no such network: `width` must be a number > 0, but is 0.0",
         ),
     ],
@@ -129,5 +135,7 @@ def test_half_a_network_is_refused(change, message):
 
 
 def test_weights_of_another_network_are_not_renamed():
-    with pytest.raises(CheckpointError, match=r"^The published code has no network with these weights: "):
+    with pytest.raises(
+        CheckpointError, match=r"^The published code has no network with these weights: "
+    ):
         to_published(TINY, weights_of(CONFIGS["arsnn"])[0])

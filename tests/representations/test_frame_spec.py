@@ -24,18 +24,21 @@ def recording_of(times):
         ({"Tm": 0}, "`Tm` must be a whole number ≥ 1, but is 0."),
         (
             {"aggregation": "microsum"},
-            "`aggregation` must be micro_sum, sum, voxel_grid, voxel_cube, timesurface or event_sum, but is "
+            "`aggregation` must be micro_sum, sum, voxel_grid, voxel_cube, timesurface or "
+            "event_sum, but is "
             "'microsum'.",
         ),
         (
             {"aggregation": "event_sum", "measure": "timesurface"},
-            "`measure` must be count for `aggregation` event_sum, which sums histograms, in which events have no "
+            "`measure` must be count for `aggregation` event_sum, which sums histograms, in which "
+            "events have no "
             "time, but is timesurface.",
         ),
         *(
             (
                 {"aggregation": name, "measure": "timesurface"},
-                f"`measure` must be count for `aggregation` {name}, which weighs events by their time already, "
+                f"`measure` must be count for `aggregation` {name}, which weighs events by their "
+                "time already, "
                 "but is timesurface.",
             )
             for name in ("voxel_grid", "timesurface")
@@ -50,11 +53,16 @@ def test_impossible_frames(keys, message):
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        ({"Tl": 4}, "`Tl` must be 1 for raw recordings, but is 4. `Tm` sets the slices of their window."),
+        (
+            {"Tl": 4},
+            "`Tl` must be 1 for raw recordings, but is 4. `Tm` sets the slices of their window.",
+        ),
         (
             {"aggregation": "event_sum"},
-            "`aggregation` must be made from events for recordings of events: one of micro_sum, sum, voxel_grid, "
-            "voxel_cube, timesurface, but is event_sum, which sums the histograms of RVT-preprocessed data. "
+            "`aggregation` must be made from events for recordings of events: one of micro_sum, "
+            "sum, voxel_grid, "
+            "voxel_cube, timesurface, but is event_sum, which sums the histograms of "
+            "RVT-preprocessed data. "
             "`python tools/preprocess.py` makes them.",
         ),
     ],

@@ -22,12 +22,17 @@ def some_events(count, duration_us, hw, seed=0):
     rng = np.random.default_rng(seed)
     t_us = 1_000_000 + np.sort(rng.integers(0, duration_us + 1, count))
     return pack_events(
-        t_us, rng.integers(0, hw[1], count), rng.integers(0, hw[0], count), rng.integers(0, 2, count)
+        t_us,
+        rng.integers(0, hw[1], count),
+        rng.integers(0, hw[0], count),
+        rng.integers(0, 2, count),
     )
 
 
 def test_bins_lie_between_the_first_and_the_last_event():
-    events = pack_events([100, 119, 120, 199, 299, 300], [0, 0, 0, 1, 1, 1], [0] * 6, [0, 0, 0, 1, 1, 1])
+    events = pack_events(
+        [100, 119, 120, 199, 299, 300], [0, 0, 0, 1, 1, 1], [0] * 6, [0, 0, 0, 1, 1, 1]
+    )
     histogram = stacked_histogram(events, (1, 2))
     assert histogram.dtype == np.uint8
     assert {(c, x): int(histogram[c, 0, x]) for c, _, x in np.argwhere(histogram)} == {
@@ -50,7 +55,11 @@ def test_equal_to_a_loop(count, duration_us):
 
 def test_no_events():
     assert not stacked_histogram(pack_events([], [], [], []), (4, 6)).any()
-    assert stacked_histogram(pack_events([], [], [], []), (4, 6), every_other=True).shape == (20, 2, 3)
+    assert stacked_histogram(pack_events([], [], [], []), (4, 6), every_other=True).shape == (
+        20,
+        2,
+        3,
+    )
 
 
 def test_counts_end_at_ten():

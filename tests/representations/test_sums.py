@@ -61,11 +61,15 @@ def test_events_per_slice(times, slicing, per_slice):
     counts = represent(FrameSpec(aggregation="micro_sum", Tm=3, slicing=slicing), window, (2, 3))
     assert counts.shape == (3, 2, 2, 3)
     assert counts[:, 0, 0, 0].tolist() == per_slice
-    assert represent(FrameSpec(aggregation="sum", Tm=3, slicing=slicing), window, (2, 3)).sum() == len(times)
+    assert represent(
+        FrameSpec(aggregation="sum", Tm=3, slicing=slicing), window, (2, 3)
+    ).sum() == len(times)
 
 
 def test_pixel_and_polarity():
-    window = make_window([0, 1, 50, 60, 99], x=[2, 2, 0, 1, 2], y=[0, 0, 1, 1, 0], p=[1, 1, 0, 1, 0])
+    window = make_window(
+        [0, 1, 50, 60, 99], x=[2, 2, 0, 1, 2], y=[0, 0, 1, 1, 0], p=[1, 1, 0, 1, 0]
+    )
     counts = represent(FrameSpec(aggregation="micro_sum", Tm=2, slicing="window"), window, (2, 3))
     assert counts.tolist() == [
         [[[0, 0, 0], [0, 0, 0]], [[0, 0, 2], [0, 0, 0]]],
@@ -90,7 +94,9 @@ def test_sums_equal_a_loop_and_leave_the_window_alone(name, measure, slicing, se
     for event in window.events:
         for k in range(Tm):
             if bounds[k] <= event["t_us"] < bounds[k + 1]:
-                channel = event["p"] if name == "micro_sum" else cube_channel(event, *bounds[k : k + 2])
+                channel = (
+                    event["p"] if name == "micro_sum" else cube_channel(event, *bounds[k : k + 2])
+                )
                 fades = math.exp((event["t_us"] - bounds[k + 1]) / 40)
                 expected[k, channel, event["y"], event["x"]] += 1 if measure == "count" else fades
     values = represent(
@@ -112,7 +118,9 @@ def test_halves_of_a_slice_and_the_channel_that_they_share():
 
 def test_a_sum_fades_until_the_window_ends():
     window = make_window([10, 90], p=[0, 1], end_us=110)
-    faded = represent(FrameSpec(aggregation="sum", Tm=7, measure="timesurface", tau=0.1), window, (1, 1))
+    faded = represent(
+        FrameSpec(aggregation="sum", Tm=7, measure="timesurface", tau=0.1), window, (1, 1)
+    )
     np.testing.assert_allclose(faded[0, :, 0, 0], np.exp([-1.0, -0.2]), rtol=2**-11)
 
 
@@ -120,7 +128,9 @@ def test_a_sum_fades_until_the_window_ends():
     ("count", "dtype"), [(255, np.uint8), (256, np.int16), (32_767, np.int16), (32_768, np.int32)]
 )
 def test_smallest_type_that_holds_the_counts(count, dtype):
-    counts = represent(FrameSpec(aggregation="sum", Tm=4), make_window(np.zeros(count, int)), (1, 1))
+    counts = represent(
+        FrameSpec(aggregation="sum", Tm=4), make_window(np.zeros(count, int)), (1, 1)
+    )
     assert (counts.dtype, counts.max()) == (dtype, count)
 
 
@@ -132,14 +142,22 @@ def test_many_faded_events_do_not_overflow():
 
 
 def test_names():
-    assert sorted(REPRESENTATIONS) == ["micro_sum", "sum", "timesurface", "voxel_cube", "voxel_grid"]
+    assert sorted(REPRESENTATIONS) == [
+        "micro_sum",
+        "sum",
+        "timesurface",
+        "voxel_cube",
+        "voxel_grid",
+    ]
 
 
 @pytest.mark.parametrize("name", REPRESENTATIONS)
 @pytest.mark.parametrize("slicing", ["extent", "window"])
 @pytest.mark.parametrize("times", [[], [5], [5, 5, 5], [5, 6]])
 def test_channels_are_those_declared_however_few_the_events(name, slicing, times):
-    values = represent(FrameSpec(aggregation=name, Tm=5, slicing=slicing), make_window(times), (2, 3))
+    values = represent(
+        FrameSpec(aggregation=name, Tm=5, slicing=slicing), make_window(times), (2, 3)
+    )
     assert values.shape == (1 if name == "sum" else 5, FrameSpec(aggregation=name).channels, 2, 3)
     assert np.isfinite(values).all()
 
@@ -147,4 +165,6 @@ def test_channels_are_those_declared_however_few_the_events(name, slicing, times
 def test_events_must_lie_inside_the_sensor():
     message = "Events must lie inside the sensor, 4×3 pixels, but reach x=4, y=2. Give the right sensor size."
     with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
-        represent(FrameSpec(aggregation="sum", Tm=1), make_window([1, 2], x=[4, 0], y=[0, 2]), (3, 4))
+        represent(
+            FrameSpec(aggregation="sum", Tm=1), make_window([1, 2], x=[4, 0], y=[0, 2]), (3, 4)
+        )

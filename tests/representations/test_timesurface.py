@@ -52,7 +52,9 @@ def test_hand_counted_surface():
 
 def test_the_time_constant_of_gen1_is_50_ms():
     window = make_window([50_000], end_us=100_000)
-    surface = represent(FrameSpec(aggregation="timesurface", Tm=1, slicing="window"), window, (1, 1))
+    surface = represent(
+        FrameSpec(aggregation="timesurface", Tm=1, slicing="window"), window, (1, 1)
+    )
     assert surface[0, 0, 0, 0] == np.float16(math.exp(-1))
 
 

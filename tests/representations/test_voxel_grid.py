@@ -36,7 +36,9 @@ def test_a_grid_equals_a_loop_and_leaves_the_window_alone(seed, slicing):
     before = window.events.copy()
     grid = represent(FrameSpec(aggregation="voxel_grid", Tm=Tm, slicing=slicing), window, sensor_hw)
     assert grid.dtype == np.float16
-    np.testing.assert_allclose(grid, loop(window, Tm, sensor_hw, slicing), rtol=2**-11 + 1e-9, atol=1e-7)
+    np.testing.assert_allclose(
+        grid, loop(window, Tm, sensor_hw, slicing), rtol=2**-11 + 1e-9, atol=1e-7
+    )
     assert np.array_equal(window.events, before)
 
 
@@ -48,7 +50,9 @@ def test_hand_counted_shares():
 
 
 def test_events_of_one_time_are_in_the_first_step():
-    grid = represent(FrameSpec(aggregation="voxel_grid", Tm=3), make_window([7, 7, 7], p=[1, 1, 0]), (1, 1))
+    grid = represent(
+        FrameSpec(aggregation="voxel_grid", Tm=3), make_window([7, 7, 7], p=[1, 1, 0]), (1, 1)
+    )
     assert grid[:, 0, 0, 0].tolist() == [1, 0, 0]
 
 

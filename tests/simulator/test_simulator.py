@@ -39,15 +39,20 @@ def intensity_of(log_level: list[list[float]] | np.ndarray) -> np.ndarray:
     return np.exp(np.asarray(log_level, float)) - DARK_CURRENT
 
 
-def watch(config: CameraConfig, log_levels: list[list[list[float]]], times_us: list[int]) -> np.ndarray:
+def watch(
+    config: CameraConfig, log_levels: list[list[list[float]]], times_us: list[int]
+) -> np.ndarray:
     camera = EventCamera(config, intensity_of(log_levels[0]), start_us=times_us[0], rng=rng())
     steps = zip(log_levels[1:], times_us[1:], strict=True)
-    return np.concatenate([camera.advance(intensity_of(level), time_us) for level, time_us in steps])
+    return np.concatenate(
+        [camera.advance(intensity_of(level), time_us) for level, time_us in steps]
+    )
 
 
 class TestCamera:
     def test_ramps_cross_the_thresholds_where_computed_by_hand(self) -> None:
-        # One second: +1.05 crosses 0.2 five times, every 0.2/1.05 s; −0.65 three times; +0.15 never.
+        # One second: +1.05 crosses 0.2 five times, every 0.2/1.05 s; −0.65 three times; +0.15
+        # never.
         events = watch(IDEAL, [[[0.0, 0.0, 0.0]], [[1.05, -0.65, 0.15]]], [0, 1_000_000])
         rising, falling = events[events["x"] == 0], events[events["x"] == 1]
         assert len(events) == len(rising) + len(falling)
@@ -58,7 +63,8 @@ class TestCamera:
         assert np.all(np.diff(events["t_us"]) >= 0)
 
     def test_a_pixel_remembers_its_reference_over_steps(self) -> None:
-        # 0.15 up is none, 0.15 more is one at a third of the step; down, the next is 0.2 below that one.
+        # 0.15 up is none, 0.15 more is one at a third of the step; down, the next is 0.2 below that
+        # one.
         levels = [[[0.0]], [[0.15]], [[0.30]], [[0.05]], [[-0.05]]]
         events = watch(IDEAL, levels, [0, 3000, 6000, 9000, 12_000])
         np.testing.assert_allclose(events["t_us"], [4000, 10_500], atol=2)
@@ -136,7 +142,9 @@ class TestScene:
         scene = scene_of(self.car(10.0, x_m=-1.0, speed_m_s=0.8))
         before, after = scene.labels(0)[0], scene.labels(1_000_000)[0]
         assert after["x"] - before["x"] == pytest.approx(0.8 * self.FOCAL_PX / 10.0, abs=1e-3)
-        assert [after[name] for name in ("y", "w", "h")] == [before[name] for name in ("y", "w", "h")]
+        assert [after[name] for name in ("y", "w", "h")] == [
+            before[name] for name in ("y", "w", "h")
+        ]
 
     def test_a_box_encloses_what_the_object_changes_in_the_picture(
         self, scene_of: Callable[..., Scene]
@@ -149,11 +157,16 @@ class TestScene:
             assert box["x"] == pytest.approx(columns[0], abs=1.5)
             assert box["x"] + box["w"] == pytest.approx(columns[-1] + 1, abs=1.5)
             assert box["y"] == pytest.approx(rows[0], abs=1.5)
-            assert box["y"] + box["h"] == pytest.approx(rows[-1] + 1, abs=3.5)  # a car's shadow lies below
+            assert box["y"] + box["h"] == pytest.approx(
+                rows[-1] + 1, abs=3.5
+            )  # a car's shadow lies below
 
     def test_who_walks_to_the_left_is_the_mirror_image(self) -> None:
         right = self.pedestrian(5.0).sprite
-        walks_right, walks_left = Actor(right, 0.0, 0.7, 5.0), Actor(right.mirrored(), 0.0, -0.7, 5.0)
+        walks_right, walks_left = (
+            Actor(right, 0.0, 0.7, 5.0),
+            Actor(right.mirrored(), 0.0, -0.7, 5.0),
+        )
         assert not np.array_equal(walks_right.image(0.3), walks_right.image(0.6))
         for time_s in (0.0, 0.3, 0.6):
             assert np.array_equal(walks_left.image(time_s), walks_right.image(time_s)[:, ::-1])
@@ -170,7 +183,10 @@ class TestScene:
         assert scene_of(car, pedestrian).labels(0)["class_id"].tolist() == [0]
         assert scene_of(pedestrian).labels(0)["class_id"].tolist() == [1]
         beside = self.pedestrian(12.0, x_m=6.0)
-        assert scene_of(car, beside).labels(0)[["track_id", "class_id"]].tolist() == [(0, 0), (1, 1)]
+        assert scene_of(car, beside).labels(0)[["track_id", "class_id"]].tolist() == [
+            (0, 0),
+            (1, 1),
+        ]
 
     def test_a_box_ends_near_the_frame_and_vanishes_with_its_object(
         self, scene_of: Callable[..., Scene]
@@ -197,7 +213,9 @@ class TestRecording:
 
     def test_the_camera_does_not_change_the_scene(self) -> None:
         config = RecordingConfig((60, 76), 1.0, 100, CameraConfig(threshold=0.4, noise_hz=1.0))
-        plain, other = (simulate_recording(c, seed=0, split="val", number=0) for c in (SMALL, config))
+        plain, other = (
+            simulate_recording(c, seed=0, split="val", number=0) for c in (SMALL, config)
+        )
         assert np.array_equal(plain[1], other[1])
         assert len(plain[0]) != len(other[0])
 
@@ -227,8 +245,14 @@ class TestRecording:
     @pytest.mark.parametrize(
         ("option", "message"),
         [
-            ({"sensor_hw": (16, 304)}, "`sensor_hw` must be 32 to 16384 pixels each way, but is (16, 304)."),
-            ({"duration_s": 0.1}, "`duration_s` must be from 0.25 (the first label) to 600, but is 0.1."),
+            (
+                {"sensor_hw": (16, 304)},
+                "`sensor_hw` must be 32 to 16384 pixels each way, but is (16, 304).",
+            ),
+            (
+                {"duration_s": 0.1},
+                "`duration_s` must be from 0.25 (the first label) to 600, but is 0.1.",
+            ),
             ({"frames_per_second": 0}, "`frames_per_second` must be from 1 to 10000, but is 0."),
         ],
     )
@@ -239,7 +263,11 @@ class TestRecording:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
 
 
 @pytest.fixture(scope="module")
@@ -271,19 +299,24 @@ class TestDataset:
         assert description["class_names"] == ["car", "pedestrian"]
         assert description["complete"] is True
 
-    def test_does_not_depend_on_the_number_of_processes(self, dataset: Path, tmp_path: Path) -> None:
+    def test_does_not_depend_on_the_number_of_processes(
+        self, dataset: Path, tmp_path: Path
+    ) -> None:
         write_synthetic_dataset(tmp_path / "data", TINY_DATASET, processes=2)
         assert contents(tmp_path / "data") == contents(dataset)
 
     def test_summary_counts_what_is_there(self, dataset: Path) -> None:
         train, val, test = write_synthetic_dataset(dataset, TINY_DATASET)
         recordings = [open_dat(path) for path in (dataset / "train").glob("*_td.dat")]
-        boxes = np.concatenate([read_boxes(path) for path in (dataset / "train").glob("*_bbox.npy")])
+        boxes = np.concatenate(
+            [read_boxes(path) for path in (dataset / "train").glob("*_bbox.npy")]
+        )
         assert (train.split, val.split, test.split) == ("train", "val", "test")
         assert (train.recordings, train.duration_s) == (2, 2.0)
         assert train.events == sum(len(recording) for recording in recordings)
         assert train.boxes == {
-            name: np.count_nonzero(boxes["class_id"] == class_id) for class_id, name in enumerate(CLASS_NAMES)
+            name: np.count_nonzero(boxes["class_id"] == class_id)
+            for class_id, name in enumerate(CLASS_NAMES)
         }
 
     def test_an_interrupted_run_is_marked_and_goes_on(
@@ -312,14 +345,19 @@ class TestDataset:
 
     def test_refuses_other_settings(self, dataset: Path) -> None:
         with pytest.raises(OutputError) as error:
-            write_synthetic_dataset(dataset, DatasetConfig(train=2, val=1, test=1, seed=7, recording=SMALL))
+            write_synthetic_dataset(
+                dataset, DatasetConfig(train=2, val=1, test=1, seed=7, recording=SMALL)
+            )
         assert str(error.value) == (
-            f"{dataset} holds a synthetic dataset with other settings: `seed` is 0 there and 7 here. "
+            f"{dataset} holds a synthetic dataset with other settings: `seed` is 0 there and 7 "
+            "here. "
             "Choose another directory, or the same settings to continue it."
         )
 
     @pytest.mark.parametrize("description", [None, "{", "[]", '{"settings": 3}'])
-    def test_refuses_a_folder_with_something_else(self, tmp_path: Path, description: str | None) -> None:
+    def test_refuses_a_folder_with_something_else(
+        self, tmp_path: Path, description: str | None
+    ) -> None:
         (tmp_path / "thesis.tex").write_text("precious")
         if description is not None:
             (tmp_path / "dataset.json").write_text(description)
@@ -327,7 +365,8 @@ class TestDataset:
         with pytest.raises(OutputError) as error:
             write_synthetic_dataset(tmp_path, TINY_DATASET)
         assert str(error.value) == (
-            f"{tmp_path} is not an empty directory and does not hold a synthetic dataset (dataset.json is missing or "
+            f"{tmp_path} is not an empty directory and does not hold a synthetic dataset "
+            "(dataset.json is missing or "
             "unreadable). Choose another directory."
         )
         assert contents(tmp_path) == before

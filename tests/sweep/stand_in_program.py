@@ -1,7 +1,8 @@
 """A stand-in for training and evaluation: it takes the same command lines, and milliseconds.
 
-``python stand_in_program.py train|eval OPTIONS key value …`` does what the key ``T`` (3 if it is not given) says:
-with 5 the training fails, with 6 it waits for SIGTERM and then saves a checkpoint, with 7 it ignores SIGTERM.
+``python stand_in_program.py train|eval OPTIONS key value …`` does what the key ``T`` (3 if it is
+not given) says: with 5 the training fails, with 6 it waits for SIGTERM and then saves a checkpoint,
+with 7 it ignores SIGTERM.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """A sweep whose trainings take milliseconds.
 
-``python sweep_case.py FOLDER OPTIONS`` runs the sweep in ``FOLDER`` as a process, for tests that send signals.
+``python sweep_case.py FOLDER OPTIONS`` runs the sweep in ``FOLDER`` as a process, for tests that
+send signals.
 """
 
 from __future__ import annotations
@@ -41,7 +42,9 @@ class SweepCase:
             stderr=subprocess.PIPE,
             text=True,
         )
-        while sweep.poll() is None and not all((self.output / run / "waits").exists() for run in active):
+        while sweep.poll() is None and not all(
+            (self.output / run / "waits").exists() for run in active
+        ):
             time.sleep(0.02)
         return sweep
 

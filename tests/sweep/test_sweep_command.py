@@ -29,10 +29,13 @@ def test_every_run_is_trained_and_evaluated_with_its_keys(case: SweepCase) -> No
     ]
 
 
-def test_the_table_has_mean_and_sample_deviation(case: SweepCase, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_table_has_mean_and_sample_deviation(
+    case: SweepCase, capsys: pytest.CaptureFixture[str]
+) -> None:
     case.write(TWO_VARIANTS)
     assert case.sweep() == 0
-    # The stand-in gives AP = 0.1·seed·T: 0.2 and 0.6, mean 0.4, deviation √((0.2² + 0.2²)/1) = 0.283.
+    # The stand-in gives AP = 0.1·seed·T: 0.2 and 0.6, mean 0.4, deviation √((0.2² + 0.2²)/1) =
+    # 0.283.
     lines = capsys.readouterr().out.splitlines()
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     assert cells[0] == ["variant", "seeds", "AP", "AP50", "AP50 of each seed", "training, s"]
@@ -65,7 +68,12 @@ def test_a_run_that_fails_does_not_stop_the_others(
     assert printed.err.splitlines()[-1] == "error: 2 of 6 runs failed."
     called = case.called()
     assert sorted(called) == sorted(
-        [f"{step} {name}_seed{seed}" for step in ("train", "eval") for name in "ab" for seed in (1, 3)]
+        [
+            f"{step} {name}_seed{seed}"
+            for step in ("train", "eval")
+            for name in "ab"
+            for seed in (1, 3)
+        ]
         + ["train bad_seed1", "train bad_seed3"]
     )
 
@@ -73,7 +81,9 @@ def test_a_run_that_fails_does_not_stop_the_others(
 def test_an_evaluation_that_leaves_no_result_is_a_failure(
     case: SweepCase, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    case.write("seeds = [1]\n[keys]\neval_proph = true\n")  # the stand-in writes that of the COCO protocol
+    case.write(
+        "seeds = [1]\n[keys]\neval_proph = true\n"
+    )  # the stand-in writes that of the COCO protocol
     assert case.sweep() == 1
     result = case.output / "e_yolox_demo_seed1" / "results" / "best_ckpt_test_prophesee.json"
     assert f"evaluation ended with exit code 0, but without {result}" in capsys.readouterr().err
@@ -100,7 +110,9 @@ def test_another_split_or_checkpoint_takes_another_evaluation_only(case: SweepCa
     assert (case.output / "e_yolox_demo_seed1" / "results" / "latest_ckpt_val_coco.json").is_file()
 
 
-def test_changed_settings_are_not_mixed(case: SweepCase, capsys: pytest.CaptureFixture[str]) -> None:
+def test_changed_settings_are_not_mixed(
+    case: SweepCase, capsys: pytest.CaptureFixture[str]
+) -> None:
     case.write(TWO_VARIANTS)
     case.sweep()
     case.calls()
@@ -108,7 +120,8 @@ def test_changed_settings_are_not_mixed(case: SweepCase, capsys: pytest.CaptureF
     case.write(TWO_VARIANTS.replace("T = 4", "T = 8"))
     assert case.sweep() == 1
     assert capsys.readouterr().err.splitlines()[-1] == (
-        f"error: 2 runs in {case.output} were made with other settings, e.g. b_seed1: T was 4, is 8. "
+        f"error: 2 runs in {case.output} were made with other settings, e.g. b_seed1: T was 4, is "
+        "8. "
         "Repeat them with --redo-changed, or choose another folder (--output)."
     )
     assert case.called() == []
@@ -116,10 +129,15 @@ def test_changed_settings_are_not_mixed(case: SweepCase, capsys: pytest.CaptureF
     assert case.sweep("--table") == 0
     printed = capsys.readouterr()
     assert "| b         |  0 of 2 |" in printed.out
-    assert "Not in the table, because they were made with other settings: b_seed1, b_seed3" in printed.err
+    assert (
+        "Not in the table, because they were made with other settings: b_seed1, b_seed3"
+        in printed.err
+    )
 
     assert case.sweep("--redo-changed") == 0
-    assert case.called() == [f"{step} b_seed{seed}" for seed in (1, 3) for step in ("train", "eval")]
+    assert case.called() == [
+        f"{step} b_seed{seed}" for seed in (1, 3) for step in ("train", "eval")
+    ]
     assert (case.output / "b_seed1.earlier-1" / "best_ckpt.pth").is_file()
 
 
@@ -146,13 +164,20 @@ def test_keys_of_the_output_may_change(case: SweepCase) -> None:
     assert case.called() == []
 
 
-def test_a_record_of_an_earlier_version(case: SweepCase, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_record_of_an_earlier_version(
+    case: SweepCase, capsys: pytest.CaptureFixture[str]
+) -> None:
     case.write("seeds = [1]\n[keys]\nT = 2\ninput_size = [64, 96]\n")
     case.sweep()
     case.calls()
     path = case.output / "records" / "e_yolox_demo_seed1.json"
     keys = json.loads(path.read_text())["definition"]["keys"]
-    assert (keys["T"], keys["input_size"], keys["seed"], keys["use_spike"]) == (2, [64, 96], 1, "True")
+    assert (keys["T"], keys["input_size"], keys["seed"], keys["use_spike"]) == (
+        2,
+        [64, 96],
+        1,
+        "True",
+    )
     definition = {"exp_file": None, "batch_size": 4, "fp16": False, "keys": keys}
     path.write_text(json.dumps({"definition": definition, "trained": True, "train_s": 1234.4}))
     capsys.readouterr()
@@ -177,7 +202,10 @@ def test_files_without_a_record_are_set_aside(case: SweepCase) -> None:
     stray.mkdir(parents=True)
     (stray / "latest_ckpt.pth").touch()
     assert case.sweep() == 0
-    assert case.called() == ["train e_yolox_demo_seed1", "eval e_yolox_demo_seed1"]  # without --resume
+    assert case.called() == [
+        "train e_yolox_demo_seed1",
+        "eval e_yolox_demo_seed1",
+    ]  # without --resume
     assert (case.output / "e_yolox_demo_seed1.earlier-1" / "latest_ckpt.pth").is_file()
 
 
@@ -189,12 +217,15 @@ def test_the_cores_are_divided(case: SweepCase, monkeypatch: pytest.MonkeyPatch)
     assert {call["threads"] for call in case.calls()} == {"2"}
 
 
-def test_one_sweep_at_a_time_in_a_folder(case: SweepCase, capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_sweep_at_a_time_in_a_folder(
+    case: SweepCase, capsys: pytest.CaptureFixture[str]
+) -> None:
     case.write(TWO_VARIANTS)
     with SweepFolder(case.output, read_sweep(case.file)).locked():
         assert case.sweep() == 1
     assert capsys.readouterr().err.splitlines()[-1] == (
-        f"error: Another sweep, or a run that it left behind, is active in {case.output}. Wait until it ends, "
+        f"error: Another sweep, or a run that it left behind, is active in {case.output}. Wait "
+        "until it ends, "
         "stop it, or choose another folder (--output)."
     )
     assert case.calls() == []
@@ -230,7 +261,9 @@ def test_after_a_signal_the_runs_save_their_state(case: SweepCase, number: int, 
     assert case.sweep("--table") == 0
     case.write("seeds = [1, 2]\n[keys]\nT = 6\n")
     assert case.sweep() == 0
-    assert case.called() == [call for run in active for call in (f"train {run} --resume", f"eval {run}")]
+    assert case.called() == [
+        call for run in active for call in (f"train {run} --resume", f"eval {run}")
+    ]
 
 
 def test_a_second_signal_kills_the_runs(case: SweepCase) -> None:

@@ -16,7 +16,9 @@ def test_a_gpu_each(four_gpus: None, monkeypatch: pytest.MonkeyPatch) -> None:
     assert sweep_devices(2) == [{"CUDA_VISIBLE_DEVICES": "0"}, {"CUDA_VISIBLE_DEVICES": "1"}]
 
 
-def test_only_gpus_that_this_process_may_use(four_gpus: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_gpus_that_this_process_may_use(
+    four_gpus: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "6, 2,3,1")
     assert sweep_devices(2) == [{"CUDA_VISIBLE_DEVICES": "6"}, {"CUDA_VISIBLE_DEVICES": "2"}]
 
@@ -25,7 +27,8 @@ def test_more_than_there_are(four_gpus: None) -> None:
     with pytest.raises(ConfigError) as caught:
         sweep_devices(5)
     assert str(caught.value) == (
-        "`-d` must be at most 4, the number of GPUs of this machine (see CUDA_VISIBLE_DEVICES), but is 5."
+        "`-d` must be at most 4, the number of GPUs of this machine (see CUDA_VISIBLE_DEVICES), "
+        "but is 5."
     )
 
 

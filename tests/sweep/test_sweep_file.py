@@ -56,7 +56,13 @@ def test_variants_times_grid_times_seeds_one_seed_of_all_first(tmp_path: Path) -
     assert last.varied == {"write_zero": "True", "T": "4"}
     assert last.texts == {"max_epoch": "2", "write_zero": "True", "T": "4"}
     keys = last.experiment
-    assert (keys.embedding, keys.write_zero, keys.T, keys.max_epoch, keys.seed) == ("arsnn", True, 4, 2, 8)
+    assert (keys.embedding, keys.write_zero, keys.T, keys.max_epoch, keys.seed) == (
+        "arsnn",
+        True,
+        4,
+        2,
+        8,
+    )
 
 
 def test_a_sweep_over_seeds_alone_is_named_after_its_experiment(tmp_path: Path) -> None:
@@ -65,7 +71,9 @@ def test_a_sweep_over_seeds_alone_is_named_after_its_experiment(tmp_path: Path) 
 
 
 def test_without_seeds_the_experiment_has_one(tmp_path: Path) -> None:
-    sweep = sweep_of(tmp_path, 'experiment = "e-yolox-demo"\n[grid]\nuse_spike = [true, "full_spike"]')
+    sweep = sweep_of(
+        tmp_path, 'experiment = "e-yolox-demo"\n[grid]\nuse_spike = [true, "full_spike"]'
+    )
     assert [(run.name, run.experiment.use_spike.value) for run in sweep.runs] == [
         ("use_spike=True_seed80", "True"),
         ("use_spike=full_spike_seed80", "full_spike"),
@@ -80,10 +88,15 @@ def test_an_experiment_file_may_declare_keys_of_its_own(tmp_path: Path) -> None:
         "    dropout: float = key(0.1, 'dropout', low=0)\n"
     )
     text = f'exp_file = "{exp_file}"\nseeds = [1]\n[grid]\ndropout = [0, 0.5]'
-    assert [run.experiment.plain()["dropout"] for run in sweep_of(tmp_path, text).runs] == [0.0, 0.5]
+    assert [run.experiment.plain()["dropout"] for run in sweep_of(tmp_path, text).runs] == [
+        0.0,
+        0.5,
+    ]
 
 
-def test_lists_become_tuples_and_words_of_the_command_line_win_over_common_keys(tmp_path: Path) -> None:
+def test_lists_become_tuples_and_words_of_the_command_line_win_over_common_keys(
+    tmp_path: Path,
+) -> None:
     text = 'experiment = "e-yolox-demo"\nseeds = [1]\n[keys]\ninput_size = [64, 96]\nmax_epoch = 9'
     experiment = sweep_of(tmp_path, text, "max_epoch", "3", "milestones", "()").runs[0].experiment
     assert (experiment.input_size, experiment.max_epoch, experiment.milestones) == ((64, 96), 3, ())
@@ -98,16 +111,24 @@ START = 'experiment = "e-yolox-demo"\nseeds = [1]\n'
         ("T =", "sweep.toml must be a TOML file, but is not: Invalid value (at end of document)."),
         (
             'experimnt = "e-yolox-s"',
-            "sweep.toml: Unknown entry `experimnt`. Did you mean `experiment`? The entries are experiment, exp_file, "
-            "batch_size, fp16, seeds, split, checkpoint, keys, variants, grid; keys of the experiment belong in "
+            "sweep.toml: Unknown entry `experimnt`. Did you mean `experiment`? The entries are "
+            "experiment, exp_file, "
+            "batch_size, fp16, seeds, split, checkpoint, keys, variants, grid; keys of the "
+            "experiment belong in "
             "[keys].",
         ),
-        ("seeds = [1]", "sweep.toml must have either `experiment` (a name, as -n) or `exp_file` (as -f)."),
+        (
+            "seeds = [1]",
+            "sweep.toml must have either `experiment` (a name, as -n) or `exp_file` (as -f).",
+        ),
         (
             'experiment = "e-yolox-s"',
             "sweep.toml must have `seeds`, e.g. [1, 2, 3], because its experiment has no `seed`.",
         ),
-        (START + "batch_size = 0", "sweep.toml: `batch_size` must be a whole number ≥ 1, but is 0."),
+        (
+            START + "batch_size = 0",
+            "sweep.toml: `batch_size` must be a whole number ≥ 1, but is 0.",
+        ),
         (
             'experiment = "e-yolox-demo"\nseeds = [1, 1]',
             "sweep.toml: `seeds` must name each seed once, but is [1, 1].",
@@ -117,7 +138,8 @@ START = 'experiment = "e-yolox-demo"\nseeds = [1]\n'
         (START + "[variants]\na = 3", "sweep.toml, variant a must be a table, but is 3."),
         (
             START + "[grid]\nseed = [1, 2]",
-            "sweep.toml, [grid]: `seed` must be left out, because the sweep sets it: seeds are the list `seeds`, and "
+            "sweep.toml, [grid]: `seed` must be left out, because the sweep sets it: seeds are the "
+            "list `seeds`, and "
             "--output is the folder of all runs.",
         ),
         (
@@ -147,7 +169,8 @@ START = 'experiment = "e-yolox-demo"\nseeds = [1]\n'
         (START + "[grid]\nT = [3, 3]", "sweep.toml must have one variant T=3, but has two."),
         (
             START + '[variants."a b"]\nT = 2\n[variants."a/b"]\nT = 4',
-            "sweep.toml: The variants a b and a/b would share the files a_b_seed1. Rename one of them.",
+            "sweep.toml: The variants a b and a/b would share the files a_b_seed1. Rename one of "
+            "them.",
         ),
     ],
 )
@@ -160,7 +183,9 @@ def test_what_is_wrong_with_the_command_line(tmp_path: Path) -> None:
     assert error_of(tmp_path, text, "T", "4") == (
         "sweep.toml, variant a: `T` must be set in one place, but is also set on the command line."
     )
-    assert error_of(tmp_path, text, "seed", "4").startswith("The command line: `seed` must be left out")
+    assert error_of(tmp_path, text, "seed", "4").startswith(
+        "The command line: `seed` must be left out"
+    )
     assert error_of(tmp_path, text, "t", "4") == "Unknown key `t`. `--help-keys` lists every key."
 
 

@@ -17,8 +17,13 @@ def test_console_and_file_get_the_same_messages(tmp_path, capsys):
     setup_logging(tmp_path / "train_log.txt")
     logger.info("hello")
     logger.bind(progress=True).info("step 1")
-    assert [line.split(" | ")[-1] for line in capsys.readouterr().err.splitlines()] == ["hello", "step 1"]
-    assert [line.split(" | ")[-1] for line in (tmp_path / "train_log.txt").read_text().splitlines()] == [
+    assert [line.split(" | ")[-1] for line in capsys.readouterr().err.splitlines()] == [
+        "hello",
+        "step 1",
+    ]
+    assert [
+        line.split(" | ")[-1] for line in (tmp_path / "train_log.txt").read_text().splitlines()
+    ] == [
         "hello",
         "step 1",
     ]
@@ -38,7 +43,9 @@ def test_other_processes_only_warn_and_say_who_they_are(tmp_path, capsys, monkey
     setup_logging(tmp_path / "train_log.txt")
     logger.info("hello")
     logger.warning("beware")
-    assert [line.split(" | ")[-1] for line in capsys.readouterr().err.splitlines()] == ["[process 2] beware"]
+    assert [line.split(" | ")[-1] for line in capsys.readouterr().err.splitlines()] == [
+        "[process 2] beware"
+    ]
     assert not (tmp_path / "train_log.txt").exists()
 
 

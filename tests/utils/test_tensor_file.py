@@ -34,7 +34,9 @@ def test_numpy_1_and_2_call_it_differently(tmp_path: Path, core: bytes) -> None:
     torch.save({"best_ap": np.float64(0.375)}, path, _use_new_zipfile_serialization=False)
     contents = path.read_bytes()
     assert b"cnumpy._core.multiarray\n" in contents
-    path.write_bytes(contents.replace(b"cnumpy._core.multiarray\n", b"cnumpy." + core + b".multiarray\n"))
+    path.write_bytes(
+        contents.replace(b"cnumpy._core.multiarray\n", b"cnumpy." + core + b".multiarray\n")
+    )
     assert read_tensor_file(path) == {"best_ap": 0.375}
 
 
@@ -43,7 +45,9 @@ def test_numpy_1_and_2_call_it_differently(tmp_path: Path, core: bytes) -> None:
 def test_everything_else_is_refused(tmp_path: Path, value: object, zipped: bool) -> None:
     path = tmp_path / "a.pth"
     torch.save({"best_ap": value}, path, _use_new_zipfile_serialization=zipped)
-    with pytest.raises(CheckpointError, match="holds something other than tensors and plain values"):
+    with pytest.raises(
+        CheckpointError, match="holds something other than tensors and plain values"
+    ):
         read_tensor_file(path)
 
 
@@ -71,5 +75,7 @@ def test_a_function_called_on_the_allowed_ones_is_not_run(tmp_path: Path) -> Non
     with pytest.raises(CheckpointError):
         read_tensor_file(path)
     assert not target.exists()
-    assert pickle.loads(bomb + str(target).encode() + b"tR.") is None  # it would have been run otherwise
+    assert (
+        pickle.loads(bomb + str(target).encode() + b"tR.") is None
+    )  # it would have been run otherwise
     assert target.is_dir()

@@ -59,18 +59,25 @@ class EnergyReport:
     def parts(self) -> list[Cost]:
         """The operations of each part of the detector."""
         names = dict.fromkeys(layer.part for layer in self.layers)
-        return [_sum(name, [layer for layer in self.layers if layer.part == name]) for name in names]
+        return [
+            _sum(name, [layer for layer in self.layers if layer.part == name]) for name in names
+        ]
 
     @property
     def plain(self) -> Cost:
         """The operations of the same network without neurons (``use_spike False``).
 
-        Its embedding is the same; every other convolution runs once for a frame, and its input is no spikes.
+        Its embedding is the same; every other convolution runs once for a frame, and its input is
+        no spikes.
         """
         embedding = [layer for layer in self.layers if layer.part == "embedding"]
         others = [layer for layer in self.layers if layer.part != "embedding"]
-        macs = sum(layer.macs for layer in embedding) + sum(layer.synapses / layer.runs for layer in others)
-        return Cost("the same network, not spiking", sum(layer.accumulates for layer in embedding), macs)
+        macs = sum(layer.macs for layer in embedding) + sum(
+            layer.synapses / layer.runs for layer in others
+        )
+        return Cost(
+            "the same network, not spiking", sum(layer.accumulates for layer in embedding), macs
+        )
 
     @property
     def variants(self) -> list[Cost]:
@@ -153,7 +160,9 @@ def share(part: float, whole: float) -> float:
 
 
 def _sum(name: str, layers: Sequence[LayerOperations]) -> Cost:
-    return Cost(name, sum(layer.accumulates for layer in layers), sum(layer.macs for layer in layers))
+    return Cost(
+        name, sum(layer.accumulates for layer in layers), sum(layer.macs for layer in layers)
+    )
 
 
 def _plain_cost(cost: Cost) -> dict[str, Any]:

@@ -16,7 +16,8 @@ class NeuronActivity:
         name: its name in the model.
         neurons: how many there are.
         channels: how many channels they have.
-        rates: spikes per neuron in each time step (of the sampler: in each sampling step, newest slice first).
+        rates: spikes per neuron in each time step (of the sampler: in each sampling step, newest
+            slice first).
         dead: neurons that never fired in any frame.
         saturated: neurons that fired in every step of every frame.
         dead_channels: channels all of whose neurons are dead.

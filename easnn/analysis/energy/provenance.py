@@ -1,7 +1,7 @@
 """Which convolutions receive spikes, told by where their input comes from.
 
-Values alone do not tell it: a frame without events, a neuron layer that never fires, or event counts are
-whole numbers, too.
+Values alone do not tell it: a frame without events, a neuron layer that never fires, or event
+counts are whole numbers, too.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ from easnn.models.embedding import EventEmbedding
 def spike_driven(model: nn.Module, events: Tensor) -> set[str]:
     """Return the names of the convolutions whose input is spikes, sums of spikes, or maxima of them.
 
-    The network runs once on noise. What convolutions, norms and the embedding give is replaced by random
-    fractions, what neurons give by random spikes, 0 or 1. Only pooling, upsampling, concatenation and
-    addition lie between a layer and those; so an input that is nothing but whole numbers came from neurons
-    alone. The mean over several time steps is a fraction; that of a single one is a spike.
+    The network runs once on noise. What convolutions, norms and the embedding give is replaced by
+    random fractions, what neurons give by random spikes, 0 or 1. Only pooling, upsampling,
+    concatenation and addition lie between a layer and those; so an input that is nothing but whole
+    numbers came from neurons alone. The mean over several time steps is a fraction; that of a
+    single one is a spike.
 
     Args:
         model: a detector in evaluation mode; it is left as it is.
@@ -44,7 +45,9 @@ def spike_driven(model: nn.Module, events: Tensor) -> set[str]:
     with ExitStack() as hooks, torch.inference_mode():
         for name, layer in model.named_modules():
             if isinstance(layer, nn.Conv2d):
-                looking = layer.register_forward_pre_hook(lambda _, args, name=name: look(name, args[0]))
+                looking = layer.register_forward_pre_hook(
+                    lambda _, args, name=name: look(name, args[0])
+                )
                 hooks.callback(looking.remove)
             if isinstance(layer, ParametricLIF):
                 hooks.callback(layer.register_forward_hook(spikes).remove)

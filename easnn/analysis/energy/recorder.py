@@ -46,7 +46,9 @@ class OperationRecorder:
                     )
                 case ParametricLIF():
                     hook = layer.register_forward_hook(
-                        lambda neurons, _, output: self._fired(name, output.unflatten(0, (neurons.T, -1)))
+                        lambda neurons, _, output: self._fired(
+                            name, output.unflatten(0, (neurons.T, -1))
+                        )
                     )
                 case GatedRecurrence() | LeakyRecurrence():
                     hook = layer.register_forward_hook(
@@ -100,7 +102,8 @@ def check_countable(model: nn.Module) -> None:
     ]
     if missed:
         raise ConfigError(
-            "The operations of a network are counted if its weights belong to convolutions (`Conv2d`) with "
+            "The operations of a network are counted if its weights belong to convolutions "
+            "(`Conv2d`) with "
             f"numbers of zeros for padding, but these do not: {', '.join(missed)}."
         )
 

@@ -1,7 +1,7 @@
 """The synapses of a convolution: which there are, and which of them an input uses.
 
-A tap of the kernel that lies on the padding is no synapse. So an input at a border reaches fewer outputs
-than one in the middle, and with a stride not every input reaches equally many.
+A tap of the kernel that lies on the padding is no synapse. So an input at a border reaches fewer
+outputs than one in the middle, and with a stride not every input reaches equally many.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ def padded_macs(conv: nn.Conv2d, outputs: Tensor) -> int:
 def unpacked(conv: nn.Conv2d, images: Tensor) -> Tensor:
     """Return an input or output of ``conv`` pixel by pixel: the embedding's convolutions pack 2×2 of them.
 
-    The operations are those of the convolution between the pixels; the zeros in its packed kernel are a way
-    to compute it.
+    The operations are those of the convolution between the pixels; the zeros in its packed kernel
+    are a way to compute it.
     """
     return unpack(images) if isinstance(conv, PackedConv2d) else images
 

@@ -35,7 +35,18 @@ def _layers(report: EnergyReport) -> str:
         )
         for layer in report.layers
     ]
-    headers = ("convolution", "shape", "input", "runs", "not 0", "rate", "M AC", "M MAC", "µJ", "share")
+    headers = (
+        "convolution",
+        "shape",
+        "input",
+        "runs",
+        "not 0",
+        "rate",
+        "M AC",
+        "M MAC",
+        "µJ",
+        "share",
+    )
     return _table(rows, headers, texts=3)
 
 
@@ -58,8 +69,20 @@ def _neurons(report: EnergyReport) -> str:
         sum(getattr(layer, count) for layer in report.neurons)
         for count in ("neurons", "channels", "dead", "dead_channels", "saturated")
     )
-    shares = f"{share(dead, number):.1%}", f"{dead_channels} of {channels}", f"{share(saturated, number):.1%}"
-    headers = ("neurons", "number", "rate", "rate in each step", "dead", "dead channels", "saturated")
+    shares = (
+        f"{share(dead, number):.1%}",
+        f"{dead_channels} of {channels}",
+        f"{share(saturated, number):.1%}",
+    )
+    headers = (
+        "neurons",
+        "number",
+        "rate",
+        "rate in each step",
+        "dead",
+        "dead channels",
+        "saturated",
+    )
     return _table([*rows, ("all", number, f"{report.rate:.4f}", "", *shares)], headers, texts=1)
 
 
@@ -83,7 +106,12 @@ def _totals(report: EnergyReport) -> str:
 
 
 def _operations(cost: Cost) -> tuple[str, str, str, str]:
-    return cost.name, _millions(cost.accumulates), _millions(cost.macs), _microjoules(cost.energy_pj)
+    return (
+        cost.name,
+        _millions(cost.accumulates),
+        _millions(cost.macs),
+        _microjoules(cost.energy_pj),
+    )
 
 
 def _input(layer: LayerOperations) -> str:

@@ -65,7 +65,8 @@ class CacheFolder:
                 return lock
         except OSError as error:
             raise OutputError(
-                f"Cannot keep a cache in {self.path}: {error.strerror}. Choose another `cache_dir` on a disk of "
+                f"Cannot keep a cache in {self.path}: {error.strerror}. Choose another `cache_dir` "
+                "on a disk of "
                 "this machine, or leave out --cache."
             ) from error
 

@@ -31,10 +31,14 @@ class CacheHits:
     refused: int = 0
 
     def __add__(self, other: Self) -> CacheHits:
-        return CacheHits(self.found + other.found, self.made + other.made, self.refused + other.refused)
+        return CacheHits(
+            self.found + other.found, self.made + other.made, self.refused + other.refused
+        )
 
     def __sub__(self, other: Self) -> CacheHits:
-        return CacheHits(self.found - other.found, self.made - other.made, self.refused - other.refused)
+        return CacheHits(
+            self.found - other.found, self.made - other.made, self.refused - other.refused
+        )
 
     @property
     def rate(self) -> float | None:

@@ -62,7 +62,9 @@ class FrameCache:
         fingerprint = dataset.fingerprint()
         if fingerprint is None:
             if is_main():
-                logger.warning("The frames of {} {} are read without the cache.", dataset.name, dataset.split)
+                logger.warning(
+                    "The frames of {} {} are read without the cache.", dataset.name, dataset.split
+                )
             return dataset
         counter = HitCounter(num_workers)
         self._counters.append(counter)
@@ -76,7 +78,8 @@ class FrameCache:
         if total.refused and not self._warned_full and is_main():
             self._warned_full = True
             logger.warning(
-                "The cache is full: {:,} frames are not in it and are computed each time. Increase `cache_gb`.",
+                "The cache is full: {:,} frames are not in it and are computed each time. Increase "
+                "`cache_gb`.",
                 total.refused,
             )
 

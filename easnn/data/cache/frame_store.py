@@ -150,7 +150,9 @@ class FrameStore:
         if connection is None:
             return 0
         try:  # entries are numbered in order and never deleted
-            return int(connection.execute("SELECT COALESCE(MAX(number), 0) FROM frames").fetchone()[0])
+            return int(
+                connection.execute("SELECT COALESCE(MAX(number), 0) FROM frames").fetchone()[0]
+            )
         except sqlite3.Error as error:
             self._failed(error)
             return 0
@@ -210,7 +212,9 @@ class FrameStore:
         self._connections[os.getpid()] = None
         path = self.folder.database(self.name)
         if code not in DAMAGE_CODES:
-            logger.warning("The cache {} cannot be used: {}. Frames are computed again.", path, error)
+            logger.warning(
+                "The cache {} cannot be used: {}. Frames are computed again.", path, error
+            )
         elif self._mark_damaged():
             logger.warning(
                 "The cache {} is damaged: {}. Frames are computed again; the next run replaces it.",

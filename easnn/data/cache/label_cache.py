@@ -92,7 +92,9 @@ class LabelFile:
         self._remove_oldest()
 
     def _remove_oldest(self) -> None:
-        files = sorted(self.path.parent.glob("*.npz"), key=lambda path: file_stamp(path)[1], reverse=True)
+        files = sorted(
+            self.path.parent.glob("*.npz"), key=lambda path: file_stamp(path)[1], reverse=True
+        )
         for path in files[MAX_FILES:]:
             path.unlink(missing_ok=True)
 
@@ -138,7 +140,11 @@ def _read_changed(
     parts = []
     for files, path, stamp in zip(recordings, paths, stamps, strict=True):
         number = numbers.get(path)
-        if cached is not None and number is not None and np.array_equal(cached.stamps[number], stamp):
+        if (
+            cached is not None
+            and number is not None
+            and np.array_equal(cached.stamps[number], stamp)
+        ):
             parts.append(cached.labels.of_recording(number))
         else:
             parts.append(labels_of_recording(boxes_of(files)))

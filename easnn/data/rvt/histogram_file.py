@@ -43,7 +43,8 @@ class HistogramFile:
         if len(self) != len(self.end_times_us):
             raise DataError(
                 f"{path} must have a histogram for each of the {len(self.end_times_us)} times in "
-                f"{path.parent / END_TIMES_NAME}, but has {len(self)}. Preprocess the recording again."
+                f"{path.parent / END_TIMES_NAME}, but has {len(self)}. Preprocess the recording "
+                "again."
             )
 
     def __reduce__(self) -> tuple[type[HistogramFile], tuple[Path]]:
@@ -86,7 +87,8 @@ def _find_dataset(file: h5py.File, path: Path) -> StoredDataset:
     shape = dataset.shape
     if dataset.dtype != np.uint8 or len(shape) != 4 or shape[1] != HISTOGRAM_CHANNELS or 0 in shape:
         raise DataError(
-            f"`{HDF5_DATASET}` of {path} must be histograms uint8 [N, {HISTOGRAM_CHANNELS}, H, W], but is "
+            f"`{HDF5_DATASET}` of {path} must be histograms uint8 [N, {HISTOGRAM_CHANNELS}, H, W], "
+            "but is "
             f"{dataset.dtype} {list(shape)}."
         )
     if HISTOGRAM_CHANNELS * shape[2] * shape[3] > MAX_CHUNK_BYTES:

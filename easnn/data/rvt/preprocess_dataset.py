@@ -39,7 +39,9 @@ def plan_tasks(raw: Path, out: Path, rules: RvtRules, splits: Sequence[str]) -> 
         OutputError: if ``out`` cannot be written to, or has other classes.
     """
     if raw.resolve() == out.resolve():
-        raise ConfigError(f"The folders to read and to write must be different, but both are {raw}.")
+        raise ConfigError(
+            f"The folders to read and to write must be different, but both are {raw}."
+        )
     info = read_dataset_info(raw)
     recordings = [
         (split, files)
@@ -62,10 +64,13 @@ def plan_tasks(raw: Path, out: Path, rules: RvtRules, splits: Sequence[str]) -> 
         for split, files in recordings
     ]
     make_directory(out)
-    if (read_dataset_info(out, unfinished=True).class_names or rules.kind.class_names) != class_names:
+    if (
+        read_dataset_info(out, unfinished=True).class_names or rules.kind.class_names
+    ) != class_names:
         if any(out.iterdir()):
             raise OutputError(
-                f"{out} has other classes than {raw}: {', '.join(class_names)}. Choose another folder."
+                f"{out} has other classes than {raw}: {', '.join(class_names)}. Choose another "
+                "folder."
             )
         write_json(out / FILE_NAME, {"class_names": list(class_names)})
     for split in splits:
@@ -98,7 +103,8 @@ def run_tasks(tasks: Sequence[Task], processes: int) -> Generator[tuple[Task, Ou
             process.terminate()
         if isinstance(error, BrokenProcessPool):
             raise OutputError(
-                "A process was killed, perhaps because memory ran out. Repeat the command with fewer "
+                "A process was killed, perhaps because memory ran out. Repeat the command with "
+                "fewer "
                 "--processes: it resumes where it stopped."
             ) from error
         raise

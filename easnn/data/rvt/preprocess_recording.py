@@ -13,7 +13,13 @@ from easnn.data.box_checks import check_class_ids
 from easnn.data.dataset_json import FILE_NAME
 from easnn.data.label_source import RecordingFiles
 from easnn.data.prophesee_layout import open_with_sensor
-from easnn.data.rvt.rvt_rules import HISTOGRAM_US, RvtRules, filter_labels, histogram_ends, label_frames
+from easnn.data.rvt.rvt_rules import (
+    HISTOGRAM_US,
+    RvtRules,
+    filter_labels,
+    histogram_ends,
+    label_frames,
+)
 from easnn.data.rvt.sequence_writer import SequencePlan, check_same, write_sequence
 from easnn.events import Recording, open_recording, read_boxes
 from easnn.representations import stacked_histogram

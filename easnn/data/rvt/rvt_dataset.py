@@ -57,7 +57,8 @@ class RvtSource(LabelSource):
         if histograms.frame_hw != self.sensor_hw:
             (height, width), (rows, columns) = self.sensor_hw, histograms.frame_hw
             raise DataError(
-                f"{path} must have the size of its dataset, {height}x{width} (height x width), but has "
+                f"{path} must have the size of its dataset, {height}x{width} (height x width), but "
+                "has "
                 f"{rows}x{columns}. Put other sensors in another folder."
             )
         return histograms
@@ -68,18 +69,26 @@ class RvtSource(LabelSource):
         return downsample_boxes(read_sequence_boxes(files), 2 if files.halved else 1)
 
     def dataset(
-        self, spec: FrameSpec, *, num_classes: int, downsample: int = 1, cache_dir: Path | None = None
+        self,
+        spec: FrameSpec,
+        *,
+        num_classes: int,
+        downsample: int = 1,
+        cache_dir: Path | None = None,
     ) -> RvtDataset:
         """Return the labelled frames; see :class:`LabelSource`. Labels are not cached."""
         if spec.aggregation != "event_sum":
             raise ConfigError(
-                f"`aggregation` must be event_sum for {self.root}, which was preprocessed for RVT, but is "
-                f"{spec.aggregation}, which is made from events. Set `aggregation` event_sum, or give the raw "
+                f"`aggregation` must be event_sum for {self.root}, which was preprocessed for RVT, "
+                "but is "
+                f"{spec.aggregation}, which is made from events. Set `aggregation` event_sum, or "
+                "give the raw "
                 "recordings."
             )
         if downsample != 1:
             raise ConfigError(
-                f"`downsample` must be 1 for {self.root}, whose histograms have the resolution that they were "
+                f"`downsample` must be 1 for {self.root}, whose histograms have the resolution "
+                "that they were "
                 f"made with, but is {downsample}."
             )
         return RvtDataset(self, spec.Tl, num_classes=num_classes)
@@ -115,8 +124,12 @@ class RvtDataset(DetectionDataset):
         self._Tl = Tl
         self._labels = index_labels(source.frame_boxes(files) for files in self.recordings)
         if len(self._labels) == 0:
-            raise DataError(f"{source.root} has no label in {self.split}: all its label files are empty.")
-        self._histogram_numbers = np.concatenate([read_histogram_numbers(f) for f in self.recordings])
+            raise DataError(
+                f"{source.root} has no label in {self.split}: all its label files are empty."
+            )
+        self._histogram_numbers = np.concatenate(
+            [read_histogram_numbers(f) for f in self.recordings]
+        )
         self._pool = RecordingPool(source.open)
 
     def __len__(self) -> int:
@@ -125,7 +138,9 @@ class RvtDataset(DetectionDataset):
     def load(self, index: int) -> Frame:
         """Read frame ``index``; see :class:`DetectionDataset`."""
         files = self.recordings[self._labels.recordings[index]]
-        histograms = self._pool[files.events_path].last(int(self._histogram_numbers[index]), self._Tl)
+        histograms = self._pool[files.events_path].last(
+            int(self._histogram_numbers[index]), self._Tl
+        )
         return Frame(
             events=torch.from_numpy(event_sum(histograms))[:, None],
             boxes=torch.tensor(self._labels.boxes_of(index)),

@@ -81,7 +81,8 @@ def is_preprocessed(root: Path | str) -> bool:
     raw = next((path for split in splits for path in split.glob(f"*{EVENTS_SUFFIX}")), None)
     if raw is not None:
         raise DataError(
-            f"{root} must hold either raw recordings or sequences that were preprocessed for RVT, but holds "
+            f"{root} must hold either raw recordings or sequences that were preprocessed for RVT, "
+            "but holds "
             f"both, such as {raw} and {sequence}. Put them into different folders."
         )
     return True
@@ -103,7 +104,9 @@ def find_sequences(
         DataError: if a folder is missing or empty, a file of a sequence is missing, or two splits
             share a sequence.
     """
-    sequences = [sequence for split in splits for sequence in _sequences_of_split(root, split, ignored)]
+    sequences = [
+        sequence for split in splits for sequence in _sequences_of_split(root, split, ignored)
+    ]
     reject_shared(root, splits, sequences)
     return sequences
 
@@ -136,7 +139,9 @@ def _sequence_folders(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
     with os.scandir(folder) as entries:  # needs no system call per file to find the folders
-        names = sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+        names = sorted(
+            entry.name for entry in entries if entry.is_dir() and not entry.name.startswith(".")
+        )
     return [
         folder / name
         for name in names
@@ -146,7 +151,9 @@ def _sequence_folders(folder: Path) -> list[Path]:
 
 def _expected_layout(root: Path) -> str:
     return (
-        f"Expected are sequences {root}/{{train,val,test}}/NAME/ with {REPRESENTATIONS}/{HISTOGRAMS}/"
+        f"Expected are sequences {root}/{{train,val,test}}/NAME/ with "
+        f"{REPRESENTATIONS}/{HISTOGRAMS}/"
         f"{{{FULL_NAME} or {HALVED_NAME}, {END_TIMES_NAME}, objframe_idx_2_repr_idx.npy}} and "
-        f"{LABELS}/{{labels.npz, timestamps_us.npy}}. `python tools/preprocess.py` makes them of raw recordings."
+        f"{LABELS}/{{labels.npz, timestamps_us.npy}}. `python tools/preprocess.py` makes them of "
+        "raw recordings."
     )

@@ -29,12 +29,14 @@ def read_sequence_boxes(files: SequenceFiles) -> np.ndarray:
     edges = np.append(starts, len(boxes))
     if edges[0] != 0 or (edges[1:] <= edges[:-1]).any():
         raise DataError(
-            f"`objframe_idx_2_label_idx` of {path} must rise from 0 to less than the {len(boxes)} labels, but "
+            f"`objframe_idx_2_label_idx` of {path} must rise from 0 to less than the {len(boxes)} "
+            "labels, but "
             f"is {_first_few(starts)}. Preprocess the recording again."
         )
     if len(starts) != len(times_us) or (np.repeat(times_us, np.diff(edges)) != boxes["t_us"]).any():
         raise DataError(
-            f"The labels of {path} must have the times of {files.label_times_path}, as many for each as "
+            f"The labels of {path} must have the times of {files.label_times_path}, as many for "
+            "each as "
             "`objframe_idx_2_label_idx` says, but have others. Preprocess the recording again."
         )
     return boxes
@@ -65,8 +67,10 @@ def read_histogram_numbers(files: SequenceFiles) -> Integers:
     if wrong.any():
         first = int(wrong.argmax())
         raise DataError(
-            f"Histogram {numbers[first]} must end at the label that {path} gives it, {label_times_us[first]} "
-            f"µs, but ends at {end_times_us[numbers[first]]} µs ({files.end_times_path}). Preprocess the "
+            f"Histogram {numbers[first]} must end at the label that {path} gives it, "
+            f"{label_times_us[first]} "
+            f"µs, but ends at {end_times_us[numbers[first]]} µs ({files.end_times_path}). "
+            "Preprocess the "
             "recording again."
         )
     return numbers
@@ -87,14 +91,19 @@ def _increasing_times(path: Path) -> Integers:
     if len(falls):
         at = int(falls[0])
         raise DataError(
-            f"The times in {path} must rise, but {times_us[at]} µs is followed by {times_us[at + 1]} µs. "
+            f"The times in {path} must rise, but {times_us[at]} µs is followed by "
+            f"{times_us[at + 1]} µs. "
             "Preprocess the recording again."
         )
     return times_us
 
 
 def _integers(array: np.ndarray, what: str) -> Integers:
-    if array.ndim != 1 or array.dtype.kind not in "iu" or array.max(initial=0) > np.iinfo(np.int64).max:
+    if (
+        array.ndim != 1
+        or array.dtype.kind not in "iu"
+        or array.max(initial=0) > np.iinfo(np.int64).max
+    ):
         raise DataError(f"{what} must be integers [N], but is {array.dtype} {list(array.shape)}.")
     return array.astype(np.int64)
 

@@ -93,7 +93,9 @@ def write_sequence(folder: Path, plan: SequencePlan, histograms: Iterable[np.nda
             for number, histogram in enumerate(histograms):
                 data[number] = histogram
         starts = np.searchsorted(plan.boxes["t_us"], plan.frames_us)
-        arrays: dict[str, Any] = dict(zip(LABEL_KEYS, (_stored_labels(plan.boxes), starts), strict=True))
+        arrays: dict[str, Any] = dict(
+            zip(LABEL_KEYS, (_stored_labels(plan.boxes), starts), strict=True)
+        )
         np.savez(files.boxes_path, **arrays)
         np.save(files.label_times_path, plan.frames_us)
         np.save(files.end_times_path, plan.ends_us)
@@ -136,7 +138,8 @@ def _complete_folder(folder: Path) -> Iterator[Path]:
         partial.rename(folder)
     except OSError as error:
         raise OutputError(
-            f"Cannot write {folder}: {error.strerror or error}. Free some space or choose another folder."
+            f"Cannot write {folder}: {error.strerror or error}. Free some space or choose another "
+            "folder."
         ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)

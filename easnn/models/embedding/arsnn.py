@@ -73,7 +73,9 @@ class AdaptiveSampling(EventEmbedding):
         steps = self.recurrence(slices)
         ends = list(self._segment_ends(steps))
         written = self._written(ends)
-        surplus = [torch.where(e.where & (e.segment >= self.Ts), e.accumulated.abs(), 0) for e in ends]
+        surplus = [
+            torch.where(e.where & (e.segment >= self.Ts), e.accumulated.abs(), 0) for e in ends
+        ]
         return SamplerTrace(
             spikes=unpack(torch.stack([step.spikes for step in steps])) > 0,
             end_step=self._by_segment(ends, lambda e: e.step + 1.0).long() - 1,

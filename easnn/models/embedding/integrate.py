@@ -30,7 +30,9 @@ class MembraneIntegral(EventEmbedding):
     def __init__(self, config: DetectorConfig) -> None:
         super().__init__(config)
         self.readout = config.readout
-        self.recurrence = GatedRecurrence(config) if config.embedding == "rsnn" else LeakyRecurrence(config)
+        self.recurrence = (
+            GatedRecurrence(config) if config.embedding == "rsnn" else LeakyRecurrence(config)
+        )
 
     def embed(self, slices: Tensor) -> Tensor:
         """Turn slices ``[S, B, C, H, W]``, oldest first, into ``[B, C, H, W]``."""

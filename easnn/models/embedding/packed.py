@@ -42,9 +42,13 @@ class PackedConv2d(nn.Conv2d):
         # First tap of the kernel, per pixel of a cell and axis
         starts = [CELL * reach - k // 2 + offset for offset in range(CELL)]
         taps = [
-            functional.pad(self.weight, (x, span - k - x, y, span - k - y)) for y in starts for x in starts
+            functional.pad(self.weight, (x, span - k - x, y, span - k - y))
+            for y in starts
+            for x in starts
         ]
         # Flattened first: packing does not take every memory layout that five axes can have.
-        weight = pack(torch.stack(taps, dim=1).flatten(0, 1)).contiguous(memory_format=torch.channels_last)
+        weight = pack(torch.stack(taps, dim=1).flatten(0, 1)).contiguous(
+            memory_format=torch.channels_last
+        )
         assert self.bias is not None
         return functional.conv2d(cells, weight, self.bias.repeat_interleave(CELL**2), padding=reach)

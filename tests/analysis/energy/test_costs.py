@@ -45,7 +45,9 @@ def frame(rows: list[list[float]]) -> Tensor:
 
 
 FRAMES = [
-    frame([[1, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0.75, 0], [0, 0, 0, 0]]),  # 0.75 + 0.75/2 ≥ 1: in step 2
+    frame(
+        [[1, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0.75, 0], [0, 0, 0, 0]]
+    ),  # 0.75 + 0.75/2 ≥ 1: in step 2
     frame([[1, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 1]]),
 ]
 
@@ -55,7 +57,8 @@ def test_operations_of_two_frames_by_hand() -> None:
     assert (enter.name, enter.shape, enter.spikes, enter.runs) == ("enter", "1→1 1×1", False, 1)
     assert (enter.macs, enter.accumulates, enter.input_rate) == (16, 0, None)
     assert (leave.name, leave.shape, leave.spikes, leave.runs) == ("leave", "1→10 3×3", True, 2)
-    # The first frame fires twice in a corner and once inside, the second twice in each of two corners.
+    # The first frame fires twice in a corner and once inside, the second twice in each of two
+    # corners.
     assert leave.accumulates == 10 * ((2 * 4 + 9) + (2 * 4 + 2 * 4)) / 2
     assert (leave.macs, leave.synapses, leave.padded) == (0, 2 * 10 * 10**2, 2 * 10 * 12**2)
     assert (leave.input_rate, leave.input_nonzero, leave.input_most) == (7 / 64, 7 / 64, 1)
@@ -96,7 +99,9 @@ def test_the_comparison_is_the_network_that_does_not_spike(mode: SpikeMode, Ts: 
 
 
 def test_a_network_that_does_not_spike_is_its_own_comparison() -> None:
-    report = measure_energy(lively_detector(TINY.replace(use_spike=SpikeMode.NONE), EVENTS), [EVENTS])
+    report = measure_energy(
+        lively_detector(TINY.replace(use_spike=SpikeMode.NONE), EVENTS), [EVENTS]
+    )
     assert report.plain.energy_pj == report.total.energy_pj
     assert [layer.name for layer in report.neurons] == ["embedding.recurrence"]
 
@@ -121,7 +126,9 @@ def test_the_sampler_is_recorded_step_by_step(model: EventDetector, report: Ener
     with torch.no_grad():
         steps = model.embedding.recurrence(EVENTS.flatten(1, 2).transpose(0, 1))
     assert report.neurons[0].rates == pytest.approx([step.spikes.mean().item() for step in steps])
-    gate = next(layer for layer in report.layers if layer.name == "embedding.recurrence.gate_conv.0")
+    gate = next(
+        layer for layer in report.layers if layer.name == "embedding.recurrence.gate_conv.0"
+    )
     assert (gate.spikes, gate.runs) == (True, 3)
     # In a step it sees the spikes of the one before, in the first none.
     fired = sum(step.spikes.sum().item() for step in steps[:-1])
@@ -149,7 +156,8 @@ def test_layers_that_cannot_be_counted_are_refused() -> None:
     with pytest.raises(ConfigError) as error:
         measure_energy(model, [torch.zeros(1, 1, 4, 4)])
     assert str(error.value) == (
-        "The operations of a network are counted if its weights belong to convolutions (`Conv2d`) with numbers of "
+        "The operations of a network are counted if its weights belong to convolutions (`Conv2d`) "
+        "with numbers of "
         "zeros for padding, but these do not: 1 (Conv2d), 2 (Linear)."
     )
 

@@ -20,7 +20,9 @@ def test_both_agree_but_for_what_is_documented(mode: SpikeMode) -> None:
     theirs = SynOpCounter(), MACCounter()
     with torch.no_grad(), DispatchCounterMode(list(theirs)):
         model(events)
-    arrivals, macs = ({scope: sum(of.values()) for scope, of in c.get_counts().items()} for c in theirs)
+    arrivals, macs = (
+        {scope: sum(of.values()) for scope, of in c.get_counts().items()} for c in theirs
+    )
 
     kinds = set()
     for layer in measure_energy(model, [events]).layers:

@@ -43,7 +43,9 @@ def test_everything_spikes_but_where_the_first_neurons_are() -> None:
     ],
 )
 def test_means_over_time_are_no_spikes(mode: SpikeMode, parts: list[str]) -> None:
-    everything = {name for name, m in build_detector(TINY).named_modules() if isinstance(m, nn.Conv2d)}
+    everything = {
+        name for name, m in build_detector(TINY).named_modules() if isinstance(m, nn.Conv2d)
+    }
     assert of(analog(TINY.replace(use_spike=mode)), *parts) == of(everything, *parts)
 
 
@@ -53,7 +55,11 @@ def test_the_mean_of_a_single_step_is_spikes() -> None:
         name
         for level in range(3)
         for name in (
-            *(f"head.levels.{level}.{tower}_tower.{i}.conv" for tower in ("class", "box") for i in range(2)),
+            *(
+                f"head.levels.{level}.{tower}_tower.{i}.conv"
+                for tower in ("class", "box")
+                for i in range(2)
+            ),
             *(f"head.levels.{level}.{out}_out" for out in ("class", "box", "object")),
         )
     }
@@ -61,7 +67,9 @@ def test_the_mean_of_a_single_step_is_spikes() -> None:
 
 @pytest.mark.parametrize("embedding", ["count", "snn", "rsnn"])
 def test_event_counts_are_no_spikes(embedding: str) -> None:
-    found = of(analog(TINY.replace(embedding=embedding, embedding_depth=1)), "embedding", "backbone")
+    found = of(
+        analog(TINY.replace(embedding=embedding, embedding_depth=1)), "embedding", "backbone"
+    )
     first = {
         "snn": {"embedding.recurrence.conv.0"},
         "rsnn": {"embedding.recurrence.input_conv.0"},

@@ -6,7 +6,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from easnn.analysis.energy import accumulates, describe_conv, fan_out, multiply_accumulates, padded_macs
+from easnn.analysis.energy import (
+    accumulates,
+    describe_conv,
+    fan_out,
+    multiply_accumulates,
+    padded_macs,
+)
 from easnn.analysis.energy.synapses import unpacked
 from easnn.models.embedding.packed import PackedConv2d, pack
 
@@ -22,7 +28,11 @@ def spikes(corner: float = 1, inside: float = 1) -> Tensor:
     ("kernel", "options", "reached"),
     [
         (3, {"padding": 1}, 4 + 9),  # outputs around the corner and around (1, 2)
-        (3, {"padding": 1, "stride": 2}, 1 + 2),  # outputs at 0 and 2; row 1 lies between, column 2 at one
+        (
+            3,
+            {"padding": 1, "stride": 2},
+            1 + 2,
+        ),  # outputs at 0 and 2; row 1 lies between, column 2 at one
         (3, {}, 1 + 4),  # outputs at 1 and 2
         (3, {"stride": 2}, 1 + 1),  # the only output is at (1, 1)
         (1, {}, 1 + 1),
@@ -78,7 +88,11 @@ def test_a_packed_convolution_counts_as_what_it_stands_for() -> None:
     cells = pack(spikes())
     assert accumulates(conv, unpacked(conv, cells)) == 5 * (4 + 9)
     assert multiply_accumulates(conv, unpacked(conv, cells)) == 5 * 10**2
-    assert padded_macs(conv, unpacked(conv, conv(cells))) == padded_macs(conv, conv(cells)) == 5 * 12**2
+    assert (
+        padded_macs(conv, unpacked(conv, conv(cells)))
+        == padded_macs(conv, conv(cells))
+        == 5 * 12**2
+    )
 
 
 def test_description() -> None:
