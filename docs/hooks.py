@@ -1,7 +1,8 @@
-"""What MkDocs needs to make a site of this repository: pages that are not in docs/, and links between them.
+"""Turns this repository into a site: pages outside docs/, the notebook, links, the Python reference.
 
-The pages are written to be read in the repository: a link is a path relative to its file. Some of them are not in
-docs/ (README.md), one is a notebook, and those of the Python reference are only lists of what to show.
+The pages are written to be read in the repository: links are paths relative to their file. Some
+pages are not in docs/ (README.md), one is a notebook, and those of the Python reference only name
+what MkDocs is to document.
 """
 
 from __future__ import annotations
@@ -46,14 +47,17 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         files.append(File.generated(config, page, content=text))
     for page in re.findall(r"api/[\w.]+\.md", str(config.nav)):
         package = PurePosixPath(page).stem
-        functions = [f"::: {name}\n    options: {{show_root_heading: true}}" for name in hidden_functions(package)]
+        functions = [
+            f"::: {name}\n    options: {{show_root_heading: true}}"
+            for name in hidden_functions(package)
+        ]
         content = "\n\n".join([f"# {package}", f"::: {package}", *functions])
         files.append(File.generated(config, page, content=content))
     return files
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Point links between files of the repository to pages of the site; other files have no page and no link."""
+    """Point links to pages of the site; links to other files of the repository become text."""
     source = PurePosixPath(SOURCES.get(page.file.src_uri, f"docs/{page.file.src_uri}"))
 
     def pointed(link: re.Match[str]) -> str:
@@ -67,19 +71,22 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         if files.get_file_from_path(uri) is None:
             return link["text"][1:-1]
         anchor = f"#{parts.fragment}" if parts.fragment else ""
-        return f"{link['text']}({os.path.relpath(uri, PurePosixPath(page.file.src_uri).parent)}{anchor})"
+        relative = os.path.relpath(uri, PurePosixPath(page.file.src_uri).parent)
+        return f"{link['text']}({relative}{anchor})"
 
     return LINK.sub(pointed, markdown)
 
 
 def hidden_functions(package: str) -> list[str]:
-    """Return the functions of a package that have the name of their module, such as ``easnn.engine.launch``.
+    """Return the functions of a package that have the name of their module, as ``easnn.engine.launch``.
 
-    The reference takes such a name for the module.
+    MkDocs takes such a name for the module and leaves it out.
     """
     source = (ROOT / package.replace(".", "/") / "__init__.py").read_text()
     found = re.findall(rf"^from {re.escape(package)}\.(\w+) import (.*)$", source, re.M)
-    return [f"{package}.{module}.{module}" for module, names in found if module in names.split(", ")]
+    return [
+        f"{package}.{module}.{module}" for module, names in found if module in names.split(", ")
+    ]
 
 
 def notebook_parts(notebook: dict[str, Any], files: Files, config: MkDocsConfig) -> Iterator[str]:
@@ -98,11 +105,12 @@ def notebook_parts(notebook: dict[str, Any], files: Files, config: MkDocsConfig)
                 files.append(File.generated(config, name, content=picture))
                 yield f"![Output of the cell above]({name})"
             else:
-                yield f"```text\n{''.join(output.get('text', data.get('text/plain', ''))).rstrip()}\n```"
+                text = "".join(output.get("text", data.get("text/plain", "")))
+                yield f"```text\n{text.rstrip()}\n```"
 
 
 class SphinxRoles(griffe.Extension):
-    """Turns ``:class:`~easnn.exp.EventExp` `` in docstrings into links, which Markdown does not know."""
+    """Turns Sphinx roles in docstrings, such as ``:class:`~easnn.exp.EventExp` ``, into links."""
 
     def on_instance(self, *, obj: griffe.Object, **_: Any) -> None:
         """Rewrite the docstring of an object."""

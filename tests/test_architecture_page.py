@@ -48,7 +48,10 @@ def test_the_files_from_event_to_box_are_those_that_run(tmp_path: Path) -> None:
     experiment.merge(["width", "0.0625", "input_size", "64,64", "test_size", "64,64"])
     predictor = Predictor.of(experiment, experiment.get_model(), confidence=0.0)
     rng = np.random.default_rng(0)
-    columns = (np.sort(rng.integers(0, 200_000, 2000)), *(rng.integers(0, n, 2000) for n in (64, 64, 2)))
+    columns = (
+        np.sort(rng.integers(0, 200_000, 2000)),
+        *(rng.integers(0, n, 2000) for n in (64, 64, 2)),
+    )
     write_dat(tmp_path / "a_td.dat", pack_events(*columns), sensor_hw=(64, 64))
     ran = set()
 

@@ -29,5 +29,7 @@ def test_the_tutorial_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 def test_the_tutorial_shows_its_output() -> None:
     silent = ["chdir", "import main", "Predictor.load"]
     for cell in CELLS:
-        if cell["cell_type"] == "code" and not any(word in "".join(cell["source"]) for word in silent):
+        if cell["cell_type"] == "code" and not any(
+            word in "".join(cell["source"]) for word in silent
+        ):
             assert cell["outputs"], cell["source"]
