@@ -1,4 +1,4 @@
-"""Turns this repository into a site: pages outside docs/, the notebook, links, the Python reference.
+"""Turns this repository into a site: pages outside docs/, notebook, links, Python reference.
 
 The pages are written to be read in the repository: links are paths relative to their file. Some
 pages are not in docs/ (README.md), one is a notebook, and those of the Python reference only name
@@ -78,7 +78,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 
 def hidden_functions(package: str) -> list[str]:
-    """Return the functions of a package that have the name of their module, as ``easnn.engine.launch``.
+    """Return the functions of a package that are named like their module: ``easnn.engine.launch``.
 
     MkDocs takes such a name for the module and leaves it out.
     """
