@@ -30,7 +30,7 @@ class Detections:
         return len(self.rows)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        """Yield ``class``, ``class_id``, ``score``, ``x``, ``y``, ``w``, ``h`` of each detection."""
+        """Yield each detection as a dict: ``class``, ``class_id``, ``score``, ``x``, ``y``, …."""
         for class_id, score, *box in self.rows.tolist():
             yield {
                 "class": class_label(int(class_id), self.class_names),

@@ -283,7 +283,7 @@ class Predictor:
         return observation
 
     def observe_all(self, frames: Sequence[Tensor], *, trace: bool = False) -> list[Observation]:
-        """Apply :meth:`observe` to up to :data:`~easnn.inference.forward.GROUP` frames of a sensor."""
+        """Apply :meth:`observe` to up to :data:`GROUP` frames of one sensor."""
         model = self.model
 
         def look(events: Tensor) -> tuple[Tensor, SamplerTrace | None, Tensor]:
