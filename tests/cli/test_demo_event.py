@@ -310,8 +310,7 @@ def test_a_folder_that_cannot_be_written(
     assert run(checkpoint, recording, recording / "out") == 1
     assert capsys.readouterr().err == (
         f"error: Cannot write to directory {recording / 'out'}: Not a directory. Choose another "
-        "directory or "
-        "free it.\n"
+        "directory or free some space.\n"
     )
 
 
