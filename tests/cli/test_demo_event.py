@@ -294,7 +294,7 @@ def test_checkpoints_that_are_none(
         (None, f"Checkpoint {path} does not exist. Check the path given with -c."),
         (
             b"nonsense",
-            f"{path} (8 bytes) is truncated, damaged, or not a checkpoint. Copy it again, or take "
+            f"{path} (8 bytes) is truncated, damaged, or not a checkpoint. Copy it again, or use "
             "another one.",
         ),
     ):
