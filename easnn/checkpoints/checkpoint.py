@@ -100,9 +100,9 @@ def experiment_for(
     """Return the experiment to use with a checkpoint, and log how it differs from the saved one.
 
     Keys in ``words`` take precedence. The others come from the experiment selected by a name or a
-    file, or from the checkpoint if none is selected. Of a selected experiment, the network keys
-    come from the checkpoint if ``same_network`` is set, and so does the seed if it has none. For
-    published checkpoints, see :class:`PublishedRecord`.
+    file, or from the checkpoint if none is selected. A selected experiment takes its network keys
+    from the checkpoint if ``same_network`` is set, and its seed if it has none. For published
+    checkpoints, see :class:`PublishedRecord`.
 
     Args:
         checkpoint: the checkpoint.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Self, cast
@@ -19,7 +18,7 @@ from easnn.data import DetectionBatch
 from easnn.data.dataset_json import read_dataset_info
 from easnn.events import Recording, downsample_recording, event_pieces, open_recording
 from easnn.exp import EventExp
-from easnn.inference.detections import Detections
+from easnn.inference.detections import Detections, LabelledFrame, Observation
 from easnn.inference.forward import GROUP, fixed_form
 from easnn.models import EventDetector, SamplerTrace, fuse
 from easnn.ops import (
@@ -37,40 +36,6 @@ from easnn.utils.meters import PartTimer
 
 CONFIDENCE = 0.3
 """Default minimum score of a detection that is shown."""
-
-
-@dataclass(frozen=True)
-class LabelledFrame:
-    """The labels and metadata of a frame; see :class:`~easnn.data.DetectionBatch`."""
-
-    index: int
-    time_us: int
-    sequence: str
-    ground_truth: np.ndarray
-    placement: Placement
-    sensor_hw: tuple[int, int]
-
-
-@dataclass(frozen=True)
-class Observation:
-    """A frame, the output of the embedding, and the detections.
-
-    Attributes:
-        frame: events ``[Tl,Tm,C,H,W]`` at sensor resolution, oldest slice first.
-        active: bool ``[h,w]``: pixels of the network's input with an event, cropped to the sensor
-            image.
-        written: output of the embedding ``[Ts,C,h,w]``, cropped likewise.
-        trace: internal states of the sampler ``[…,C,h,w]``, if requested and the embedding has a
-            membrane.
-        detections: ``[M, 6]``: class, score, left, top, width, height in pixels of the frame, best
-            score first.
-    """
-
-    frame: Tensor
-    active: Tensor
-    written: Tensor
-    trace: SamplerTrace | None
-    detections: Tensor
 
 
 class Predictor:

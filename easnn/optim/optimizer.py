@@ -30,7 +30,7 @@ def build_optimizer(
     between the learning rate of the schedule and its own.
 
     Args:
-        model: the detector, on its device; parameters without gradients are skipped.
+        model: the detector, on its device; parameters with ``requires_grad`` False are skipped.
         name: ``ADAM`` or ``SGD`` (with Nesterov momentum).
         lr: the learning rate: ``basic_lr_per_img`` times the global batch size.
         weight_decay: L2 penalty on the weights of convolutions and linear layers outside the

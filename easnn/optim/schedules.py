@@ -92,7 +92,7 @@ def build_schedule(
         raise ValueError(f"`name` must be {', '.join(schedules)}, but is {name}.")
     if name == "multistep" and not milestones:
         raise ConfigError(
-            "`scheduler` multistep needs `milestones`: the epochs at which the learning rate drops."
+            "`scheduler` multistep needs `milestones`: the epochs at which the learning rate falls."
         )
     if warmup_epochs + no_aug_epochs > max_epoch:
         raise ConfigError(

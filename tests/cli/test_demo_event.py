@@ -294,7 +294,7 @@ def test_checkpoints_that_are_none(
         (None, f"Checkpoint {path} does not exist. Check the path given with -c."),
         (
             b"nonsense",
-            f"{path} (8 bytes) is truncated, damaged, or not a checkpoint. Copy it again, or take "
+            f"{path} (8 bytes) is truncated, damaged, or not a checkpoint. Copy it again, or use "
             "another one.",
         ),
     ):
@@ -310,8 +310,7 @@ def test_a_folder_that_cannot_be_written(
     assert run(checkpoint, recording, recording / "out") == 1
     assert capsys.readouterr().err == (
         f"error: Cannot write to directory {recording / 'out'}: Not a directory. Choose another "
-        "directory or "
-        "free it.\n"
+        "directory or free some space.\n"
     )
 
 

@@ -31,9 +31,7 @@ class ToyDetector(nn.Module):
         self.embedding = nn.Conv2d(2, 3, 3, padding=1)
         self.norm = nn.BatchNorm2d(3)
         self.head = nn.Linear(3, 7)
-        self.unused = nn.Parameter(
-            torch.ones(2)
-        )  # gets no gradient, like parts of the adaptive sampler
+        self.unused = nn.Parameter(torch.ones(2))  # no gradient, as in parts of the sampler
 
     def forward(self, events: Tensor, targets: Tensor | None = None) -> Tensor | dict[str, Tensor]:
         features = self.norm(self.embedding(events.sum(dim=(1, 2)))).relu().mean(dim=(-2, -1))
@@ -42,12 +40,9 @@ class ToyDetector(nn.Module):
             return torch.cat(
                 (raw[..., :2] + 4, raw[..., 2:4].exp(), raw[..., 4:].sigmoid()), dim=-1
             )
-        iou_loss = (raw[:, 0, :4] - targets[:, 0, 1:]).square().sum() / targets.new_tensor(
-            GLOBAL_BATCH
-        )
-        iou_loss = (
-            iou_loss * world_size()
-        )  # as the real loss: the mean over processes is that of the whole batch
+        squares = (raw[:, 0, :4] - targets[:, 0, 1:]).square()
+        # As in the real loss, the mean over the processes is the loss of the global batch.
+        iou_loss = squares.sum() / targets.new_tensor(GLOBAL_BATCH) * world_size()
         return {
             "total_loss": iou_loss,
             "iou_loss": iou_loss.detach(),

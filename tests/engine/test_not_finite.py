@@ -45,10 +45,8 @@ class Steep(ToyDetector):
         self.done += 1
         if self.done not in self.steps:
             return outputs
-        endless = torch.sqrt(
-            0 * next(self.parameters()).sum()
-        )  # the slope of the root at 0 is infinite
-        return {**outputs, "total_loss": outputs["total_loss"] + endless}
+        steep = torch.sqrt(0 * next(self.parameters()).sum())  # infinite gradient at 0
+        return {**outputs, "total_loss": outputs["total_loss"] + steep}
 
 
 def test_steps_whose_gradient_is_not_finite_are_skipped(tmp_path):

@@ -55,7 +55,7 @@ def test_a_directory_below_a_file_cannot_be_made(tmp_path: Path) -> None:
         make_directory(tmp_path / "file" / "run")
     assert str(caught.value) == (
         f"Cannot write to directory {tmp_path / 'file' / 'run'}: Not a directory. Choose another "
-        "directory or free it."
+        "directory or free some space."
     )
 
 

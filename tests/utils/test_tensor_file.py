@@ -75,7 +75,5 @@ def test_a_function_called_on_the_allowed_ones_is_not_run(tmp_path: Path) -> Non
     with pytest.raises(CheckpointError):
         read_tensor_file(path)
     assert not target.exists()
-    assert (
-        pickle.loads(bomb + str(target).encode() + b"tR.") is None
-    )  # it would have been run otherwise
-    assert target.is_dir()
+    assert pickle.loads(bomb + str(target).encode() + b"tR.") is None
+    assert target.is_dir()  # plain unpickling runs the code
