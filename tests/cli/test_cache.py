@@ -18,8 +18,7 @@ from easnn.exp import get_exp
 CHECKOUT = Path(__file__).resolve().parents[2]
 TINY = (
     "width 0.125 T 2 Tm 3 embedding_depth 1 input_size 32,64 test_size 32,64 max_epoch 2 "
-    "eval_interval 1 "
-    "test_conf 0.0001 eval_initial False pictures False"
+    "eval_interval 1 test_conf 0.0001 eval_initial False pictures False"
 )
 
 
@@ -86,8 +85,7 @@ def test_a_cache_that_cannot_be_kept_is_said_at_the_start(
     assert train.main(["--cache", "disk", *words_for(raw_dataset, tmp_path, "any")]) == 1
     assert capsys.readouterr().err.splitlines()[-1] == (
         f"error: Cannot write to directory {tmp_path}/cache/frames: Not a directory. Choose "
-        "another directory or "
-        "free it."
+        "another directory or free it."
     )
     assert not (tmp_path / "any").exists()
 
