@@ -1,4 +1,4 @@
-"""The experiment: keys, and the parts of a training or an evaluation built from them."""
+"""The experiment: keys, and builders of the parts of training and evaluation."""
 
 from __future__ import annotations
 

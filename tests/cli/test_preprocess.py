@@ -378,8 +378,9 @@ def test_nothing_that_the_filters_keep(tmp_path: Path, capsys: pytest.CaptureFix
     write_raw(raw / "train", "none", labels=[])
     assert run(raw, tmp_path / "out") == 1
     assert capsys.readouterr().err.endswith(
-        f"error: No recording of {raw} has a label that the filters of gen4 keep, so no sequence was written. Check "
-        "that it is this dataset (`tools/check_data.py` counts its boxes).\n"
+        f"error: No recording of {raw} has a label that the filters of gen4 keep, so no "
+        "sequence was written. Check that it is this dataset (`tools/check_data.py` counts its "
+        "boxes).\n"
     )
 
 
@@ -390,7 +391,8 @@ def test_one_run_at_a_time_for_a_folder(tmp_path: Path, capsys: pytest.CaptureFi
     with only_one(out):
         assert run(raw, out) == 1
     assert capsys.readouterr().err == (
-        f"error: Another process is preprocessing to {out}. Wait until it ends, or write to another folder.\n"
+        f"error: Another process is preprocessing to {out}. Wait until it ends, or write to "
+        "another folder.\n"
     )
     assert list((out / "train").iterdir()) == []
     assert run(raw, out) == 0
