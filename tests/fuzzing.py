@@ -8,7 +8,7 @@ EXTREMES = (0, 1, 0x7F, 0x80, 0xFF)
 
 
 def mutated(content: bytes, rng: np.random.Generator) -> bytes:
-    """Return ``content`` with bytes changed, inserted, removed, repeated or cut off, often near its start."""
+    """Return ``content`` with bytes changed, inserted, removed, repeated or truncated."""
     data = bytearray(content)
     for _ in range(rng.integers(1, 6)):
         if not data:

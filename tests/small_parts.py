@@ -57,7 +57,7 @@ def predictor_of(detector: nn.Module, **changes: Any) -> Predictor:
 def write_recording(
     folder: Path, name: str, *, seconds: float = 1.0, label_times_us: list[int]
 ) -> Path:
-    """Write a recording with an event every millisecond and one labelled car at each of some times."""
+    """Write a recording with an event every millisecond and a labelled car at the given times."""
     t_us = np.arange(0, int(seconds * 1e6), 1000)
     events = pack_events(
         t_us, t_us // 1000 % SENSOR_HW[1], t_us // 7000 % SENSOR_HW[0], t_us // 1000 % 2

@@ -85,7 +85,7 @@ def test_every_package_has_its_place() -> None:
 
 
 def test_no_two_files_import_each_other() -> None:
-    """Find circles among files; the ``__init__`` of a package stands for the files that it re-exports."""
+    """Find import cycles; the ``__init__`` of a package stands for the files it re-exports."""
     graph = {module_of(path): imported_modules(path) for path in PACKAGE.rglob("*.py")}
     done: set[str] = set()
 

@@ -1,4 +1,4 @@
-"""Runs the commands of easnn from a checkout, installed or not."""
+"""Run the commands of easnn from a checkout, whether it is installed or not."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 def run_command(name: str) -> int:
     """Run ``easnn NAME`` with the arguments of this program and return the exit code.
 
-    ``data_dir`` and the imports of experiment files are also looked for in the checkout. An easnn
-    that is installed is used; otherwise that of the checkout, here and in the processes that the
-    command starts.
+    ``data_dir`` and the imports of experiment files are also resolved in the checkout. If easnn is
+    not installed, that of the checkout is used, here and in subprocesses.
 
     Args:
-        name: of the command.
+        name: name of the command.
     """
     os.environ.setdefault("EASNN_ROOT", str(CHECKOUT))
     if not _installed():

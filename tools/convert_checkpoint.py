@@ -1,4 +1,4 @@
-"""Convert a checkpoint to or from the format of the published code, as `easnn convert-checkpoint` does."""
+"""Convert a checkpoint to or from the published format, as `easnn convert-checkpoint` does."""
 
 import sys
 

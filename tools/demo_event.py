@@ -1,4 +1,4 @@
-"""Draw what a checkpoint detects in a recording, as `easnn demo` does."""
+"""Draw the detections of a checkpoint in a recording, as `easnn demo` does."""
 
 import sys
 

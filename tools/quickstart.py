@@ -1,4 +1,4 @@
-"""Simulate, train, evaluate and draw, once and small, as `easnn quickstart` does."""
+"""Simulate, train, evaluate and draw on a small dataset, as `easnn quickstart` does."""
 
 import sys
 

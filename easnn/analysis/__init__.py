@@ -1,4 +1,4 @@
-"""Looking at it: what events, sampler and detector look like, what they cost, and how a run went."""
+"""Visualization and analysis: pictures, clips and curves; operations, energy and model size."""
 
 from easnn.analysis.boxes import draw_boxes, draw_outlines
 from easnn.analysis.canvas import Picture, write_picture
@@ -7,7 +7,7 @@ from easnn.analysis.curves import write_curves
 from easnn.analysis.energy import EnergyReport, energy_tables, measure_energy
 from easnn.analysis.frames import draw_embedding, draw_events, draw_frame
 from easnn.analysis.gallery import Gallery, draw_gallery, evaluation_pictures
-from easnn.analysis.playback import Playback, playback_of
+from easnn.analysis.playback import Playback, open_playback, playback_of
 from easnn.analysis.report import RecordingReport, write_recording_pictures, write_run_pictures
 from easnn.analysis.sampler_numbers import SamplerNumbers, sampler_numbers
 from easnn.analysis.sampler_sheet import sampler_sheet
@@ -36,6 +36,7 @@ __all__ = [
     "energy_tables",
     "evaluation_pictures",
     "measure_energy",
+    "open_playback",
     "playback_of",
     "sample_sheet",
     "sampler_numbers",

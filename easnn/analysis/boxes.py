@@ -1,4 +1,4 @@
-"""Boxes with labels that stay inside the picture and, as far as there is room, off one another."""
+"""Drawing boxes with labels that stay inside the picture and overlap as little as possible."""
 
 from __future__ import annotations
 
@@ -41,27 +41,24 @@ def draw_boxes(
 
     Args:
         picture: the picture [H,W,3].
-        boxes_xywh: boxes [N,4] (left, top, width, height) in sensor pixels; they may leave the
-            picture.
-        class_ids: class of each box [N]. One that ``class_names`` does not reach is labelled by its
-            number.
+        boxes_xywh: boxes [N,4] (left, top, width, height) in sensor pixels; they may extend beyond
+            the picture.
+        class_ids: class of each box [N]; a class without a name is labelled with its number.
         class_names: names by class.
-        scores: confidence of each box [N], written behind its class; the surest box lies on top, or
-            without scores the first.
+        scores: confidence of each box [N], written after its class; the most confident box is drawn
+            on top, or the first one without scores.
         scale: picture pixels per sensor pixel.
 
     Returns:
         The picture with the boxes.
     """
-    surest_first = (
-        np.arange(len(boxes_xywh)) if scores is None else np.argsort(-scores, kind="stable")
-    )
+    top_first = np.arange(len(boxes_xywh)) if scores is None else np.argsort(-scores, kind="stable")
     areas = [_area(box, scale) for box in boxes_xywh]
     result = picture.copy()
-    for i in surest_first[::-1]:
+    for i in top_first[::-1]:
         _outline(result, areas[i], class_colour(int(class_ids[i])))
     chips: list[tuple[Picture, Area]] = []
-    for i in surest_first:
+    for i in top_first:
         name = class_label(int(class_ids[i]), class_names)
         text = name if scores is None else f"{name} {scores[i]:.2f}"
         chip = _chip(text, int(class_ids[i]), picture.shape[1])
@@ -83,21 +80,21 @@ def draw_outlines(
 
 
 def _area(box_xywh: npt.NDArray[Any], scale: float) -> Area:
-    """Return the picture pixels under a box, at least one."""
+    """Return the picture pixels covered by a box, at least one."""
     x, y, w, h = (float(value) * scale for value in box_xywh)
     top, left = round(y), round(x)
     return top, left, max(round(y + h), top + 1), max(round(x + w), left + 1)
 
 
 def _outline(picture: Picture, area: Area, box_colour: Colour) -> None:
-    """Draw a box into ``picture``, with a dark rim that lifts it off the events."""
+    """Draw a box into ``picture``, with a dark border that separates it from the events."""
     top, left, bottom, right = area
     for colour, thickness in ((BACKGROUND, 4), (box_colour, 2)):
         cv2.rectangle(picture, (left, top), (right - 1, bottom - 1), colour, thickness, cv2.LINE_AA)
 
 
 def _chip(text: str, class_id: int, room_px: int) -> Picture:
-    """Return a label, dark on the colour of its class, at most ``room_px`` wide."""
+    """Return a label in dark text on the colour of its class, at most ``room_px`` wide."""
     text = shorten(text, room_px - 2 * PADDING_PX, LABEL_PX, bold=True)
     width = min(text_width(text, LABEL_PX, bold=True) + 2 * PADDING_PX, room_px)
     ground = blank((line_height(LABEL_PX) + 2, width), class_colour(class_id))
@@ -107,9 +104,10 @@ def _chip(text: str, class_id: int, room_px: int) -> Picture:
 def _free_place(
     box: Area, label_hw: tuple[int, int], picture_hw: tuple[int, int], taken: Sequence[Area]
 ) -> Area:
-    """Choose where the label of ``box`` goes: above, below or in it, wherever it first covers no other label.
+    """Choose the place of the label of ``box``: above, below or inside it.
 
-    If it would cover one everywhere, it goes above. It is always moved inside the picture.
+    The first place that overlaps no other label is taken, or the one above if there is none. The
+    label is always moved inside the picture.
     """
     height, width = label_hw
     top, left, bottom, right = box
@@ -134,7 +132,7 @@ def _free_place(
 
 
 def _inside(start: int, length: int, room: int) -> int:
-    """Move a stretch of ``length`` that begins at ``start`` into ``[0, room)``."""
+    """Return ``start`` clamped so that ``[start, start + length)`` is inside ``[0, room)``."""
     return max(min(start, room - length), 0)
 
 

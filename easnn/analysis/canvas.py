@@ -1,4 +1,4 @@
-"""Pictures as arrays: enlarging, putting one on another, writing text, saving.
+"""Pictures as arrays: resizing, pasting, writing text and saving.
 
 A picture is RGB, uint8 [H,W,3]. Every function returns a new one.
 """
@@ -22,7 +22,7 @@ from easnn.utils.files import atomic_write
 Picture: TypeAlias = npt.NDArray[np.uint8]
 
 TEXT_PX = 15
-"""Size of text, unless said otherwise."""
+"""Default text size."""
 MARGIN_PX = 16
 """Space around and between the parts of a picture."""
 
@@ -33,12 +33,12 @@ def blank(hw: tuple[int, int], colour: Colour) -> Picture:
 
 
 def enlargement(sensor_hw: tuple[int, int], target_width_px: int = 600) -> int:
-    """Return the whole factor, at least 1, that brings a sensor's width nearest to ``target_width_px``."""
+    """Return the integer factor ≥ 1 that scales a sensor closest to ``target_width_px`` wide."""
     return max(1, round(target_width_px / sensor_hw[1]))
 
 
 def resize(picture: Picture, hw: tuple[int, int]) -> Picture:
-    """Return the picture at another size: pixels repeated when it grows, averaged when it shrinks."""
+    """Resize a picture: nearest neighbour for enlarging, area averaging for shrinking."""
     shrinks = hw[0] < picture.shape[0] or hw[1] < picture.shape[1]
     interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_NEAREST
     return np.asarray(
@@ -47,7 +47,7 @@ def resize(picture: Picture, hw: tuple[int, int]) -> Picture:
 
 
 def paste(picture: Picture, part: Picture, top_left: tuple[int, int]) -> Picture:
-    """Return ``picture`` with ``part`` at ``top_left`` (y, x); what does not fit right and below is cut."""
+    """Return ``picture`` with ``part`` at ``top_left`` (y, x), cropped at the right and bottom."""
     top, left = top_left
     result = picture.copy()
     covered = result[top : top + part.shape[0], left : left + part.shape[1]]
@@ -56,17 +56,17 @@ def paste(picture: Picture, part: Picture, top_left: tuple[int, int]) -> Picture
 
 
 def text_width(text: str, size_px: int = TEXT_PX, *, bold: bool = False) -> int:
-    """Return how many pixels wide ``text`` is."""
+    """Return the width of ``text`` in pixels."""
     return round(_font(size_px, bold).getlength(text))
 
 
 def line_height(size_px: int = TEXT_PX) -> int:
-    """Return the height of a line of text, the same for every text of that size."""
+    """Return the height of a line of text of that size in pixels."""
     return sum(_font(size_px, False).getmetrics())
 
 
 def shorten(text: str, width_px: int, size_px: int = TEXT_PX, *, bold: bool = False) -> str:
-    """Return ``text``, or as much of its start as fits into ``width_px`` with an ellipsis behind it."""
+    """Return ``text``, truncated with an ellipsis if it is wider than ``width_px``."""
     if text_width(text, size_px, bold=bold) <= width_px:
         return text
     fitting = (text[:n].rstrip() + "…" for n in range(len(text) - 1, 0, -1))
@@ -82,7 +82,7 @@ def write_text(
     *,
     bold: bool = False,
 ) -> Picture:
-    """Return ``picture`` with a line of anti-aliased text; the line's box begins at ``top_left`` (y, x)."""
+    """Return ``picture`` with a line of anti-aliased text at ``top_left`` (y, x)."""
     top, left = top_left
     mask = Image.new("L", (max(text_width(text, size_px, bold=bold), 1), line_height(size_px)))
     ImageDraw.Draw(mask).text((0, 0), text, fill=255, font=_font(size_px, bold))
@@ -96,7 +96,7 @@ def write_text(
 def write_legend(
     picture: Picture, entries: Iterable[tuple[str, Colour]], top_left: tuple[int, int]
 ) -> Picture:
-    """Return ``picture`` with a line of names, each behind a patch of its colour, as many as fit."""
+    """Return ``picture`` with a line of names after patches of their colours, as many as fit."""
     top, left = top_left
     side, gap = line_height() - 6, 6
     for name, colour in entries:
@@ -121,7 +121,7 @@ def write_picture(path: Path, picture: Picture) -> None:
 
 @lru_cache(maxsize=16)
 def _font(size_px: int, bold: bool) -> ImageFont.FreeTypeFont:
-    """Return DejaVu Sans, which comes with matplotlib: the curves and the pictures then share one face."""
+    """Return DejaVu Sans, which comes with matplotlib, so that curves and pictures share a font."""
     properties = font_manager.FontProperties(
         family="DejaVu Sans", weight="bold" if bold else "normal"
     )

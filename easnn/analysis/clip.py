@@ -1,4 +1,4 @@
-"""Detections over time: a picture per window, and pictures one after another as GIF or MP4."""
+"""Clips of detections: a picture per window, written as GIF or MP4."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ from easnn.utils.files import atomic_write
 
 CLIP_FORMATS = ("gif", "mp4")
 SHORTEST_GIF_FRAME_MS = 20
-"""Viewers replace a shorter display time by a much longer one."""
+"""Viewers replace shorter display times with much longer ones."""
 LONGEST_GIF_FRAME_MS = 655_350
-"""What 16 bits of hundredths of a second can say."""
+"""The limit of GIF, which stores hundredths of a second in 16 bits."""
 
 
 def clip_frame(view: SampleView, class_names: Sequence[str]) -> Picture:
-    """Draw one moment of a clip: its events and detections, and the labelled boxes as white outlines.
+    """Draw a frame of a clip: events, detections, and ground truth boxes as white outlines.
 
     Args:
-        view: the moment.
+        view: the sample.
         class_names: names by class.
 
     Returns:
-        A picture [H,W,3] with the recording's name, what is shown of it, and the time above; its
-        size depends on the sensor alone.
+        A picture [H,W,3] with the recording's name, the representation and the time at the top; its
+        size depends on the sensor only.
     """
     scale = enlargement(view.sensor_hw)
     panel_hw = (view.sensor_hw[0] * scale, view.sensor_hw[1] * scale)
@@ -73,11 +73,11 @@ def clip_frame(view: SampleView, class_names: Sequence[str]) -> Picture:
 
 
 def write_clip(path: Path, frames: Iterable[Picture], fps: float) -> None:
-    """Write frames as an endless GIF or as an MP4, as the ending of ``path`` says.
+    """Write frames as a looping GIF or as an MP4, depending on the suffix of ``path``.
 
-    A GIF counts time in hundredths of a second and shows a frame for at least
-    :data:`SHORTEST_GIF_FRAME_MS`. While it is written it is held in memory, a byte per pixel and
-    frame; an MP4 is not.
+    A GIF counts time in hundredths of a second and shows each frame for at least
+    :data:`SHORTEST_GIF_FRAME_MS`. It is held in memory while it is written, at one byte per pixel
+    and frame; an MP4 is not.
 
     Args:
         path: file to write, ``.gif`` or ``.mp4``.
@@ -85,8 +85,8 @@ def write_clip(path: Path, frames: Iterable[Picture], fps: float) -> None:
         fps: frames per second.
 
     Raises:
-        OutputError: if the ending is another one, the file cannot be written, or this build of
-            OpenCV cannot encode MP4.
+        OutputError: if the suffix is neither, the file cannot be written, or this build of OpenCV
+            cannot encode MP4.
     """
     if path.suffix == ".gif":
         _write_gif(path, frames, fps)
@@ -111,7 +111,7 @@ def _write_gif(path: Path, frames: Iterable[Picture], fps: float) -> None:
 def _write_mp4(path: Path, frames: Iterable[Picture], fps: float) -> None:
     pictures = iter(frames)
     first = next(pictures)
-    # OpenCV writes to names only, so the finished film is copied into place.
+    # OpenCV only writes to a file name, so the finished video is copied into place.
     with tempfile.TemporaryDirectory() as directory:
         film = Path(directory) / "clip.mp4"
         size = (first.shape[1], first.shape[0])

@@ -1,4 +1,4 @@
-"""Loss, precision and learning rate of a run over its steps."""
+"""Curves of a training run: loss, average precision and learning rate."""
 
 from __future__ import annotations
 
@@ -18,32 +18,31 @@ from easnn.utils.files import atomic_write, make_directory
 
 METRICS_FILE = "metrics.jsonl"
 PICTURES = "pictures"
-"""Where, in the directory of a run, its pictures are."""
+"""Name of the folder of pictures in a run directory."""
 
 LOSSES = {"iou_loss": "box", "conf_loss": "objectness", "cls_loss": "class", "l1_loss": "L1"}
 PRECISIONS = {"ap50": "AP 50", "ap": "AP 50:95", "ap75": "AP 75"}
 
 SMOOTHED_FROM = 40
-"""Losses of that many points or more are drawn smoothed, over what they were smoothed from."""
+"""Losses with at least this many points are drawn smoothed, over the faint original."""
 
 Series = npt.NDArray[np.float64]
 
 
 def write_curves(run_dir: Path) -> Path:
-    """Draw how a run went: the total loss and its parts, the average precision, and the learning rate.
+    """Draw the curves of a run: total loss and its parts, average precision, learning rate.
 
-    Numbers that are missing, null or not finite leave a gap. The last line is left out if a crash
-    cut it off.
+    Values that are missing, null or not finite leave a gap. The last line is ignored if a crash
+    truncated it.
 
     Args:
-        run_dir: directory of the run; the numbers are those of its ``metrics.jsonl``.
+        run_dir: directory of the run, with its ``metrics.jsonl``.
 
     Returns:
         The picture, ``pictures/curves.png`` in the directory of the run.
 
     Raises:
-        DataError: if there is no ``metrics.jsonl``, or a line of it is not as a training run writes
-            it.
+        DataError: if there is no ``metrics.jsonl``, or one of its lines is invalid.
         OutputError: if the picture cannot be written.
     """
     records = _read(run_dir / METRICS_FILE)
@@ -90,7 +89,7 @@ def _read(path: Path) -> list[dict[str, Any]]:
 
 
 def _series(records: Sequence[Mapping[str, Any]], key: str) -> Series:
-    """Return the values under ``key``, NaN where there is none."""
+    """Return the values of ``key``, NaN where it is missing."""
     return np.array([np.nan if r.get(key) is None else r[key] for r in records], dtype=np.float64)
 
 
@@ -134,13 +133,12 @@ def _draw(
 
 
 def _smooth(values: Series) -> Series:
-    """Return the mean over a window of a twentieth of the points, of those that are numbers."""
+    """Return the moving average over a twentieth of the points, ignoring NaN."""
     window = np.ones(len(values) // 20 | 1)
     known = np.isfinite(values)
     sums = np.convolve(np.where(known, values, 0), window, mode="same")
     counts = np.convolve(known.astype(np.float64), window, mode="same")
-    means: Series = np.divide(sums, counts, out=np.full_like(sums, np.nan), where=counts > 0)
-    return means
+    return np.divide(sums, counts, out=np.full_like(sums, np.nan), where=counts > 0)
 
 
 def _mark_best(axes: Axes, evaluations: Sequence[Mapping[str, Any]]) -> None:

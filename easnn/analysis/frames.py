@@ -1,4 +1,4 @@
-"""Events and what the sampler made of them, as colours."""
+"""Drawing event frames and the output of the embedding as colours."""
 
 from __future__ import annotations
 
@@ -12,31 +12,30 @@ from easnn.analysis.palette import BACKGROUND, OFF, ON, Colour
 from easnn.representations import FrameSpec
 
 EVENT_OPACITY = 0.4
-"""Part of the still visible ground that one more event covers: the first is plain, the tenth hardly shows."""
+"""Part of the visible background that each event covers, so that many events saturate."""
 
 FULL_PERCENTILE = 98
-"""Percentile of a sampler frame's values that is drawn at full strength."""
+"""Percentile of the values of an embedding frame that is drawn at full strength."""
 
 
 CAPTIONS = {
-    "timesurface": "Time surface · the stronger the more recent",
+    "timesurface": "Time surface · stronger is more recent",
     "voxel_grid": "Voxel grid · sum of its steps",
     "voxel_cube": "Voxel cube · early OFF, late ON, all else as both",
 }
-"""What :func:`draw_frame` shows of a representation that is not a count per polarity."""
+"""Captions of the representations that are not counts per polarity, see :func:`draw_frame`."""
 
 
 def draw_frame(frame: npt.NDArray[Any], spec: FrameSpec) -> Picture:
-    """Draw the representation of a window, at sensor resolution.
+    """Draw the representation of a window at sensor resolution.
 
-    Of a ``timesurface`` the last slice is drawn, the colours as strong as its values: at full
-    strength where an event has just come. Of any other representation all slices together, see
-    :func:`draw_events`.
+    For a ``timesurface`` the last slice is drawn, with colours as strong as its values: at full
+    strength where an event has just occurred. For any other representation all slices are drawn
+    together, see :func:`draw_events`.
 
     Args:
-        frame: the representation [..., C, H, W]; the leading axes are slices, the last one the
-            newest.
-        spec: how it was made.
+        frame: the representation [..., C, H, W]; the leading axes are slices, the newest last.
+        spec: the representation and its settings.
 
     Returns:
         The picture [H,W,3].
@@ -48,22 +47,22 @@ def draw_frame(frame: npt.NDArray[Any], spec: FrameSpec) -> Picture:
 
 
 def frame_caption(spec: FrameSpec) -> str:
-    """Return what to write above a picture of :func:`draw_frame`."""
+    """Return the caption of a picture of :func:`draw_frame`."""
     caption = CAPTIONS.get(spec.aggregation, "Events")
-    return f"{caption} · the weaker the older" if spec.measure == "timesurface" else caption
+    return f"{caption} · weaker is older" if spec.measure == "timesurface" else caption
 
 
 def draw_events(counts: npt.NDArray[Any]) -> Picture:
-    """Draw how many events each pixel saw, at sensor resolution.
+    """Draw the number of events of each pixel at sensor resolution.
 
-    Each event covers :data:`EVENT_OPACITY` of the ground that the others of its polarity left
-    visible; where both polarities occur, their light adds up towards white.
+    Each event covers :data:`EVENT_OPACITY` of the background that the other events of its polarity
+    left visible. Where both polarities occur, their colours add up towards white.
 
     Args:
-        counts: numbers of events [..., 2, H, W], channel 0 OFF and 1 ON; the leading axes, slices,
-            are summed. With one channel [..., 1, H, W], signed: negative OFF, positive ON. With
-                four, those of a
-            ``voxel_cube``: the first OFF, the last ON, and of those between them half for each.
+        counts: number of events [..., 2, H, W], channel 0 OFF and 1 ON; the leading axes (slices)
+            are summed. One channel [..., 1, H, W] is signed: negative OFF, positive ON. Four
+            channels are those of a ``voxel_cube``: the first is OFF, the last is ON, and the other
+            two count half for each.
 
     Returns:
         The picture [H,W,3].
@@ -73,16 +72,16 @@ def draw_events(counts: npt.NDArray[Any]) -> Picture:
 
 
 def draw_embedding(frame: npt.NDArray[Any]) -> Picture:
-    """Draw one frame that the sampler wrote for the detector.
+    """Draw one frame of the output of the embedding.
 
-    Its values have no unit, and an arbitrary offset where nothing happens. So each channel is taken
-    relative to its median. The strength of its colour is the square root of the distance from it,
-    because a few values are many times as large as the rest; it is full at :data:`FULL_PERCENTILE`
-    of the distances above zero.
+    Its values have no unit, and an arbitrary offset where nothing happens. Each channel is
+    therefore drawn relative to its median. The strength of its colour is the square root of the
+    distance from the median, because a few values are much larger than the rest; it is full at
+    :data:`FULL_PERCENTILE` of the nonzero distances.
 
     Args:
-        frame: what the sampler wrote [C,H,W]; the two channels have the colours of OFF and ON
-            events. One channel is split by its sign, four as those of a ``voxel_cube``.
+        frame: output of the embedding [C,H,W]; two channels have the colours of OFF and ON events.
+            One channel is split by its sign, four are drawn like those of a ``voxel_cube``.
 
     Returns:
         The picture [H,W,3].
@@ -96,18 +95,17 @@ def draw_embedding(frame: npt.NDArray[Any]) -> Picture:
 
 
 def written_share(frame: npt.NDArray[Any]) -> float:
-    """Return the share of the pixels in which what the sampler wrote [C,H,W] departs from its median."""
+    """Return the share of pixels in which a frame [C,H,W] differs from the channel's median."""
     return float(_departure(frame).any(axis=0).mean())
 
 
 def _departure(frame: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return how far each value is from the median of its channel, [C,H,W]."""
-    departure: npt.NDArray[Any] = frame - np.median(frame, axis=(1, 2), keepdims=True)
-    return departure
+    """Return the difference of each value from the median of its channel, [C,H,W]."""
+    return frame - np.median(frame, axis=(1, 2), keepdims=True)
 
 
 def polarities(frame: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """Split a frame [2,H,W], a signed one [1,H,W], or a voxel cube [4,H,W], into OFF and ON [H,W]."""
+    """Split a frame [2,H,W], a signed one [1,H,W] or a voxel cube [4,H,W] into OFF and ON [H,W]."""
     if len(frame) == 1:
         return np.maximum(-frame[0], 0), np.maximum(frame[0], 0)
     shared = frame[1:-1].sum(axis=0) / 2
@@ -117,14 +115,13 @@ def polarities(frame: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[A
 def shine(
     first: npt.NDArray[Any], second: npt.NDArray[Any], colours: tuple[Colour, Colour] = (OFF, ON)
 ) -> Picture:
-    """Add the light of two colours, given by opacities [H,W] in 0..1, to the ground."""
+    """Add two colours with opacities [H,W] in 0..1 to the background."""
     darkness = _darkness(BACKGROUND) * _cover(first, colours[0]) * _cover(second, colours[1])
-    picture: Picture = np.rint(255 * (1 - darkness)).astype(np.uint8)
-    return picture
+    return np.rint(255 * (1 - darkness)).astype(np.uint8)
 
 
 def _cover(opacity: npt.NDArray[Any], colour: Colour) -> npt.NDArray[Any]:
-    """Return what a layer of ``colour`` leaves of the ground's distance to white, as a factor [H,W,3]."""
+    """Return the share of the background's darkness that a layer leaves, [H,W,3]."""
     return 1 - opacity[..., None] * (1 - _darkness(colour) / _darkness(BACKGROUND))
 
 

@@ -1,4 +1,4 @@
-"""The same few samples of a dataset, drawn to see how a model improves."""
+"""Pictures of a few fixed samples, which show how a model improves."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Gallery:
     Attributes:
         pictures: sheets by name: ``detections/RECORDING_TIMEms`` and, if the embedding has a
             membrane, ``sampler/RECORDING_TIMEms``.
-        sampler: what the sampler did with these samples, or None if there is none.
+        sampler: statistics of the sampler over these samples, or None without a sampler.
     """
 
     pictures: dict[str, Picture]
@@ -37,7 +37,7 @@ class Gallery:
 
 
 def draw_gallery(predictor: Predictor, dataset: DetectionDataset, samples: int = 3) -> Gallery:
-    """Draw samples spread evenly over a dataset: always the same ones.
+    """Draw samples spread evenly over a dataset, always the same ones.
 
     Args:
         predictor: the detector.
@@ -68,9 +68,9 @@ def draw_gallery(predictor: Predictor, dataset: DetectionDataset, samples: int =
 
 
 def evaluation_pictures(experiment: EventExp) -> Callable[[nn.Module], Mapping[str, Picture]]:
-    """Return the function that draws a few samples of ``eval_split``, the same in every evaluation.
+    """Return a function that draws a few samples of ``eval_split``, the same in every evaluation.
 
-    It warns of a sampler that does nothing useful with them. Only the main process calls it.
+    It logs a warning if the sampler does nothing useful with them. Only the main process calls it.
     """
 
     @cache
@@ -88,15 +88,15 @@ def evaluation_pictures(experiment: EventExp) -> Callable[[nn.Module], Mapping[s
 
 
 def spread(length: int, count: int) -> list[int]:
-    """Return up to ``count`` different positions in ``range(length)``, evenly spread."""
+    """Return up to ``count`` evenly spread, distinct positions in ``range(length)``."""
     return sorted({(2 * k + 1) * length // (2 * count) for k in range(count if length else 0)})
 
 
 def moment_name(sequence: str, time_us: int) -> str:
-    """Return what to call a moment of a recording in the name of a file."""
+    """Return the part of a file name that identifies a moment of a recording."""
     return f"{file_name(sequence)}_{time_us // 1000}ms"
 
 
 def file_name(text: str) -> str:
-    """Return ``text`` without anything that could trouble a file system."""
+    """Return ``text`` with all characters replaced that are unsafe in file names."""
     return re.sub(r"[^\w.-]+", "_", text)

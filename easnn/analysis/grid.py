@@ -1,4 +1,4 @@
-"""Groups of small pictures in rows: a title over each group, a caption over each picture."""
+"""Grids of small pictures: a title above each group, a caption above each picture."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PATCH_PX = line_height() - 6
 
 @dataclass(frozen=True)
 class Panel:
-    """A picture and what is written above it, behind a patch of the colour that stands for it, if any."""
+    """A picture and its caption, which may follow a patch of the colour that stands for it."""
 
     caption: str
     picture: Picture
@@ -33,7 +33,7 @@ class Panel:
 
 @dataclass(frozen=True)
 class Group:
-    """Panels that belong together, and what they show."""
+    """Panels that belong together, with a title."""
 
     title: str
     panels: Sequence[Panel]
@@ -42,16 +42,16 @@ class Group:
 def panel_grid(
     title: str, groups: Sequence[Group], columns: int, legend: Sequence[tuple[str, Colour]]
 ) -> Picture:
-    """Put groups of panels of one size into rows.
+    """Arrange groups of panels in rows.
 
-    A group stands beside the one before it if the row has room for all of it; otherwise it begins a
-    row.
+    A group is placed next to the previous one if all of it fits into the row; otherwise it starts a
+    new row.
 
     Args:
-        title: of the whole.
+        title: title of the sheet.
         groups: at least one; their panels all have the same size.
-        columns: panels in a row.
-        legend: names of colours, for the last line.
+        columns: number of panels in a row.
+        legend: names and colours for the last line.
 
     Returns:
         The sheet [H,W,3].
@@ -67,7 +67,12 @@ def panel_grid(
     )
     room = sheet.shape[1] - 2 * MARGIN_PX
     sheet = write_text(
-        sheet, shorten(title, room, TITLE_PX, bold=True), (MARGIN_PX,) * 2, INK, TITLE_PX, bold=True
+        sheet,
+        shorten(title, room, TITLE_PX, bold=True),
+        (MARGIN_PX, MARGIN_PX),
+        INK,
+        TITLE_PX,
+        bold=True,
     )
     for row, column, group_title, span, panel in places:
         y, x = first_row + row * row_step, MARGIN_PX + column * column_step
@@ -78,7 +83,7 @@ def panel_grid(
 
 
 def _places(groups: Sequence[Group], columns: int) -> Iterator[tuple[int, int, str, int, Panel]]:
-    """Give the row and column of each panel, its group's title over the first one, and how wide that may be."""
+    """Yield row, column, title (empty except for a group's first panel), its columns, and panel."""
     row = column = 0
     for group in groups:
         count = len(group.panels)

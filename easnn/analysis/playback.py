@@ -1,28 +1,36 @@
-"""A recording at any of its moments."""
+"""Random access to the frames and labels of a recording."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
 from easnn.data import RecordingDataset
-from easnn.events import Recording
-from easnn.inference import moments_us
+from easnn.data.prophesee_layout import BOXES_SUFFIX, EVENTS_SUFFIX
+from easnn.events import (
+    Recording,
+    downsample_boxes,
+    downsample_recording,
+    downsampled_hw,
+    read_boxes,
+)
+from easnn.inference import Predictor, moments_us
 from easnn.representations import FrameSpec, frame_bounds_us, make_frame
 
 
 @dataclass(frozen=True)
 class Playback:
-    """A recording, its labels, and how a moment of it becomes a frame.
+    """A recording with its labels, and the specification of its frames.
 
     Attributes:
         name: name in titles and files.
         recording: the events, at the resolution of the frames.
         sensor_hw: height and width of the frames.
-        spec: how the events before a moment become its frame.
+        spec: how the events before a time become a frame.
         labels: boxes (BOX_DTYPE) sorted by time, or None if the recording is not labelled.
     """
 
@@ -33,7 +41,7 @@ class Playback:
     labels: np.ndarray | None
 
     def moments(self, start_us: int, end_us: int, step_us: int) -> range:
-        """Return the times at which sliding windows end; see :func:`~easnn.inference.moments_us`."""
+        """Return the end times of sliding windows; see :func:`~easnn.inference.moments_us`."""
         return moments_us(self.spec, self.recording, start_us, end_us, step_us)
 
     def frame(self, time_us: int) -> Tensor:
@@ -60,7 +68,7 @@ class Playback:
         return [int(t) for t in times[(times > after_us) & (times <= until_us)]]
 
     def ground_truth(self, time_us: int, since_us: int) -> npt.NDArray[np.float32] | None:
-        """Return the last boxes [N,5] (class, x, y, w, h) labelled in ``(since_us, time_us]``, or None."""
+        """Return the last boxes [N,5] (class, x, y, w, h) in ``(since_us, time_us]``, or None."""
         times = self.label_times_us(since_us, time_us)
         if self.labels is None or not times:
             return None
@@ -70,8 +78,36 @@ class Playback:
         )
 
 
+def open_playback(path: Path, sensor_hw: tuple[int, int] | None, predictor: Predictor) -> Playback:
+    """Open a recording and its labels, if any, at the resolution of the predictor's frames.
+
+    Args:
+        path: the file.
+        sensor_hw: height and width of the sensor, or None to read them from the file.
+        predictor: determines the resolution and the frames.
+
+    Raises:
+        ConfigError: if the model does not take windows of raw recordings.
+        DataError: if a file cannot be read, or an event lies outside the sensor.
+    """
+    predictor.spec.check_from_events()
+    recording, factor = predictor.open(path, sensor_hw), predictor.downsample
+    hw = recording.sensor_hw
+    assert hw is not None
+    name = path.name.removesuffix(EVENTS_SUFFIX).removesuffix(path.suffix)
+    boxes_path = path.with_name(name + BOXES_SUFFIX)
+    labels = downsample_boxes(read_boxes(boxes_path), factor) if boxes_path.exists() else None
+    return Playback(
+        name,
+        downsample_recording(recording, factor),
+        downsampled_hw(hw, factor),
+        predictor.spec,
+        labels,
+    )
+
+
 def playback_of(dataset: RecordingDataset, sequence: str) -> Playback:
-    """Return one recording of a dataset, as its frames see it.
+    """Return one recording of a dataset, with the frame specification of the dataset.
 
     Raises:
         DataError: if the recording or its boxes cannot be read.

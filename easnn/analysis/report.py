@@ -1,4 +1,4 @@
-"""The pictures of a run and of a recording, as files."""
+"""Writing the pictures of a run or a recording to files."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ from easnn.utils.meters import Stopwatch
 ClipFormat = Literal["gif", "mp4"]
 
 STEP_US = 50_000
-"""Time between two windows of a clip, unless said otherwise: 20 frames per second."""
+"""Default time between two windows of a clip: 20 frames per second."""
 RUN_CLIP_US = 5_000_000
 """Length of the clip of a run."""
 
 
 @dataclass(frozen=True)
 class RecordingReport:
-    """What was found in a recording, and where the files are.
+    """Detections in a recording, and the pictures of it.
 
     Attributes:
-        windows: plain values: for each window of the clip ``time_us``, its end, and ``detections``,
-            each with ``class``, ``class_id``, ``score``, ``x``, ``y``, ``w``, ``h`` (top-left
-            corner and size in sensor pixels).
-        ms_per_window: mean time for each named part of the work.
+        windows: for each window of the clip, as plain values: ``time_us``, its end, and
+            ``detections``, each with ``class``, ``class_id``, ``score``, ``x``, ``y``, ``w``, ``h``
+            (top-left corner and size in sensor pixels).
+        ms_per_window: mean time of each named step.
         files: the pictures.
-        sampler: what the sampler did at the moments of the sheets; empty if that was not asked for,
-            or the embedding has no membrane.
+        sampler: views of the sampler at the times of the sheets; empty if not requested, or if the
+            embedding has no membrane.
     """
 
     windows: list[dict[str, Any]]
@@ -62,8 +62,8 @@ def write_run_pictures(
 ) -> list[Path]:
     """Write the pictures of a run to ``pictures/`` in its directory.
 
-    These are the curves, sheets of labelled frames spread evenly over the dataset, and, if its
-    frames are windows of recordings, a clip around the frame in its middle.
+    These are the curves, sheets of labelled frames spread evenly over the dataset, and a clip
+    around its middle frame if its frames are windows of recordings.
 
     Args:
         run_dir: directory of the run, with its ``metrics.jsonl``.
@@ -117,18 +117,18 @@ def write_recording_pictures(
 ) -> RecordingReport:
     """Detect objects in the sliding windows of a recording; write sheets and a clip.
 
-    The sheets show labelled moments if there are any, otherwise moments of the clip, spread evenly.
+    The sheets show labelled frames if there are any, otherwise frames of the clip, spread evenly.
 
     Args:
-        directory: where the files go.
+        directory: output folder.
         predictor: the detector.
         playback: the recording.
-        start_us: time a step before the end of the first window.
-        end_us: time that the last window reaches, later than ``start_us``.
+        start_us: one step before the end of the first window.
+        end_us: end of the last window, later than ``start_us``.
         step_us: time between two windows.
         sheets: number of sheets.
         clip_format: ``gif`` or ``mp4``.
-        sampler: whether to write a sheet of the sampler beside each sheet.
+        sampler: whether to also write a sheet of the sampler for each sheet.
 
     Raises:
         DataError: if the recording cannot be read.
@@ -171,7 +171,7 @@ def write_recording_pictures(
 def _views(
     predictor: Predictor, playback: Playback, moments: range, step_us: int, stopwatch: Stopwatch
 ) -> Iterator[SampleView]:
-    """Yield the moments of a recording, a few computed at a time, each with the labels of the last step."""
+    """Yield the views of the given times, computed in groups, with the labels of the last step."""
     for first in range(0, len(moments), GROUP):
         times_us = moments[first : first + GROUP]
         with stopwatch.measure("reading"):
@@ -183,7 +183,7 @@ def _views(
 
 
 def _view(seen: Observation, playback: Playback, time_us: int, step_us: int) -> SampleView:
-    """Return what was seen at a moment, with the labels of the last ``step_us``."""
+    """Return the view of an observation, with the labels of the last ``step_us``."""
     ground_truth = playback.ground_truth(time_us, time_us - step_us)
     return SampleView.of(seen, playback.spec, playback.name, time_us, ground_truth)
 

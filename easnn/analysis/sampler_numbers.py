@@ -1,4 +1,4 @@
-"""What the sampler did with some samples, in numbers."""
+"""Statistics of the sampler over some samples."""
 
 from __future__ import annotations
 
@@ -14,34 +14,32 @@ from easnn.analysis.views import SamplerView
 
 NEARLY_ALL = 0.99
 NEARLY_NONE = 0.001
-"""Shares of the active pixels from which on, and up to which, a sampler is said to do nothing useful."""
+"""Shares of active pixels from which, or up to which, the sampler counts as not working."""
 
 
 @dataclass(frozen=True)
 class SamplerNumbers:
-    """Means over the active pixels of all samples: those with an event in the network's input.
+    """Means over the active pixels of all samples, those with an event in the network's input.
 
-    A pixel counts once per channel. Without an active pixel, what would be a mean over them is
-    None.
+    A pixel counts once per channel. Means are None if there are no active pixels.
 
     Attributes:
         samples: number of samples.
         adaptive: whether spikes end segments (``arsnn``).
-        rpd: whether what is left without a spike is dropped (``write_zero``).
-        segments: most segments that a pixel may write, Ts.
+        rpd: whether the residue without a spike is dropped (``write_zero``).
+        segments: maximum number of segments per pixel, Ts.
         active: share of the pixels that are active.
         fires_at: share that fires in each step, newest slice first.
-        samples_at: share of which a spike in that step ended a segment that is written; with
-            several segments these may add up to more than 1.
+        samples_at: share with a written segment that ends with a spike in that step; with several
+            segments these may add up to more than 1.
         never_fires: share that fires in no step.
-        silent_fires: share of the pixels that are not active that fires all the same; None if there
-            are none.
-        segments_per_pixel: mean number of segments that a spike ended and that are written.
-        steps_per_segment: mean number of steps in such a segment; None without such a segment.
-        accumulated: mean potential A of such a segment; None without such a segment.
-        potential: how the absolute potential A that segments accumulated divides: ``spike``, into
-            segments that a spike ended; ``residue``, into what was left without a spike;
-            ``surplus``, into what came after segment Ts. None without potential.
+        silent_fires: share of the inactive pixels that fires; None if there are none.
+        segments_per_pixel: mean number of written segments that end with a spike.
+        steps_per_segment: mean number of steps of such a segment; None if there are none.
+        accumulated: mean potential A of such a segment; None if there are none.
+        potential: shares of the absolute potential A: ``spike``, in segments that end with a spike;
+            ``residue``, in those without a spike; ``surplus``, after segment Ts. None if there is
+            no potential.
     """
 
     samples: int
@@ -63,7 +61,7 @@ class SamplerNumbers:
         return asdict(self)
 
     def table(self) -> str:
-        """Return the numbers as text."""
+        """Return the numbers as tables for a terminal."""
         steps = [
             (f"{n}, newest slice" if n == 1 else n, _percent(fires), _percent(samples))
             for n, (fires, samples) in enumerate(
@@ -71,7 +69,7 @@ class SamplerNumbers:
             )
         ]
         facts: list[tuple[str, str]] = [
-            ("samples looked at", str(self.samples)),
+            ("samples", str(self.samples)),
             ("active pixels, of all", _percent(self.active)),
             ("other pixels that fire", _percent(self.silent_fires)),
             ("never fire", _percent(self.never_fires)),
@@ -90,7 +88,7 @@ class SamplerNumbers:
                 (f"potential {left}", _percent(shares["residue"])),
                 (f"potential after segment {self.segments}, lost", _percent(shares["surplus"])),
             ]
-        headers = ["step", "fires", "writes a segment"][: 3 if self.adaptive else 2]
+        headers = ["step", "fires", *(["writes a segment"] if self.adaptive else [])]
         of_steps = tabulate(
             [row[: len(headers)] for row in steps],
             headers=headers,
@@ -99,7 +97,7 @@ class SamplerNumbers:
         return f"{of_steps}\n\n{tabulate(facts, tablefmt='plain', disable_numparse=True)}"
 
     def warning(self) -> str | None:
-        """Return what is wrong with the sampler and what to do about it; None if it seems to work."""
+        """Return what is wrong with the sampler and how to fix it; None if it seems to work."""
         if not self.adaptive or self.never_fires is None:
             return None
         fires_at = [share or 0.0 for share in self.fires_at]
@@ -108,26 +106,24 @@ class SamplerNumbers:
             rest = ", or train without `write_zero` first" if self.rpd else ""
             return (
                 f"The sampler is dead: {self.never_fires:.1%} of the active pixels never "
-                f"fire.{empty} Lower "
-                f"`thresh`, give spikes a gradient (`spike_attach True`){rest}."
+                f"fire.{empty} Lower `thresh`, give spikes a gradient (`spike_attach True`){rest}."
             )
         if min(fires_at) >= NEARLY_ALL:
             return (
                 "The sampler chooses nothing: nearly all active pixels fire in every step. Raise "
-                "`thresh`, or "
-                "lower `emb_lr` if it was not so at the start of the training."
+                "`thresh`, or lower `emb_lr` if this was not so at the start of training."
             )
         if self.segments == 1 and len(fires_at) > 1 and fires_at[0] >= NEARLY_ALL:
             return (
                 "The sampler only sees the newest slice: nearly all active pixels fire in the "
-                "first step, and "
-                "with `Ts` 1 what comes after it is lost. Raise `thresh`, or `Ts` to `T`."
+                "first step, and with `Ts` 1 what comes after it is lost. Raise `thresh`, or `Ts` "
+                "to `T`."
             )
         return None
 
 
 def sampler_numbers(views: Sequence[SamplerView]) -> SamplerNumbers:
-    """Count over all samples together.
+    """Compute the statistics over all samples together.
 
     Args:
         views: samples of one model, at least one.
@@ -166,7 +162,7 @@ def sampler_numbers(views: Sequence[SamplerView]) -> SamplerNumbers:
 
 
 def _of_channels(view: SamplerView) -> Tensor:
-    """Return which pixels are active, flat, in the order of the trace's [C,h,w]."""
+    """Return the mask of active pixels, flattened in the order of the trace's [C,h,w]."""
     active = torch.from_numpy(view.active)
     return active.expand(view.trace.surplus.shape).flatten()
 

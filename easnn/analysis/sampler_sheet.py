@@ -1,4 +1,4 @@
-"""The sampler's work on one sample, on one sheet."""
+"""A sheet that shows what the sampler does with one sample."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from easnn.analysis.views import SamplerView
 PANEL_WIDTH_PX = 320
 FEWEST_COLUMNS, MOST_COLUMNS = 4, 6
 FINE_MS = 10.0
-"""Length of a slice below which its times are written with a decimal."""
+"""Slices shorter than this have times with one decimal."""
 
 
 def sampler_sheet(view: SamplerView) -> Picture:
-    """Draw what the sampler did with a sample.
+    """Draw what the sampler does with a sample.
 
-    These are the events of each slice, the spikes in each step, and where spikes end segments: the
-    step at which each pixel sampled, how much it had accumulated, and what was left without a
-    spike; last, the output.
+    The sheet shows the events of each slice and the spikes in each step. If spikes end segments, it
+    also shows the step at which each pixel sampled, the potential accumulated until then, and the
+    residue without a spike. The output of the embedding comes last.
 
     Returns:
         The sheet [H,W,3].
@@ -41,7 +41,7 @@ def sampler_sheet(view: SamplerView) -> Picture:
 
 
 def panel_hw(sensor_hw: tuple[int, int]) -> tuple[int, int]:
-    """Return the size of a panel: near :data:`PANEL_WIDTH_PX`, a whole multiple or part of the sensor's."""
+    """Return the panel size: near :data:`PANEL_WIDTH_PX`, an integer multiple or fraction of it."""
     scale = enlargement(sensor_hw, PANEL_WIDTH_PX)
     part = max(1, sensor_hw[1] // PANEL_WIDTH_PX)
     return max(1, sensor_hw[0] * scale // part), max(1, sensor_hw[1] * scale // part)
@@ -65,7 +65,7 @@ def _groups(view: SamplerView, hw: tuple[int, int]) -> Iterator[Group]:
 
 
 def _steps(view: SamplerView, hw: tuple[int, int]) -> Iterator[Group]:
-    """Show what came in and what fired in each step."""
+    """Yield the events and the spikes of each step."""
     names = [f"Step {n}" for n in range(1, view.steps + 1)]
     colours = step_colours(view.steps)
     slices = view.counts.reshape(-1, *view.counts.shape[-3:])[::-1]
@@ -88,7 +88,7 @@ def _steps(view: SamplerView, hw: tuple[int, int]) -> Iterator[Group]:
 
 
 def _segments(view: SamplerView, hw: tuple[int, int]) -> Iterator[Group]:
-    """Show when each segment was sampled and how much it had accumulated, channel by channel."""
+    """Yield the sampling step and the accumulated potential of each segment, by channel."""
     trace = view.trace
     by_spike = trace.by_spike.numpy()
     steps = np.where(by_spike, trace.end_step.numpy(), -1)
@@ -111,7 +111,7 @@ def _segments(view: SamplerView, hw: tuple[int, int]) -> Iterator[Group]:
 
 
 def _residue(view: SamplerView, hw: tuple[int, int]) -> Group:
-    """Show what was left without a spike; a pixel has one residue at most, whatever its segment."""
+    """Return the residue without a spike, of which a pixel has at most one, in any segment."""
     trace = view.trace
     residue = np.where(trace.residue.numpy(), trace.value.numpy(), 0).sum(axis=0)
     fate = "dropped (RPD)" if trace.drops_residue else "written after the last step"
@@ -119,7 +119,7 @@ def _residue(view: SamplerView, hw: tuple[int, int]) -> Group:
 
 
 def _signed(title: str, values: npt.NDArray[Any], full: float, hw: tuple[int, int]) -> Group:
-    """Show signed values [C,H,W] channel by channel, at full strength from ``full`` on."""
+    """Return signed values [C,H,W] by channel, at full strength from a magnitude of ``full``."""
     scale = f"full colour at ±{full:.3g}" if full else "nothing"
     return Group(
         title,
@@ -131,12 +131,12 @@ def _signed(title: str, values: npt.NDArray[Any], full: float, hw: tuple[int, in
 
 
 def _of(n: int, segments: int, text: str) -> str:
-    """Say which segment ``text`` is about, if there are several."""
+    """Prefix ``text`` with the number of the segment, if there are several."""
     return f"Segment {n + 1} of {segments} · {text}" if segments > 1 else text
 
 
 def _times(view: SamplerView) -> list[str]:
-    """Say when the slice of each step was, as exactly as its length asks for."""
+    """Return the time range of each step's slice as text, with a precision that fits its length."""
     if view.steps_ms is None:
         return ["newest", *([f"{n} before" for n in range(1, view.steps)])]
     digits = 0 if all(end - begin >= FINE_MS for begin, end in view.steps_ms) else 1
@@ -144,7 +144,7 @@ def _times(view: SamplerView) -> list[str]:
 
 
 def _ms(time: float, digits: int) -> str:
-    rounded = round(time, digits) + 0.0  # which turns −0 into 0
+    rounded = round(time, digits) + 0.0  # turns −0 into 0
     return f"{rounded:.{digits}f}".replace("-", "−")
 
 

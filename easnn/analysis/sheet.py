@@ -1,4 +1,4 @@
-"""One sample on one sheet: events, what the sampler wrote, ground truth and detections side by side."""
+"""A sheet of one sample: events, output of the sampler, ground truth and detections."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from easnn.inference import class_label
 TITLE_PX = 20
 CAPTION_GAP_PX = 4
 WIDEST_ROW_PX = 2100
-"""Up to three panels stand in one row if they fit into it; otherwise they are split into two."""
+"""Up to three panels are in one row if it is no wider than this; otherwise in two rows."""
 
 
 def sample_sheet(view: SampleView, class_names: Sequence[str]) -> Picture:
-    """Draw a sample: its events, each segment of the sampler, the ground truth if any, and the detections.
+    """Draw a sample: its events, each segment of the sampler, any ground truth, and the detections.
 
-    A panel is a whole number of times as large as the sensor, so that its pixels stay squares.
+    Panels are an integer multiple of the sensor size, so that pixels stay square.
 
     Args:
         view: the sample.
@@ -69,7 +69,7 @@ def sample_sheet(view: SampleView, class_names: Sequence[str]) -> Picture:
 
 
 def _panels(view: SampleView, class_names: Sequence[str]) -> Iterator[tuple[str, Picture]]:
-    """Give each panel's caption and picture, all of one size."""
+    """Yield the caption and picture of each panel, all of the same size."""
     scale = enlargement(view.sensor_hw)
     panel_hw = (view.sensor_hw[0] * scale, view.sensor_hw[1] * scale)
     events = resize(draw_frame(view.counts, view.spec), panel_hw)
@@ -90,7 +90,7 @@ def _panels(view: SampleView, class_names: Sequence[str]) -> Iterator[tuple[str,
 
 
 def _legend(view: SampleView, class_names: Sequence[str]) -> list[tuple[str, Colour]]:
-    """Say what the colours on the sheet mean: both polarities, and the classes that occur."""
+    """Return the colours of both polarities and of the classes that occur."""
     labelled = [] if view.ground_truth is None else view.ground_truth[:, 0].astype(int).tolist()
     present = sorted({*labelled, *view.detections[:, 0].astype(int).tolist()})
     return [

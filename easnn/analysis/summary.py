@@ -1,10 +1,10 @@
-"""The size of a network: its parameters and operations, in total and per layer.
+"""The size of a network: parameters and operations, in total and per layer.
 
-The conventions are those of the package ``thop``, with which YOLOX counts. Two FLOPs are one
-multiply-accumulate (MAC). Convolutions and linear layers count one MAC per weight and output
-position, padding included, batch norms four per value, and upsamplings one per value. Activations,
-pooling, neurons and the sampler's membrane count nothing. The number of spikes has no influence. A
-layer that runs several times for a frame counts each time.
+The conventions are those of the package ``thop``, which YOLOX uses. A multiply-accumulate (MAC) is
+two FLOPs. Convolutions and linear layers count one MAC per weight and output position, including
+padding, batch norms four per value, and upsampling one per value. Activations, pooling, neurons and
+the membrane of the sampler are not counted. The number of spikes has no influence. A layer that
+runs several times per frame counts each time.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ MACS_PER_NORMED_VALUE = 4
 
 @dataclass(frozen=True)
 class LayerSize:
-    """A unit, or a layer that belongs to none.
+    """The size of a unit, or of a layer outside of units.
 
     Attributes:
         name: its name in the model.
-        kind: type of the layer, with channels and kernel of a convolution.
+        kind: type of the layer, including channels and kernel of a convolution.
         output: shape of its output.
         parameters: number of parameters.
-        flops: its operations for a frame.
+        flops: FLOPs for a frame.
     """
 
     name: str
@@ -54,7 +54,7 @@ class ModelSummary:
         about: size of the frame and time steps, as text.
         layers: its units and layers.
         parameters: number of parameters.
-        flops: its operations for a frame.
+        flops: FLOPs for a frame.
     """
 
     about: str
@@ -63,11 +63,13 @@ class ModelSummary:
     flops: int
 
     def line(self) -> str:
-        """Return the size in a line."""
-        return f"{_millions(self.parameters)} M parameters, {_billions(self.flops)} GFLOPs {self.about}"
+        """Return the size in one line."""
+        return (
+            f"{self.parameters / 1e6:.2f} M parameters, {_billions(self.flops)} GFLOPs {self.about}"
+        )
 
     def table(self) -> str:
-        """Return a table of the layers, then one of the parts of the network."""
+        """Return a table of the layers and a table of the parts of the network."""
         layers = [
             (
                 layer.name,
@@ -108,10 +110,10 @@ class ModelSummary:
 
 
 def summarize(model: nn.Module, shape: tuple[int, ...]) -> ModelSummary:
-    """Run a copy of a detector on an empty frame and return its size.
+    """Compute the size of a detector by running a copy of it on an empty frame.
 
     Args:
-        model: the detector; it stays as it is.
+        model: the detector; it is not changed.
         shape: shape of the frame, ``(1, Tl, Tm, C, H, W)``.
     """
     copied = copy.deepcopy(model).eval()
@@ -137,9 +139,9 @@ def summarize(model: nn.Module, shape: tuple[int, ...]) -> ModelSummary:
 
 
 def size_line(model: nn.Module, shape: tuple[int, ...]) -> str:
-    """Return parameters and operations of a detector in a line; arguments as in :func:`summarize`.
+    """Return parameters and FLOPs of a detector in one line; arguments as in :func:`summarize`.
 
-    Operations are counted on the smallest possible frame and scaled by the area.
+    FLOPs are counted on the smallest possible frame and scaled by area.
     """
     *steps, height, width = shape
     cell = summarize(model, (*steps, STRIDES[-1], STRIDES[-1]))
@@ -150,13 +152,12 @@ def size_line(model: nn.Module, shape: tuple[int, ...]) -> str:
 def _about(model: nn.Module, shape: tuple[int, ...]) -> str:
     _, macro_slices, micro_slices, _, height, width = shape
     steps = {layer.T for layer in model.modules() if isinstance(layer, ParametricLIF)}
-    return f"at {height}×{width}, {macro_slices * micro_slices} slices" + "".join(
-        f", T {T}" for T in steps
-    )
+    about = f"at {height}×{width}, {macro_slices * micro_slices} slices"
+    return ", ".join((about, *(f"T {T}" for T in steps)))
 
 
 def _rows(model: nn.Module) -> Iterator[tuple[str, nn.Module, int]]:
-    """Yield every unit as a whole, and the layers outside of units: name, layer, parameters."""
+    """Yield name, layer and parameters of every unit, and of every layer outside of units."""
     unit: str | None = None
     for name, layer in model.named_modules():
         if unit is not None and name.startswith(f"{unit}."):
@@ -165,11 +166,7 @@ def _rows(model: nn.Module) -> Iterator[tuple[str, nn.Module, int]]:
             unit = name
             yield name, layer, _parameters(layer)
         else:
-            yield (
-                name,
-                layer,
-                sum(parameter.numel() for parameter in layer.parameters(recurse=False)),
-            )
+            yield name, layer, _parameters(layer, recurse=False)
 
 
 def _kind(layer: nn.Module) -> str:
@@ -179,7 +176,7 @@ def _kind(layer: nn.Module) -> str:
 
 
 def _macs(layer: nn.Module, output: Tensor) -> int:
-    """Return the multiply-accumulates of a layer without children for an output."""
+    """Return the MACs of a leaf layer for an output."""
     match layer:
         case nn.Conv2d():
             return padded_macs(layer, output)
@@ -193,18 +190,14 @@ def _macs(layer: nn.Module, output: Tensor) -> int:
 
 
 def _flops_of(name: str, layer: nn.Module, flops: Counter[str]) -> int:
-    """Return the operations of a layer, or of a unit with all its layers."""
+    """Return the FLOPs of a layer, or of a unit including all its layers."""
     if not isinstance(layer, ConvUnit):
         return flops[name]
     return sum(count for inner, count in flops.items() if inner.startswith(f"{name}."))
 
 
-def _parameters(layer: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in layer.parameters())
-
-
-def _millions(number: float) -> str:
-    return f"{number / 1e6:.2f}"
+def _parameters(layer: nn.Module, *, recurse: bool = True) -> int:
+    return sum(parameter.numel() for parameter in layer.parameters(recurse))
 
 
 def _billions(number: float) -> str:

@@ -1,4 +1,4 @@
-"""What there is to draw of one sample: its frame, the network's work on it, boxes."""
+"""The data of one sample that pictures show: its frame, the network's output, boxes."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from easnn.models import SamplerTrace
 from easnn.representations import FrameSpec
 
 MAX_DETECTIONS = 100
-"""Detections that a picture shows; more would hide what they surround."""
+"""Maximum number of detections in a picture; more would hide the events."""
 
 
 @dataclass(frozen=True)
 class SampleView:
-    """The events before a moment and the detector's output for them; boxes in pixels of the frame.
+    """The events before a point in time and the detector's output; boxes in pixels of the frame.
 
     Attributes:
         sequence: name of the recording.
-        time_us: the moment, at which the events end.
+        time_us: end of the events.
         counts: events per pixel [..., C, H, W] at sensor resolution, or another representation; the
             leading axes are slices.
-        written: output of the embedding, cut to the sensor's image, at the network's resolution
+        written: output of the embedding, cropped to the sensor's image, at the network's resolution
             [Ts,C,h,w].
-        ground_truth: boxes [N,5] (class, x, y, w, h), or None if this moment is not labelled.
+        ground_truth: boxes [N,5] (class, x, y, w, h), or None without labels at this time.
         detections: boxes [M,6] (class, score, x, y, w, h), best score first.
         spec: how the frame was made.
     """
@@ -49,7 +49,7 @@ class SampleView:
         time_us: int,
         ground_truth: npt.NDArray[Any] | None,
     ) -> SampleView:
-        """Return the view of an observation; the other arguments are as the attributes."""
+        """Return the view of an observation; the other arguments are the attributes."""
         return cls(
             sequence,
             time_us,
@@ -69,20 +69,19 @@ class SampleView:
 
 @dataclass(frozen=True)
 class SamplerView:
-    """A sample's events, what the sampler did with them step by step, and its output.
+    """A sample's events, the steps of the sampler, and its output.
 
-    What the network computed is at its resolution [h,w], cut to the sensor's image.
+    Everything computed by the network has its resolution [h,w], cropped to the sensor's image.
 
     Attributes:
         sequence: name of the recording.
-        time_us: the moment, at which the events end.
+        time_us: end of the events.
         counts: events per pixel [Tl,Tm,C,H,W] at sensor resolution, or another representation,
             oldest slice first.
-        active: the network's pixels with an event [h,w].
-        trace: what happened, on the CPU; its tensors are [...,C,h,w], without the batch axis.
+        active: pixels of the network's input with an event [h,w].
+        trace: the sampler's trace on the CPU, with tensors [...,C,h,w] without the batch axis.
         output: the embedding's output [Ts,C,h,w].
-        slice_bounds_us: times between which the slices lie [Tl·Tm+1], oldest first, or None if
-            unknown.
+        slice_bounds_us: bounds of the slices [Tl·Tm+1], oldest first, or None if unknown.
         spec: how the frame was made.
     """
 
@@ -125,7 +124,7 @@ class SamplerView:
 
     @property
     def steps_ms(self) -> list[tuple[float, float]] | None:
-        """Begin and end of each step's slice, newest first, in ms relative to the sample's moment."""
+        """Start and end of each step's slice, newest first, in ms relative to ``time_us``."""
         if self.slice_bounds_us is None:
             return None
         bounds_ms = [

@@ -1,27 +1,28 @@
-"""What the command lines have in common."""
+"""The options that commands share, and how they are parsed and run."""
 
 from __future__ import annotations
 
 import argparse
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, get_args
 
 from easnn.data import CacheKind
+from easnn.utils.errors import EasnnError
 
 DEFAULT_BATCH_SIZE = 64
 
 PUBLISHED_PROTOCOL = ("train_splits", "train,val", "eval_split", "test")
-"""Train on train and val, choose the checkpoint on test and report it there."""
+"""Train on train and val; select the checkpoint on test and report its result there."""
 
 
 class SetKey(argparse.Action):
-    """An option that is another way to write ``key value``.
+    """An option that is a shorthand for ``key value``.
 
     Args:
-        key: the key that it sets to its argument; none for an option without an argument.
-        pairs: keys and values that such an option stands for.
+        key: the key that is set to the argument; ``None`` for an option without an argument.
+        pairs: keys and values that an option without an argument sets.
     """
 
     def __init__(
@@ -44,15 +45,15 @@ class SetKey(argparse.Action):
         values: str | Sequence[Any] | None,
         option_string: str | None = None,
     ) -> None:
-        """Add the pairs to those given so far."""
+        """Append the key and value to ``namespace.pairs``."""
         namespace.pairs += [self.key, values] if self.key else self.pairs
 
 
 def sensor_size(text: str) -> tuple[int, int]:
-    """Return the height and width that ``HxW`` stands for; the ``type`` of an option.
+    """Parse ``HxW`` into height and width; the ``type`` of an option.
 
     Raises:
-        argparse.ArgumentTypeError: if it stands for none.
+        argparse.ArgumentTypeError: if the text is not of this form.
     """
     match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text)
     if match is None:
@@ -63,7 +64,7 @@ def sensor_size(text: str) -> tuple[int, int]:
 
 
 def add_experiment_options(parser: argparse._ActionsContainer) -> None:
-    """Add the options that choose an experiment, ``-n`` and ``-f``, to a parser or a group of its options."""
+    """Add the options that select an experiment, ``-n`` and ``-f``, to a parser or a group."""
     parser.add_argument("-n", "--name", help="name of an experiment, e.g. e-yolox-s")
     parser.add_argument(
         "-f", "--exp_file", metavar="FILE", help="experiment file that defines `class Exp`"
@@ -75,7 +76,7 @@ def build_parser(description: str, *, checkpoint_help: str) -> argparse.Argument
 
     Args:
         description: what the command does.
-        checkpoint_help: what it does with the checkpoint of ``-c``.
+        checkpoint_help: help text of ``-c``.
     """
     parser = argparse.ArgumentParser(description=description, allow_abbrev=False)
     experiment = parser.add_argument_group("experiment")
@@ -86,7 +87,7 @@ def build_parser(description: str, *, checkpoint_help: str) -> argparse.Argument
         action=SetKey,
         key="exp_name",
         metavar="NAME",
-        help="name of the run, and of its directory in `output_dir`",
+        help="name of the run and of its directory in `output_dir`",
     )
     experiment.add_argument(
         "--published_protocol",
@@ -113,22 +114,22 @@ def build_parser(description: str, *, checkpoint_help: str) -> argparse.Argument
         type=int,
         default=DEFAULT_BATCH_SIZE,
         metavar="N",
-        help="samples per step of all processes together (default: %(default)s)",
+        help="samples per step over all processes (default: %(default)s)",
     )
     run.add_argument(
         "--cache",
         nargs="?",
         choices=get_args(CacheKind),
         const="ram",
-        help="keep frames once they are made: in memory for this run (default), or on the disk, at most "
-        "`cache_gb`, for later runs, too",
+        help="cache frames: in memory for this run (default), or on disk, up to `cache_gb`, also "
+        "for later runs",
     )
     run.add_argument("--fp16", action="store_true", help="mixed precision")
     run.add_argument(
-        "--num_machines", type=int, default=1, metavar="N", help="machines of the run (default: 1)"
+        "--num_machines", type=int, default=1, metavar="N", help="number of machines (default: 1)"
     )
     run.add_argument(
-        "--machine_rank", type=int, default=0, metavar="N", help="number of this machine, from 0"
+        "--machine_rank", type=int, default=0, metavar="N", help="index of this machine, from 0"
     )
     run.add_argument("--dist-backend", metavar="NAME", help="nccl or gloo (default: by device)")
     run.add_argument("--dist-url", metavar="URL", help="tcp://HOST:PORT of machine 0")
@@ -136,7 +137,7 @@ def build_parser(description: str, *, checkpoint_help: str) -> argparse.Argument
         "words",
         nargs=argparse.REMAINDER,
         metavar="key value",
-        help="keys to set; options may stand before and after them",
+        help="keys to set; options may come before and after them",
     )
     return parser
 
@@ -144,13 +145,12 @@ def build_parser(description: str, *, checkpoint_help: str) -> argparse.Argument
 def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
     """Parse options and ``key value`` pairs in any order.
 
-    Everything from the first key on goes to ``words``, as with a plain REMAINDER; where an option
-    stands at the place of a key, parsing starts again there. So values may begin with a dash
-    (``window -200``).
+    Everything from the first key on goes to ``words``, as REMAINDER does. Where a key is expected
+    but an option is found, parsing restarts. Values may thus begin with a dash (``window -200``).
 
     Returns:
-        The options, in ``pairs`` all keys and values, those that options stand for included, and in
-        ``argv`` the words as they were.
+        The options, with all keys and values, including those that options stand for, in ``pairs``,
+        and the original command line in ``argv``.
     """
     rest = list(sys.argv[1:] if argv is None else argv)
     options = argparse.Namespace(pairs=[], argv=tuple(rest))
@@ -166,11 +166,24 @@ def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argpar
             return options
 
 
+def exit_code_of(command: Callable[[], object]) -> int:
+    """Run a command and return its exit code: 1 after an error that the user can act on, else 0.
+
+    The message of such an error is printed. Any other exception is a bug and is not caught.
+    """
+    try:
+        command()
+    except EasnnError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
 def _with_cache_kind(words: list[str]) -> list[str]:
-    """Return the words with the default after a ``--cache`` that is followed by something else, such as a key."""
+    """Insert the default after ``--cache`` if no cache kind follows it."""
     if "--cache" not in words:
         return words
     after = words.index("--cache") + 1
-    if words[after : after + 1] in [[kind] for kind in get_args(CacheKind)]:
+    if after < len(words) and words[after] in get_args(CacheKind):
         return words
     return [*words[:after], "ram", *words[after:]]

@@ -1,4 +1,4 @@
-"""Walk a dataset without training: ``tools/check_data.py``."""
+"""Check a dataset without training: ``easnn check-data``."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from pathlib import Path
 import numpy as np
 from tabulate import tabulate
 
-from easnn.cli.arguments import add_experiment_options, parse
-from easnn.cli.console import exit_code_of
+from easnn.cli.arguments import add_experiment_options, exit_code_of, parse
 from easnn.data import SPLITS, LabelSource
 from easnn.data.survey import (
     Problem,
@@ -28,12 +27,12 @@ from easnn.utils.errors import DataError, EasnnError
 from easnn.utils.files import write_json
 
 DESCRIPTION = """\
-Reads every recording and label of a dataset, prints what it holds and what is wrong with it, and
-ends with exit code 0 if a training would work with it, else 1. With the options and keys of a
-training command, it also checks that they fit the dataset.
+Reads every recording and label of a dataset, and prints a summary and all problems. The exit code
+is 0 if training would work with the dataset, else 1. With the options and keys of a training
+command, it also checks that they fit the dataset.
 """
 
-MOST_FILES = 10  # of each kind of problem that are printed
+MAX_PRINTED = 10  # problems of each kind
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -44,14 +43,16 @@ def make_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     add_experiment_options(parser)
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything there, too")
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="also write all results to this file"
+    )
     parser.add_argument("--strict", action="store_true", help="exit code 1 for any problem")
     parser.add_argument(
         "--processes",
         type=int,
         default=1,
         metavar="N",
-        help="processes that read (default: %(default)s)",
+        help="parallel processes (default: %(default)s)",
     )
     parser.add_argument(
         "words",
@@ -63,15 +64,17 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Check the dataset, print what was found, and return the exit code."""
+    """Run the command and return the exit code."""
     options = parse(make_parser(), argv)
     problems: list[Problem] = []
     code = exit_code_of(lambda: problems.extend(check(options)))
-    return code or int(any(problem.fatal or options.strict for problem in problems))
+    if any(problem.fatal or options.strict for problem in problems):
+        code = 1
+    return code
 
 
 def check(options: argparse.Namespace) -> list[Problem]:
-    """Do what the options say and return what is wrong with the dataset.
+    """Check the dataset, print a report and return the problems.
 
     Raises:
         ConfigError: if a key is wrong.
@@ -125,7 +128,7 @@ def check(options: argparse.Namespace) -> list[Problem]:
 def survey_source(
     source: LabelSource, reach_us: int | None, processes: int
 ) -> list[RecordingSurvey]:
-    """Return the surveys of all recordings, in their order, made by some processes."""
+    """Return the surveys of all recordings in order, computed by ``processes`` processes."""
     count = len(source.recordings)
     if processes <= 1:
         return _survey_some(source, reach_us, range(count))
@@ -143,7 +146,7 @@ def report(
     class_names: Sequence[str],
     problems: Sequence[Problem],
 ) -> str:
-    """Return what the splits hold and what is wrong, for a terminal."""
+    """Return the contents of the splits and the problems as text for a terminal."""
     parts = []
     if splits:
         parts.append(
@@ -160,9 +163,9 @@ def report(
     parts += _problem_lists(problems)
     fatal = sum(problem.fatal for problem in problems)
     parts.append(
-        f"A training would not work: {fatal} of {len(problems)} problems would stop it."
+        f"Training would not work: {fatal} of {len(problems)} problems would stop it."
         if fatal
-        else f"A training would work. Problems that would not stop it: {len(problems)}."
+        else f"Training would work. Problems that would not stop it: {len(problems)}."
     )
     return "\n\n".join(parts)
 
@@ -177,7 +180,7 @@ def _survey_some(
 
 
 def _misfits(experiment: EventExp) -> list[Problem]:
-    """Return what a training of this experiment would say about its keys and datasets."""
+    """Return the errors that training with the experiment would raise for its keys and data."""
     problems = []
     for splits in (experiment.train_splits, (experiment.eval_split,)):
         try:
@@ -218,8 +221,8 @@ def _problem_lists(problems: Sequence[Problem]) -> list[str]:
     texts = []
     for (harmless, kind), found in sorted(by_kind.items()):
         lines = [f"{'note' if harmless else 'ERROR'}: {kind}: {len(found)}"]
-        lines += [f"  {problem.where}: {problem.detail}" for problem in found[:MOST_FILES]]
-        if len(found) > MOST_FILES:
-            lines.append(f"  … and {len(found) - MOST_FILES} more (--json FILE lists all)")
+        lines += [f"  {problem.where}: {problem.detail}" for problem in found[:MAX_PRINTED]]
+        if len(found) > MAX_PRINTED:
+            lines.append(f"  … and {len(found) - MAX_PRINTED} more (--json FILE lists all)")
         texts.append("\n".join(lines))
     return texts

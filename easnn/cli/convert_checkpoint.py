@@ -1,4 +1,4 @@
-"""Convert a checkpoint of the published code to one of ours, or back: ``tools/convert_checkpoint.py``."""
+"""Convert checkpoints to and from the published format: ``easnn convert-checkpoint``."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from easnn.checkpoints import Checkpoint, save_checkpoint
-from easnn.cli.arguments import add_experiment_options
-from easnn.cli.console import exit_code_of
+from easnn.cli.arguments import add_experiment_options, exit_code_of
 from easnn.cli.experiment import check, experiment_of
 from easnn.exp import EventExp, ExperimentRecord
 from easnn.published import PublishedCheckpoint, PublishedRecord
@@ -17,10 +16,9 @@ from easnn.utils.files import refuse_existing
 from easnn.utils.logging import setup_logging
 
 DESCRIPTION = """\
-Converts a checkpoint of the published EAS-SNN code to one of this framework, which carries its
-experiment, or one of this framework to one that the published code reads. INPUT decides which;
-weights stay the same to the last bit. The output appears only when it is whole, and no file is ever
-replaced.
+Converts a checkpoint of the published EAS-SNN code to one of easnn, which contains its experiment,
+or one of easnn to one that the published code reads, depending on INPUT. The weights are bitwise
+identical. The output appears only once it is complete, and no file is ever overwritten.
 """
 
 
@@ -33,7 +31,10 @@ def make_parser() -> argparse.ArgumentParser:
     )
     add_experiment_options(parser)
     parser.add_argument(
-        "input", type=Path, metavar="INPUT", help="checkpoint; its content tells its kind"
+        "input",
+        type=Path,
+        metavar="INPUT",
+        help="checkpoint; its kind is detected from its content",
     )
     parser.add_argument("output", type=Path, metavar="OUTPUT", help="file to write")
     parser.add_argument(
@@ -46,17 +47,17 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Convert, print what was written, and return the exit code."""
+    """Run the command and return the exit code."""
     options = make_parser().parse_args(argv)
     return exit_code_of(lambda: convert(options))
 
 
 def convert(options: argparse.Namespace) -> None:
-    """Do what the options say.
+    """Convert the checkpoint and print a summary.
 
     Raises:
-        CheckpointError: if the input cannot be read, or what has to be known about it is not told.
-        ConfigError: if a key is wrong, or has no meaning for this input.
+        CheckpointError: if the input cannot be read, or needs keys that are not given.
+        ConfigError: if a key is wrong, or not allowed for this input.
         OutputError: if the output exists or cannot be written.
     """
     setup_logging()
@@ -66,9 +67,8 @@ def convert(options: argparse.Namespace) -> None:
     published = isinstance(checkpoint.record, PublishedRecord)
     if not published and options.pairs:
         raise ConfigError(
-            f"Keys belong to a published checkpoint only, but {options.input} is one of this "
-            "framework and "
-            f"carries its experiment. Leave out `{' '.join(options.pairs)}`."
+            f"Keys can only be given for a published checkpoint, but {options.input} is one of "
+            f"this framework and contains its experiment. Omit `{' '.join(options.pairs)}`."
         )
     experiment = experiment_of(options, checkpoint, same_network=True)
     if published:
@@ -81,7 +81,7 @@ def convert(options: argparse.Namespace) -> None:
 
 
 def _write_own(output: Path, checkpoint: Checkpoint, experiment: EventExp) -> None:
-    """Write the weights of a published checkpoint; what only a run has stays empty."""
+    """Write the weights of a published checkpoint, with an empty training state."""
     contents = checkpoint.contents
     save_checkpoint(
         output,
@@ -104,10 +104,10 @@ def _write_own(output: Path, checkpoint: Checkpoint, experiment: EventExp) -> No
 
 def _write_published(output: Path, checkpoint: Checkpoint, experiment: EventExp) -> None:
     contents = checkpoint.contents
-    last_epoch_is_whole = contents["step"] > 0 and contents["step"] == contents["steps_per_epoch"]
+    last_epoch_complete = contents["step"] > 0 and contents["step"] == contents["steps_per_epoch"]
     PublishedCheckpoint(
         config=experiment.detector_config(),
         weights=contents["model"],
-        epochs=contents["epoch"] + last_epoch_is_whole,
+        epochs=contents["epoch"] + (1 if last_epoch_complete else 0),
         best_ap=contents["best_ap"],
     ).save(output)

@@ -1,4 +1,4 @@
-"""Convert a recording to DAT or HDF5: ``tools/convert_events.py``."""
+"""Convert a recording to DAT or HDF5: ``easnn convert-events``."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from easnn.cli.arguments import sensor_size
-from easnn.cli.console import exit_code_of
+from easnn.cli.arguments import exit_code_of, sensor_size
 from easnn.events import (
     Recording,
     event_pieces,
@@ -22,13 +21,13 @@ from easnn.utils.errors import ConfigError, DataError
 from easnn.utils.files import refuse_existing
 
 WRITERS = {".dat": write_dat_pieces, ".h5": write_hdf5_pieces, ".hdf5": write_hdf5_pieces}
-"""By the suffix of the output."""
+"""Writers by suffix of the output."""
 
 DAT_PERIOD_US = 2**32
 
 DESCRIPTION = """\
 Converts a recording in any format (DAT, RAW with EVT2, EVT2.1 or EVT3, HDF5, AEDAT4, N-MNIST .bin,
-npz) to DAT or HDF5. The output appears only when it is whole, and no file is ever replaced.
+npz) to DAT or HDF5. The output appears only once it is complete, and no file is ever overwritten.
 """
 
 
@@ -40,39 +39,42 @@ def make_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument(
-        "input", type=Path, metavar="INPUT", help="recording; its format is told from its content"
+        "input",
+        type=Path,
+        metavar="INPUT",
+        help="recording; its format is detected from its content",
     )
     parser.add_argument(
         "output",
         type=Path,
         metavar="OUTPUT",
-        help=f"file to write: {', '.join(WRITERS)} choose the format",
+        help=f"file to write; the suffix ({', '.join(WRITERS)}) selects the format",
     )
     parser.add_argument(
         "--sensor-size",
         type=sensor_size,
         metavar="HxW",
-        help="height and width of the sensor in pixels (default: what INPUT tells)",
+        help="height and width of the sensor in pixels (default: from INPUT)",
     )
     parser.add_argument(
         "--from-zero",
         action="store_true",
-        help="let the times begin at 0 (needed for DAT if they are dates)",
+        help="shift the times to begin at 0 (required for DAT if they are Unix times)",
     )
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Convert, print what was written, and return the exit code."""
+    """Run the command and return the exit code."""
     options = make_parser().parse_args(argv)
     return exit_code_of(lambda: convert(options))
 
 
 def convert(options: argparse.Namespace) -> None:
-    """Do what the options say.
+    """Convert the recording and print a summary.
 
     Raises:
-        ConfigError: if the suffix of the output names no format.
+        ConfigError: if the suffix of the output is not known.
         DataError: if the recording cannot be read, or the format cannot hold it.
         OutputError: if the output exists or cannot be written.
     """
@@ -87,8 +89,7 @@ def convert(options: argparse.Namespace) -> None:
     if output.suffix == ".dat" and recording.first_us - offset_us >= DAT_PERIOD_US:
         raise DataError(
             f"{recording.path} begins at {recording.first_us} µs, but DAT must begin before 2³² "
-            "µs. Add "
-            "--from-zero, or write HDF5."
+            "µs. Add --from-zero, or write HDF5."
         )
     WRITERS[output.suffix](output, _pieces(recording, offset_us), sensor_hw=recording.sensor_hw)
     seconds = (recording.last_us - recording.first_us) / 1e6

@@ -1,4 +1,4 @@
-"""Count what a checkpoint's network does for a frame, and its energy: ``tools/energy_event.py``."""
+"""Count the operations, spikes and energy of a checkpoint's network: ``easnn energy``."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from tqdm import tqdm
 
 from easnn.analysis import energy_tables, measure_energy
 from easnn.checkpoints import Checkpoint
-from easnn.cli.arguments import SetKey, parse
-from easnn.cli.console import exit_code_of
+from easnn.cli.arguments import SetKey, exit_code_of, parse
 from easnn.cli.experiment import check, experiment_of
 from easnn.data import DetectionDataset
 from easnn.engine import RunDirectory
@@ -25,8 +24,8 @@ from easnn.utils.logging import on_terminal, setup_logging
 
 DESCRIPTION = """\
 Runs a checkpoint on frames of its dataset and counts, layer by layer, the accumulates, the
-multiply-accumulates, their energy, and the spikes. The tables are printed; the numbers are written
-beside the checkpoint's results. docs/energy.md says what is counted and how.
+multiply-accumulates, their energy, and the spikes. The tables are printed, and the numbers are
+written to the results folder next to the checkpoint. docs/energy.md describes the method.
 """
 
 
@@ -41,18 +40,18 @@ def make_parser() -> argparse.ArgumentParser:
         "-c", "--ckpt", type=Path, metavar="FILE", help="checkpoint of a run (required)"
     )
     parser.add_argument(
-        "-n", "--name", help="name of an experiment to take all but the network from"
+        "-n", "--name", help="name of an experiment that replaces all settings except the network"
     )
-    parser.add_argument("-f", "--exp_file", metavar="FILE", help="its file, instead")
+    parser.add_argument("-f", "--exp_file", metavar="FILE", help="the same by experiment file")
     parser.add_argument(
         "--samples",
         type=int,
         default=100,
         metavar="N",
-        help="frames, spread evenly over the split; all if it has fewer (default: %(default)s)",
+        help="number of frames, spread evenly over the split (default: %(default)s)",
     )
     parser.add_argument(
-        "--test", action=SetKey, pairs=("eval_split", "test"), help="frames of the test split"
+        "--test", action=SetKey, pairs=("eval_split", "test"), help="use the test split"
     )
     parser.add_argument(
         "words",
@@ -64,13 +63,13 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print the report, write it, and return the exit code."""
+    """Run the command and return the exit code."""
     options = parse(make_parser(), argv)
     return exit_code_of(lambda: report(options))
 
 
 def report(options: argparse.Namespace) -> None:
-    """Do what the options say.
+    """Measure a checkpoint, print the tables and write the numbers.
 
     Raises:
         CheckpointError: if the checkpoint cannot be read or does not fit.
@@ -80,7 +79,7 @@ def report(options: argparse.Namespace) -> None:
     """
     setup_logging()
     if options.ckpt is None:
-        raise ConfigError("Name a checkpoint (-c FILE).")
+        raise ConfigError("Give a checkpoint (-c FILE).")
     if options.samples < 1:
         raise ConfigError(f"`--samples` must be at least 1, but is {options.samples}.")
     checkpoint = Checkpoint(options.ckpt)
@@ -101,9 +100,9 @@ def inputs_of(predictor: Predictor, dataset: DetectionDataset, samples: int) -> 
     """Yield network inputs ``[1, Tl, Tm, C, h, w]`` of frames spread evenly over a dataset.
 
     Args:
-        predictor: prepares them as an evaluation does.
-        dataset: where the frames come from.
-        samples: number of frames; all if there are fewer.
+        predictor: prepares the frames as in an evaluation.
+        dataset: source of the frames.
+        samples: maximum number of frames.
     """
     count = min(samples, len(dataset))
     indices = [(2 * k + 1) * len(dataset) // (2 * count) for k in range(count)]

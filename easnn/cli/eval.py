@@ -1,4 +1,4 @@
-"""Evaluate a checkpoint: ``tools/eval_event.py``."""
+"""Evaluate a checkpoint: ``easnn eval``."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from loguru import logger
 from easnn.analysis import size_line
 from easnn.checkpoints import Checkpoint
 from easnn.cli.arguments import SetKey, build_parser
-from easnn.cli.command import run_command
 from easnn.cli.experiment import (
     check,
     experiment_of,
     frame_shape,
     named_experiment,
+    run_command,
     run_directory_path,
     seed_run,
 )
@@ -31,9 +31,8 @@ from easnn.utils.files import make_directory, write_json
 from easnn.utils.logging import setup_logging
 
 DESCRIPTION = (
-    "Evaluate a checkpoint. It carries its experiment, so `-c FILE` is enough. The result is "
-    "printed and "
-    "written beside the checkpoint."
+    "Evaluate a checkpoint. It contains its experiment, so `-c FILE` is enough. The result is "
+    "printed and written next to the checkpoint."
 )
 
 
@@ -44,9 +43,9 @@ def make_parser() -> argparse.ArgumentParser:
         checkpoint_help="checkpoint (default: best_ckpt.pth of the run directory of -n or -f)",
     )
     group = parser.add_argument_group("evaluation")
-    group.add_argument("--conf", action=SetKey, key="test_conf", metavar="X", help="lowest score")
+    group.add_argument("--conf", action=SetKey, key="test_conf", metavar="X", help="minimum score")
     group.add_argument(
-        "--nms", action=SetKey, key="nmsthre", metavar="X", help="highest IoU in NMS"
+        "--nms", action=SetKey, key="nmsthre", metavar="X", help="IoU threshold of NMS"
     )
     group.add_argument(
         "--tsize",
@@ -56,9 +55,7 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="N",
         help="input size, N or HEIGHT,WIDTH",
     )
-    group.add_argument(
-        "--seed", action=SetKey, key="seed", metavar="N", help="seed of all randomness"
-    )
+    group.add_argument("--seed", action=SetKey, key="seed", metavar="N", help="random seed")
     group.add_argument(
         "--test", action=SetKey, pairs=("eval_split", "test"), help="evaluate on the test split"
     )
@@ -66,7 +63,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--eval_proh",
         action=SetKey,
         pairs=("eval_proph", "True"),
-        help="Prophesee protocol, not COCO",
+        help="Prophesee protocol instead of COCO",
     )
     group.add_argument(
         "--both", action=SetKey, pairs=("eval_both", "True"), help="both protocols, side by side"
@@ -77,18 +74,18 @@ def make_parser() -> argparse.ArgumentParser:
     group.add_argument(
         "--speed",
         action="store_true",
-        help="measure input, network and choice of detections, in ms per frame",
+        help="measure the time of input, network and postprocessing in ms per frame",
     )
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Evaluate as the command line says and return the exit code."""
+    """Run the command and return the exit code."""
     return run_command(evaluate, make_parser(), argv)
 
 
 def evaluate(options: argparse.Namespace) -> None:
-    """Evaluate, as one of the processes of the command."""
+    """Evaluate a checkpoint as one process of the command."""
     setup_logging()
     checkpoint = Checkpoint(_checkpoint_path(options))
     experiment = experiment_of(options, checkpoint, same_network=True)
@@ -135,13 +132,13 @@ def _checkpoint_path(options: argparse.Namespace) -> Path:
         return Path(options.ckpt)
     if options.name is None and options.exp_file is None:
         raise ConfigError(
-            "Name a checkpoint (-c FILE), or the experiment (-n or -f) whose best_ckpt.pth is "
-            "meant."
+            "Give a checkpoint (-c FILE), or the experiment (-n or -f) of a run with a "
+            "best_ckpt.pth."
         )
     best = RunDirectory(run_directory_path(named_experiment(options))).best
     if not best.is_file():
         raise ConfigError(
-            f"There is no checkpoint {best}. Name one with -c, or the run with -expn."
+            f"There is no checkpoint {best}. Give one with -c, or the name of the run with -expn."
         )
     return best
 
@@ -149,7 +146,7 @@ def _checkpoint_path(options: argparse.Namespace) -> Path:
 def _run_directory(
     options: argparse.Namespace, checkpoint: Checkpoint, experiment: EventExp
 ) -> RunDirectory:
-    """Return where the result goes: beside the checkpoint, or to the run of another name if one is given."""
+    """Return the run directory of the checkpoint or, with ``-expn``, of that name."""
     renamed = "exp_name" in options.pairs[::2]
     return RunDirectory(run_directory_path(experiment) if renamed else checkpoint.path.parent)
 

@@ -1,24 +1,82 @@
-"""From the options of a command to its experiment, checked and seeded."""
+"""What the commands that work with an experiment share."""
 
 from __future__ import annotations
 
 import argparse
 import secrets
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from loguru import logger
 
+from easnn.analysis import summarize
 from easnn.checkpoints import Checkpoint, experiment_for
-from easnn.exp import EventExp, get_exp
+from easnn.cli.arguments import exit_code_of, parse
+from easnn.engine import launch
+from easnn.exp import EventExp, get_exp, keys_table
+from easnn.models import fuse
 from easnn.utils.distributed import broadcast_object, is_main
+from easnn.utils.logging import setup_logging
 from easnn.utils.seeding import seed_everything
+
+
+def run_command(
+    process: Callable[[argparse.Namespace], None],
+    parser: argparse.ArgumentParser,
+    argv: Sequence[str] | None,
+) -> int:
+    """Run a command in the processes that its options request, and return the exit code.
+
+    Args:
+        process: the function that each process runs with the options; it must be picklable.
+        parser: parser of the options, from :func:`~easnn.cli.arguments.build_parser`.
+        argv: the command line without the program name; ``None``: ``sys.argv``.
+    """
+    options = parse(parser, argv)
+    if options.help_keys:
+        return exit_code_of(lambda: print_keys(options))
+    if options.summary:
+        return exit_code_of(lambda: print_summary(options))
+    return exit_code_of(
+        lambda: launch(
+            process,
+            (options,),
+            devices=options.devices,
+            num_machines=options.num_machines,
+            machine_rank=options.machine_rank,
+            dist_backend=options.dist_backend,
+            dist_url=options.dist_url,
+        )
+    )
+
+
+def print_keys(options: argparse.Namespace) -> None:
+    """Print every key with its value in the experiment of ``-n`` or ``-f``, or with its default."""
+    chosen = options.exp_file is not None or options.name is not None
+    experiment = get_exp(options.exp_file, options.name) if chosen else EventExp()
+    experiment.merge(options.pairs)
+    print(keys_table(experiment))
+
+
+def print_summary(options: argparse.Namespace) -> None:
+    """Print the size of the network of the checkpoint (``-c``) or experiment (``-n`` or ``-f``)."""
+    setup_logging()
+    if options.ckpt is None:
+        experiment = named_experiment(options)
+    else:
+        experiment = experiment_of(options, Checkpoint(Path(options.ckpt)), same_network=True)
+    check(experiment)
+    model = experiment.get_model()
+    if vars(options).get("fuse"):  # only the evaluation has this option
+        model = fuse(model)
+    print(summarize(model, frame_shape(experiment, experiment.test_size)).table())
 
 
 def named_experiment(options: argparse.Namespace) -> EventExp:
     """Return the experiment of ``-n`` or ``-f`` with the keys of the command line.
 
     Raises:
-        ConfigError: if there is none, or a key is wrong.
+        ConfigError: if it does not exist, or a key is wrong.
     """
     experiment = get_exp(options.exp_file, options.name)
     experiment.merge(options.pairs)
@@ -28,7 +86,7 @@ def named_experiment(options: argparse.Namespace) -> EventExp:
 def experiment_of(
     options: argparse.Namespace, checkpoint: Checkpoint, *, same_network: bool
 ) -> EventExp:
-    """Return the experiment to use a checkpoint in: :func:`~easnn.checkpoints.experiment_for` with the options.
+    """Call :func:`~easnn.checkpoints.experiment_for` with the options.
 
     Raises:
         ConfigError: if a key is wrong.
@@ -44,7 +102,7 @@ def experiment_of(
 
 
 def check(experiment: EventExp) -> None:
-    """Validate an experiment and tell what is notable about it.
+    """Validate an experiment and log its notices.
 
     Raises:
         ConfigError: if its keys do not fit together.
@@ -56,7 +114,7 @@ def check(experiment: EventExp) -> None:
 
 
 def seed_run(experiment: EventExp) -> None:
-    """Seed this process; an experiment without a seed gets one, the same on every process."""
+    """Seed this process; without `seed`, draw one that all processes share."""
     if experiment.seed is None:
         experiment.seed = broadcast_object(secrets.randbelow(2**31))
         if is_main():
@@ -65,7 +123,7 @@ def seed_run(experiment: EventExp) -> None:
 
 
 def frame_shape(experiment: EventExp, input_hw: tuple[int, int]) -> tuple[int, ...]:
-    """Return the shape ``(1, 1, slices, C, H, W)`` of a frame that the network of an experiment takes."""
+    """Return the shape ``(1, 1, Tm, C, H, W)`` of an input of the experiment's network."""
     spec = experiment.frame_spec()
     return (1, 1, spec.Tm, spec.channels, *input_hw)
 

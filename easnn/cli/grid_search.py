@@ -1,4 +1,4 @@
-"""The table of ``--grid_search``: one row for each of many trainings."""
+"""The table of ``--grid_search``, with one row per training run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ COLUMNS = ("best_ap", "checkpoint", "command")
 
 
 def check_grid_search(options: argparse.Namespace) -> None:
-    """Check before the training that its row can be appended later; a new table gets its header.
+    """Check before training that a row can be appended later; create a new table with its header.
 
     Raises:
         OutputError: if the table cannot be written, or has another header.
@@ -27,9 +27,9 @@ def check_grid_search(options: argparse.Namespace) -> None:
 
 
 def note_grid_search(options: argparse.Namespace, result: TrainResult, run: RunDirectory) -> None:
-    """Append the row of a training, if the options ask for it.
+    """Append the row of a training run, if requested by the options.
 
-    Without a defined AP, its cell is empty and the checkpoint is the latest one.
+    If the AP is not defined, its cell is empty and the checkpoint is the latest one.
 
     Raises:
         OutputError: if the table cannot be written, or has another header.
@@ -41,7 +41,7 @@ def note_grid_search(options: argparse.Namespace, result: TrainResult, run: RunD
 
 
 def _append(path: Path, *rows: tuple[object, ...]) -> None:
-    """Append rows: all or, on an error, none. Other processes may append at the same time."""
+    """Append all rows or, on an error, none. Other processes may append concurrently."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     try:
@@ -54,8 +54,7 @@ def _append(path: Path, *rows: tuple[object, ...]) -> None:
             elif (header := content.decode(errors="replace").splitlines()[0]) != ",".join(COLUMNS):
                 raise OutputError(
                     f"{path} must begin with the header {','.join(COLUMNS)}, but begins with "
-                    f"{header!r}. "
-                    "Choose another file."
+                    f"{header!r}. Choose another file."
                 )
             elif not content.endswith(b"\n"):  # edited by hand
                 text.write("\n")

@@ -1,4 +1,4 @@
-"""Write the page of all keys: ``python -m easnn.cli.keys docs/keys.md``."""
+"""Write the page of all keys: ``easnn keys docs/keys.md``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command ``easnn``: ``easnn COMMAND …`` runs one of the commands of this package."""
+"""The program ``easnn``, which runs the commands of this package: ``easnn COMMAND …``."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from easnn import __version__
 from easnn.utils.errors import did_you_mean
 
 Main = Callable[[Sequence[str] | None], int]
-"""A ``main`` function: from the words of the command line, without the program, to the exit code."""
+"""A ``main`` function, from the command line without the program name to the exit code."""
 
 
 class Command(NamedTuple):
     """A command of ``easnn``.
 
     Attributes:
-        module: the module with its ``main`` function. It is imported when the command runs: torch
-            alone takes seconds.
-        summary: what it does, in a line.
+        module: the module with its ``main`` function. It is imported only when the command runs,
+            because importing torch takes seconds.
+        summary: what it does, in one line.
     """
 
     module: str
@@ -34,11 +34,11 @@ class Command(NamedTuple):
 
 COMMANDS = {
     "quickstart": Command(
-        "easnn.cli.quickstart", "simulate, train, evaluate and draw, once and small"
+        "easnn.cli.quickstart", "simulate, train, evaluate and draw on a small dataset"
     ),
     "train": Command("easnn.cli.train", "train a detector"),
     "eval": Command("easnn.cli.eval", "evaluate a checkpoint"),
-    "demo": Command("easnn.cli.demo_event", "draw what a checkpoint detects in a recording"),
+    "demo": Command("easnn.cli.demo", "draw the detections of a checkpoint in a recording"),
     "energy": Command("easnn.cli.energy", "count operations, firing and energy of a checkpoint"),
     "sweep": Command("easnn.cli.sweep", "compare variants of an experiment over several seeds"),
     "keys": Command("easnn.cli.keys", "write the page that documents every key of an experiment"),
@@ -53,10 +53,10 @@ COMMANDS = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command that the first word names and return its exit code: 2 if there is none of that name.
+    """Run the command that the first word names and return its exit code, 2 for an unknown name.
 
     Args:
-        argv: the command line without the program; ``None``: that of this program.
+        argv: the command line without the program name; ``None``: ``sys.argv``.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     if not words or words[0] in ("-h", "--help"):
@@ -69,8 +69,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if name not in COMMANDS:
         kind = "option" if name.startswith("-") else "command"
         print(
-            f"error: Unknown {kind} `{name}`.{did_you_mean(name, COMMANDS)} "
-            f"The commands are {', '.join(COMMANDS)}; `easnn --help` describes them.",
+            f"error: Unknown {kind} `{name}`.{did_you_mean(name, COMMANDS)} The commands are "
+            f"{', '.join(COMMANDS)}; `easnn --help` describes them.",
             file=sys.stderr,
         )
         return 2
@@ -84,12 +84,11 @@ def load_command(name: str) -> Main:
     Args:
         name: one of ``COMMANDS``.
     """
-    command: Main = importlib.import_module(COMMANDS[name].module).main
-    return command
+    return importlib.import_module(COMMANDS[name].module).main
 
 
 def help_page() -> str:
-    """Return what ``easnn --help`` prints."""
+    """Return the output of ``easnn --help``."""
     width = max(map(len, COMMANDS))
     return "\n".join(
         (
@@ -106,7 +105,7 @@ def help_page() -> str:
 
 
 def versions() -> str:
-    """Return the versions of easnn and of what its numbers depend on most, in a line. Nothing is imported."""
+    """Return the versions of easnn and of its main dependencies in one line, without imports."""
     packages = ", ".join(
         f"{name} {_version(name)}" for name in ("torch", "torchvision", "spikingjelly")
     )
@@ -122,10 +121,10 @@ def _version(package: str) -> str:
 
 @contextmanager
 def _as_program(name: str, words: Sequence[str]) -> Iterator[None]:
-    """Let a command find the environment of a program of its own.
+    """Set ``sys.argv`` and ``sys.path`` as for a separate program.
 
-    Its usage lines show ``name``. Experiment files may import modules from the working directory
-    and from the folder ``EASNN_ROOT``, such as ``exps.default.e_yolox_s`` of a checkout.
+    Usage lines then show ``name``, and experiment files can import modules from the working
+    directory and the folder ``EASNN_ROOT``, such as ``exps.default.e_yolox_s`` of a checkout.
     """
     argv, path = sys.argv, sys.path
     folders = [str(Path.cwd()), os.environ.get("EASNN_ROOT")]

@@ -1,4 +1,4 @@
-"""Make a synthetic event dataset: ``tools/make_synthetic.py``."""
+"""Simulate an event dataset: ``easnn make-synthetic``."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from typing import Any
 
 from tabulate import tabulate
 
-from easnn.cli.arguments import sensor_size
-from easnn.cli.console import exit_code_of
+from easnn.cli.arguments import exit_code_of, sensor_size
 from easnn.simulator import (
     CameraConfig,
     DatasetConfig,
@@ -19,45 +18,45 @@ from easnn.simulator import (
     write_synthetic_dataset,
 )
 
-MOST_PROCESSES = 8  # unless asked for
+MAX_DEFAULT_PROCESSES = 8
 
 DESCRIPTION = """\
-Simulates an event camera before streets with cars and pedestrians, and writes a dataset in the
-layout of the raw Gen1 dataset: OUTPUT/{train,val,test}/NAME_td.dat and NAME_bbox.npy (boxes every
-250 ms; class 0 car, 1 pedestrian). The same options give the same files. An interrupted run goes on
-when it is repeated.
+Simulates an event camera that watches streets with cars and pedestrians, and writes a dataset in
+the layout of raw Gen1: OUTPUT/{train,val,test}/NAME_td.dat and NAME_bbox.npy (boxes every 250 ms;
+class 0 car, 1 pedestrian). The same options give the same files. To resume an interrupted run,
+repeat the command.
 """
 
 OPTIONS: dict[str, tuple[Any, dict[str, str]]] = {
     "dataset": (
         DatasetConfig(),
         {
-            "train": "training recordings",
-            "val": "validation recordings",
-            "test": "test recordings",
-            "seed": "another seed makes other recordings",
+            "train": "number of training recordings",
+            "val": "number of validation recordings",
+            "test": "number of test recordings",
+            "seed": "random seed of the recordings",
         },
     ),
     "recordings": (
         RecordingConfig(),
         {
             "duration_s": "length of a recording in seconds",
-            "frames_per_second": "pictures that the camera interpolates between",
+            "frames_per_second": "rendered frames between which the camera interpolates",
         },
     ),
     "camera": (
         CameraConfig(),
         {
-            "threshold": "change of the log intensity that makes an event",
-            "mismatch": "standard deviation of the thresholds over the pixels",
-            "refractory_us": "time for which a pixel is blind after an event",
-            "noise_hz": "events without a cause, per pixel and second",
-            "hot_fraction": "part of the pixels that make noise at a higher rate",
-            "hot_hz": "that rate",
+            "threshold": "change of log intensity that triggers an event",
+            "mismatch": "standard deviation of the threshold across pixels",
+            "refractory_us": "refractory period of a pixel after an event in µs",
+            "noise_hz": "rate of noise events per pixel and second",
+            "hot_fraction": "fraction of hot pixels, which have a higher noise rate",
+            "hot_hz": "noise rate of hot pixels",
         },
     ),
 }
-"""Title of a group of options, the defaults, and what each option means."""
+"""Groups of options by title: the defaults, and the meaning of each option."""
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -68,14 +67,15 @@ def make_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument(
-        "output", metavar="OUTPUT", help="directory of the dataset: new, empty, or to be continued"
+        "output", metavar="OUTPUT", help="dataset folder: new, empty, or one to resume"
     )
     parser.add_argument(
         "--processes",
         type=int,
-        default=min(MOST_PROCESSES, os.cpu_count() or 1),
+        default=min(MAX_DEFAULT_PROCESSES, os.cpu_count() or 1),
         metavar="N",
-        help="processes that simulate, without effect on the files (default: one per core, here %(default)s)",
+        help="parallel processes; the files do not depend on it (default: one per core, here "
+        "%(default)s)",
     )
     parser.add_argument(
         "--sensor-size",
@@ -99,7 +99,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Make the dataset, print what it consists of, and return the exit code."""
+    """Write the dataset, print a summary, and return the exit code."""
     options = make_parser().parse_args(arguments)
     return exit_code_of(lambda: _make(options))
 
@@ -129,5 +129,4 @@ def _table(summaries: Sequence[SplitSummary]) -> str:
         for summary in summaries
     ]
     alignment = ("left", *["right"] * (len(rows[0]) - 1))
-    table: str = tabulate(rows, headers="keys", disable_numparse=True, colalign=alignment)
-    return table
+    return tabulate(rows, headers="keys", disable_numparse=True, colalign=alignment)

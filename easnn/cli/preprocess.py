@@ -1,4 +1,4 @@
-"""Preprocess raw recordings as RVT does: ``tools/preprocess.py``."""
+"""Preprocess raw recordings as RVT does: ``easnn preprocess``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from tabulate import tabulate
 from tqdm import tqdm
 
-from easnn.cli.console import exit_code_of
+from easnn.cli.arguments import exit_code_of
 from easnn.data import SPLITS
 from easnn.data.dataset_json import marked_incomplete
 from easnn.data.rvt import RULES, Outcome, Status, Task, plan_tasks, run_tasks
@@ -21,14 +21,13 @@ from easnn.utils.errors import ConfigError, DataError, OutputError
 from easnn.utils.locks import only_one
 
 DESCRIPTION = """\
-Makes histograms of 50 ms of raw recordings, filters their labels, and writes both as the
-preprocessing of RVT does: OUTPUT/{train,val,test}/NAME/event_representations_v2 and labels_v2. A
-sequence appears when it is whole, and is never replaced; an interrupted run goes on when it is
-repeated.
+Computes 50 ms histograms of raw recordings, filters their labels, and writes both in the format of
+RVT: OUTPUT/{train,val,test}/NAME/event_representations_v2 and labels_v2. A sequence appears only
+once it is complete and is never overwritten. To resume an interrupted run, repeat the command.
 """
 
-MOST_PROCESSES = 8  # unless asked for
-INTERRUPTED = 130  # what shells expect
+MAX_DEFAULT_PROCESSES = 8
+INTERRUPTED = 130  # exit code after SIGINT by convention of shells
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -39,7 +38,9 @@ def make_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument(
-        "data_name", choices=RULES, help="whose filters and resolution: %(choices)s"
+        "data_name",
+        choices=RULES,
+        help="dataset, which determines filters and resolution: %(choices)s",
     )
     parser.add_argument(
         "input",
@@ -48,41 +49,42 @@ def make_parser() -> argparse.ArgumentParser:
         help="folder of the raw recordings, INPUT/{train,val,test}/NAME_td.*",
     )
     parser.add_argument(
-        "output", type=Path, metavar="OUTPUT", help="folder to write to, or to go on with"
+        "output", type=Path, metavar="OUTPUT", help="output folder: new, or one to resume"
     )
     parser.add_argument(
         "--splits",
         type=lambda text: text.split(","),
         metavar="NAMES",
-        help="splits, separated by commas (default: those of train,val,test that are there)",
+        help="splits, separated by commas (default: those of train,val,test that exist)",
     )
     parser.add_argument(
         "--processes",
         type=int,
-        default=min(MOST_PROCESSES, os.cpu_count() or 1),
+        default=min(MAX_DEFAULT_PROCESSES, os.cpu_count() or 1),
         metavar="N",
-        help="processes, without effect on the files (default: one per core, here %(default)s)",
+        help="parallel processes; the files do not depend on it (default: one per core, here "
+        "%(default)s)",
     )
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Preprocess, print what was made, and return the exit code."""
+    """Run the command and return the exit code."""
     options = make_parser().parse_args(argv)
     try:
         return exit_code_of(lambda: preprocess(options))
     except KeyboardInterrupt:
-        print("Interrupted. The same command goes on where it stopped.", file=sys.stderr)
+        print("Interrupted. Repeat the command to resume.", file=sys.stderr)
         return INTERRUPTED
 
 
 def preprocess(options: argparse.Namespace) -> None:
-    """Do what the options say.
+    """Preprocess the recordings and print a summary.
 
     Raises:
         ConfigError: if an option is wrong.
-        DataError: if a recording cannot be preprocessed, after all others were, or no label is
-            left.
+        DataError: if some recordings could not be preprocessed, raised after all others are done,
+            or no label is left.
         OutputError: if the output cannot be written.
     """
     if options.processes < 1:
@@ -96,8 +98,8 @@ def preprocess(options: argparse.Namespace) -> None:
     with only_one(options.output) as lock:
         if lock is None:
             raise OutputError(
-                f"Another process is preprocessing to {options.output}. Wait for its end, or write "
-                "to another folder."
+                f"Another process is preprocessing to {options.output}. Wait until it ends, or "
+                "write to another folder."
             )
         with marked_incomplete(options.output):
             done = run_with_bar(tasks, min(options.processes, len(tasks)))
@@ -105,18 +107,18 @@ def preprocess(options: argparse.Namespace) -> None:
     failed = sum(outcome.status is Status.FAILED for outcome in done.values())
     if failed:
         raise DataError(
-            f"{failed} of {len(tasks)} recordings could not be preprocessed, as said above."
+            f"{failed} of {len(tasks)} recordings could not be preprocessed, see above."
         )
     if all(outcome.status is Status.UNLABELLED for outcome in done.values()):
         raise DataError(
             f"No recording of {options.input} has a label that the filters of {options.data_name} "
-            "keep, so there is "
-            "no sequence. Check that it is this dataset (`tools/check_data.py` counts its boxes)."
+            "keep, so no sequence was written. Check that it is this dataset "
+            "(`tools/check_data.py` counts its boxes)."
         )
 
 
 def run_with_bar(tasks: Sequence[Task], processes: int) -> dict[Task, Outcome]:
-    """Run all tasks and return what became of them; a bar shows how far it is, and failures are printed.
+    """Run all tasks with a progress bar and return their outcomes; failures are printed.
 
     Raises:
         OutputError: if the output cannot be written.
@@ -137,7 +139,7 @@ def run_with_bar(tasks: Sequence[Task], processes: int) -> dict[Task, Outcome]:
 
 
 def report(done: Mapping[Task, Outcome], splits: Sequence[str]) -> str:
-    """Return what became of the recordings, as a table for a terminal."""
+    """Return a table of the outcomes by split, for a terminal."""
     rows = []
     for split in splits:
         outcomes = [outcome for task, outcome in done.items() if task.split == split]
@@ -150,8 +152,7 @@ def report(done: Mapping[Task, Outcome], splits: Sequence[str]) -> str:
         }
         numbers = {"recordings": len(outcomes), **counts, **sizes}
         rows.append({"split": split, **{name: f"{number:,}" for name, number in numbers.items()}})
-    table: str = tabulate(rows, headers="keys", disable_numparse=True, stralign="right")
-    return table
+    return tabulate(rows, headers="keys", disable_numparse=True, stralign="right")
 
 
 def _rates(done: Mapping[Task, Outcome], seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""The whole way once, in minutes on a CPU: ``easnn quickstart``, which ``make demo`` runs."""
+"""Run all steps on a small dataset, in minutes on a CPU: ``easnn quickstart``."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ RUN = "YOLOX_outputs/e_yolox_demo"
 CLIP_OF = f"{DATASET}/test/test_0000_td.dat"
 
 DESCRIPTION = """\
-Simulates a small event dataset, trains the spiking detector on it, evaluates it on recordings that
-it has never seen, before and after the training, and draws pictures. Each step is a command that
-you can run yourself; it is printed before it runs. Data and results lie in the working directory,
-in datasets/synthetic and YOLOX_outputs/e_yolox_demo.
+Simulates a small event dataset, trains the spiking detector on it, evaluates it on unseen
+recordings before and after training, and draws pictures. Each step is a command that you can run
+yourself; it is printed before it runs. Data and results are written to datasets/synthetic and
+YOLOX_outputs/e_yolox_demo in the working directory.
 """
 
 
 @dataclass(frozen=True)
 class Step:
-    """A command of the way.
+    """A step of the quickstart.
 
     Attributes:
         title: what it does.
-        command: the words after ``easnn``.
+        command: the command line after ``easnn``.
     """
 
     title: str
@@ -69,7 +69,7 @@ RESULTS = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run every step, print the results, and return the exit code: that of the first step that fails."""
+    """Run every step and print the results; return the exit code of the first failed step, or 0."""
     argparse.ArgumentParser(
         description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     ).parse_args(argv)
@@ -85,23 +85,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         if code:
             return code
         seconds[step.title] = time.monotonic() - step_begin
-    seconds["Together"] = time.monotonic() - begin
+    seconds["Total"] = time.monotonic() - begin
     print("\n" + summary(seconds))
     return 0
 
 
 def run(step: Step) -> int:
-    """Run a step and return its exit code; after Ctrl-C it may still save its work."""
+    """Run a step and return its exit code; after Ctrl-C, wait for it to save its work."""
     process = subprocess.Popen([sys.executable, "-m", "easnn", *step.command])
     while True:
         try:
             return process.wait()
-        except KeyboardInterrupt:  # the step received it, too
+        except KeyboardInterrupt:  # the step received it as well
             continue
 
 
 def summary(seconds: dict[str, float]) -> str:
-    """Return the tables of what came out and how long it took.
+    """Return the tables of results and durations.
 
     Args:
         seconds: duration of each step.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from loguru import logger
 
-from easnn.cli.console import exit_code_of
+from easnn.cli.arguments import exit_code_of
 from easnn.sweep import (
     PROGRAM,
     SweepFolder,
@@ -22,9 +22,9 @@ from easnn.utils.errors import ConfigError, TrainingError
 from easnn.utils.logging import setup_logging
 
 DESCRIPTION = """\
-Trains and evaluates every variant of a sweep file with every seed, and prints mean and sample
-standard deviation of each variant. Runs that are done are skipped, interrupted runs resume and
-failed runs are repeated: to finish a sweep that was stopped, run the same command again. Exit code
+Trains and evaluates every variant of a sweep file with every seed, and prints the mean and sample
+standard deviation of each variant. Finished runs are skipped, interrupted runs resume and failed
+runs are repeated: to finish a sweep that was stopped, run the same command again. The exit code is
 1 if a run failed.
 """
 
@@ -60,14 +60,15 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--redo-changed",
         action="store_true",
-        help="repeat runs whose settings have changed in the file; their old files are set aside",
+        help="repeat runs whose settings have changed in the file; their old files are kept under "
+        "another name",
     )
     parser.add_argument("words", nargs="*", metavar="key value", help="keys to set in every run")
     return parser
 
 
 def main(argv: Sequence[str] | None = None, *, program: Sequence[str] = PROGRAM) -> int:
-    """Run the sweep of the command line and return the exit code.
+    """Run the command and return the exit code.
 
     Args:
         argv: the command line without the program.
@@ -78,7 +79,7 @@ def main(argv: Sequence[str] | None = None, *, program: Sequence[str] = PROGRAM)
 
 
 def run_sweep(options: argparse.Namespace, program: Sequence[str]) -> None:
-    """Do what the options say.
+    """Run the sweep, and print and write its table.
 
     Raises:
         ConfigError: if the sweep file or an option is wrong, or the settings of a run have changed.
@@ -95,12 +96,11 @@ def run_sweep(options: argparse.Namespace, program: Sequence[str]) -> None:
     devices = sweep_devices(options.devices)
     changed = _changed_runs(folder)
     if changed and not options.redo_changed:
-        run, *_ = changed
+        run = changed[0]
         raise ConfigError(
             f"{len(changed)} runs in {folder.path} were made with other settings, e.g. {run.name}: "
             f"{', '.join(folder.differences(run))}. Repeat them with --redo-changed, or choose "
-            "another folder "
-            "(--output)."
+            "another folder (--output)."
         )
     with folder.locked() as lock:
         try:
@@ -114,7 +114,7 @@ def run_sweep(options: argparse.Namespace, program: Sequence[str]) -> None:
 
 
 def _report(folder: SweepFolder) -> None:
-    """Print and write the table of the runs that are done."""
+    """Print and write the table of finished runs."""
     if not folder.path.is_dir():
         raise ConfigError(f"There are no runs in {folder.path}: it does not exist (--output).")
     print(write_table(folder), flush=True)

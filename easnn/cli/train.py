@@ -1,4 +1,4 @@
-"""Train a detector: ``tools/train_event.py``."""
+"""Train a detector: ``easnn train``."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from torch import nn
 from easnn.analysis import evaluation_pictures, size_line, write_run_pictures
 from easnn.checkpoints import Checkpoint, load_weights
 from easnn.cli.arguments import build_parser
-from easnn.cli.command import run_command
 from easnn.cli.experiment import (
     check,
     experiment_of,
     frame_shape,
     named_experiment,
+    run_command,
     run_directory_path,
     seed_run,
 )
@@ -42,58 +42,56 @@ from easnn.utils.distributed import is_main, world_size
 from easnn.utils.errors import ConfigError
 from easnn.utils.logging import setup_logging
 
-DESCRIPTION = (
-    "Train the detector of an experiment. Everything that comes out lies in OUTPUT_DIR/EXP_NAME."
-)
+DESCRIPTION = "Train the detector of an experiment. All output is written to OUTPUT_DIR/EXP_NAME."
 
 
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = build_parser(
         DESCRIPTION,
-        checkpoint_help="checkpoint with the weights to start from, or with the run to --resume",
+        checkpoint_help="checkpoint with initial weights or, with --resume, of the run to resume",
     )
     training = parser.add_argument_group("training")
     training.add_argument(
         "--resume",
         action="store_true",
-        help="go on with -c, or with latest_ckpt.pth of the run directory",
+        help="resume from -c, or from latest_ckpt.pth of the run directory",
     )
     training.add_argument(
         "-e",
         "--start_epoch",
         type=int,
         metavar="N",
-        help="begin with epoch N, counted from 0",
+        help="start at epoch N, counted from 0",
     )
     training.add_argument(
         "-o",
         "--occupy",
         action="store_true",
-        help="take the GPU's free memory at once; no effect on a CPU",
+        help="reserve the free GPU memory at once; no effect on a CPU",
     )
     training.add_argument(
         "-l",
         "--logger",
         default="tensorboard",
-        help=f"{' or '.join(WRITERS)}, besides metrics.jsonl (default: %(default)s)",
+        help=f"{' or '.join(WRITERS)}, in addition to metrics.jsonl (default: %(default)s)",
     )
     training.add_argument(
         "--grid_search",
         type=Path,
         metavar="CSV",
-        help="append best AP, checkpoint and command to a table that many runs may share",
+        help="append best AP, checkpoint and command to a table, which runs can share",
     )
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Train as the command line says and return the exit code."""
+    """Run the command and return the exit code."""
     return run_command(train, make_parser(), argv)
 
 
 def train(options: argparse.Namespace) -> None:
-    """Train, as one of the processes of the command."""
+    """Train as one process of the command."""
     setup_logging()
     checkpoint = _checkpoint(options)
     if checkpoint and options.resume:
@@ -107,7 +105,8 @@ def train(options: argparse.Namespace) -> None:
     _check_options(options, experiment)
     if options.cache and experiment.speed_aug and is_main():
         logger.warning(
-            "`speed_aug` makes every training frame anew: --cache serves the evaluations only."
+            "`speed_aug` makes training frames anew in every epoch: --cache only speeds up "
+            "evaluation."
         )
     seed_run(experiment)
     device = training_device()
@@ -146,15 +145,15 @@ def build_trainer(
     checkpoint: Checkpoint | None = None,
     cache: FrameCache | None = None,
 ) -> Trainer:
-    """Assemble a run; its directory is made when everything else is there.
+    """Build the trainer of a run; the run directory is created after everything else is built.
 
     Args:
-        experiment: what to build.
+        experiment: builds the parts.
         model: its network, on ``device``.
-        options: of the command line.
-        device: this process's device.
-        checkpoint: what the run starts from or goes on with, if anything.
-        cache: where frames are kept, if they are.
+        options: options of the command line.
+        device: device of this process.
+        checkpoint: checkpoint to start from or to resume, if any.
+        cache: cache of the frames, if any.
 
     Raises:
         ConfigError: if a key does not fit the dataset or this version.
@@ -168,8 +167,8 @@ def build_trainer(
     )
     optimizer = experiment.get_optimizer(model, batch_size=batch_size)
     path = run_directory_path(experiment)
-    goes_on_there = options.resume and checkpoint is not None and checkpoint.lies_in(path)
-    run = RunDirectory.start(path, resume=goes_on_there)
+    resumes_there = options.resume and checkpoint is not None and checkpoint.lies_in(path)
+    run = RunDirectory.start(path, resume=resumes_there)
     setup_logging(run.log)
     return Trainer(
         model=model,
@@ -189,7 +188,7 @@ def build_trainer(
 
 
 def draw_run(experiment: EventExp, model: nn.Module) -> None:
-    """Write pictures to the run directory: curves, samples of the evaluated split, a clip.
+    """Write pictures to the run directory: curves, samples of ``eval_split``, a clip.
 
     Raises:
         OutputError: if a file cannot be written.
@@ -203,14 +202,13 @@ def draw_run(experiment: EventExp, model: nn.Module) -> None:
 
 
 def occupy_memory(device: torch.device) -> None:
-    """Let torch take nine tenths of the GPU's free memory now, so that nobody else does."""
+    """Let torch reserve 90 % of the free GPU memory, so that no other process takes it."""
     if device.type != "cuda":
         logger.info("-o has no effect on a CPU.")
         return
     free_bytes, _ = torch.cuda.mem_get_info(device)
-    torch.empty(
-        int(0.9 * free_bytes), dtype=torch.uint8, device=device
-    )  # freed here, but kept by torch
+    # The tensor is freed at once, but torch's allocator keeps the memory.
+    torch.empty(int(0.9 * free_bytes), dtype=torch.uint8, device=device)
 
 
 def _checkpoint(options: argparse.Namespace) -> Checkpoint | None:
@@ -221,8 +219,8 @@ def _checkpoint(options: argparse.Namespace) -> Checkpoint | None:
     latest = RunDirectory(run_directory_path(named_experiment(options))).latest
     if not latest.is_file():
         raise ConfigError(
-            f"There is no run to --resume: {latest} does not exist. Name the run (-expn) or its "
-            "file (-c)."
+            f"There is no run to --resume: {latest} does not exist. Give the name of the run "
+            "(-expn) or its checkpoint (-c)."
         )
     return Checkpoint(latest)
 
@@ -230,9 +228,8 @@ def _checkpoint(options: argparse.Namespace) -> Checkpoint | None:
 def _check_options(options: argparse.Namespace, experiment: EventExp) -> None:
     if options.batch_size < world_size():
         raise ConfigError(
-            f"`-b` must be at least the number of processes ({world_size()}), whose samples it "
-            "counts "
-            f"together, but is {options.batch_size}."
+            "`-b`, the samples per step over all processes, must be at least their number "
+            f"({world_size()}), but is {options.batch_size}."
         )
     TrainConfig.of(experiment, fp16=options.fp16).check_device(training_device())
     check_writer(options.logger)
@@ -240,8 +237,8 @@ def _check_options(options: argparse.Namespace, experiment: EventExp) -> None:
         check_grid_search(options)
     if options.start_epoch is not None and not 0 <= options.start_epoch < experiment.max_epoch:
         raise ConfigError(
-            f"`-e` must be at least 0 and below `max_epoch` ({experiment.max_epoch}), "
-            f"but is {options.start_epoch}."
+            f"`-e` must be at least 0 and below `max_epoch` ({experiment.max_epoch}), but is "
+            f"{options.start_epoch}."
         )
 
 
@@ -252,8 +249,6 @@ def _load_start_weights(model: nn.Module, checkpoint: Checkpoint) -> None:
     if not is_main():
         return
     if report.complete:
-        logger.info("The run starts from all weights of {}:\n{}", checkpoint.path, report.table())
+        logger.info("All weights are initialized from {}:\n{}", checkpoint.path, report.table())
     else:
-        logger.warning(
-            "Not every weight of {} fits this model:\n{}", checkpoint.path, report.table()
-        )
+        logger.warning("Not all weights of {} fit this model:\n{}", checkpoint.path, report.table())

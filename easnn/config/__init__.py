@@ -1,4 +1,4 @@
-"""Typed, documented settings: each is declared once, by the code that uses it."""
+"""Typed, documented settings, each declared once by the code that uses it."""
 
 from easnn.config.config import Config
 from easnn.config.key import Key, key

@@ -11,15 +11,15 @@ from easnn.utils.errors import ConfigError, did_you_mean
 
 @dataclass_transform(kw_only_default=True)
 class Config:
-    """Base of classes whose attributes are declared by :func:`~easnn.config.key`, and nothing else.
+    """Base class of settings that are declared with :func:`~easnn.config.key`.
 
-    It is a frozen dataclass whose fields check their values and describe themselves. An experiment
-    (:class:`~easnn.exp.EventExp`) inherits the declarations of every part, so that each is written
-    once, and gives each part its own with :meth:`of`::
+    It works like a frozen dataclass whose fields validate and document themselves. An experiment
+    (:class:`~easnn.exp.EventExp`) inherits the declarations of all its parts, so that each is
+    written once, and passes each part its own values with :meth:`of`::
 
         class NeuronKeys(Config):
             KEY_GROUP = "Neurons"
-            thresh: float = key(1.0, "a spike is fired strictly above it")
+            thresh: float = key(1.0, "firing threshold")
 
         NeuronKeys(thresh=0.5).thresh          # 0.5
         NeuronKeys.of(experiment)              # with the experiment's `thresh`
@@ -33,7 +33,7 @@ class Config:
     """
 
     KEY_GROUP: ClassVar[str] = "Keys"
-    """Heading under which tables list the settings that a class declares."""
+    """Heading of the settings of a class in the tables of all keys."""
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -55,7 +55,7 @@ class Config:
         self.check()
 
     def check(self) -> None:
-        """Check that the values fit together; a subclass overrides it.
+        """Check that the values fit together; subclasses override it.
 
         Raises:
             ConfigError: if they do not.
@@ -63,7 +63,7 @@ class Config:
 
     @classmethod
     def declarations(cls) -> dict[str, Key]:
-        """Return the declared settings by name, in the order of declaration, base classes first."""
+        """Return the declared settings by name, in order of declaration, base classes first."""
         declared: dict[str, Key] = {}
         for base in reversed(cls.__mro__):
             declared |= {
@@ -73,7 +73,7 @@ class Config:
 
     @classmethod
     def of(cls, other: Config, **changes: Any) -> Self:
-        """Return the settings of this class with their values in ``other``, except for ``changes``.
+        """Return the settings of this class with the values of ``other``, except for ``changes``.
 
         Raises:
             ConfigError: if the values do not fit together.
@@ -85,16 +85,16 @@ class Config:
         """Return a copy with some values changed.
 
         Raises:
-            ConfigError: as for a new one.
+            ConfigError: if a value does not fit, or the values do not fit together.
         """
         return self.of(self, **changes)
 
     def values(self) -> dict[str, Any]:
-        """Return the value of every setting by name."""
+        """Return the values by name."""
         return {name: getattr(self, name) for name in self.declarations()}
 
     def plain(self) -> dict[str, Any]:
-        """Return the value of every setting as built-in types, from which they can be set again."""
+        """Return the values by name as built-in types, from which they can be restored."""
         return {
             name: key.kind.plain(getattr(self, name)) for name, key in self.declarations().items()
         }
@@ -120,6 +120,6 @@ class Config:
 
 
 def unknown_key(name: str, known: dict[str, Key]) -> ConfigError:
-    """Return the error for a setting that is not declared, with the nearest one that is."""
+    """Return the error for an undeclared setting, with the closest declared name."""
     hint = did_you_mean(name, known) or " `--help-keys` lists every key."
     return ConfigError(f"Unknown key `{name}`.{hint}")

@@ -1,4 +1,4 @@
-"""The declaration of one setting: its default, the values it allows, its unit and its meaning."""
+"""The declaration of a setting: default, allowed values, unit and meaning."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ def key(
 ) -> Value:
     """Declare a setting in the body of a :class:`~easnn.config.Config`.
 
-    The annotation gives the type and with it how text is parsed::
+    The annotation gives the type, which also determines how text is parsed::
 
-        thresh: float = key(1.0, "a spike is fired strictly above it")
+        thresh: float = key(1.0, "firing threshold")
         reset: float | None = key(0.0, "membrane after a spike")
 
     Args:
         default: value until another one is set.
         meaning: one line for the tables of all keys.
-        choices: allowed texts, where they are known only at run time; otherwise use ``Literal``.
-        low: smallest allowed number; of a tuple, of each of its items.
+        choices: allowed texts, if they are only known at run time; otherwise use ``Literal``.
+        low: smallest allowed number; for a tuple, of each item.
         high: largest allowed number.
         above: exclusive lower bound.
         below: exclusive upper bound.
-        multiple_of: what an integer must be a multiple of.
+        multiple_of: number that an integer must be a multiple of.
         odd: whether an integer must be odd.
         unit: unit of a number, e.g. ``ms``.
 
@@ -53,14 +53,14 @@ def key(
 
 
 class Key:
-    """A declared setting: a descriptor whose instances hold checked values.
+    """A declared setting: a descriptor that checks the values assigned to it.
 
     Read from an instance, the attribute is the value; read from the class, it is this declaration.
 
     Attributes:
         name: name of the attribute.
-        group: heading under which tables list it, ``KEY_GROUP`` of the class that declares it.
-        kind: the values that fit, from the annotation of the attribute.
+        group: heading in the tables, ``KEY_GROUP`` of the class that declares it.
+        kind: the allowed values, from the annotation of the attribute.
         default: value until another one is set.
         meaning: one line for the tables.
     """
@@ -94,10 +94,10 @@ class Key:
         vars(instance)[self.name] = self.convert(value)
 
     def annotate(self, annotation: Any) -> None:
-        """Complete the declaration by the type of the attribute; its class does so once.
+        """Complete the declaration with the type of the attribute; called once by its class.
 
         Raises:
-            ConfigError: if keys cannot have this type, or the default does not fit.
+            ConfigError: if the type is not supported, or the default does not fit.
         """
         try:
             self.kind = kind_of(annotation, self._choices, self._bounds)
@@ -107,11 +107,11 @@ class Key:
 
     @property
     def allowed(self) -> str:
-        """What fits, with the unit, for the tables."""
+        """The allowed values with the unit, for the tables."""
         return self.kind.description + (f" ({self._unit})" if self._unit else "")
 
     def convert(self, value: object) -> Any:
-        """Return a Python value as a value of this key.
+        """Convert a Python value to a value of this key.
 
         Raises:
             ConfigError: if it does not fit.
@@ -122,10 +122,10 @@ class Key:
             self._refuse(value)
 
     def parse(self, text: str) -> Any:
-        """Return the value that ``text`` stands for.
+        """Parse a value of this key from text.
 
         Raises:
-            ConfigError: if it stands for none.
+            ConfigError: if the text is not a value of this key.
         """
         try:
             return self.kind.parse(text)

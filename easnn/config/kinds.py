@@ -1,8 +1,8 @@
-"""From the annotation of a key to the values it accepts, and their conversion from and to text.
+"""The kinds of values that keys accept, and their conversion from and to text.
 
 A kind turns the text of the command line (``parse``) and the value that an experiment file assigns
-(``convert``) into the same checked value. Both raise ``ValueError`` if it does not fit; the key,
-which knows its name, writes the message with the kind's ``description``.
+(``convert``) into the same checked value. Both raise a bare ``ValueError`` if it does not fit; the
+key turns that into a message with its name and the kind's ``description``.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 @dataclass(frozen=True)
 class Bounds:
-    """Which numbers are allowed; see :func:`easnn.config.key`."""
+    """Bounds of a number; see :func:`easnn.config.key`."""
 
     low: float | None = None
     high: float | None = None
@@ -34,7 +34,7 @@ class Bounds:
     odd: bool = False
 
     def allow(self, number: float) -> bool:
-        """Tell whether a number lies within the bounds."""
+        """Return whether a number is within the bounds."""
         return (
             (self.low is None or number >= self.low)
             and (self.high is None or number <= self.high)
@@ -46,7 +46,7 @@ class Bounds:
 
     @property
     def description(self) -> str:
-        """The bounds as they continue "a number"."""
+        """The bounds as text that follows "a number"."""
         signs = {"≥": self.low, ">": self.above, "≤": self.high, "<": self.below}
         return " and".join(f" {sign} {bound}" for sign, bound in signs.items() if bound is not None)
 
@@ -56,11 +56,11 @@ class Kind(Generic[Value]):
     """A set of values.
 
     Attributes:
-        description: what fits, as it completes the sentence "`key` must be …".
+        description: the allowed values; completes the sentence "`key` must be …".
         parse: text → value.
         convert: Python value → value of this kind.
-        plain: value → built-in types, from which ``convert`` makes it again.
-        text: value → text, from which ``parse`` makes it again.
+        plain: value → built-in types, which ``convert`` accepts.
+        text: value → text, which ``parse`` accepts.
     """
 
     description: str
@@ -71,7 +71,7 @@ class Kind(Generic[Value]):
 
 
 def choice(*options: Value) -> Kind[Value]:
-    """One of a few built-in values; ``choice(True, False)`` is the strict boolean."""
+    """One of several built-in values; ``choice(True, False)`` is a strict boolean."""
     by_text = {str(option): option for option in options}
 
     def parse(text: str) -> Value:
@@ -89,7 +89,7 @@ def choice(*options: Value) -> Kind[Value]:
 
 
 def member(enumeration: type[Member]) -> Kind[Member]:
-    """A member of an enumeration with text values; Python may assign its text or a bool as well."""
+    """A member of an enumeration with text values; code may also assign its text or a bool."""
 
     def convert(value: object) -> Member:
         return value if isinstance(value, enumeration) else enumeration(str(value))
@@ -161,7 +161,7 @@ def words() -> Kind[str]:
 
 
 def several(item: Kind[Value], length: int | None = None) -> Kind[tuple[Value, ...]]:
-    """A tuple; as text its items stand between commas, with or without brackets around them."""
+    """A tuple; as text, its items are separated by commas, with or without brackets around them."""
 
     def check(values: tuple[Value, ...]) -> tuple[Value, ...]:
         if length is not None and len(values) != length:
@@ -182,7 +182,7 @@ def several(item: Kind[Value], length: int | None = None) -> Kind[tuple[Value, .
 
     count = "values" if length is None else f"{length} values"
     return Kind(
-        f"{count} with commas between them, each {item.description}",
+        f"{count} separated by commas, each {item.description}",
         parse,
         convert,
         plain=lambda values: [item.plain(value) for value in values],
@@ -206,7 +206,7 @@ def _one_of(texts: list[str]) -> str:
 
 
 def kind_of(annotation: Any, choices: tuple[str, ...] | None, bounds: Bounds) -> Kind[Any]:
-    """Return the values that an annotation allows.
+    """Return the kind of values that an annotation allows.
 
     Args:
         annotation: ``bool``, ``int``, ``float``, ``str``, an ``Enum``, a ``Literal``, a ``tuple``

@@ -1,4 +1,4 @@
-"""The experiment: declared keys, overrides, lookup by name or file, and the builders of a run's parts."""
+"""Experiments: keys, overrides, lookup by name or file, and builders of the parts of a run."""
 
 from easnn.config import Key, key
 from easnn.exp.event_exp import EventExp

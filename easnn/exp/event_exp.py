@@ -1,4 +1,4 @@
-"""The experiment: keys, and the parts of a training or an evaluation built from them."""
+"""The experiment: keys, and builders of the parts of training and evaluation."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from easnn.data import (
     open_frame_cache,
     prepare_batch,
 )
-from easnn.evaluation import PROTOCOLS, Evaluator, SideBySide, build_evaluator
+from easnn.evaluation import Evaluator, SideBySide, build_evaluator
 from easnn.exp.experiment import Experiment
 from easnn.exp.keys import ExperimentKeys
 from easnn.models import DetectorConfig, EventDetector, build_detector
@@ -40,21 +40,21 @@ from easnn.representations import FrameSpec
 from easnn.utils.errors import ConfigError
 
 EVENT_SUM_IGNORES = ("window", "slicing", "tau", "downsample", "speed_aug")
-"""Keys that say how frames are made from events, which ``aggregation event_sum`` does not."""
+"""Keys of frames made from events, without effect with ``aggregation event_sum``."""
 
 
 class EventExp(Experiment, ExperimentKeys):
     """An event-camera detection experiment.
 
-    An experiment file derives ``Exp`` from it and sets keys in ``__init__``; it may also replace a
-    builder. What a builder makes follows from the keys and its arguments alone, so every process of
-    a run makes the same.
+    An experiment file derives ``Exp`` from it and sets keys in ``__init__``; it may also override
+    builders. Builders depend on the keys and their arguments only, so that every process of a run
+    builds the same.
     """
 
     KEY_GROUP = "Declared by the experiment file"
 
     def validate(self) -> None:
-        """Check that the keys fit together; nothing is built and no file is opened.
+        """Check that the keys fit together, without building anything or opening files.
 
         Raises:
             ConfigError: naming the keys that do not, and their values.
@@ -64,8 +64,8 @@ class EventExp(Experiment, ExperimentKeys):
         self.get_schedule(batch_size=1, steps_per_epoch=1)
         if len(set(self.train_splits)) != len(self.train_splits) or not self.train_splits:
             raise ConfigError(
-                "`train_splits` must name one or more splits, each once, "
-                f"but is {','.join(self.train_splits) or '()'}."
+                "`train_splits` must name one or more splits, each once, but is "
+                f"{','.join(self.train_splits) or '()'}."
             )
         for name, value in (("scale_range", "scale"), ("speed_range", "speed")):
             smallest, largest = getattr(self, name)
@@ -81,8 +81,7 @@ class EventExp(Experiment, ExperimentKeys):
         if self.speed_aug and self.window == 0:
             raise ConfigError(
                 "`speed_aug` needs a `window` that ends at the label and can hold more or less of "
-                "the "
-                "recording, but `window` is 0, the whole recording."
+                "the recording, but `window` is 0, the whole recording."
             )
         if self.aggregation == "sum" and self.embedding != "count" and spec.Tm != 1:
             raise ConfigError(
@@ -96,11 +95,9 @@ class EventExp(Experiment, ExperimentKeys):
             declared, value = self.declarations()[name], getattr(self, name)
             if value != declared.default:
                 raise ConfigError(
-                    f"`{name}` does nothing for `aggregation` event_sum, whose frames are made "
-                    "from histograms of "
-                    "50 ms and not from events: it must be "
-                    f"{declared.kind.text(declared.default)}, but is "
-                    f"{declared.kind.text(value)}."
+                    f"`{name}` must be {declared.kind.text(declared.default)} for `aggregation` "
+                    "event_sum, whose frames are made from histograms of 50 ms and not from "
+                    f"events, but is {declared.kind.text(value)}."
                 )
         if self.embedding != "count" and self.Tl != self.Tm:
             raise ConfigError(
@@ -110,33 +107,30 @@ class EventExp(Experiment, ExperimentKeys):
             )
 
     def notices(self) -> list[str]:
-        """Return what a user should know about the values chosen, a sentence each."""
+        """Return what a user should know about the chosen values, one sentence each."""
         notices = []
         if self.abs == "split":
-            notices.append(
-                "`abs` split does nothing; it never did anything in the published code either."
-            )
+            notices.append("`abs` split has no effect; it had none in the published code either.")
         idle = [name for name in ("spike_attach", "write_zero") if getattr(self, name)]
         if idle and self.embedding != "arsnn":
             notices.append(
-                f"`{'`, `'.join(idle)}` {'do' if len(idle) > 1 else 'does'} nothing for "
-                "`embedding` "
-                f"{self.embedding}, which writes no segments."
+                f"`{'`, `'.join(idle)}` {'have' if len(idle) > 1 else 'has'} no effect for "
+                f"`embedding` {self.embedding}, which writes no segments."
             )
         if self.aggregation == "voxel_cube":
             notices.append(
                 "`aggregation` voxel_cube is as published: late OFF and early ON events share "
-                "channel 1, and "
-                "channel 2 is empty."
+                "channel 1, and channel 2 is empty."
             )
         if self.eval_split in self.train_splits:
             notices.append(
-                f"`eval_split` {self.eval_split} is trained on: its AP says nothing about new data."
+                f"`eval_split` {self.eval_split} is also a training split: its AP says nothing "
+                "about new data."
             )
         return notices
 
     def frame_spec(self) -> FrameSpec:
-        """Return which events form a frame, and how.
+        """Return how events form a frame.
 
         Raises:
             ConfigError: if the keys do not fit together.
@@ -153,19 +147,19 @@ class EventExp(Experiment, ExperimentKeys):
         return DetectorConfig.of(self, in_channels=FrameSpec.of(self).channels)
 
     def get_model(self) -> EventDetector:
-        """Build the network with new weights, drawn from torch's generator."""
+        """Build the network with weights initialized from torch's random generator."""
         return build_detector(self.detector_config())
 
     @property
     def dataset_kind(self) -> DatasetKind:
-        """What the dataset is; an experiment file with a dataset of its own replaces it."""
+        """The kind of dataset; an experiment file overrides it to use another dataset."""
         return DATASETS[self.data_name]
 
     def data_root(self) -> Path:
         """Return the folder of the dataset.
 
-        ``data_dir`` is relative to the working directory. If it is not there, but in the folder
-        that the environment variable ``EASNN_ROOT`` names, it is relative to that folder.
+        ``data_dir`` is relative to the working directory or, if it does not exist there, to the
+        folder named by the environment variable ``EASNN_ROOT``.
         """
         path = Path(self.data_dir or f"datasets/{self.data_name}")
         root = os.environ.get("EASNN_ROOT")
@@ -178,11 +172,11 @@ class EventExp(Experiment, ExperimentKeys):
         return default_cache_dir() if self.cache_dir is None else Path(self.cache_dir).expanduser()
 
     def open_cache(self, kind: CacheKind) -> AbstractContextManager[FrameCache]:
-        """Return the cache for the frames of a run, to be opened by a ``with`` block on every process."""
+        """Return the frame cache of a run, a context manager to be entered by every process."""
         return open_frame_cache(kind, self.cache_root(), round(self.cache_gb * GB))
 
     def get_dataset(self, splits: Sequence[str]) -> DetectionDataset:
-        """Open the labelled frames of some splits.
+        """Open the labelled frames of the given splits.
 
         Raises:
             ConfigError: if a key has a value that this version does not support, or does not fit
@@ -202,9 +196,9 @@ class EventExp(Experiment, ExperimentKeys):
         """Build this process's loader of training samples.
 
         Args:
-            batch_size: samples per step of all processes together.
-            device: where the batches will go.
-            cache: where frames are kept, if they are.
+            batch_size: samples per step over all processes.
+            device: device of the batches.
+            cache: cache of the frames, if any.
         """
         jitter = self.dataset_kind.jitter if self.jitter is None else self.jitter
         loader = build_train_loader(
@@ -221,7 +215,7 @@ class EventExp(Experiment, ExperimentKeys):
     def get_eval_loader(
         self, *, batch_size: int, device: torch.device, cache: FrameCache | None = None
     ) -> BatchLoader[EvaluationSampler]:
-        """Build this process's loader of the frames of ``eval_split``; the arguments are as in training."""
+        """Build this process's loader of the frames of ``eval_split``; arguments as in training."""
         return build_eval_loader(
             self._read_through(cache, self.get_dataset([self.eval_split])),
             LetterboxPolicy(self.test_size),
@@ -231,7 +225,7 @@ class EventExp(Experiment, ExperimentKeys):
         )
 
     def get_prepare(self, *, training: bool) -> Prepare:
-        """Return the function that makes the network's input and targets from a batch on the device."""
+        """Return the function that turns a batch into the network's input and targets."""
         size = self.input_size if training else self.test_size
         return partial(
             prepare_batch,
@@ -270,9 +264,9 @@ class EventExp(Experiment, ExperimentKeys):
         )
 
     def protocols(self) -> list[str]:
-        """Return the protocols by which detections are scored; the first one chooses the best weights."""
-        chosen_first = sorted(PROTOCOLS, reverse=self.eval_proph)
-        return chosen_first if self.eval_both else chosen_first[:1]
+        """Return the evaluation protocols; the AP of the first one selects the best weights."""
+        first, second = ("prophesee", "coco") if self.eval_proph else ("coco", "prophesee")
+        return [first, second] if self.eval_both else [first]
 
     def get_evaluator(self, dataset: DetectionDataset) -> Evaluator:
         """Build the evaluator for detections on ``dataset``."""

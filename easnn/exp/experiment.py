@@ -1,4 +1,4 @@
-"""An editable set of keys: set by an experiment file, then by the command line, each value checked."""
+"""Settings that an experiment file and then the command line may change, each value checked."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ from easnn.utils.errors import ConfigError
 
 
 class Experiment(Config):
-    """Base of experiments: its attributes are the declared keys and nothing else.
+    """Base class of experiments: a :class:`~easnn.config.Config` that can be changed.
 
-    Unlike other configurations it can be changed: an experiment file sets keys in ``__init__`` and
-    may declare further ones. Setting an undeclared attribute raises :class:`ConfigError`, so a
-    misspelt key cannot go unnoticed. Attributes that are not keys begin with an underscore or, in a
-    class, are written in capitals.
+    An experiment file sets keys in ``__init__`` and may declare further ones. Setting an undeclared
+    attribute raises :class:`ConfigError`, so that a misspelt key does not go unnoticed. Attributes
+    that are not keys begin with an underscore or, in the class body, are written in capitals.
     """
 
     def __init_subclass__(cls) -> None:
@@ -32,8 +31,7 @@ class Experiment(Config):
             if any(name in vars(base) for base in cls.__mro__[1:]):
                 raise ConfigError(
                     f"`{name}` must be set in `__init__` of `{cls.__name__}`, as `self.{name} = "
-                    f"{value!r}`, "
-                    "but is set in the class."
+                    f"{value!r}`, but is set in the class."
                 )
             raise unknown_key(name, known)
 
@@ -49,7 +47,7 @@ class Experiment(Config):
     __hash__ = None  # type: ignore[assignment]
 
     def merge(self, words: Sequence[str]) -> None:
-        """Set keys from ``key value key value …`` as on the command line: all of them, or none on an error.
+        """Set keys from ``key value key value …``, as on the command line; on an error, set none.
 
         Raises:
             ConfigError: for an unknown key, a value that does not fit, a key without a value, or a
@@ -68,15 +66,16 @@ class Experiment(Config):
                 raise ConfigError(
                     f"`{name}` must be given once, but is {texts[name]!r} and {text!r}."
                 )
-        for name, value in {name: known[name].parse(text) for name, text in texts.items()}.items():
+        values = {name: known[name].parse(text) for name, text in texts.items()}
+        for name, value in values.items():
             setattr(self, name, value)
 
     def is_set(self, name: str) -> bool:
-        """Tell whether a key was set, by a file or on the command line, or has its default."""
+        """Return whether a key was set by a file or on the command line."""
         return name in vars(self)
 
     def load_plain(self, values: dict[str, object]) -> None:
-        """Set keys from what :meth:`plain` returned: all of them, or none on an error.
+        """Set keys from the values that :meth:`plain` returned; on an error, set none.
 
         Raises:
             ConfigError: for an unknown key or a value that does not fit.
@@ -85,7 +84,6 @@ class Experiment(Config):
         for name in values:
             if name not in known:
                 raise unknown_key(name, known)
-        for name, value in {
-            name: known[name].convert(value) for name, value in values.items()
-        }.items():
+        converted = {name: known[name].convert(value) for name, value in values.items()}
+        for name, value in converted.items():
             setattr(self, name, value)

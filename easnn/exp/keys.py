@@ -1,4 +1,4 @@
-"""The keys of an experiment that belong neither to the network nor to frames, and all keys together.
+"""The keys of data, training, evaluation and output, and the set of all keys.
 
 Each key is declared once: those of the network in ``easnn/models/config.py``, those of frames in
 ``easnn/representations/frame_spec.py``, the others here.
@@ -23,10 +23,10 @@ class DataKeys(Config):
     data_name: str = key("n-caltech", "dataset", choices=DATASETS)
     data_dir: str | None = key(
         None,
-        "its folder, relative to the working directory; `None`: `datasets/DATA_NAME`",
+        "folder of the dataset, relative to the working directory; `None`: `datasets/DATA_NAME`",
     )
     train_splits: tuple[Split, ...] = key(
-        ("train",), "splits to train on; the published results: `train,val`"
+        ("train",), "training splits; published results: `train,val`"
     )
     downsample: Literal[1, 2] = key(
         1, "2 halves the resolution of events and boxes, e.g. `gen4` to 640×360"
@@ -37,21 +37,20 @@ class DataKeys(Config):
     test_size: tuple[int, int] = key(
         (640, 640), "height,width seen in evaluation", low=32, multiple_of=32, unit="px"
     )
-    data_num_workers: int = key(
-        4, "worker processes that load data; 0: the training process", low=0
-    )
+    data_num_workers: int = key(4, "data loading processes; 0: load in the training process", low=0)
     flip_prob: float = key(0.5, "probability of mirroring a training sample", low=0, high=1)
     jitter: float | None = key(
         None,
-        "how far the aspect ratio of a training sample may change; `None`: 0.1 for `n-caltech`, "
-        "else 0.3",
+        "aspect ratio jitter of training samples; `None`: 0.1 for `n-caltech`, else 0.3",
         low=0,
         below=1,
     )
     scale_range: tuple[float, float] = key(
         (0.4, 1.0), "smallest and largest scale of a training sample; 1 fills the input", above=0
     )
-    max_boxes: int = key(50, "boxes per training sample; further ones are left out", low=1)
+    max_boxes: int = key(
+        50, "maximum number of boxes per training sample; the rest are dropped", low=1
+    )
     speed_aug: bool = key(False, "play the recording of each training sample at a random speed")
     speed_range: tuple[float, float] = key(
         (0.5, 2.0),
@@ -67,17 +66,17 @@ class TrainingKeys(Config):
     KEY_GROUP = "Training"
 
     seed: int | None = key(
-        None, "seed of all randomness; `None`: a new one, printed", low=0, high=2**63 - 1
+        None, "random seed; `None`: a new one, which is logged", low=0, high=2**63 - 1
     )
-    max_epoch: int = key(300, "epochs; e-yolox-s: 60", low=1)
+    max_epoch: int = key(300, "number of epochs; e-yolox-s: 60", low=1)
     basic_lr_per_img: float = key(1e-3 / 64, "learning rate = this × global batch size", above=0)
-    emb_lr: float = key(-1.0, "learning rate of the embedding; below 0: that of the rest")
-    scheduler: ScheduleName = key("yoloxwarmcos", "how the learning rate changes")
+    emb_lr: float = key(-1.0, "learning rate of the embedding; below 0: that of the other weights")
+    scheduler: ScheduleName = key("yoloxwarmcos", "learning rate schedule")
     warmup_epochs: int = key(0, "epochs of warm-up (`warmcos`, `yoloxwarmcos`)", low=0)
     warmup_lr: float = key(0.0, "learning rate at which the warm-up starts", low=0)
-    no_aug_epochs: int = key(0, "last epochs, at the lowest learning rate (`yoloxwarmcos`)", low=0)
+    no_aug_epochs: int = key(0, "final epochs at the lowest learning rate (`yoloxwarmcos`)", low=0)
     min_lr_ratio: float = key(
-        0.05, "lowest learning rate as a fraction of the full one (`yoloxwarmcos`)", low=0, high=1
+        0.05, "lowest learning rate as a fraction of the base rate (`yoloxwarmcos`)", low=0, high=1
     )
     milestones: tuple[int, ...] = key(
         (), "epochs after which the learning rate drops to a tenth (`multistep`)", low=1
@@ -85,14 +84,14 @@ class TrainingKeys(Config):
     optimizer: OptimizerName = key("ADAM", "optimiser")
     weight_decay: float = key(0.0, "L2 penalty on weights outside batch norm and embedding", low=0)
     momentum: float = key(0.9, "momentum of `SGD`", low=0, below=1)
-    ema: bool = key(True, "evaluate and save averaged weights, decay 0.9998·(1−exp(−n/2000))")
+    ema: bool = key(True, "evaluate and save averaged weights, with decay 0.9998·(1−exp(−n/2000))")
     overfit_one_batch: bool = key(
-        False, "train on the first batch only, to see whether the network can fit it"
+        False, "train on the first batch only, to check that the network can fit it"
     )
-    freeze_bn: bool = key(False, "batch norm keeps its running statistics")
-    sync_bn: bool = key(False, "batch norm statistics over all GPUs")
+    freeze_bn: bool = key(False, "freeze the running statistics of batch norm")
+    sync_bn: bool = key(False, "synchronize batch norm statistics across GPUs")
     patience: int = key(
-        0, "evaluations without a better AP after which to stop; 0: never stop early", low=0
+        0, "stop after this many evaluations without a better AP; 0: never stop early", low=0
     )
 
 
@@ -101,30 +100,31 @@ class EvaluationKeys(Config):
 
     KEY_GROUP = "Evaluation"
 
-    eval_split: Split = key("val", "split to evaluate on; `--test` means `test`")
-    eval_interval: int = key(10, "epochs between evaluations; the last is always evaluated", low=1)
+    eval_split: Split = key("val", "evaluation split; `--test` sets `test`")
+    eval_interval: int = key(
+        10, "epochs between evaluations; the last epoch is always evaluated", low=1
+    )
     eval_initial: bool = key(
-        False, "also evaluate the untrained network, and keep it as `initial_ckpt.pth`"
+        False, "also evaluate the untrained network and save it as `initial_ckpt.pth`"
     )
     eval_proph: bool = key(False, "Prophesee protocol instead of COCO, same as `--eval_proh`")
     eval_both: bool = key(
         False,
-        "score by both protocols, same as `--both`; `eval_proph` says which one chooses the best "
-        "weights",
+        "both protocols, same as `--both`; `eval_proph` decides which one selects the best weights",
     )
-    test_conf: float = key(0.01, "lowest score of a detection, same as `--conf`", low=0, high=1)
+    test_conf: float = key(0.01, "minimum score of a detection, same as `--conf`", low=0, high=1)
     nmsthre: float = key(
-        0.65, "highest IoU of two detections of a class, same as `--nms`", low=0, high=1
+        0.65, "IoU threshold of NMS within a class, same as `--nms`", low=0, high=1
     )
 
 
 class OutputKeys(Config):
-    """Settings of the files that are written."""
+    """Settings of the output files."""
 
     KEY_GROUP = "Output"
 
     exp_name: str | None = key(
-        None, "name of the run directory (`-expn`); `None`: that of the experiment file"
+        None, "name of the run directory (`-expn`); `None`: name of the experiment file"
     )
     output_dir: str = key("./YOLOX_outputs", "folder of the run directories")
     cache_dir: str | None = key(
@@ -132,7 +132,7 @@ class OutputKeys(Config):
         "folder of the caches, on a local disk; `None`: `~/.cache/easnn` (see `XDG_CACHE_HOME`)",
     )
     cache_gb: float = key(20.0, "maximum size of the cache of `--cache`", low=0.1, unit="GB")
-    print_interval: int = key(10, "steps between two lines of the log", low=1)
+    print_interval: int = key(10, "steps between log lines", low=1)
     pictures: bool = key(
         True, "draw samples at each evaluation, and pictures of the run at its end"
     )

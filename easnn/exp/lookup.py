@@ -1,4 +1,4 @@
-"""From a name or a file to an experiment."""
+"""Finding experiments by name or file."""
 
 from __future__ import annotations
 
@@ -17,11 +17,10 @@ NAMED_EXPERIMENTS = Path(__file__).resolve().parent / "default"
 
 
 def get_exp(exp_file: str | Path | None = None, exp_name: str | None = None) -> EventExp:
-    """Return a new experiment, from a file or by the name of one of those that come with the package.
+    """Return a new experiment, from a file or by the name of one that comes with the package.
 
-    The file is executed as Python and defines ``class Exp(EventExp)``. An error in it is raised as
-    it is, with its own traceback; a wrong key or value in it as a :class:`ConfigError` that names
-    the line.
+    The file is executed as Python and defines ``class Exp(EventExp)``. Errors in it are raised
+    unchanged, except that the :class:`ConfigError` of a wrong key or value also names the line.
 
     Args:
         exp_file: path of an experiment file.
@@ -33,8 +32,8 @@ def get_exp(exp_file: str | Path | None = None, exp_name: str | None = None) -> 
     """
     if (exp_file is None) == (exp_name is None):
         raise ConfigError(
-            "Give either the name of an experiment (-n) or an experiment file (-f). "
-            f"The names are {', '.join(experiment_names())}."
+            "Give either the name of an experiment (-n) or an experiment file (-f). The names are "
+            f"{', '.join(experiment_names())}."
         )
     path = Path(exp_file) if exp_file is not None else _path_of_name(str(exp_name))
     experiment = _load(path)
@@ -49,7 +48,7 @@ def experiment_names() -> list[str]:
 
 
 def source_file(experiment: EventExp) -> Path | None:
-    """Return the file that defines an experiment, symlinks resolved; ``None`` for a plain :class:`EventExp`."""
+    """Return the resolved path of the file that defines ``experiment``; ``EventExp``: ``None``."""
     if type(experiment) is EventExp:
         return None
     file = sys.modules[type(experiment).__module__].__file__
@@ -57,7 +56,7 @@ def source_file(experiment: EventExp) -> Path | None:
 
 
 def source_name(experiment: EventExp) -> str | None:
-    """Return the name under which :func:`get_exp` finds an experiment, or ``None`` if it has none."""
+    """Return the name by which :func:`get_exp` finds an experiment, or ``None`` if it has none."""
     file = source_file(experiment)
     named = file is not None and file.parent == NAMED_EXPERIMENTS
     return file.stem.replace("_", "-") if file is not None and named else None
@@ -67,8 +66,8 @@ def _path_of_name(name: str) -> Path:
     names = experiment_names()
     if name.replace("_", "-") not in names:
         raise ConfigError(
-            f"Unknown experiment `{name}`.{did_you_mean(name, names)} "
-            f"The names are {', '.join(names)}; another experiment is given as a file (-f)."
+            f"Unknown experiment `{name}`.{did_you_mean(name, names)} The names are "
+            f"{', '.join(names)}; give any other experiment as a file (-f)."
         )
     return NAMED_EXPERIMENTS / f"{name.replace('-', '_')}.py"
 
@@ -104,7 +103,7 @@ def _execute(path: Path) -> ModuleType:
 
 
 def _located(error: ConfigError, path: Path) -> ConfigError:
-    """Return the error with the line of the experiment file at which it was raised."""
+    """Return the error with the line of the experiment file that raised it."""
     lines = [
         frame.lineno
         for frame in traceback.extract_tb(error.__traceback__)

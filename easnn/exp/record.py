@@ -1,4 +1,4 @@
-"""An experiment as plain values, as a checkpoint keeps it, and back."""
+"""The record of an experiment in a checkpoint."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NETWORK_KEYS = (
     "aggregation",
     "measure",
 )
-"""Keys that say which network the weights of a checkpoint belong to, and what its input means."""
+"""Keys that define the network of a checkpoint and the meaning of its input."""
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,10 @@ class ExperimentRecord:
     """What identifies an experiment.
 
     Attributes:
-        name: its name, if it comes with the project.
-        file: the file that defines its class, if there is one.
-        defines: what its class has beyond the values of keys: builders and keys of its own. Without
-            this code the experiment cannot be made again.
+        name: its name, if it comes with the package.
+        file: the file that defines its class, if any.
+        defines: attributes that its class adds, such as builders and keys. Without this code the
+            experiment cannot be rebuilt.
         keys: the value of every key as built-in types.
     """
 
@@ -60,14 +60,14 @@ class ExperimentRecord:
 
     @classmethod
     def read(cls, value: object, source: Path) -> Self:
-        """Return what :meth:`plain` wrote.
+        """Return the record from the values that :meth:`plain` returned.
 
         Args:
             value: the entry ``experiment`` of a checkpoint.
             source: the checkpoint, for messages.
 
         Raises:
-            CheckpointError: if it is anything else.
+            CheckpointError: if the entry is not a record.
         """
         match value:
             case {
@@ -84,16 +84,17 @@ class ExperimentRecord:
         return dataclasses.asdict(self)
 
     def experiment(self, source: Path) -> EventExp:
-        """Make the experiment again. No code that the record names is run.
+        """Rebuild the experiment without running code that the record names.
 
-        Only an experiment that comes with the project is looked up, by its name. One from another
-        file is made from its keys alone, if that is all that the file defines.
+        Only an experiment that comes with the package is looked up by its name. One from another
+        file is rebuilt from its keys, if the file only sets keys.
 
         Args:
             source: the checkpoint, for messages.
 
         Raises:
-            CheckpointError: if that takes a file, which only the user can give, or another version.
+            CheckpointError: if the user has to give the experiment file, or the record does not fit
+                this version.
         """
         if self.name in experiment_names():
             experiment = get_exp(exp_name=self.name)
@@ -108,10 +109,10 @@ class ExperimentRecord:
         return experiment
 
     def give(self, experiment: EventExp, names: Collection[str], source: Path) -> None:
-        """Set some keys of ``experiment`` to their values in the record.
+        """Set the named keys of ``experiment`` to their values in the record.
 
         Raises:
-            CheckpointError: if this version does not know one, or not with this value.
+            CheckpointError: if this version does not know a key or does not accept its value.
         """
         try:
             experiment.load_plain({name: self.keys[name] for name in names if name in self.keys})
@@ -122,7 +123,7 @@ class ExperimentRecord:
             ) from error
 
     def differences(self, experiment: EventExp) -> str:
-        """Return a table of the keys whose value in ``experiment`` differs, but for those about output."""
+        """Return a table of the keys whose values in ``experiment`` differ, except output keys."""
         here = experiment.plain()
         names = [name for name in {**self.keys, **here} if name not in OutputKeys.declarations()]
         rows = [

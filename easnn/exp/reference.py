@@ -11,19 +11,19 @@ from easnn.exp.experiment import Experiment
 
 HEADERS = ("key", "value", "allowed", "meaning")
 COLUMN_WIDTHS = (None, None, 36, 60)
-"""Widest text of each column on a terminal, in characters."""
+"""Maximum width of each column in a terminal, in characters."""
 
 PAGE = """# Keys
 
 Every key of an experiment, with its default. Set one on the command line (`key value` after the
 options) or in an experiment file (`self.key = value`); see [experiments.md](experiments.md).
-This page is made from the declarations by `python -m easnn.cli.keys docs/keys.md`.
+This page is generated from the declarations by `python -m easnn keys docs/keys.md`.
 
 """
 
 
 def keys_table(experiment: Experiment) -> str:
-    """Return every key with the value it has in ``experiment``, as text for a terminal."""
+    """Return a table of every key with its value in ``experiment``, for a terminal."""
     return "\n\n".join(
         f"{group}\n{tabulate(rows, HEADERS, disable_numparse=True, maxcolwidths=COLUMN_WIDTHS)}"
         for group, rows in _rows_by_group(experiment)
@@ -31,13 +31,12 @@ def keys_table(experiment: Experiment) -> str:
 
 
 def keys_page(experiment: Experiment) -> str:
-    """Return the same as a page of Markdown."""
-    tables = (
-        "## "
-        f"{group}\n\n{tabulate(map(_mark_up, rows), HEADERS, tablefmt='github', disable_numparse=True)}\n"
+    """Return the same tables as a page of Markdown."""
+    tables = {
+        group: tabulate(map(_mark_up, rows), HEADERS, tablefmt="github", disable_numparse=True)
         for group, rows in _rows_by_group(experiment)
-    )
-    return PAGE + "\n".join(tables)
+    }
+    return PAGE + "\n".join(f"## {group}\n\n{table}\n" for group, table in tables.items())
 
 
 def _rows_by_group(experiment: Experiment) -> Iterator[tuple[str, list[tuple[str, str, str, str]]]]:

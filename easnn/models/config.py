@@ -44,25 +44,27 @@ class SpikeMode(Enum):
 
 
 class DetectorKeys(Config):
-    """Settings of the network behind the embedding."""
+    """Settings of the network after the embedding."""
 
     KEY_GROUP = "Detector"
 
-    num_classes: int = key(100, "classes; must be those of the dataset", low=1)
+    num_classes: int = key(100, "number of classes; must match the dataset", low=1)
     depth: float = key(1.0, "multiplier of the residual blocks; s 0.33, m 0.67, l 1", above=0)
     width: float = key(1.0, "multiplier of the channels; s 0.5, m 0.75, l 1", above=0)
     stem: StemKind = key(
         "focus", "first layer: `focus` never spikes, `conv` spikes (published N-Caltech101 results)"
     )
-    depthwise: bool = key(False, "separable 3×3 convolutions behind the stem, as in YOLOX-nano")
-    act: ActivationName = key("silu", "activation of the parts that do not spike")
+    depthwise: bool = key(
+        False, "depthwise separable 3×3 convolutions after the stem, as in YOLOX-nano"
+    )
+    act: ActivationName = key("silu", "activation of the non-spiking parts")
     use_spike: SpikeMode = key(
         SpikeMode.NONE,
-        "spiking parts: none, backbone (`True`), and FPN (`full_spike`), and head "
+        "spiking parts: none, backbone (`True`), also FPN (`full_spike`), also head "
         "(`full_spike_v2`)",
     )
     spike_fn: SurrogateName = key(
-        "atan", "surrogate gradient of the neurons; `patan` is an atan that learns its sharpness"
+        "atan", "surrogate gradient of the neurons; `patan` is `atan` with learned sharpness"
     )
     alpha: float = key(2.0, "sharpness of the surrogate gradient (`patan`: initial value)", above=0)
     T: int = key(4, "time steps of the spiking parts", low=1)
@@ -75,7 +77,8 @@ class EmbeddingKeys(Config):
 
     embedding: EmbeddingKind = key(
         "count",
-        "adaptive sampling (`arsnn`), the same without segments, leaky integrator, plain sum",
+        "adaptive sampling (`arsnn`), the same without segments (`rsnn`), leaky integrator "
+        "(`snn`), plain sum (`count`)",
     )
     embedding_depth: int = key(1, "convolutions per branch", low=1)
     embedding_ksize: int = key(7, "kernel size of the convolutions", low=1, odd=True, unit="px")
@@ -86,12 +89,12 @@ class EmbeddingKeys(Config):
     write_zero: bool = key(
         False, "residual potential dropout (RPD): nothing is written after the last spike"
     )
-    readout: Readout = key("sum", "what is written of the membrane; `avg`: `arsnn` only")
-    thresh: float = key(1.0, "a spike is fired strictly above it")
+    readout: Readout = key("sum", "readout of the membrane; `avg`: `arsnn` only")
+    thresh: float = key(1.0, "firing threshold; neurons fire strictly above it")
     reset: float | None = key(
         0.0, "membrane after a spike; `None` subtracts `thresh` instead (soft reset)"
     )
-    decay: float = key(0.5, "initial membrane decay of `snn`; it is learned", above=0, below=1)
+    decay: float = key(0.5, "initial membrane decay of `snn`, which is learned", above=0, below=1)
     abs: Literal[False, True, "split"] = key(
         False, "ReLU on the output; `split`, which published commands contain, never had an effect"
     )
@@ -99,7 +102,7 @@ class EmbeddingKeys(Config):
 
 
 class DetectorConfig(DetectorKeys, EmbeddingKeys):
-    """Everything that defines a network: a YOLOX with spiking neurons behind an embedding."""
+    """Everything that defines a network: a YOLOX with spiking neurons after an embedding."""
 
     in_channels: int = key(2, "channels of an event frame: those of its representation", low=1)
 

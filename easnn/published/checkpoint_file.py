@@ -49,16 +49,14 @@ class PublishedCheckpoint:
         if not _is_state_dict(state_dict):
             raise CheckpointError(
                 f"{path} is neither a checkpoint of this framework (it has no `format`) nor one of "
-                "the published "
-                "code (it has no state dict, neither under `model` nor by itself)."
+                "the published code (it has no state dict, neither under `model` nor by itself)."
             )
         try:
             config, weights = from_published(state_dict)
         except CheckpointError as error:
             raise CheckpointError(
                 f"{path} has no `format`, so it is no checkpoint of this framework, and its "
-                "weights are not those "
-                f"of a published detector: {error}."
+                f"weights are not those of a published detector: {error}."
             ) from error
         epochs, best_ap = _number(entries.get("start_epoch")), _number(entries.get("best_ap"))
         return cls(config, weights, int(epochs or 0), best_ap)

@@ -18,7 +18,8 @@ from easnn.utils.errors import CheckpointError
 RECIPES: Mapping[str, str] = MappingProxyType(
     {
         "gen1": "data_name gen1 Tm 4 T 3 thresh 1 readout sum write_zero True",
-        "gen4": "data_name gen4 Tl 4 Tm 4 aggregation event_sum T 3 thresh 1 readout sum write_zero True",
+        "gen4": "data_name gen4 Tl 4 Tm 4 aggregation event_sum T 3 thresh 1 readout sum "
+        "write_zero True",
         "n-caltech": "data_name n-caltech Tm 4 window 0 T 3 thresh 1 readout sum write_zero True",
     }
 )
@@ -75,8 +76,7 @@ class PublishedRecord:
         """
         raise CheckpointError(
             f"{source} was written by the published code and does not carry its experiment. "
-            "Convert it first: "
-            f"tools/convert_checkpoint.py {source} NEW_FILE key value …"
+            f"Convert it first: tools/convert_checkpoint.py {source} NEW_FILE key value …"
         )
 
     def complete(self, experiment: EventExp, source: Path) -> str:
@@ -122,8 +122,7 @@ class PublishedRecord:
         if not fitting:
             raise CheckpointError(
                 f"The weights of {source} take frames of {config.in_channels} channels, such as "
-                "colour images. "
-                f"Events have {', '.join(map(str, sorted({*CHANNELS.values()})))}."
+                f"colour images. Events have {', '.join(map(str, sorted({*CHANNELS.values()})))}."
             )
         if experiment.aggregation not in fitting:
             implied["aggregation"] = fitting[0]
@@ -141,8 +140,7 @@ class PublishedRecord:
         if wrong:
             raise CheckpointError(
                 f"The weights of {source} need {'; '.join(wrong)}. Leave these keys out, and give "
-                "an experiment "
-                "(-n or -f) that does not set them otherwise."
+                "an experiment (-n or -f) that does not set them otherwise."
             )
 
     def _check_nothing_is_missing(self, experiment: EventExp, source: Path) -> None:
@@ -163,10 +161,9 @@ class PublishedRecord:
             published = " ".join(f"{name} {value}" for name, value in missing.items())
             raise CheckpointError(
                 f"{source} was written by the published code, which keeps no keys, and its weights "
-                "do not tell "
-                f"{', '.join(f'`{name}`' for name in missing)}. Give what it was trained with; the "
-                "published "
-                f"commands for {recipe if recipe in RECIPES else 'gen1'} have `{published}`."
+                f"do not tell {', '.join(f'`{name}`' for name in missing)}. Give what it was "
+                "trained with; the published commands for "
+                f"{recipe if recipe in RECIPES else 'gen1'} have `{published}`."
             )
 
     def _matters(self, name: str) -> bool:

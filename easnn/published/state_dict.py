@@ -71,8 +71,7 @@ def to_published(config: DetectorConfig, weights: Mapping[str, Tensor]) -> dict[
         other = next(iter(names.keys() ^ weights.keys()))
         raise CheckpointError(
             f"The published code has no network with these weights: {other} is only in one of "
-            "them. Weights of a "
-            "network that an experiment file builds itself cannot be converted."
+            "them. Weights of a network that an experiment file builds itself cannot be converted."
         )
     return {
         names[ours]: weights[ours] for ours in sorted(names, key=lambda ours: _place(names[ours]))

@@ -1,4 +1,4 @@
-"""Events to arrays: pure functions by name, and the frame specification that selects one."""
+"""Event representations: pure functions by name, and the frame specification that selects one."""
 
 from easnn.representations.frame_spec import Aggregation, FrameKeys, FrameSpec, Measure, Slicing
 from easnn.representations.functions import (

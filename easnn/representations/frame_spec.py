@@ -1,4 +1,4 @@
-"""Which events before a moment form its frame, and how: the only place where this is declared."""
+"""The frame specification: which events form a frame, and how they are represented."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Measure = Literal["count", "timesurface"]
 CHANNELS: Mapping[Aggregation, int] = MappingProxyType(
     {"micro_sum": 2, "sum": 2, "voxel_grid": 1, "voxel_cube": 4, "timesurface": 2, "event_sum": 2}
 )
-"""Channels of every representation."""
+"""Number of channels of each representation."""
 
 ONLY_COUNT: Mapping[Aggregation, str] = MappingProxyType(
     {
@@ -32,40 +32,39 @@ TAU_MS = 50.0
 
 
 class FrameKeys(Config):
-    """Settings of frames; experiments inherit them."""
+    """Settings of the frames; experiments inherit them."""
 
     KEY_GROUP = "Frames"
 
     window: int = key(
-        -200, "start of the window before the label; 0: the whole recording", high=0, unit="ms"
+        -200, "start of the window relative to the label; 0: the whole recording", high=0, unit="ms"
     )
     Tl: int = key(
-        1, "macro slices of a sample, oldest first; with `event_sum` the histograms, else 1", low=1
+        1, "macro slices of a sample, oldest first: its histograms with `event_sum`, else 1", low=1
     )
-    Tm: int = key(4, "micro slices of a window: sampling steps of the embedding", low=1)
+    Tm: int = key(4, "micro slices of a window, the sampling steps of the embedding", low=1)
     aggregation: Aggregation = key(
         "micro_sum",
-        "how events become arrays (formats.md); `event_sum` is for RVT-preprocessed data, and only "
-        "that",
+        "event representation (formats.md); `event_sum` is for RVT-preprocessed data only",
     )
     slicing: Slicing = key(
         "extent",
-        "what micro slices divide: first to last event (`extent`, as published) or the whole "
-        "`window`",
+        "interval divided into micro slices: first to last event (`extent`, as published), or the "
+        "whole `window`",
     )
     measure: Measure = key(
-        "count", "what an event adds to its pixel: 1, or less the older it is (`timesurface`)"
+        "count", "weight of an event: 1 (`count`), or decaying with its age (`timesurface`)"
     )
     tau: float | None = key(
         None,
-        "time in which an event decays to 1/e (`timesurface`); `None`: 10 for `n-caltech`, else 50",
+        "time constant of the decay (`timesurface`); `None`: 10 for `n-caltech`, else 50",
         low=0.001,
         unit="ms",
     )
 
 
 class FrameSpec(FrameKeys):
-    """How the events before a moment become its frame ``[Tl,Tm,C,H,W]``.
+    """How the events before a point in time become a frame ``[Tl,Tm,C,H,W]``.
 
     Raises:
         ConfigError: if the representation does not accept the measure.
@@ -100,22 +99,21 @@ class FrameSpec(FrameKeys):
 
     @property
     def tau_us(self) -> int:
-        """Time in µs in which an event decays to 1/e."""
+        """Time constant of the decay of an event, in µs."""
         return round(1000 * (TAU_MS if self.tau is None else self.tau))
 
     def check_from_events(self) -> None:
-        """Check that frames can be computed from recordings of events.
+        """Check that frames can be computed from raw recordings.
 
         Raises:
             ConfigError: if the representation needs RVT's histograms, or ``Tl`` is not 1.
         """
         if self.aggregation == "event_sum":
             raise ConfigError(
-                "`aggregation` must be made from events for recordings of events: one of "
-                f"{', '.join(name for name in CHANNELS if name != 'event_sum')}, but is event_sum, "
-                "which "
-                "sums the histograms of RVT-preprocessed data. `python tools/preprocess.py` makes "
-                "them."
+                "`aggregation` must be one of "
+                f"{', '.join(name for name in CHANNELS if name != 'event_sum')} for raw "
+                "recordings, but is event_sum, which sums the histograms of RVT-preprocessed data. "
+                "`python tools/preprocess.py` makes them."
             )
         if self.Tl != 1:
             raise ConfigError(

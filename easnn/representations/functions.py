@@ -1,6 +1,6 @@
-"""Event representations: the events of a window as an array [slices, C, H, W], by pure functions.
+"""Event representations: pure functions from the events of a window to [slices, C, H, W].
 
-Arrays have the smallest type that holds their values, because frames travel between processes.
+Arrays use the smallest type that holds their values, because frames are sent between processes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from easnn.utils.errors import DataError
 COUNT_DTYPES = (np.uint8, np.int16, np.int32)
 
 CUBE_CHANNELS = np.array([[0, 1], [1, 3]])
-"""Channel of ``voxel_cube`` by polarity and half of the slice: (p + 1)·(half + 1) − 1, as published."""
+"""Channel of ``voxel_cube`` by polarity and half of a slice: (p + 1)·(half + 1) − 1."""
 
 NEVER_US = np.iinfo(np.int64).min
 
@@ -31,10 +31,10 @@ Representation = Callable[[EventWindow, tuple[int, int], FrameSpec], np.ndarray]
 
 
 def span_us(window: EventWindow, slicing: Slicing) -> tuple[int, int]:
-    """Return the first and last time in µs of the interval that is divided into micro slices.
+    """Return the bounds in µs of the interval that is divided into micro slices.
 
-    ``extent``: those of the first and last event. ``window``, or if there is no event: those of the
-    window.
+    With ``extent`` these are the times of the first and the last event. With ``window``, or without
+    events, they are the bounds of the window.
     """
     if slicing == "window" or len(window.events) == 0:
         return window.start_us, window.end_us
@@ -42,11 +42,14 @@ def span_us(window: EventWindow, slicing: Slicing) -> tuple[int, int]:
 
 
 def slice_bounds_us(window: EventWindow, Tm: int, slicing: Slicing) -> npt.NDArray[np.int64]:
-    """Return the bounds [Tm + 1] of the micro slices in µs: slice k is ``[bounds[k], bounds[k + 1])``.
+    """Return the bounds [Tm + 1] of the micro slices in µs.
+
+    Slice k is ``[bounds[k], bounds[k + 1])``.
 
     ``extent`` (EAS-SNN as published) divides the time between the first and the last event into Tm
-    steps of Δ = (t_last − t_first) // Tm. Events from t_first + TmΔ on, at least the last one, are
-    in no slice. If first and last event are less than Tm µs apart, Δ is 0 and every slice is empty.
+    steps of Δ = (t_last − t_first) // Tm. Events at or after t_first + TmΔ, which include the last
+    one, are in no slice. If the first and the last event are less than Tm µs apart, Δ is 0 and
+    every slice is empty.
 
     ``window`` divides the window itself, and every event is in a slice.
     """
@@ -77,7 +80,7 @@ def micro_sum(window: EventWindow, sensor_hw: tuple[int, int], spec: FrameSpec) 
 
 
 def window_sum(window: EventWindow, sensor_hw: tuple[int, int], spec: FrameSpec) -> np.ndarray:
-    """Sum the events of the window as one slice: [1, 2, H, W]; ``Tm`` and ``slicing`` have no effect."""
+    """Sum all events of the window: [1, 2, H, W]; ``Tm`` and ``slicing`` have no effect."""
     channel = window.events["p"].astype(np.int64)
     return _sum(window.events, channel, window.end_us, (1, 2, *sensor_hw), spec)
 
@@ -99,13 +102,14 @@ def voxel_cube(window: EventWindow, sensor_hw: tuple[int, int], spec: FrameSpec)
 
 
 def voxel_grid(window: EventWindow, sensor_hw: tuple[int, int], spec: FrameSpec) -> np.ndarray:
-    """Distribute each event over the two nearest steps in time: [Tm, 1, H, W] (Zhu et al., CVPR 2019).
+    """Split each event between the two nearest time steps: [Tm, 1, H, W] (Zhu et al., CVPR 2019).
 
     An event of sign s, +1 (ON) or −1 (OFF), at position u = Tm·(t − t_start)/(t_end − t_start) adds
-    s·(1 − (u − ⌊u⌋)) to step ⌊u⌋ and s·(u − ⌊u⌋) to the next step; what falls on step Tm is left
-    out. t_start and t_end are those of :func:`span_us`. If all events have one time, u is 0.
+    s·(1 − (u − ⌊u⌋)) to step ⌊u⌋ and s·(u − ⌊u⌋) to the next step; contributions to step Tm are
+    dropped. t_start and t_end are those of :func:`span_us`. If all events have the same time, u is
+    0.
 
-    As in EAS-SNN, except for the sign, which became 255 instead of −1 in the published code.
+    As in EAS-SNN, except that the published code turns the sign −1 into 255.
     """
     events, (height, width) = window.events, sensor_hw
     start_us, end_us = span_us(window, spec.slicing)
@@ -124,11 +128,11 @@ def voxel_grid(window: EventWindow, sensor_hw: tuple[int, int], spec: FrameSpec)
 
 
 def timesurface(window: EventWindow, sensor_hw: tuple[int, int], spec: FrameSpec) -> np.ndarray:
-    """Return how recently each pixel saw an event, at the end of each micro slice: [Tm, 2, H, W].
+    """Compute how recent the last event of each pixel is, per micro slice: [Tm, 2, H, W].
 
-    A value is exp((t_last − t_end)/τ) in float16, where t_last is the last event of the pixel and
-    polarity in this or an earlier slice of the window, and 0 before the first event (Lagorce et
-    al., TPAMI 2017). Channel 0 is OFF, 1 ON.
+    A value is exp((t_last − t_end)/τ) in float16, where t_end is the end of the slice and t_last
+    the time of the last event of the pixel and polarity in this or an earlier slice of the window,
+    and 0 before the first event (Lagorce et al., TPAMI 2017). Channel 0 is OFF, 1 ON.
 
     As in EAS-SNN, except for pixels without an event, for which the published code assumes one at
     time 0.
@@ -142,9 +146,8 @@ def timesurface(window: EventWindow, sensor_hw: tuple[int, int], spec: FrameSpec
     for surface, first, stop, end_us in zip(
         surfaces, edges, edges[1:], bounds_us[1:], strict=False
     ):
-        last_us[pixel[first:stop]] = events["t_us"][
-            first:stop
-        ]  # the last of several events remains
+        # Where a pixel has several events, the last assignment wins.
+        last_us[pixel[first:stop]] = events["t_us"][first:stop]
         seen = np.flatnonzero(last_us != NEVER_US)
         surface[seen] = np.exp((last_us[seen] - end_us) / spec.tau_us)
     return surfaces.reshape(spec.Tm, 2, height, width)
@@ -163,14 +166,14 @@ REPRESENTATIONS: Mapping[str, Representation] = MappingProxyType(
 
 
 def represent(spec: FrameSpec, window: EventWindow, sensor_hw: tuple[int, int]) -> np.ndarray:
-    """Return the events of a window, sorted by time, as an array ``[slices, C, H, W]``.
+    """Return the representation ``[slices, C, H, W]`` of the events of a window.
 
     Counts are uint8 if they fit, else int16, else int32; other values float16 if they fit, else
     float32.
 
     Args:
         spec: the representation and its settings.
-        window: the events.
+        window: the events, sorted by time.
         sensor_hw: height H and width W of the sensor in pixels.
 
     Raises:
@@ -181,8 +184,7 @@ def represent(spec: FrameSpec, window: EventWindow, sensor_hw: tuple[int, int]) 
     if x >= width or y >= height:
         raise DataError(
             f"Events must lie inside the sensor, {width}×{height} pixels, but reach x={x}, y={y}. "
-            "Give the "
-            "right sensor size."
+            "Give the right sensor size."
         )
     return REPRESENTATIONS[spec.aggregation](window, sensor_hw, spec)
 
@@ -194,15 +196,15 @@ def make_frame(
     sensor_hw: tuple[int, int],
     speed: float = 1.0,
 ) -> Tensor:
-    """Return the frame ``[1,Tm,C,H,W]`` of the events before ``time_us``, zero where there were none.
+    """Return the frame ``[1,Tm,C,H,W]`` of the events before ``time_us``.
 
     Args:
         spec: which events, and how they are represented.
         recording: the events.
         time_us: end of the window.
         sensor_hw: height and width of the sensor in pixels.
-        speed: speed at which the recording is played: the window holds what happened within
-            ``speed`` times its length. It is 1 for the whole recording.
+        speed: playback speed: the window covers ``speed`` times its length in the recording. It
+            must be 1 if the window is the whole recording.
 
     Raises:
         DataError: if the recording cannot be read.
@@ -216,7 +218,7 @@ def make_frame(
 def frame_bounds_us(
     spec: FrameSpec, recording: Recording, time_us: int
 ) -> npt.NDArray[np.int64] | None:
-    """Return the times ``[slices + 1]`` between which the slices of a frame lie, oldest first.
+    """Return the bounds ``[slices + 1]`` of the slices of a frame in µs, oldest first.
 
     Slice k holds the events in ``[bounds[k], bounds[k + 1])``. None for a voxel grid, whose slices
     share events. The arguments are those of :func:`make_frame`.
@@ -246,8 +248,8 @@ def compact_integers(counts: npt.NDArray[np.int64]) -> np.ndarray:
 def compact_floats(values: npt.NDArray[Any]) -> np.ndarray:
     """Return floating-point values as float16 if they fit, else float32.
 
-    float16 rounds to 11 bits: by at most 1/2048 of a value, which is less than resizing changes it,
-    and below 6·10⁻⁵ by at most 3·10⁻⁸.
+    float16 has 11 significant bits. The rounding error is at most 1/2048 of a value, less than what
+    resizing changes, and at most 3·10⁻⁸ for values below 6·10⁻⁵.
     """
     fits = max(values.max(), -values.min()) <= np.finfo(np.float16).max
     return values.astype(np.float16 if fits else np.float32)
@@ -260,12 +262,12 @@ def _sum(
     shape: tuple[int, int, int, int],
     spec: FrameSpec,
 ) -> np.ndarray:
-    """Sum the ``measure`` of each event in its pixel, in the smallest type that fits.
+    """Sum the weights (``measure``) of the events of each pixel, in the smallest type that fits.
 
     Args:
         events: the events [n].
-        channel: index [n] of each event's slice and channel in the flattened first two axes of the
-            result.
+        channel: index [n] of each event's slice and channel in the first two axes of the result,
+            flattened.
         end_us: end of each event's slice.
         shape: slices, channels, H, W.
         spec: gives ``measure`` and τ.

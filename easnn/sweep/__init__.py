@@ -1,4 +1,4 @@
-"""Sweeps: variants of an experiment, trained and evaluated with several seeds and compared."""
+"""Sweeps: comparison of variants of an experiment over several seeds."""
 
 from easnn.sweep.runner import PROGRAM, SweepRunner, sweep_devices
 from easnn.sweep.sweep_file import Sweep, SweepRun, read_sweep

@@ -1,4 +1,4 @@
-"""Running a sweep: trainings and evaluations as subprocesses, one at a time on each device."""
+"""Running a sweep: training and evaluation in subprocesses, one at a time per device."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from easnn.utils.errors import ConfigError, EasnnError, TrainingError
 from easnn.utils.meters import format_duration
 
 PROGRAM = (sys.executable, "-m", "easnn")
-"""The command that trains with a first argument ``train`` and evaluates with ``eval``."""
+"""The program that trains and evaluates; its first argument is ``train`` or ``eval``."""
 
 STEPS = {"train": "training", "eval": "evaluation"}
 
@@ -35,7 +35,7 @@ Device = dict[str, str]
 
 
 def sweep_devices(count: int) -> list[Device]:
-    """Return ``count`` devices: a GPU each or, without GPUs, an equal share of the cores.
+    """Return ``count`` devices: one GPU each or, without GPUs, an equal share of the cores.
 
     ``CUDA_VISIBLE_DEVICES`` and ``OMP_NUM_THREADS`` of this process are respected.
 
@@ -51,8 +51,7 @@ def sweep_devices(count: int) -> list[Device]:
     if count > gpus:
         raise ConfigError(
             f"`-d` must be at most {gpus}, the number of GPUs of this machine (see "
-            "CUDA_VISIBLE_DEVICES), "
-            f"but is {count}."
+            f"CUDA_VISIBLE_DEVICES), but is {count}."
         )
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     names = visible.split(",") if visible else [str(number) for number in range(gpus)]
@@ -60,15 +59,15 @@ def sweep_devices(count: int) -> list[Device]:
 
 
 class SweepRunner:
-    """Trains and evaluates the runs of a sweep that are not done. A failure does not stop others.
+    """Trains and evaluates the unfinished runs of a sweep; a failed run does not stop the others.
 
-    A thread for each device starts the subprocesses and waits for them; the main thread waits for
-    signals and results. After SIGINT or SIGTERM the active runs save their state and stop; a second
-    signal kills them.
+    One thread per device starts subprocesses and waits for them; the main thread waits for signals
+    and results. After SIGINT or SIGTERM the active runs save their state and stop. A second signal
+    kills them.
 
     Args:
         folder: the sweep and its files.
-        devices: what the simultaneous runs use, one each.
+        devices: devices of the simultaneous runs, one each.
         lock: file descriptor of the folder's lock, which all subprocesses inherit.
         program: the command that trains and evaluates.
     """
@@ -89,7 +88,7 @@ class SweepRunner:
         self._signal = 0
 
     def run(self) -> list[str]:
-        """Train and evaluate what is not done, and return a message for each run that failed.
+        """Train and evaluate the unfinished runs, and return a message for each failed run.
 
         Raises:
             SystemExit: after a signal, with code 130 or 143.
@@ -144,11 +143,17 @@ class SweepRunner:
             for process in self._processes.values():
                 process.send_signal(signal.SIGKILL if kill else signal.SIGTERM)
             count = len(self._processes)
-        message = "{} runs save their state and stop; the same command resumes them. Another signal kills them."
-        logger.warning("Killing {} runs." if kill else message, count)
+        if kill:
+            logger.warning("Killing {} runs.", count)
+        else:
+            logger.warning(
+                "{} runs save their state and stop; the same command resumes them. Another signal "
+                "kills them.",
+                count,
+            )
 
     def _make(self, run: SweepRun) -> str:
-        """Train and evaluate a run on a free device, unless that is done, and return its scores.
+        """Train and evaluate a run on a free device and return its scores; skip finished steps.
 
         Raises:
             TrainingError: if a command failed.
@@ -220,8 +225,6 @@ class SweepRunner:
             if code := process.wait():
                 log.seek(begin)
                 lines = log.read().decode(errors="replace").split("\n")
-                last = next(
-                    (line.strip() for line in reversed(lines) if line.strip()), "it printed nothing"
-                )
+                last = next((line.strip() for line in reversed(lines) if line.strip()), "no output")
                 ending = f"exit code {code}" if code > 0 else signal.Signals(-code).name
                 raise TrainingError(f"{STEPS[step]} failed with {ending}: {last}")

@@ -1,4 +1,4 @@
-"""Reading a sweep file: all runs of a sweep, checked before the first one starts."""
+"""The sweep file, from which all runs are read and checked before the first one starts."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from easnn.exp import EventExp, get_exp
 from easnn.utils.errors import ConfigError, did_you_mean
 
 DEFAULT_BATCH_SIZE = 64
-"""The default of ``-b`` in training."""
+"""Default of ``-b`` in training."""
 
 TABLES = ("keys", "variants", "grid")
 RESERVED_KEYS = ("exp_name", "output_dir", "seed")
 
 Texts = dict[str, str]
-"""Values by key, both as on the command line."""
+"""Keys and values, both as on the command line."""
 
 
 class SweepSettings(Config):
@@ -37,15 +37,15 @@ class SweepSettings(Config):
         (), "seeds of each variant; (): the experiment's", low=0, high=2**63 - 1
     )
     split: Split = key("test", "split on which the runs are compared")
-    checkpoint: Literal["best", "latest"] = key("best", "which is evaluated")
+    checkpoint: Literal["best", "latest"] = key("best", "checkpoint that is evaluated")
 
 
 @dataclass(frozen=True)
 class SweepRun:
-    """A training and its evaluation.
+    """A training run and its evaluation.
 
     Attributes:
-        variant: name of the variant, whose runs differ in the seed only.
+        variant: name of the variant, whose runs only differ in the seed.
         seed: seed of the training.
         varied: keys that distinguish the variant.
         texts: all keys to set, except the seed and the output directory.
@@ -82,7 +82,7 @@ def read_sweep(path: Path, pairs: Sequence[str] = ()) -> Sweep:
             ``[keys]``.
 
     Raises:
-        ConfigError: naming the file, and the entry or the variant and key that is wrong.
+        ConfigError: if something is wrong, with the file, and the entry or the variant and key.
     """
     contents = _read_toml(path)
     with _located(str(path)):
@@ -137,14 +137,13 @@ def _read_toml(path: Path) -> dict[str, Any]:
     if unknown := [name for name in contents if name not in known]:
         raise ConfigError(
             f"{path}: Unknown entry `{unknown[0]}`.{did_you_mean(unknown[0], known)} The entries "
-            "are "
-            f"{', '.join(known)}; keys of the experiment belong in [keys]."
+            f"are {', '.join(known)}; keys of the experiment belong in [keys]."
         )
     return contents
 
 
 def _variants(path: Path, contents: dict[str, Any]) -> dict[str, Texts]:
-    """Return what each variant sets: named variants × grid. Without both, the name is empty."""
+    """Return the keys of each variant: named variants × grid. Without both, the name is empty."""
     tables = _table(contents.get("variants", {}), f"{path}, [variants]")
     named = {name: _texts(table, f"{path}, variant {name}") for name, table in tables.items()}
     grid = {}
@@ -166,21 +165,22 @@ def _variants(path: Path, contents: dict[str, Any]) -> dict[str, Texts]:
 
 
 def _texts(table: object, where: str) -> Texts:
-    """Return a table of keys as on the command line; refuse those that the sweep sets itself."""
+    """Return a table of keys as on the command line, without keys that the sweep sets itself."""
     texts = {name: _text(value) for name, value in _table(table, where).items()}
     for name in RESERVED_KEYS:
         if name in texts:
             raise ConfigError(
-                f"{where}: `{name}` must be left out, because the sweep sets it: seeds are the "
-                "list `seeds`, "
-                "and --output is the folder of all runs."
+                f"{where}: `{name}` must be omitted, because the sweep sets it: seeds are the list "
+                "`seeds`, and --output is the folder of all runs."
             )
     return texts
 
 
 def _text(value: object) -> str:
-    """Return a TOML value as on the command line; the key checks it later."""
-    return ",".join(map(_text, value)) or "()" if isinstance(value, list) else str(value)
+    """Return a TOML value as on the command line; it is validated later."""
+    if not isinstance(value, list):
+        return str(value)
+    return ",".join(map(_text, value)) or "()"
 
 
 def _table(value: object, where: str) -> dict[str, Any]:
@@ -197,7 +197,7 @@ def _experiment(settings: SweepSettings, texts: Texts | None = None) -> EventExp
 
 @contextmanager
 def _located(where: str) -> Iterator[None]:
-    """Add the place in the file to the message of a :class:`ConfigError`."""
+    """Prefix the message of a :class:`ConfigError` with the place in the file."""
     try:
         yield
     except ConfigError as error:

@@ -1,4 +1,4 @@
-"""The files of a sweep, and which runs are done according to them."""
+"""The files of a sweep, and the state of its runs according to them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from easnn.utils.locks import only_one
 
 @dataclass(frozen=True)
 class RunRecord:
-    """The settings of a run's training, whether it is finished, and its duration in seconds."""
+    """The settings of a training run, whether it is finished, and its duration in seconds."""
 
     definition: dict[str, Any]
     trained: bool = False
@@ -27,7 +27,7 @@ class RunRecord:
 
 
 class SweepFolder:
-    """Names the files of a sweep, and reads and writes the records of its runs."""
+    """The paths of the files of a sweep, and the records of its runs."""
 
     def __init__(self, path: Path, sweep: Sweep) -> None:
         self.path = path
@@ -54,7 +54,7 @@ class SweepFolder:
         )
 
     def scores(self, run: SweepRun) -> tuple[float | None, float | None]:
-        """Return AP and AP50 of an evaluated run, ``None`` where they are not defined."""
+        """Return AP and AP50 of an evaluated run, ``None`` if undefined."""
         result = json.loads(self.result(run).read_text())
         return result["ap"], result["ap50"]
 
@@ -68,9 +68,8 @@ class SweepFolder:
         shared = {
             name: getattr(self.sweep.settings, name) for name in ("exp_file", "batch_size", "fp16")
         }
-        return RunRecord(
-            json.loads(json.dumps({**shared, "keys": keys}))
-        )  # lists in place of tuples
+        # Through JSON, as tuples become lists in the file that it is compared with.
+        return RunRecord(json.loads(json.dumps({**shared, "keys": keys})))
 
     def record(self, run: SweepRun) -> RunRecord | None:
         """Return the record of a run, ``None`` if it was never started."""
@@ -78,20 +77,23 @@ class SweepFolder:
         return RunRecord(**json.loads(path.read_text())) if path.is_file() else None
 
     def write_record(self, run: SweepRun, record: RunRecord) -> None:
-        """Write the record of a run; raise :class:`OutputError` if that is not possible."""
+        """Write the record of a run.
+
+        Raises:
+            OutputError: if the file cannot be written.
+        """
         write_json(self._record_path(run), asdict(record))
 
     def is_done(self, run: SweepRun) -> bool:
-        """Tell whether a run is trained with the settings of the sweep file, and evaluated."""
+        """Return whether a run is trained with the settings of the sweep file and evaluated."""
         record = self.record(run)
         trained = record is not None and record.trained and not self.differences(run)
         return trained and self.result(run).is_file()
 
     def differences(self, run: SweepRun) -> list[str]:
-        """Describe each setting in which the record of a run, if any, differs from the sweep file.
+        """Describe each setting of a run's record, if any, that differs from the sweep file.
 
-        If the record lacks a key that a later version of the project added, the key had its
-        default.
+        A key that the record lacks, because a later version added it, had its default.
         """
         record = self.record(run)
         if record is None:
@@ -113,16 +115,15 @@ class SweepFolder:
         """Remove the record of a run and rename its directory to ``NAME.earlier-1`` (``-2`` etc.).
 
         Raises:
-            OutputError: if that is not possible.
+            OutputError: if the directory cannot be renamed.
         """
         directory = self.directory(run).path
         number = 1
         while (target := directory.with_name(f"{directory.name}.earlier-{number}")).exists():
             number += 1
         try:
-            self._record_path(run).unlink(
-                missing_ok=True
-            )  # first, so that nothing resumes from the old files
+            # The record is removed first, so that no run resumes from the old files.
+            self._record_path(run).unlink(missing_ok=True)
             if directory.exists():
                 directory.rename(target)
         except OSError as error:
@@ -130,10 +131,10 @@ class SweepFolder:
 
     @contextmanager
     def locked(self) -> Iterator[int]:
-        """Create the folder and lock it; the block gets the lock's file descriptor.
+        """Create and lock the folder; yield the file descriptor of the lock.
 
-        Processes that inherit the descriptor hold the lock, too: after a sweep was killed, no other
-        starts a run that is still active.
+        Processes that inherit the descriptor hold the lock as well. After a sweep was killed, no
+        other sweep can thus start a run that is still active.
 
         Raises:
             OutputError: if the folder cannot be written or is locked.
@@ -144,8 +145,7 @@ class SweepFolder:
             if lock is None:
                 raise OutputError(
                     f"Another sweep, or a run that it left behind, is active in {self.path}. Wait "
-                    "until it ends, "
-                    "stop it, or choose another folder (--output)."
+                    "until it ends, stop it, or choose another folder (--output)."
                 )
             yield lock
 

@@ -16,7 +16,7 @@ HEADERS = ("variant", "seeds", "AP", "AP50", "AP50 of each seed", "training, s")
 
 
 def write_table(folder: SweepFolder) -> str:
-    """Write ``table.json`` and ``table.md`` of the runs that are done; return the Markdown table.
+    """Write ``table.json`` and ``table.md`` of the finished runs; return the Markdown table.
 
     Raises:
         OutputError: if a file cannot be written.
@@ -43,8 +43,8 @@ def write_table(folder: SweepFolder) -> str:
 def spread(numbers: Sequence[float | None]) -> dict[str, float | None] | None:
     """Return mean and sample standard deviation (n − 1 in the denominator) of some numbers.
 
-    The deviation of one number is ``None``. So is the result without numbers, or if one is
-    ``None``.
+    The deviation of a single number is ``None``. The result is ``None`` without numbers, or if one
+    of them is ``None``.
     """
     defined = [number for number in numbers if number is not None]
     if not defined or len(defined) < len(numbers):
@@ -54,7 +54,7 @@ def spread(numbers: Sequence[float | None]) -> dict[str, float | None] | None:
 
 
 def format_number(number: float | None, digits: int) -> str:
-    """Return a number with that many decimals, a dash for ``None``."""
+    """Return a number with ``digits`` decimals, or a dash for ``None``."""
     return "–" if number is None else f"{number:.{digits}f}"
 
 
@@ -78,12 +78,10 @@ def _row(folder: SweepFolder, runs: Sequence[SweepRun]) -> dict[str, Any]:
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     def mean(name: str, digits: int) -> str:
-        values = (
-            []
-            if row[name] is None
-            else [value for value in row[name].values() if value is not None]
-        )
-        return " ± ".join(format_number(value, digits) for value in values) or "–"
+        if row[name] is None:
+            return "–"
+        values = [value for value in row[name].values() if value is not None]
+        return " ± ".join(format_number(value, digits) for value in values)
 
     done, expected = len(row["seeds"]), row["expected"]
     return (

@@ -113,10 +113,10 @@ def test_an_embedding_of_four_channels_shows_all_of_them() -> None:
     ("aggregation", "measure", "caption"),
     [
         ("micro_sum", "count", "Events"),
-        ("sum", "timesurface", "Events · the weaker the older"),
+        ("sum", "timesurface", "Events · weaker is older"),
         ("voxel_grid", "count", "Voxel grid · sum of its steps"),
         ("voxel_cube", "count", "Voxel cube · early OFF, late ON, all else as both"),
-        ("timesurface", "count", "Time surface · the stronger the more recent"),
+        ("timesurface", "count", "Time surface · stronger is more recent"),
     ],
 )
 def test_a_picture_says_what_it_shows(aggregation: str, measure: str, caption: str) -> None:

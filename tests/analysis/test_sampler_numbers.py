@@ -85,7 +85,7 @@ def test_the_table_says_what_became_of_the_potential() -> None:
         "2                  25.0%               25.0%",
         "3                  25.0%               25.0%",
         "",
-        "samples looked at                1",
+        "samples                          1",
         "active pixels, of all            80.0%",
         "other pixels that fire           100.0%",
         "never fire                       25.0%",
@@ -112,28 +112,23 @@ def test_spikes_that_end_no_segment_are_only_counted() -> None:
         (
             firing(False, False),
             "The sampler is dead: 100.0% of the active pixels never fire. With RPD (`write_zero`), "
-            "the detector "
-            "then sees nothing. Lower `thresh`, give spikes a gradient (`spike_attach True`), or "
-            "train without "
-            "`write_zero` first.",
+            "the detector then sees nothing. Lower `thresh`, give spikes a gradient (`spike_attach "
+            "True`), or train without `write_zero` first.",
         ),
         (
             firing(False, False, rpd=False),
             "The sampler is dead: 100.0% of the active pixels never fire. Lower `thresh`, give "
-            "spikes a "
-            "gradient (`spike_attach True`).",
+            "spikes a gradient (`spike_attach True`).",
         ),
         (
             firing(True, True, segments=2),
             "The sampler chooses nothing: nearly all active pixels fire in every step. Raise "
-            "`thresh`, or "
-            "lower `emb_lr` if it was not so at the start of the training.",
+            "`thresh`, or lower `emb_lr` if this was not so at the start of training.",
         ),
         (
             firing(True, False),
             "The sampler only sees the newest slice: nearly all active pixels fire in the first "
-            "step, and with "
-            "`Ts` 1 what comes after it is lost. Raise `thresh`, or `Ts` to `T`.",
+            "step, and with `Ts` 1 what comes after it is lost. Raise `thresh`, or `Ts` to `T`.",
         ),
         (firing(True, False, segments=2), None),
         (firing(False, True), None),

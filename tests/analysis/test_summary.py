@@ -52,7 +52,7 @@ def test_operations_grow_with_the_area() -> None:
 
 
 def test_the_line_of_yolox_s() -> None:
-    """YOLOX prints 9.0 M and 26.8 GFLOPs for its S, which has three input channels and 80 classes."""
+    """YOLOX prints 9.0 M and 26.8 GFLOPs for its S with three input channels and 80 classes."""
     config = DetectorConfig(num_classes=80, depth=0.33, width=0.5, in_channels=3)
     line = size_line(build_detector(config), (1, 1, 4, 3, 640, 640))
     assert line == "8.97 M parameters, 26.93 GFLOPs at 640×640, 4 slices"
@@ -85,7 +85,7 @@ def test_the_line_of_yolox_s() -> None:
 def test_operations_are_those_of_thop(
     config: DetectorConfig, shape: tuple[int, ...], flops: int
 ) -> None:
-    """The numbers are twice the MACs of thop 0.1.1, with packed convolutions counted pixel by pixel."""
+    """The numbers are twice the MACs of thop 0.1.1, with packed convolutions counted by pixel."""
     assert summarize(build_detector(config), shape).flops == flops
 
 

@@ -13,29 +13,26 @@ from easnn.models import SpikeMode
 TRAIN_GEN1 = (
     "-n e-yolox-s -d 4 -b {batch} -expn NAME max_epoch 30 data_num_workers 4 T 3 eval_interval 10 "
     "embedding arsnn basic_lr_per_img {lr} seed 80 data_name gen1 data_dir DIR num_classes 2 "
-    "scheduler fixed "
-    "spike_attach True thresh 1 readout sum embedding_depth 2 embedding_ksize 5 write_zero True "
-    "use_spike {spike} spike_fn atan"
+    "scheduler fixed spike_attach True thresh 1 readout sum embedding_depth 2 embedding_ksize 5 "
+    "write_zero True use_spike {spike} spike_fn atan"
 )
 TRAIN_NCALTECH = (
     "-n e-yolox-m -d 4 -b 32 -expn NAME max_epoch 60 data_num_workers 2 eval_interval 10 embedding "
-    "arsnn "
-    "basic_lr_per_img 0.000009375 seed 80 data_dir DIR no_aug_epochs 0 Tm 4 T 3 scheduler fixed "
-    "spike_attach True write_zero True readout sum use_spike full_spike_v2 window 0 spike_fn atan "
-    "alpha 1.5"
+    "arsnn basic_lr_per_img 0.000009375 seed 80 data_dir DIR no_aug_epochs 0 Tm 4 T 3 scheduler "
+    "fixed spike_attach True write_zero True readout sum use_spike full_spike_v2 window 0 spike_fn "
+    "atan alpha 1.5"
 )
 TRAIN_MEGAPIXEL = (
     "-n e-yolox-m -d 8 -b 108 -expn NAME --fp16 max_epoch 30 data_num_workers 4 Tl 4 T 3 "
-    "eval_interval 10 "
-    "embedding arsnn basic_lr_per_img 0.0000092592593 seed 80 data_name gen4 data_dir DIR "
-    "num_classes 3 "
-    "scheduler fixed spike_attach True thresh 1 readout sum embedding_depth 2 embedding_ksize 5 "
-    "write_zero True spike_fn atan aggregation event_sum use_spike True"
+    "eval_interval 10 embedding arsnn basic_lr_per_img 0.0000092592593 seed 80 data_name gen4 "
+    "data_dir DIR num_classes 3 scheduler fixed spike_attach True thresh 1 readout sum "
+    "embedding_depth 2 embedding_ksize 5 write_zero True spike_fn atan aggregation event_sum "
+    "use_spike True"
 )
 EVAL_GEN1 = (
     "-n e-yolox-m -d 4 -b 36 -c ckpt.pth --conf 0.001 --eval_proh data_num_workers 4 embedding "
-    "arsnn seed 80 "
-    "data_name gen1 data_dir DIR num_classes 2 Tm 4 T 3 use_spike full_spike spike_fn atan"
+    "arsnn seed 80 data_name gen1 data_dir DIR num_classes 2 Tm 4 T 3 use_spike full_spike "
+    "spike_fn atan"
 )
 
 

@@ -18,8 +18,7 @@ from easnn.exp import get_exp
 CHECKOUT = Path(__file__).resolve().parents[2]
 TINY = (
     "width 0.125 T 2 Tm 3 embedding_depth 1 input_size 32,64 test_size 32,64 max_epoch 2 "
-    "eval_interval 1 "
-    "test_conf 0.0001 eval_initial False pictures False"
+    "eval_interval 1 test_conf 0.0001 eval_initial False pictures False"
 )
 
 

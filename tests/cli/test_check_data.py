@@ -67,7 +67,7 @@ def test_a_sound_dataset(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
         ["car", "0", "0", "0"],
         ["pedestrian", "1", "1", "1"],
     ]
-    assert lines[-1] == "A training would work. Problems that would not stop it: 0."
+    assert lines[-1] == "Training would work. Problems that would not stop it: 0."
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["splits"]["val"][0] | {"digest": ""} == {
         "name": "val",
@@ -158,14 +158,17 @@ def test_what_would_stop_a_training(
     ]
     lines = capsys.readouterr().out.splitlines()
     assert "ERROR: unreadable events: 1" in lines
-    assert lines[-1] == "A training would not work: 3 of 4 problems would stop it."
+    assert lines[-1] == "Training would not work: 3 of 4 problems would stop it."
 
 
 def test_the_keys_of_a_training_are_checked_against_the_dataset(tmp_path: Path) -> None:
     for seed, split in enumerate(("train", "val", "test")):
         write_recording(tmp_path / split, split, seed)
     assert problems_of(tmp_path, "num_classes", "2") == []
-    detail = f"`num_classes` must be 2 (car, pedestrian) for {tmp_path}, but is 3. Other classes are declared as"
+    detail = (
+        f"`num_classes` must be 2 (car, pedestrian) for {tmp_path}, but is 3. Other classes are "
+        "declared as"
+    )
     found = problems_of(tmp_path, "num_classes", "3", code=1)
     assert [(kind, where, fatal) for kind, where, _, fatal in found] == [
         ("experiment does not fit", "train", True),

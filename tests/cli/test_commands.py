@@ -19,8 +19,7 @@ from easnn.cli import train
 CHECKOUT = Path(__file__).resolve().parents[2]
 TINY = (
     "width 0.125 T 2 Tm 3 embedding_depth 1 input_size 32,64 test_size 32,64 max_epoch 1 "
-    "data_num_workers 0 "
-    "test_conf 0.0001 eval_initial False"
+    "data_num_workers 0 test_conf 0.0001 eval_initial False"
 )
 
 
@@ -208,13 +207,14 @@ def test_an_evaluation_needs_a_checkpoint(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert error_of([], capsys, evaluation.main) == (
-        "error: Name a checkpoint (-c FILE), or the experiment (-n or -f) whose best_ckpt.pth is "
-        "meant."
+        "error: Give a checkpoint (-c FILE), or the experiment (-n or -f) of a run with a "
+        "best_ckpt.pth."
     )
     words = ["-n", "e-yolox-s", "output_dir", str(tmp_path)]
     best = tmp_path / "e_yolox_s" / "best_ckpt.pth"
     assert error_of(words, capsys, evaluation.main) == (
-        f"error: There is no checkpoint {best}. Name one with -c, or the run with -expn."
+        f"error: There is no checkpoint {best}. Give one with -c, or the name of the run with "
+        "-expn."
     )
 
 
@@ -237,7 +237,7 @@ def test_start_weights_may_be_of_another_network(
     words = words_for(raw_dataset, tmp_path, "embedding", "count", "spike_attach", "False")
     assert train.main(["-c", str(run.best), *words]) == 0
     err = capsys.readouterr().err
-    assert f"Not every weight of {run.best} fits this model" in err
+    assert f"Not all weights of {run.best} fit this model" in err
     assert ["embedding", "arsnn", "count"] in [line.split() for line in err.splitlines()]
 
 
@@ -308,9 +308,8 @@ def test_a_process_with_data_workers_that_fails_ends_the_run(
     [
         (
             ["T", "3"],
-            "Give either the name of an experiment (-n) or an experiment file (-f). "
-            "The names are e-yolox-demo, e-yolox-l, e-yolox-m, e-yolox-nano, e-yolox-s, "
-            "e-yolox-tiny.",
+            "Give either the name of an experiment (-n) or an experiment file (-f). The names are "
+            "e-yolox-demo, e-yolox-l, e-yolox-m, e-yolox-nano, e-yolox-s, e-yolox-tiny.",
         ),
         (
             ["-n", "e-yolox-demo", "embeding", "arsnn"],
@@ -323,8 +322,8 @@ def test_a_process_with_data_workers_that_fails_ends_the_run(
         (["-n", "e-yolox-demo", "Ts", "2"], "`Ts` must be 1 or `T` (3), but is 2."),
         (
             ["-n", "e-yolox-demo", "-b", "0"],
-            "`-b` must be at least the number of processes (1), whose samples it counts together, "
-            "but is 0.",
+            "`-b`, the samples per step over all processes, must be at least their number (1), but "
+            "is 0.",
         ),
         (
             ["-n", "e-yolox-demo", "seed", "9223372036854775808"],
@@ -347,7 +346,7 @@ def test_a_process_with_data_workers_that_fails_ends_the_run(
         (
             ["-n", "e-yolox-demo", "--resume", "output_dir", "nowhere"],
             "There is no run to --resume: nowhere/e_yolox_demo/latest_ckpt.pth does not exist. "
-            "Name the run (-expn) or its file (-c).",
+            "Give the name of the run (-expn) or its checkpoint (-c).",
         ),
         (
             ["-n", "e-yolox-demo", "-expn", "a", "exp_name", "b"],

@@ -101,9 +101,8 @@ def test_keys_for_a_checkpoint_that_has_its_own(
     assert main([str(published), str(ours), *WORDS]) == 0
     assert main([str(ours), str(back), "T", "3"]) == 1
     assert capsys.readouterr().err.splitlines()[-1] == (
-        f"error: Keys belong to a published checkpoint only, but {ours} is one of this framework "
-        "and carries its "
-        "experiment. Leave out `T 3`."
+        f"error: Keys can only be given for a published checkpoint, but {ours} is one of this "
+        "framework and contains its experiment. Omit `T 3`."
     )
     assert not back.exists()
 
@@ -128,8 +127,7 @@ def test_a_network_that_the_published_code_does_not_have(
     assert main([str(ours), str(back)]) == 1
     assert capsys.readouterr().err.splitlines()[-1] == (
         "error: The published code has no network with these weights: head.extra is only in one of "
-        "them. Weights of "
-        "a network that an experiment file builds itself cannot be converted."
+        "them. Weights of a network that an experiment file builds itself cannot be converted."
     )
     assert not back.exists()
 

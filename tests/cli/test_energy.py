@@ -54,7 +54,7 @@ def test_the_test_split_and_options_after_keys(
 
 def test_a_checkpoint_has_to_be_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["T", "3"]) == 1
-    assert capsys.readouterr().err == "error: Name a checkpoint (-c FILE).\n"
+    assert capsys.readouterr().err == "error: Give a checkpoint (-c FILE).\n"
 
 
 def test_nothing_is_said_of_membranes_where_there_are_none(

@@ -16,8 +16,7 @@ from easnn.utils.errors import OutputError
 
 TINY = (
     "width 0.125 T 2 Tm 3 embedding_depth 1 input_size 32,64 test_size 32,64 max_epoch 1 "
-    "data_num_workers 0 "
-    "test_conf 0.0001 eval_initial False pictures False"
+    "data_num_workers 0 test_conf 0.0001 eval_initial False pictures False"
 )
 
 
@@ -56,8 +55,8 @@ def test_a_training_appends_its_row(raw_dataset: Path, tmp_path: Path) -> None:
     assert row["checkpoint"] == str(tmp_path / "the run" / "best_ckpt.pth")
     assert Path(row["checkpoint"]).is_file()
     assert row["command"] == (
-        f"easnn train -n e-yolox-demo -b 2 --grid_search {path} data_dir {raw_dataset} "
-        f"output_dir {tmp_path} exp_name 'the run' {TINY}"
+        f"easnn train -n e-yolox-demo -b 2 --grid_search {path} data_dir {raw_dataset} output_dir "
+        f"{tmp_path} exp_name 'the run' {TINY}"
     )
 
 
@@ -83,8 +82,7 @@ def test_a_table_that_cannot_be_written_is_found_before_the_training(
     assert train.main(["-n", "e-yolox-demo", "--grid_search", str(path), *pairs]) == 1
     assert capsys.readouterr().err.splitlines()[-1] == (
         f"error: {path} must begin with the header best_ap,checkpoint,command, but begins with "
-        "'a,b'. "
-        "Choose another file."
+        "'a,b'. Choose another file."
     )
     assert not (tmp_path / "runs").exists()
 

@@ -76,20 +76,19 @@ def test_the_example_is_checked_trained_and_evaluated(
         (
             "300000,20,30,50,40,2\n",
             "The class ids in datasets/bees/val/flight2.csv must be 0 to 1 (bee, wasp), but 1 of 1 "
-            "boxes have "
-            "others, like 2. Remove these boxes, or declare all classes as `class_names`.",
+            "boxes have others, like 2. Remove these boxes, or declare all classes as "
+            "`class_names`.",
         ),
         (
             "300000,20,30,50,40,-1\n",
             "The class ids in datasets/bees/val/flight2.csv must be 0 to 1 (bee, wasp), but 1 of 1 "
-            "boxes have "
-            "others, like -1. Remove these boxes, or declare all classes as `class_names`.",
+            "boxes have others, like -1. Remove these boxes, or declare all classes as "
+            "`class_names`.",
         ),
         (
             "300000,20,nan,50,40,1\n",
             "The boxes of datasets/bees/val/flight2.csv must be finite, but one at 300000 µs is "
-            "x=20, y=nan, w=50, "
-            "h=40. ",
+            "x=20, y=nan, w=50, h=40. ",
         ),
     ],
 )
@@ -110,8 +109,7 @@ def test_boxes_that_are_not_sorted(experiment: str, capsys: pytest.CaptureFixtur
     assert train.main(["-f", experiment, "-b", "2", *KEYS]) == 1
     assert capsys.readouterr().err.splitlines()[-1] == (
         "error: The boxes of datasets/bees/train/flight0.csv must come sorted by time, but one at "
-        "300000 µs is "
-        "followed by one at 200000 µs. Sort them where they are read."
+        "300000 µs is followed by one at 200000 µs. Sort them where they are read."
     )
 
 

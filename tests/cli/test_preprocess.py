@@ -175,7 +175,7 @@ def test_any_number_of_processes_makes_the_same_and_names_bad_recordings(
         printed = capsys.readouterr()
         assert f"failed: {bad} is cut off, or not a DAT file: after 3999 events" in printed.err
         assert printed.err.endswith(
-            "error: 1 of 4 recordings could not be preprocessed, as said above.\n"
+            "error: 1 of 4 recordings could not be preprocessed, see above.\n"
         )
         rows = table(printed.out)
         assert (rows["train"][:5], rows["val"][:5]) == (
@@ -240,7 +240,7 @@ def test_another_sequence_is_never_replaced(
         f"failed: {out}/train/b exists already, but without {out}/train/b/labels_v2/labels.npz. "
         f"{advice}\n" in err
     )
-    assert err.endswith("error: 2 of 2 recordings could not be preprocessed, as said above.\n")
+    assert err.endswith("error: 2 of 2 recordings could not be preprocessed, see above.\n")
 
 
 def test_events_outside_of_the_sensor_leave_nothing(
@@ -317,9 +317,7 @@ def test_interrupt(
     with monkeypatch.context() as patch:
         patch.setattr(np, "bincount", lambda *_, **__: os.kill(os.getpid(), signal.SIGINT))
         assert run(raw, out) == 130
-    assert capsys.readouterr().err.endswith(
-        "Interrupted. The same command goes on where it stopped.\n"
-    )
+    assert capsys.readouterr().err.endswith("Interrupted. Repeat the command to resume.\n")
     assert list((out / "train").iterdir()) == []
     assert run(raw, out) == 0
 
@@ -355,8 +353,7 @@ def test_a_run_that_is_killed_goes_on(tmp_path: Path, victim: str) -> None:
         DATASETS["gen4"].source(out, ["train"])
     assert str(caught.value) == (
         f"{out}/dataset.json says that this dataset is not complete: making it was interrupted. "
-        "Run the command that "
-        "makes it again, and it resumes where it stopped."
+        "Run the command that makes it again, and it resumes where it stopped."
     )
     assert run(raw, out) == 0
     assert sorted(path.name for path in (out / "train").iterdir()) == ["a", "b"]
@@ -381,9 +378,9 @@ def test_nothing_that_the_filters_keep(tmp_path: Path, capsys: pytest.CaptureFix
     write_raw(raw / "train", "none", labels=[])
     assert run(raw, tmp_path / "out") == 1
     assert capsys.readouterr().err.endswith(
-        f"error: No recording of {raw} has a label that the filters of gen4 keep, so there is no "
-        "sequence. Check "
-        "that it is this dataset (`tools/check_data.py` counts its boxes).\n"
+        f"error: No recording of {raw} has a label that the filters of gen4 keep, so no "
+        "sequence was written. Check that it is this dataset (`tools/check_data.py` counts its "
+        "boxes).\n"
     )
 
 
@@ -394,8 +391,8 @@ def test_one_run_at_a_time_for_a_folder(tmp_path: Path, capsys: pytest.CaptureFi
     with only_one(out):
         assert run(raw, out) == 1
     assert capsys.readouterr().err == (
-        f"error: Another process is preprocessing to {out}. Wait for its end, or write to another "
-        "folder.\n"
+        f"error: Another process is preprocessing to {out}. Wait until it ends, or write to "
+        "another folder.\n"
     )
     assert list((out / "train").iterdir()) == []
     assert run(raw, out) == 0
@@ -411,7 +408,5 @@ def test_a_damaged_first_recording_does_not_keep_the_others(
     first.write_bytes(first.read_bytes()[:-3])
     assert run(raw, tmp_path / "out") == 1
     printed = capsys.readouterr()
-    assert printed.err.endswith(
-        "error: 1 of 2 recordings could not be preprocessed, as said above.\n"
-    )
+    assert printed.err.endswith("error: 1 of 2 recordings could not be preprocessed, see above.\n")
     assert table(printed.out)["train"][:5] == ["2", "1", "0", "0", "1"]

@@ -1,4 +1,4 @@
-"""From raw recordings over a preprocessed tree to a training and an evaluation, on the command line."""
+"""Preprocessing of raw recordings, then training and evaluation, on the command line."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from easnn.events import BOX_DTYPE, pack_events, write_boxes, write_dat
 
 PUBLISHED = (
     "Tl 4 T 3 eval_interval 10 embedding arsnn basic_lr_per_img 0.0000092592593 seed 80 data_name "
-    "gen4 data_dir "
-    "{root} num_classes 3 scheduler fixed spike_attach True thresh 1 readout sum embedding_depth 2 "
-    "embedding_ksize 5 write_zero True spike_fn atan aggregation event_sum use_spike True"
+    "gen4 data_dir {root} num_classes 3 scheduler fixed spike_attach True thresh 1 readout sum "
+    "embedding_depth 2 embedding_ksize 5 write_zero True spike_fn atan aggregation event_sum "
+    "use_spike True"
 )
-"""Keys of the published command for 1Mpx, but for those that say how long and in how many processes."""
+"""Keys of the published command for 1Mpx, except for the duration and the processes."""
 
 EVENTS = 100_000
 
@@ -83,9 +83,7 @@ def test_the_data_are_checked(
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split()[:4] == ["split", "recordings", "histograms", "events"]
     assert lines[2].split()[:3] == ["train", "1", "19"]
-    assert (
-        lines[-1] == "A training would work. Problems that would not stop it: 1."
-    )  # no test split
+    assert lines[-1] == "Training would work. Problems that would not stop it: 1."  # no test split
     train_split = json.loads(report.read_text())["splits"]["train"][0]
     assert (train_split["histograms"], train_split["frames"], train_split["boxes"]) == (
         19,

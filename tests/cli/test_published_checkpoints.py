@@ -11,9 +11,8 @@ import torch
 from published_files import KEYS, published_weights, write_published
 
 from easnn.cli import convert_checkpoint as convert
-from easnn.cli import demo_event as demo
+from easnn.cli import demo, train
 from easnn.cli import eval as evaluation
-from easnn.cli import train
 
 Capture = pytest.CaptureFixture[str]
 
@@ -73,10 +72,8 @@ def test_what_the_weights_do_not_tell_is_asked_for(published: Path, capsys: Capt
         assert tool.main(["-c", str(published), "Tm", "4", "write_zero", "True"]) == 1
         assert error_line(capsys) == (
             f"error: {published} was written by the published code, which keeps no keys, and its "
-            "weights do not tell "
-            "`data_name`, `T`, `thresh`, `readout`. Give what it was trained with; the published "
-            "commands for gen1 "
-            "have `data_name gen1 T 3 thresh 1 readout sum`."
+            "weights do not tell `data_name`, `T`, `thresh`, `readout`. Give what it was trained "
+            "with; the published commands for gen1 have `data_name gen1 T 3 thresh 1 readout sum`."
         )
 
 
@@ -85,10 +82,8 @@ def test_keys_that_contradict_the_weights(published: Path, capsys: Capture) -> N
     assert evaluation.main(["-c", str(published), *words]) == 1
     assert error_line(capsys) == (
         f"error: The weights of {published} need `depth` 0.33, not 0.67; `width` 0.125, not 0.75; "
-        "`use_spike` "
-        "full_spike_v2, not True; `embedding_ksize` 3, not 5. Leave these keys out, and give an "
-        "experiment (-n or "
-        "-f) that does not set them otherwise."
+        "`use_spike` full_spike_v2, not True; `embedding_ksize` 3, not 5. Leave these keys out, "
+        "and give an experiment (-n or -f) that does not set them otherwise."
     )
 
 
@@ -107,12 +102,12 @@ def test_weights_to_start_from(
     ]
     words += ["output_dir", str(tmp_path), "pictures", "False"]
     assert train.main(["-c", str(published), "-b", "2", *words, "exp_name", "alike"]) == 0
-    assert f"The run starts from all weights of {published}" in capsys.readouterr().err
+    assert f"All weights are initialized from {published}" in capsys.readouterr().err
 
     other = ["-n", "e-yolox-demo", *words, "exp_name", "other", "width", "0.125"]
     assert train.main(["-c", str(published), "-b", "2", *other]) == 0
     err = capsys.readouterr().err
-    assert f"Not every weight of {published} fits this model" in err
+    assert f"Not all weights of {published} fit this model" in err
     assert "unknown to the model" in err
 
 
@@ -132,8 +127,7 @@ def test_a_command_without_keys_asks_to_convert(published: Path, capsys: Capture
     assert demo.main(["-c", str(published), "recording_td.dat"]) == 1
     assert error_line(capsys) == (
         f"error: {published} was written by the published code and does not carry its experiment. "
-        "Convert it first: "
-        f"tools/convert_checkpoint.py {published} NEW_FILE key value …"
+        f"Convert it first: tools/convert_checkpoint.py {published} NEW_FILE key value …"
     )
 
 
@@ -169,8 +163,7 @@ RESNET = {
 }
 NO_DETECTOR = (
     "error: {path} has no `format`, so it is no checkpoint of this framework, and its weights are "
-    "not those of a "
-    "published detector: "
+    "not those of a published detector: "
 )
 
 
@@ -180,7 +173,8 @@ NO_DETECTOR = (
         (
             RESNET,
             NO_DETECTOR
-            + "it has no stem (backbone.backbone.stem.…); its first names are conv1.weight, bn1.weight, fc.bias.",
+            + "it has no stem (backbone.backbone.stem.…); its first names are conv1.weight, "
+            "bn1.weight, fc.bias.",
         ),
         (
             {"model": dict(list(published_weights().items())[:-3])},
@@ -190,21 +184,19 @@ NO_DETECTOR = (
         ),
         (
             {"model": dict(list(published_weights().items())[:30])},
-            NO_DETECTOR
-            + "it has no class output (head.cls_preds.0.…); its first names are embedding.gate_conv.0.weight, "
-            "embedding.gate_conv.0.bias, embedding.gate_conv.2.weight.",
+            NO_DETECTOR + "it has no class output (head.cls_preds.0.…); its first names are "
+            "embedding.gate_conv.0.weight, embedding.gate_conv.0.bias, "
+            "embedding.gate_conv.2.weight.",
         ),
         (
             {"model": {}, "epoch": 3},
             "error: {path} is neither a checkpoint of this framework (it has no `format`) nor one "
-            "of the published "
-            "code (it has no state dict, neither under `model` nor by itself).",
+            "of the published code (it has no state dict, neither under `model` nor by itself).",
         ),
         (
             [1, 2, 3],
             "error: {path} is neither a checkpoint of this framework (it has no `format`) nor one "
-            "of the published "
-            "code (it has no state dict, neither under `model` nor by itself).",
+            "of the published code (it has no state dict, neither under `model` nor by itself).",
         ),
     ],
 )

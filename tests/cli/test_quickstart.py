@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from easnn.cli import demo_event, make_synthetic, quickstart, train
+from easnn.cli import demo, make_synthetic, quickstart, train
 from easnn.cli import eval as evaluation
 from easnn.cli.arguments import parse
 from easnn.cli.main import COMMANDS
@@ -15,7 +15,7 @@ PARSERS = {
     "make-synthetic": make_synthetic.make_parser,
     "train": train.make_parser,
     "eval": evaluation.make_parser,
-    "demo": demo_event.make_parser,
+    "demo": demo.make_parser,
 }
 
 
@@ -48,7 +48,7 @@ def test_the_summary_compares_before_and_after(
         path = Path(name)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps({"ap50": ap50, "ap": ap, "counts": {"frames": 200}}))
-    table = quickstart.summary({"Train": 61.4, "Together": 62.0})
+    table = quickstart.summary({"Train": 61.4, "Total": 62.0})
     assert table.splitlines()[:4] == [
         "test split, 200 frames    AP50    AP 50:95",
         "------------------------  ------  ----------",

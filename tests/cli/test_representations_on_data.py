@@ -1,4 +1,4 @@
-"""Every representation is trained and evaluated with every embedding, through an experiment's builders."""
+"""Training and evaluation of every representation with every embedding."""
 
 from __future__ import annotations
 
@@ -29,8 +29,7 @@ def experiment(root: Path, embedding: str, variant: str, words: str = "") -> Eve
     Tm = 1 if variant.startswith("sum") else 3
     text = (
         f"embedding {embedding} aggregation {variant} Tm {Tm} data_dir {root} width 0.0625 "
-        "input_size 32,64 "
-        f"test_size 32,64 T 2 data_num_workers 0 {words}"
+        f"input_size 32,64 test_size 32,64 T 2 data_num_workers 0 {words}"
     )
     exp.merge(text.split())
     exp.validate()

@@ -60,7 +60,7 @@ def test_declarations_come_from_all_bases_in_order() -> None:
     assert isinstance(Everything.thresh, Key)
     assert Everything.thresh is NeuronKeys.thresh is declared["thresh"]
     assert declared["sides"].allowed == (
-        "2 values with commas between them, each a whole number ≥ 32 (px)"
+        "2 values separated by commas, each a whole number ≥ 32 (px)"
     )
     assert declared["thresh"].meaning == "a spike is fired strictly above it"
 
@@ -90,7 +90,7 @@ def test_text_is_parsed() -> None:
     with pytest.raises(ConfigError) as error:
         Network.declarations()["sides"].parse("96")
     assert str(error.value) == (
-        "`sides` must be 2 values with commas between them, each a whole number ≥ 32, but is '96'."
+        "`sides` must be 2 values separated by commas, each a whole number ≥ 32, but is '96'."
     )
 
 

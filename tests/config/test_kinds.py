@@ -59,9 +59,9 @@ KINDS = {
         ("enum", "False, True or full"),
         ("optional", "None or a number"),
         ("typing.Optional", "None or bn"),
-        ("pair", "2 values with commas between them, each a whole number"),
-        ("many", "values with commas between them, each a whole number ≥ 1"),
-        ("names", "values with commas between them, each train or val"),
+        ("pair", "2 values separated by commas, each a whole number"),
+        ("many", "values separated by commas, each a whole number ≥ 1"),
+        ("names", "values separated by commas, each train or val"),
     ],
 )
 def test_descriptions(name: str, description: str) -> None:

@@ -145,10 +145,8 @@ def test_raw_recordings_and_sequences_in_one_folder(tmp_path):
     write_recording(tmp_path / "train", "b")
     assert error_of(lambda: DATASETS["gen4"].source(tmp_path, ["train"])) == (
         f"DataError: {tmp_path} must hold either raw recordings or sequences that were "
-        "preprocessed for RVT, "
-        f"but holds both, such as {tmp_path}/train/b_td.dat and {tmp_path}/val/a. Put them into "
-        "different "
-        "folders."
+        f"preprocessed for RVT, but holds both, such as {tmp_path}/train/b_td.dat and "
+        f"{tmp_path}/val/a. Put them into different folders."
     )
 
 
@@ -156,11 +154,9 @@ def test_event_sum_of_raw_recordings_is_refused(tmp_path):
     write_recording(tmp_path / "train", "a")
     source = DATASETS["gen4"].source(tmp_path, ["train"])
     assert error_of(lambda: source.dataset(EVENT_SUM, num_classes=3)) == (
-        "ConfigError: `aggregation` must be made from events for recordings of events: one of "
-        "micro_sum, sum, "
-        "voxel_grid, voxel_cube, timesurface, but is event_sum, which sums the histograms of "
-        "RVT-preprocessed "
-        "data. `python tools/preprocess.py` makes them."
+        "ConfigError: `aggregation` must be one of micro_sum, sum, voxel_grid, voxel_cube, "
+        "timesurface for raw recordings, but is event_sum, which sums the histograms of "
+        "RVT-preprocessed data. `python tools/preprocess.py` makes them."
     )
 
 
@@ -170,14 +166,13 @@ def test_event_sum_of_raw_recordings_is_refused(tmp_path):
         (
             {"aggregation": "micro_sum"},
             "`aggregation` must be event_sum for {root}, which was preprocessed for RVT, but is "
-            "micro_sum, "
-            "which is made from events. Set `aggregation` event_sum, or give the raw recordings.",
+            "micro_sum, which is made from events. Set `aggregation` event_sum, or give the raw "
+            "recordings.",
         ),
         (
             {"downsample": 2},
             "`downsample` must be 1 for {root}, whose histograms have the resolution that they "
-            "were made "
-            "with, but is 2.",
+            "were made with, but is 2.",
         ),
         (
             {"num_classes": 2},
@@ -199,8 +194,7 @@ def test_playing_histograms_faster_is_refused(tmp_path):
     write_sequence(tmp_path / "train" / "a")
     assert error_of(lambda: open_rvt(tmp_path).load_at_speed(0, 2.0)) == (
         "ConfigError: `speed_aug` must be False for `data_name` gen4, whose frames are not made "
-        "from events "
-        "here, but is True."
+        "from events here, but is True."
     )
 
 
@@ -270,6 +264,5 @@ def test_two_sizes_in_one_dataset(tmp_path):
     dataset = open_rvt(tmp_path)
     assert error_of(lambda: dataset.load(2)) == (
         f"DataError: {path} must have the size of its dataset, 6x8 (height x width), but has 8x6. "
-        "Put other "
-        "sensors in another folder."
+        "Put other sensors in another folder."
     )

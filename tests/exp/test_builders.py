@@ -39,18 +39,17 @@ def test_the_network_is_what_the_keys_say() -> None:
     set_keys(
         exp,
         "num_classes 3 depth 0.33 width 0.25 depthwise True act relu use_spike full_spike spike_fn "
-        "patan alpha 1.5 "
-        "T 3 stem conv embedding arsnn embedding_depth 2 embedding_ksize 5 Tm 5 Ts 3 thresh 0.9 "
-        "reset None decay 0.25 readout last spike_attach True write_zero True abs True norm bn",
+        "patan alpha 1.5 T 3 stem conv embedding arsnn embedding_depth 2 embedding_ksize 5 Tm 5 Ts "
+        "3 thresh 0.9 reset None decay 0.25 readout last spike_attach True write_zero True abs "
+        "True norm bn",
     )
     config = exp.detector_config()
     assert repr(config) == (
         "DetectorConfig(embedding='arsnn', embedding_depth=2, embedding_ksize=5, Ts=3, "
-        "spike_attach=True, "
-        "write_zero=True, readout='last', thresh=0.9, reset=None, decay=0.25, abs=True, norm='bn', "
-        "num_classes=3, "
-        "depth=0.33, width=0.25, stem='conv', depthwise=True, act='relu', "
-        "use_spike=<SpikeMode.FULL: 'full_spike'>, spike_fn='patan', alpha=1.5, T=3, in_channels=2)"
+        "spike_attach=True, write_zero=True, readout='last', thresh=0.9, reset=None, decay=0.25, "
+        "abs=True, norm='bn', num_classes=3, depth=0.33, width=0.25, stem='conv', depthwise=True, "
+        "act='relu', use_spike=<SpikeMode.FULL: 'full_spike'>, spike_fn='patan', alpha=1.5, T=3, "
+        "in_channels=2)"
     )
 
 

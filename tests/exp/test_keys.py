@@ -77,14 +77,14 @@ def test_text_becomes_a_value_of_the_declared_type(name: str, text: str, value: 
         (
             "input_size",
             "256",
-            "`input_size` must be 2 values with commas between them, each a multiple of 32 ≥ 32, "
-            "but is '256'.",
+            "`input_size` must be 2 values separated by commas, each a multiple of 32 ≥ 32, but is "
+            "'256'.",
         ),
         (
             "input_size",
             "240,304",
-            "`input_size` must be 2 values with commas between them, each a multiple of 32 ≥ 32, "
-            "but is '240,304'.",
+            "`input_size` must be 2 values separated by commas, each a multiple of 32 ≥ 32, but is "
+            "'240,304'.",
         ),
         ("exp_name", "", "`exp_name` must be None or text, but is ''."),
     ],
@@ -131,8 +131,8 @@ def test_assigned_value_becomes_the_declared_type(name: str, value: object, stor
         (
             "train_splits",
             "train",
-            "`train_splits` must be values with commas between them, each train, val or test, "
-            "but is 'train'.",
+            "`train_splits` must be values separated by commas, each train, val or test, but is "
+            "'train'.",
         ),
     ],
 )

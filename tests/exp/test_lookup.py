@@ -79,9 +79,8 @@ def test_unknown_name_lists_the_known_ones() -> None:
         get_exp(exp_name="e-yolo-s")
     assert str(error.value) == (
         "Unknown experiment `e-yolo-s`. Did you mean `e-yolox-s`? The names are e-yolox-demo, "
-        "e-yolox-l, "
-        "e-yolox-m, e-yolox-nano, e-yolox-s, e-yolox-tiny; another experiment is given as a file "
-        "(-f)."
+        "e-yolox-l, e-yolox-m, e-yolox-nano, e-yolox-s, e-yolox-tiny; give any other experiment as "
+        "a file (-f)."
     )
 
 
@@ -91,8 +90,7 @@ def test_exactly_one_of_name_and_file(arguments: dict[str, str]) -> None:
         get_exp(**arguments)
     assert str(error.value) == (
         "Give either the name of an experiment (-n) or an experiment file (-f). The names are "
-        "e-yolox-demo, "
-        "e-yolox-l, e-yolox-m, e-yolox-nano, e-yolox-s, e-yolox-tiny."
+        "e-yolox-demo, e-yolox-l, e-yolox-m, e-yolox-nano, e-yolox-s, e-yolox-tiny."
     )
 
 

@@ -38,8 +38,8 @@ def test_a_file_with_code_must_be_given_by_the_user(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError) as error:
         record.experiment(CKPT)
     assert str(error.value) == (
-        f"{CKPT} was trained with the experiment file {path}, which defines get_model. "
-        "Give this file with -f."
+        f"{CKPT} was trained with the experiment file {path}, which defines get_model. Give this "
+        "file with -f."
     )
 
 

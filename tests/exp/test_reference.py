@@ -9,7 +9,7 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 def test_the_page_of_keys_is_up_to_date() -> None:
     assert (DOCS / "keys.md").read_text() == keys_page(EventExp()), (
-        "Run `python -m easnn.cli.keys docs/keys.md`."
+        "Run `python -m easnn keys docs/keys.md`."
     )
 
 

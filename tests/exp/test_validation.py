@@ -92,69 +92,59 @@ def test_valid_combinations(words: str) -> None:
         ),
         (
             "aggregation sum embedding arsnn",
-            "`Tm` must be 1 for `aggregation` sum, which gives one slice, but is 4. "
-            "`aggregation` micro_sum gives `Tm` slices.",
+            "`Tm` must be 1 for `aggregation` sum, which gives one slice, but is 4. `aggregation` "
+            "micro_sum gives `Tm` slices.",
         ),
         (
             "aggregation voxel_grid measure timesurface",
             "`measure` must be count for `aggregation` voxel_grid, which weighs events by their "
-            "time "
-            "already, but is timesurface.",
+            "time already, but is timesurface.",
         ),
         (
             "aggregation timesurface measure timesurface",
             "`measure` must be count for `aggregation` timesurface, which weighs events by their "
-            "time "
-            "already, but is timesurface.",
+            "time already, but is timesurface.",
         ),
         (
             "aggregation event_sum measure timesurface",
             "`measure` must be count for `aggregation` event_sum, which sums histograms, in which "
-            "events "
-            "have no time, but is timesurface.",
+            "events have no time, but is timesurface.",
         ),
         (
             "aggregation event_sum embedding arsnn Tl 3",
             "`Tl` must be `Tm` (4) for `aggregation` event_sum and the embedding `arsnn`, whose "
-            "sampling steps "
-            "are the `Tl` histograms, but is 3.",
+            "sampling steps are the `Tl` histograms, but is 3.",
         ),
         (
             "aggregation event_sum window -50",
-            "`window` does nothing for `aggregation` event_sum, whose frames are made from "
-            "histograms of 50 ms "
-            "and not from events: it must be -200, but is -50.",
+            "`window` must be -200 for `aggregation` event_sum, whose frames are made from "
+            "histograms of 50 ms and not from events, but is -50.",
         ),
         (
             "aggregation event_sum slicing window",
-            "`slicing` does nothing for `aggregation` event_sum, whose frames are made from "
-            "histograms of 50 "
-            "ms and not from events: it must be extent, but is window.",
+            "`slicing` must be extent for `aggregation` event_sum, whose frames are made from "
+            "histograms of 50 ms and not from events, but is window.",
         ),
         (
             "aggregation event_sum tau 50",
-            "`tau` does nothing for `aggregation` event_sum, whose frames are made from histograms "
-            "of 50 ms "
-            "and not from events: it must be None, but is 50.0.",
+            "`tau` must be None for `aggregation` event_sum, whose frames are made from histograms "
+            "of 50 ms and not from events, but is 50.0.",
         ),
         (
             "aggregation event_sum downsample 2",
-            "`downsample` does nothing for `aggregation` event_sum, whose frames are made from "
-            "histograms of "
-            "50 ms and not from events: it must be 1, but is 2.",
+            "`downsample` must be 1 for `aggregation` event_sum, whose frames are made from "
+            "histograms of 50 ms and not from events, but is 2.",
         ),
         (
             "aggregation event_sum speed_aug True",
-            "`speed_aug` does nothing for `aggregation` event_sum, whose frames are made from "
-            "histograms of 50 "
-            "ms and not from events: it must be False, but is True.",
+            "`speed_aug` must be False for `aggregation` event_sum, whose frames are made from "
+            "histograms of 50 ms and not from events, but is True.",
         ),
         ("speed_range 2,0.5", "`speed_range` must begin with the smaller speed, but is 2,0.5."),
         (
             "speed_aug True window 0",
             "`speed_aug` needs a `window` that ends at the label and can hold more or less of the "
-            "recording, "
-            "but `window` is 0, the whole recording.",
+            "recording, but `window` is 0, the whole recording.",
         ),
         ("train_splits ()", "`train_splits` must name one or more splits, each once, but is ()."),
         (
@@ -180,23 +170,23 @@ def test_events_fade_as_suits_the_dataset_unless_told_otherwise(words: str, tau_
 def test_the_published_voxel_cube_is_pointed_out() -> None:
     assert experiment("aggregation voxel_cube").notices() == [
         "`aggregation` voxel_cube is as published: late OFF and early ON events share channel 1, "
-        "and "
-        "channel 2 is empty."
+        "and channel 2 is empty."
     ]
 
 
 def test_notices() -> None:
     assert experiment("abs split train_splits train,val").notices() == [
-        "`abs` split does nothing; it never did anything in the published code either.",
-        "`eval_split` val is trained on: its AP says nothing about new data.",
+        "`abs` split has no effect; it had none in the published code either.",
+        "`eval_split` val is also a training split: its AP says nothing about new data.",
     ]
 
 
-def test_keys_that_do_nothing_are_pointed_out() -> None:
+def test_keys_without_effect_are_pointed_out() -> None:
     assert experiment("embedding snn spike_attach True").notices() == [
-        "`spike_attach` does nothing for `embedding` snn, which writes no segments."
+        "`spike_attach` has no effect for `embedding` snn, which writes no segments."
     ]
     assert experiment("embedding count spike_attach True write_zero True").notices() == [
-        "`spike_attach`, `write_zero` do nothing for `embedding` count, which writes no segments."
+        "`spike_attach`, `write_zero` have no effect for `embedding` count, which writes no "
+        "segments."
     ]
     assert experiment("embedding arsnn spike_attach True write_zero True").notices() == []

@@ -101,9 +101,7 @@ def write_npz_recording(folder: Path, events: np.ndarray) -> Path:
 
 def test_histograms_cannot_be_made_from_a_recording(tmp_path: Path, root: Path) -> None:
     predictor = Predictor.load(untrained(tmp_path, "aggregation event_sum Tl 4"))
-    with pytest.raises(
-        ConfigError, match=r"^`aggregation` must be made from events for recordings of events"
-    ):
+    with pytest.raises(ConfigError, match=r"^`aggregation` must be one of .* for raw recordings"):
         predictor.detect(root / "val" / "noise_td.dat", 100_000)
 
 

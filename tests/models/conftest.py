@@ -8,7 +8,7 @@ import torch
 
 @pytest.fixture(autouse=True)
 def _one_thread():
-    """Sums of one thread repeat exactly, and the first threaded `exp` of a process was seen to be wrong."""
+    """Use one thread: sums are reproducible, and the first threaded `exp` may be wrong."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     torch.manual_seed(0)

@@ -108,7 +108,7 @@ def test_every_embedding_trains(changes):
 @pytest.mark.parametrize("depthwise", [False, True])
 @pytest.mark.parametrize("mode", list(SpikeMode)[1:])
 def test_identical_segments_are_one_computation(mode, depthwise):
-    """A frame that stands for T steps gives what T equal frames give, statistics and gradients included."""
+    """A frame shown for T steps gives the outputs, statistics and gradients of T equal frames."""
 
     class Repeated(torch.nn.Module):
         def __init__(self, embedding, Ts):
@@ -200,8 +200,8 @@ def test_frames_of_another_shape_are_refused(shape):
     with pytest.raises(ValueError, match="frames") as error:
         build_detector(TINY).detect(torch.zeros(shape))
     assert str(error.value) == (
-        "`frames` must be [Ts, B, 2, H, W] or [B, 2, H, W] with H and W multiples of 32, "
-        f"but is {list(shape)}."
+        "`frames` must be [Ts, B, 2, H, W] or [B, 2, H, W] with H and W multiples of 32, but is "
+        f"{list(shape)}."
     )
 
 

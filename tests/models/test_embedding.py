@@ -13,7 +13,7 @@ ARSNN = DetectorConfig(embedding="arsnn", embedding_ksize=1, use_spike=SpikeMode
 
 
 def constant_charge(config, charge):
-    """Build an embedding whose membrane keeps all it has and is charged by `charge` in every step."""
+    """Build an embedding with a membrane that does not decay and gains `charge` in every step."""
     embedding = build_embedding(config)
     for parameter in embedding.parameters():
         torch.nn.init.zeros_(parameter)
@@ -284,7 +284,7 @@ def test_hand_counted_options(changes, charge, expected):
 
 
 def gradient_of_charges(changes, charges):
-    """Return what is written for a membrane that forgets nothing, and its gradient by each step's charge.
+    """Return the output for a membrane without decay, and its gradient by each step's charge.
 
     All pixels are alike; `charges` are in the order of reading, newest first.
     """
@@ -337,7 +337,7 @@ def test_hand_computed_gradients(changes, charges, written, grad):
 @pytest.mark.parametrize("write_zero", [True, False])
 @pytest.mark.parametrize(("Ts", "read"), [(1, 2), (2, 4)])
 def test_nothing_is_read_when_all_segments_are_written(Ts, read, write_zero):
-    """A sampler that stops as soon as every pixel is done, as published, writes and learns the same."""
+    """The published sampler, which stops once every pixel is done, writes and learns the same."""
     charges = [0.6, 0.6, 0.6, 0.6, 0.9, 3.0]  # a spike in every second step
     changes = {"Ts": Ts, "write_zero": write_zero, "spike_attach": True}
     whole, grad = gradient_of_charges(changes, charges)

@@ -15,7 +15,7 @@ SURROGATES = ("atan", "sigmoid", "rect")
 
 
 def test_hand_counted_spikes():
-    # τ = 2: H = V/2 + X.  H: 0.8 | 1.2 → 0.2 | 1.0 → 0 | 2.5 → 1.5 | 0.75
+    # τ = 2: H = V/2 + X. H: 0.8 | 1.2 → 0.2 | 1.0 → 0 | 2.5 → 1.5 | 0.75
     neuron = ParametricLIF(5, "atan", 2.0)
     current = torch.tensor([0.8, 0.8, 0.9, 2.5, 0.0])[:, None]
     assert neuron(current)[:, 0].tolist() == [0, 1, 1, 1, 0]

@@ -22,7 +22,7 @@ CURRENTS = torch.tensor(
 
 
 def traced(config, currents=CURRENTS):
-    """Trace a membrane that keeps all it has and takes in the events themselves; return channel 0, and all."""
+    """Trace a membrane without decay that adds up the events; return channel 0, and all."""
     embedding = build_embedding(config)
     for parameter in embedding.parameters():
         torch.nn.init.zeros_(parameter)

@@ -25,21 +25,18 @@ def recording_of(times):
         (
             {"aggregation": "microsum"},
             "`aggregation` must be micro_sum, sum, voxel_grid, voxel_cube, timesurface or "
-            "event_sum, but is "
-            "'microsum'.",
+            "event_sum, but is 'microsum'.",
         ),
         (
             {"aggregation": "event_sum", "measure": "timesurface"},
             "`measure` must be count for `aggregation` event_sum, which sums histograms, in which "
-            "events have no "
-            "time, but is timesurface.",
+            "events have no time, but is timesurface.",
         ),
         *(
             (
                 {"aggregation": name, "measure": "timesurface"},
                 f"`measure` must be count for `aggregation` {name}, which weighs events by their "
-                "time already, "
-                "but is timesurface.",
+                "time already, but is timesurface.",
             )
             for name in ("voxel_grid", "timesurface")
         ),
@@ -59,10 +56,8 @@ def test_impossible_frames(keys, message):
         ),
         (
             {"aggregation": "event_sum"},
-            "`aggregation` must be made from events for recordings of events: one of micro_sum, "
-            "sum, voxel_grid, "
-            "voxel_cube, timesurface, but is event_sum, which sums the histograms of "
-            "RVT-preprocessed data. "
+            "`aggregation` must be one of micro_sum, sum, voxel_grid, voxel_cube, timesurface for "
+            "raw recordings, but is event_sum, which sums the histograms of RVT-preprocessed data. "
             "`python tools/preprocess.py` makes them.",
         ),
     ],

@@ -163,7 +163,10 @@ def test_channels_are_those_declared_however_few_the_events(name, slicing, times
 
 
 def test_events_must_lie_inside_the_sensor():
-    message = "Events must lie inside the sensor, 4×3 pixels, but reach x=4, y=2. Give the right sensor size."
+    message = (
+        "Events must lie inside the sensor, 4×3 pixels, but reach x=4, y=2. Give the right sensor "
+        "size."
+    )
     with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
         represent(
             FrameSpec(aggregation="sum", Tm=1), make_window([1, 2], x=[4, 0], y=[0, 2]), (3, 4)

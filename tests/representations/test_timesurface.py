@@ -13,7 +13,7 @@ from easnn.representations import FrameSpec, represent, slice_bounds_us
 
 
 def loop(window, Tm, sensor_hw, slicing, tau_us, never=None):
-    """Use the last event of each pixel; if there is none, one at time ``never`` if that is given."""
+    """Use the last event of each pixel; without one, an event at time ``never``, if given."""
     bounds = slice_bounds_us(window, Tm, slicing)
     surface = np.zeros((Tm, 2, *sensor_hw))
     if never is not None:

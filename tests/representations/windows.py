@@ -29,7 +29,7 @@ def make_window(
 
 
 def random_window(seed: int) -> tuple[EventWindow, int, tuple[int, int]]:
-    """Return up to 300 events within 100 µs, a number of slices, and the sensor's (height, width)."""
+    """Return up to 300 events within 100 µs, a number of slices, and the sensor size."""
     rng = np.random.default_rng(seed)
     n, Tm, height, width = int(rng.integers(1, 300)), int(rng.integers(1, 6)), 5, 7
     times = np.sort(rng.integers(1000, 1100, n))

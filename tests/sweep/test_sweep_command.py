@@ -121,8 +121,7 @@ def test_changed_settings_are_not_mixed(
     assert case.sweep() == 1
     assert capsys.readouterr().err.splitlines()[-1] == (
         f"error: 2 runs in {case.output} were made with other settings, e.g. b_seed1: T was 4, is "
-        "8. "
-        "Repeat them with --redo-changed, or choose another folder (--output)."
+        "8. Repeat them with --redo-changed, or choose another folder (--output)."
     )
     assert case.called() == []
 
@@ -225,8 +224,7 @@ def test_one_sweep_at_a_time_in_a_folder(
         assert case.sweep() == 1
     assert capsys.readouterr().err.splitlines()[-1] == (
         f"error: Another sweep, or a run that it left behind, is active in {case.output}. Wait "
-        "until it ends, "
-        "stop it, or choose another folder (--output)."
+        "until it ends, stop it, or choose another folder (--output)."
     )
     assert case.calls() == []
 

@@ -112,10 +112,8 @@ START = 'experiment = "e-yolox-demo"\nseeds = [1]\n'
         (
             'experimnt = "e-yolox-s"',
             "sweep.toml: Unknown entry `experimnt`. Did you mean `experiment`? The entries are "
-            "experiment, exp_file, "
-            "batch_size, fp16, seeds, split, checkpoint, keys, variants, grid; keys of the "
-            "experiment belong in "
-            "[keys].",
+            "experiment, exp_file, batch_size, fp16, seeds, split, checkpoint, keys, variants, "
+            "grid; keys of the experiment belong in [keys].",
         ),
         (
             "seeds = [1]",
@@ -138,9 +136,8 @@ START = 'experiment = "e-yolox-demo"\nseeds = [1]\n'
         (START + "[variants]\na = 3", "sweep.toml, variant a must be a table, but is 3."),
         (
             START + "[grid]\nseed = [1, 2]",
-            "sweep.toml, [grid]: `seed` must be left out, because the sweep sets it: seeds are the "
-            "list `seeds`, and "
-            "--output is the folder of all runs.",
+            "sweep.toml, [grid]: `seed` must be omitted, because the sweep sets it: seeds are the "
+            "list `seeds`, and --output is the folder of all runs.",
         ),
         (
             START + "[keys]\nmaxepoch = 3",
@@ -184,7 +181,7 @@ def test_what_is_wrong_with_the_command_line(tmp_path: Path) -> None:
         "sweep.toml, variant a: `T` must be set in one place, but is also set on the command line."
     )
     assert error_of(tmp_path, text, "seed", "4").startswith(
-        "The command line: `seed` must be left out"
+        "The command line: `seed` must be omitted"
     )
     assert error_of(tmp_path, text, "t", "4") == "Unknown key `t`. `--help-keys` lists every key."
 

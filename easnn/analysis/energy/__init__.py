@@ -1,11 +1,10 @@
-"""What a frame costs: synaptic operations, firing, and the energy of both (docs/energy.md)."""
+"""The cost of a frame: synaptic operations, firing rates and energy (docs/energy.md)."""
 
 from easnn.analysis.energy.costs import Cost, EnergyReport, measure_energy
-from easnn.analysis.energy.firing import NeuronActivity
-from easnn.analysis.energy.operations import AC_PJ, MAC_PJ, LayerOperations
-from easnn.analysis.energy.provenance import spike_driven
-from easnn.analysis.energy.recorder import OperationRecorder
-from easnn.analysis.energy.synapses import (
+from easnn.analysis.energy.operations import (
+    AC_PJ,
+    MAC_PJ,
+    LayerOperations,
     accumulates,
     describe_conv,
     fan_out,
@@ -13,6 +12,8 @@ from easnn.analysis.energy.synapses import (
     padded_macs,
     unpacked,
 )
+from easnn.analysis.energy.provenance import spike_driven
+from easnn.analysis.energy.recorder import NeuronActivity, OperationRecorder
 from easnn.analysis.energy.tables import energy_tables
 
 __all__ = [

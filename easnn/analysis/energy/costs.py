@@ -1,4 +1,4 @@
-"""From operations to energy: the network as it is, beside what it is compared with."""
+"""Operations and energy of a network for a frame, and of the networks it is compared with."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from easnn.analysis.energy.firing import NeuronActivity
 from easnn.analysis.energy.operations import AC_PJ, MAC_PJ, LayerOperations, energy_pj
 from easnn.analysis.energy.provenance import spike_driven
-from easnn.analysis.energy.recorder import OperationRecorder
+from easnn.analysis.energy.recorder import NeuronActivity, OperationRecorder
 
 
 @dataclass(frozen=True)
@@ -21,7 +20,7 @@ class Cost:
     """Operations for a frame.
 
     Attributes:
-        name: of what.
+        name: name of the network or part.
         accumulates: accumulate operations.
         macs: multiply-accumulate operations.
     """
@@ -32,18 +31,18 @@ class Cost:
 
     @property
     def energy_pj(self) -> float:
-        """Their energy in pJ."""
+        """Energy in pJ."""
         return energy_pj(self.accumulates, self.macs)
 
 
 @dataclass(frozen=True)
 class EnergyReport:
-    """What a detector does for a frame, in the mean over frames.
+    """Operations and spikes of a detector for a frame, averaged over frames.
 
     Attributes:
-        frames: how many frames were measured.
-        layers: the convolutions, in the order in which they run.
-        neurons: the layers of neurons, in the order in which they run.
+        frames: number of measured frames.
+        layers: the convolutions, in execution order.
+        neurons: the layers of neurons, in execution order.
     """
 
     frames: int
@@ -67,8 +66,7 @@ class EnergyReport:
     def plain(self) -> Cost:
         """The operations of the same network without neurons (``use_spike False``).
 
-        Its embedding is the same; every other convolution runs once for a frame, and its input is
-        no spikes.
+        Its embedding is the same. Every other convolution runs once per frame and multiplies.
         """
         embedding = [layer for layer in self.layers if layer.part == "embedding"]
         others = [layer for layer in self.layers if layer.part != "embedding"]
@@ -81,7 +79,7 @@ class EnergyReport:
 
     @property
     def variants(self) -> list[Cost]:
-        """The total by other conventions; the last one is that of spikingjelly's ``op_counter``."""
+        """The total under other conventions, the last one that of spikingjelly's ``op_counter``."""
         sums = [layer for layer in self.layers if layer.spikes and layer.input_most > 1]
         binary = [layer for layer in self.layers if layer.spikes and layer.input_most <= 1]
         analog = [layer for layer in self.layers if not layer.spikes]
@@ -100,12 +98,12 @@ class EnergyReport:
 
     @property
     def updates(self) -> int:
-        """Updates of all membranes for a frame; they are not among the operations."""
+        """Membrane updates for a frame, which are not counted as operations."""
         return sum(layer.updates for layer in self.neurons)
 
     @property
     def rate(self) -> float:
-        """Spikes per neuron and step over all layers of neurons, the sampler's included; 0 without any."""
+        """Spikes per neuron and step over all layers including the sampler; 0 without neurons."""
         return share(sum(layer.rate * layer.updates for layer in self.neurons), self.updates)
 
     def to_dict(self) -> dict[str, Any]:
@@ -133,7 +131,7 @@ class EnergyReport:
 
 
 def measure_energy(model: nn.Module, frames: Iterable[Tensor]) -> EnergyReport:
-    """Run a detector on frames and count what it does.
+    """Run a detector on frames and count its operations and spikes.
 
     Args:
         model: the detector; it is left in evaluation mode.
@@ -155,7 +153,7 @@ def measure_energy(model: nn.Module, frames: Iterable[Tensor]) -> EnergyReport:
 
 
 def share(part: float, whole: float) -> float:
-    """Return ``part`` as a share of ``whole``, 0 of nothing."""
+    """Return ``part / whole``, or 0 if ``whole`` is 0."""
     return part / whole if whole else 0.0
 
 

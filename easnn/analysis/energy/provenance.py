@@ -1,7 +1,7 @@
-"""Which convolutions receive spikes, told by where their input comes from.
+"""Which convolutions receive spikes, determined by where their input comes from.
 
-Values alone do not tell it: a frame without events, a neuron layer that never fires, or event
-counts are whole numbers, too.
+Values alone are not enough: event counts and the output of a layer that never fires are also
+integers.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from easnn.models.embedding import EventEmbedding
 
 
 def spike_driven(model: nn.Module, events: Tensor) -> set[str]:
-    """Return the names of the convolutions whose input is spikes, sums of spikes, or maxima of them.
+    """Return the names of the convolutions whose inputs are spikes, or sums or maxima of spikes.
 
-    The network runs once on noise. What convolutions, norms and the embedding give is replaced by
-    random fractions, what neurons give by random spikes, 0 or 1. Only pooling, upsampling,
-    concatenation and addition lie between a layer and those; so an input that is nothing but whole
-    numbers came from neurons alone. The mean over several time steps is a fraction; that of a
-    single one is a spike.
+    The network runs once on noise. The outputs of convolutions, norms and the embedding are
+    replaced by random fractions, and those of neurons by random spikes. Only pooling, upsampling,
+    concatenation and addition are left between these layers, so an input of only integers comes
+    from neurons alone. The mean over several time steps is a fraction; that over a single one is a
+    spike.
 
     Args:
-        model: a detector in evaluation mode; it is left as it is.
-        events: a frame ``[1, Tl, Tm, C, H, W]``, for its shape.
+        model: a detector in evaluation mode; it is not changed.
+        events: a frame ``[1, Tl, Tm, C, H, W]``, of which only the shape is used.
     """
     random = torch.Generator(events.device).manual_seed(0)
 

@@ -1,14 +1,14 @@
-"""Watching a detector while it works."""
+"""Recording the operations and spikes of a running detector."""
 
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import Self
 
 import torch
 from torch import Tensor, nn
 
-from easnn.analysis.energy.firing import NeuronActivity, SpikeCount
 from easnn.analysis.energy.operations import LayerOperations, OperationCount
 from easnn.models import ParametricLIF
 from easnn.models.embedding.packed import unpack
@@ -16,11 +16,76 @@ from easnn.models.embedding.recurrence import GatedRecurrence, LeakyRecurrence, 
 from easnn.utils.errors import ConfigError
 
 
-class OperationRecorder:
-    """Counts the operations of convolutions and the spikes of neurons while its ``with`` block is entered.
+@dataclass(frozen=True, kw_only=True)
+class NeuronActivity:
+    """Spikes of a layer of neurons; a neuron is a channel at a position.
+
+    Attributes:
+        name: its name in the model.
+        neurons: number of neurons.
+        channels: number of channels.
+        rates: spikes per neuron in each time step; for the sampler in each sampling step, newest
+            slice first.
+        dead: neurons that fired in no frame.
+        saturated: neurons that fired in every step of every frame.
+        dead_channels: channels in which all neurons are dead.
+    """
+
+    name: str
+    neurons: int
+    channels: int
+    rates: tuple[float, ...]
+    dead: int
+    saturated: int
+    dead_channels: int
+
+    @property
+    def rate(self) -> float:
+        """Spikes per neuron and step."""
+        return sum(self.rates) / len(self.rates)
+
+    @property
+    def updates(self) -> int:
+        """Membrane updates for a frame, one per neuron and step."""
+        return self.neurons * len(self.rates)
+
+
+class SpikeCount:
+    """Accumulates the spikes of a layer.
 
     Args:
-        model: a detector; hooks hang on it as long as the block lasts.
+        like: spikes of the layer, ``[T, B, C, H, W]``, used for the shape only.
+    """
+
+    def __init__(self, like: Tensor) -> None:
+        self._by_neuron = torch.zeros(like.shape[2:], dtype=torch.int32, device=like.device)
+        self._by_step = torch.zeros(len(like), dtype=torch.float64, device=like.device)
+
+    def add(self, spikes: Tensor) -> None:
+        """Add spikes ``[T, B, C, H, W]``."""
+        self._by_neuron += spikes.sum(dim=(0, 1), dtype=torch.int32)
+        self._by_step += spikes.sum(dim=(1, 2, 3, 4), dtype=torch.float64)
+
+    def over(self, name: str, frames: int) -> NeuronActivity:
+        """Return the activity of the layer ``name`` over ``frames`` frames."""
+        by_neuron, steps = self._by_neuron, len(self._by_step)
+        dead = by_neuron == 0
+        return NeuronActivity(
+            name=name,
+            neurons=by_neuron.numel(),
+            channels=len(by_neuron),
+            rates=tuple((self._by_step / (frames * by_neuron.numel())).tolist()),
+            dead=int(dead.sum()),
+            saturated=int((by_neuron == frames * steps).sum()),
+            dead_channels=int(dead.all(dim=(1, 2)).sum()),
+        )
+
+
+class OperationRecorder:
+    """Counts operations of convolutions and spikes of neurons inside a ``with`` block.
+
+    Args:
+        model: a detector; it has hooks while the block is active.
         spike_driven: names of the convolutions that receive spikes, see
             :func:`~easnn.analysis.energy.provenance.spike_driven`.
 
@@ -67,11 +132,11 @@ class OperationRecorder:
         self._hooks.close()
 
     def layers(self) -> list[LayerOperations]:
-        """Return what each convolution did, in the order in which they ran first."""
+        """Return the operations of each convolution, in order of their first run."""
         return [count.per_frame(name, self.frames) for name, count in self._operations.items()]
 
     def neurons(self) -> list[NeuronActivity]:
-        """Return what each layer of neurons did, in the order in which they ran first."""
+        """Return the activity of each layer of neurons, in order of their first run."""
         return [count.over(name, self.frames) for name, count in self._spikes.items()]
 
     def _begin(self, _model: nn.Module, args: tuple[Tensor]) -> None:
@@ -89,7 +154,7 @@ class OperationRecorder:
 
 
 def check_countable(model: nn.Module) -> None:
-    """Refuse a model with layers whose operations a recording would miss.
+    """Check that the model has no layers whose operations would be missed.
 
     Raises:
         ConfigError: if it has weights that do not belong to convolutions of zero-padded images.
@@ -102,9 +167,8 @@ def check_countable(model: nn.Module) -> None:
     ]
     if missed:
         raise ConfigError(
-            "The operations of a network are counted if its weights belong to convolutions "
-            "(`Conv2d`) with "
-            f"numbers of zeros for padding, but these do not: {', '.join(missed)}."
+            "Operations can only be counted for `Conv2d` layers with zero padding given in pixels, "
+            f"but the network also has {', '.join(missed)}."
         )
 
 

@@ -1,4 +1,4 @@
-"""The energy report for people."""
+"""The energy report as tables for a terminal."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from easnn.analysis.energy.operations import LayerOperations
 
 
 def energy_tables(report: EnergyReport) -> str:
-    """Return the tables: convolutions, neurons, parts of the detector, and the total beside others."""
+    """Return the tables of convolutions, neurons, parts of the detector, and compared totals."""
     tables = (_layers(report), _neurons(report), _parts(report), _totals(report))
     updates = f"{_millions(report.updates)} M updates of membranes, " if report.updates else ""
     rest = f"Not in the sum: {updates}biases, norms, readouts."
@@ -129,7 +129,6 @@ def _microjoules(pj: float) -> str:
 
 
 def _table(rows: Sequence[tuple[object, ...]], headers: tuple[str, ...], *, texts: int) -> str:
-    """Return a table whose first ``texts`` columns are texts and the others numbers."""
+    """Return a table whose first ``texts`` columns are text and whose other columns are numbers."""
     align = ("left",) * texts + ("right",) * (len(headers) - texts)
-    table: str = tabulate(rows, headers=headers, colalign=align, disable_numparse=True)
-    return table
+    return tabulate(rows, headers=headers, colalign=align, disable_numparse=True)

@@ -5,11 +5,10 @@ from easnn.models import SpikeMode
 
 
 class Exp(EventExp):
-    """The method of the paper (adaptive sampling, spiking backbone) with a fraction of the channels.
+    """The method of the paper (adaptive sampling, spiking backbone) with fewer channels.
 
-    It differs from the published settings where a few minutes of training are too short for them:
-    what is left of the potential after the last spike is kept (no RPD), and the augmentation is
-    mild.
+    It differs from the published settings where these need more than a few minutes of training: the
+    residual potential after the last spike is kept (no RPD), and the augmentation is mild.
     """
 
     def __init__(self) -> None:

@@ -26,7 +26,7 @@ def report(model: EventDetector) -> EnergyReport:
 
 
 class Chain(nn.Module):
-    """One pixel after another passes a synapse of weight 1, a neuron of two time steps, and a 3×3 kernel."""
+    """A synapse of weight 1 per pixel, a neuron with two time steps, and a 3×3 kernel."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -156,9 +156,8 @@ def test_layers_that_cannot_be_counted_are_refused() -> None:
     with pytest.raises(ConfigError) as error:
         measure_energy(model, [torch.zeros(1, 1, 4, 4)])
     assert str(error.value) == (
-        "The operations of a network are counted if its weights belong to convolutions (`Conv2d`) "
-        "with numbers of "
-        "zeros for padding, but these do not: 1 (Conv2d), 2 (Linear)."
+        "Operations can only be counted for `Conv2d` layers with zero padding given in pixels, but "
+        "the network also has 1 (Conv2d), 2 (Linear)."
     )
 
 

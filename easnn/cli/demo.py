@@ -1,4 +1,4 @@
-"""Look at any recording through a checkpoint: ``tools/demo_event.py``."""
+"""Draw the detections of a checkpoint in a recording: ``easnn demo``."""
 
 from __future__ import annotations
 
@@ -17,20 +17,14 @@ from easnn.analysis import (
     Playback,
     RecordingReport,
     SamplerView,
+    open_playback,
     sampler_numbers,
     write_recording_pictures,
 )
 from easnn.analysis.curves import PICTURES
-from easnn.cli.arguments import sensor_size
-from easnn.cli.console import exit_code_of
+from easnn.cli.arguments import exit_code_of, sensor_size
 from easnn.data.prophesee_layout import BOXES_SUFFIX, EVENTS_SUFFIX
-from easnn.events import (
-    Recording,
-    downsample_boxes,
-    downsample_recording,
-    downsampled_hw,
-    read_boxes,
-)
+from easnn.events import Recording
 from easnn.inference import Predictor
 from easnn.inference.predictor import CONFIDENCE
 from easnn.representations import FrameSpec
@@ -39,9 +33,9 @@ from easnn.utils.files import write_json
 from easnn.utils.logging import setup_logging
 
 DESCRIPTION = """\
-Detects objects in sliding windows of a recording, as long as those that the checkpoint was trained
-on. Writes a clip, sheets (events, what the sampler wrote, labels, detections) and all detections as
-JSON.
+Detects objects in sliding windows of a recording, of the length that the checkpoint was trained
+with. Writes a clip, sheets (events, output of the sampler, labels, detections) and all detections
+as JSON.
 """
 
 
@@ -56,8 +50,9 @@ def make_parser() -> argparse.ArgumentParser:
         "recording",
         type=Path,
         metavar="RECORDING",
-        help="DAT, RAW (EVT2, EVT2.1, EVT3), HDF5, AEDAT4, N-MNIST .bin or npz file; its labels are used if "
-        f"NAME{BOXES_SUFFIX} lies beside NAME{EVENTS_SUFFIX}, or beside NAME with another suffix",
+        help="DAT, RAW (EVT2, EVT2.1, EVT3), HDF5, AEDAT4, N-MNIST .bin or npz file; its labels "
+        f"are read from NAME{BOXES_SUFFIX} if that is next to NAME{EVENTS_SUFFIX} (or another "
+        "suffix)",
     )
     parser.add_argument(
         "-c", "--ckpt", type=Path, required=True, metavar="FILE", help="checkpoint of a run"
@@ -67,13 +62,14 @@ def make_parser() -> argparse.ArgumentParser:
         "--output",
         type=Path,
         metavar="DIR",
-        help=f"folder for the files (default: {PICTURES}/NAME beside the checkpoint)",
+        help=f"output folder (default: {PICTURES}/NAME next to the checkpoint)",
     )
     parser.add_argument(
         "--sensor-size",
         type=sensor_size,
         metavar="HxW",
-        help="height and width of the sensor in pixels (default: the header's, or what the events need)",
+        help="height and width of the sensor in pixels (default: from the header, or from the "
+        "events)",
     )
     detections = parser.add_argument_group("detections")
     detections.add_argument(
@@ -81,13 +77,13 @@ def make_parser() -> argparse.ArgumentParser:
         type=_share,
         default=CONFIDENCE,
         metavar="X",
-        help="lowest score (default: %(default)s)",
+        help="minimum score (default: %(default)s)",
     )
     detections.add_argument(
         "--nms",
         type=_share,
         metavar="X",
-        help="highest IoU of two detections of a class (default: `nmsthre`)",
+        help="IoU threshold of NMS (default: `nmsthre`)",
     )
     detections.add_argument(
         "--fuse", action="store_true", help="fold every batch norm into the convolution before it"
@@ -98,50 +94,52 @@ def make_parser() -> argparse.ArgumentParser:
         type=_milliseconds,
         default=50,
         metavar="X",
-        help="between two windows (default: %(default)s)",
+        help="time between two windows (default: %(default)s)",
     )
     time.add_argument(
         "--start",
         type=_seconds,
         default=0.0,
         metavar="S",
-        help="seconds after the first event (default: 0)",
+        help="start in seconds after the first event (default: 0)",
     )
     time.add_argument(
-        "--duration", type=_positive, metavar="S", help="seconds (default: to the end)"
+        "--duration", type=_positive, metavar="S", help="duration in seconds (default: to the end)"
     )
     pictures = parser.add_argument_group("pictures")
     pictures.add_argument(
         "--format",
         choices=CLIP_FORMATS,
         default=CLIP_FORMATS[0],
-        help="of the clip (default: %(default)s)",
+        help="format of the clip (default: %(default)s)",
     )
     pictures.add_argument(
-        "--sheets", type=int, default=4, metavar="N", help="how many at most (default: %(default)s)"
+        "--sheets",
+        type=int,
+        default=4,
+        metavar="N",
+        help="maximum number of sheets (default: %(default)s)",
     )
     pictures.add_argument(
         "--sampler",
         action="store_true",
-        help="also show what the sampler did with the moments of the sheets: a sheet of it for each, and "
-        "numbers as JSON",
+        help="also write a sheet of the sampler for each sheet, and its statistics as JSON",
     )
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Write the pictures, print what was found and where they are, and return the exit code."""
+    """Run the command and return the exit code."""
     options = make_parser().parse_args(argv)
-    return exit_code_of(lambda: look(options))
+    return exit_code_of(lambda: demo(options))
 
 
-def look(options: argparse.Namespace) -> None:
-    """Do what the options say.
+def demo(options: argparse.Namespace) -> None:
+    """Detect objects in the recording, write the files and print a summary.
 
     Raises:
         CheckpointError: if the checkpoint cannot be read or does not fit.
-        ConfigError: if its model does not take windows of raw recordings, or has no sampler to
-            show.
+        ConfigError: if its model does not take windows of raw recordings, or has no sampler.
         DataError: if the recording or its labels are wrong.
         OutputError: if a file cannot be written.
     """
@@ -190,7 +188,7 @@ def look(options: argparse.Namespace) -> None:
 
 
 def sampler_record(views: Sequence[SamplerView]) -> dict[str, Any]:
-    """Return what the sampler did, as plain values: with all samples together, and with each.
+    """Return the statistics of the sampler over all samples and for each, as plain values.
 
     Args:
         views: the samples, at least one.
@@ -202,36 +200,8 @@ def sampler_record(views: Sequence[SamplerView]) -> dict[str, Any]:
     return {"all": sampler_numbers(views).to_dict(), "each": samples}
 
 
-def open_playback(path: Path, sensor_hw: tuple[int, int] | None, predictor: Predictor) -> Playback:
-    """Open a recording, and its labels if there are any, at the resolution of the predictor's frames.
-
-    Args:
-        path: the file.
-        sensor_hw: height and width of the sensor, or None for what the file says.
-        predictor: gives the frames.
-
-    Raises:
-        ConfigError: if the model does not take windows of raw recordings.
-        DataError: if a file cannot be read, or an event lies outside the sensor.
-    """
-    predictor.spec.check_from_events()
-    recording, factor = predictor.open(path, sensor_hw), predictor.downsample
-    hw = recording.sensor_hw
-    assert hw is not None
-    name = path.name.removesuffix(EVENTS_SUFFIX).removesuffix(path.suffix)
-    boxes_path = path.with_name(name + BOXES_SUFFIX)
-    labels = downsample_boxes(read_boxes(boxes_path), factor) if boxes_path.exists() else None
-    return Playback(
-        name,
-        downsample_recording(recording, factor),
-        downsampled_hw(hw, factor),
-        predictor.spec,
-        labels,
-    )
-
-
 def summary(playback: Playback, report: RecordingReport, files: Sequence[Path]) -> str:
-    """Return what was seen and found, and where the files are."""
+    """Return a summary of the recording, its detections and the files, for a terminal."""
     height, width = playback.sensor_hw
     parts = ", ".join(f"{part} {ms:.1f}" for part, ms in report.ms_per_window.items())
     about = [
@@ -266,7 +236,7 @@ def _length(spec: FrameSpec) -> str:
 
 
 def _time_range(recording: Recording, options: argparse.Namespace) -> tuple[int, int]:
-    """Return when the windows begin to slide and when they stop, in µs of the recording."""
+    """Return the start and end of the sliding windows in µs."""
     start_us = recording.first_us + round(1e6 * options.start)
     if start_us > recording.last_us:
         seconds = (recording.last_us - recording.first_us) / 1e6
@@ -284,14 +254,11 @@ def _check_sampler(options: argparse.Namespace, predictor: Predictor) -> None:
     if predictor.model.config.embedding == "count":
         raise ConfigError(
             "`--sampler` needs an embedding with a membrane (arsnn, rsnn, snn), but that of "
-            f"{options.ckpt} is "
-            "count, which only adds up the events. Leave `--sampler` out."
+            f"{options.ckpt} is count, which only sums the events. Omit `--sampler`."
         )
     if options.sheets < 1:
         raise ConfigError(
-            f"`--sampler` shows the moments of the sheets, but `--sheets` is {options.sheets}. It "
-            "must be at "
-            "least 1."
+            f"`--sheets` must be at least 1 for `--sampler`, but is {options.sheets}."
         )
 
 

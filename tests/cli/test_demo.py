@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 from untrained import untrained
 
-from easnn.cli.demo_event import main, open_playback
+from easnn.analysis import open_playback
+from easnn.cli.demo import main
 from easnn.events import BOX_DTYPE, open_dat, pack_events, write_boxes, write_dat, write_n_mnist
 from easnn.inference import Predictor
 
@@ -196,14 +197,12 @@ def test_a_dead_sampler(
             "embedding count",
             [],
             "`--sampler` needs an embedding with a membrane (arsnn, rsnn, snn), but that of {ckpt} "
-            "is count, "
-            "which only adds up the events. Leave `--sampler` out.",
+            "is count, which only sums the events. Omit `--sampler`.",
         ),
         (
             "",
             ["--sheets", "0"],
-            "`--sampler` shows the moments of the sheets, but `--sheets` is 0. It must be at least "
-            "1.",
+            "`--sheets` must be at least 1 for `--sampler`, but is 0.",
         ),
     ],
 )
@@ -250,8 +249,7 @@ def test_a_header_without_geometry(
         (
             ["--sensor-size", "24x39"],
             "Event 79 of {recording} must lie inside the sensor, 39×24 pixels, but is "
-            "t_us=1079000, x=39, "
-            "y=7, p=1.",
+            "t_us=1079000, x=39, y=7, p=1.",
         ),
     ],
 )

@@ -12,8 +12,8 @@ from easnn.analysis.energy import (
     fan_out,
     multiply_accumulates,
     padded_macs,
+    unpacked,
 )
-from easnn.analysis.energy.synapses import unpacked
 from easnn.models.embedding.packed import PackedConv2d, pack
 
 
