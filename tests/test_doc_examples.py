@@ -31,6 +31,6 @@ def test_commands_exist(page: Path) -> None:
     lines = [line for shell in shells for line in shell.splitlines()]
     lines += re.findall(r"`([^`\n]+)`", text)
     commands = {
-        m[1] for line in lines if (m := re.match(r"(?:\$ |python -m )?easnn ([a-z-]+)", line))
+        m[1] for line in lines if (m := re.match(r"(?:\$ |python -m )?easnn ([a-z][a-z-]*)", line))
     }
     assert commands <= COMMANDS.keys()
