@@ -1,4 +1,4 @@
-"""From events to boxes: the predictor that evaluation, pictures and users share."""
+"""Inference: the predictor behind evaluation, pictures and the demo."""
 
 from easnn.inference.detections import Detections, class_label
 from easnn.inference.predictor import LabelledFrame, Observation, Predictor, moments_us

@@ -1,4 +1,4 @@
-"""What was detected at a moment of a recording."""
+"""Detections at one time of a recording."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class Detections:
     """The detections of one frame, best score first.
 
     Attributes:
-        time_us: the moment: the end of the window in which the network saw the events.
+        time_us: end of the window of events that the network received.
         rows: ``[M, 6]``: class id, score, left, top, width, height in sensor pixels.
-        class_names: name of each class id, in order; empty if they are unknown.
+        class_names: class names in the order of their ids; empty if unknown.
     """
 
     time_us: int
@@ -30,7 +30,7 @@ class Detections:
         return len(self.rows)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        """Yield each detection as plain values: ``class``, ``class_id``, ``score``, ``x``, ``y``, ``w``, ``h``."""
+        """Yield each detection as a dict: ``class``, ``class_id``, ``score``, ``x``, ``y``, …."""
         for class_id, score, *box in self.rows.tolist():
             yield {
                 "class": class_label(int(class_id), self.class_names),
@@ -56,7 +56,7 @@ class Detections:
 
     @property
     def boxes_xywh(self) -> Floats:
-        """Boxes ``[M, 4]``: left, top, width, height in sensor pixels; they may leave the sensor."""
+        """Boxes ``[M, 4]``: left, top, width, height in sensor pixels; they are not clipped."""
         return self.rows[:, 2:]
 
 

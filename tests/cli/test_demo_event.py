@@ -236,8 +236,8 @@ def test_a_header_without_geometry(
     printed = capsys.readouterr()
     assert "24x40 pixels (height x width)" in printed.out
     assert (
-        f"{bare} does not say the size of its sensor; its events need 24x40 pixels (height x "
-        "width), which is used. Give `sensor_hw` (--sensor-size) if it is larger."
+        f"{bare} does not contain the sensor size; the smallest size that contains its events, "
+        "24x40 pixels (height x width), is used. Give `sensor_hw` (--sensor-size) if it is larger."
     ) in printed.err
     assert run(checkpoint, bare, tmp_path / "out", "--sensor-size", "30x50") == 0
     assert "30x50 pixels (height x width)" in capsys.readouterr().out

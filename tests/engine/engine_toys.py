@@ -71,7 +71,7 @@ LENGTH = 18
 
 
 class ToyLoader:
-    """Batches of frames that are a pure function of their index; the events of ``spoil`` are infinite."""
+    """Batches of frames, pure functions of their index; the events of ``spoil`` are infinite."""
 
     def __init__(self, sampler: EpochSampler | EvaluationSampler, spoil: int | None = None) -> None:
         self.sampler = sampler
@@ -159,7 +159,7 @@ def build_trainer(
 
 
 def train_double(path: Path, config: TrainConfig) -> float | None:
-    """Train in float64, so that another order of additions is all that may differ between two runs."""
+    """Train in float64, so that two runs differ only by the order of additions."""
     torch.manual_seed(0)
     return (
         build_trainer(path, config, model=ToyDetector().double(), prepare=prepare_double)

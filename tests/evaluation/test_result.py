@@ -56,9 +56,8 @@ def test_a_protocol_that_leaves_nothing_to_score_says_so():
     )  # within the first 0.5 s, as all of N-Caltech101
     notes = [line for line in both.evaluate().table().splitlines() if line.startswith("The ")]
     assert notes == [
-        "The prophesee protocol leaves no box to score, so every measure is undefined (–) and no "
-        "best checkpoint "
-        "can be chosen by it."
+        "The prophesee protocol leaves no box to score, so every metric is undefined (–) and "
+        "cannot select a best checkpoint."
     ]
 
 

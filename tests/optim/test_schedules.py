@@ -69,8 +69,7 @@ def test_multistep_falls_at_each_milestone():
         (
             "multistep",
             {},
-            "`scheduler` multistep needs `milestones`: the epochs at which the learning rate "
-            "falls.",
+            "`scheduler` multistep needs `milestones`: the epochs at which the learning rate falls.",
         ),
         (
             "warmcos",

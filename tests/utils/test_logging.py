@@ -53,5 +53,5 @@ def test_a_log_file_that_cannot_be_written(tmp_path):
     with pytest.raises(OutputError) as error:
         setup_logging(tmp_path)
     assert str(error.value) == (
-        f"Cannot write {tmp_path}: Is a directory. Choose another directory or free it."
+        f"Cannot write {tmp_path}: Is a directory. Choose another directory or free some space."
     )
