@@ -1,4 +1,4 @@
-"""Folders with numbers to match and real recordings; tests that need them skip where they are missing."""
+"""Folders with golden numbers and real recordings; tests that need a missing one are skipped."""
 
 from __future__ import annotations
 

@@ -33,8 +33,9 @@ def keys_table(experiment: Experiment) -> str:
 def keys_page(experiment: Experiment) -> str:
     """Return the same as a page of Markdown."""
     tables = (
-        "## "
-        f"{group}\n\n{tabulate(map(_mark_up, rows), HEADERS, tablefmt='github', disable_numparse=True)}\n"
+        f"## {group}\n\n"
+        + tabulate(map(_mark_up, rows), HEADERS, tablefmt="github", disable_numparse=True)
+        + "\n"
         for group, rows in _rows_by_group(experiment)
     )
     return PAGE + "\n".join(tables)
