@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+DOCS   := $(VENV)/.docs-ready
 
 .PHONY: help demo test lint wheel newest check format docs clean
 
@@ -34,15 +35,20 @@ wheel: $(READY)  ## build the wheel, install it into an empty environment and us
 newest: $(READY)  ## run the tests with the newest torch, in an environment of their own
 	.ci/newest-test $(BIN)/python
 
-check: lint test wheel newest  ## all of these, as continuous integration does
+check: lint test docs wheel newest  ## all of these, as continuous integration does
 	@echo "Tested: $$($(BIN)/easnn --version); once more with $$(grep == .ci/newest-requirements.txt | xargs)"
 
 format: $(READY)  ## reformat the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: $(READY)  ## write docs/keys.md from the declarations
+$(DOCS): $(READY) .ci/docs-requirements.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check -r .ci/docs-requirements.txt
+	@touch $@
+
+docs: $(DOCS)  ## write docs/keys.md from the declarations and build the site
 	$(BIN)/easnn keys docs/keys.md
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 clean:  ## remove the environment and caches; data and runs stay
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache *.egg-info
+	rm -rf $(VENV) site .mypy_cache .ruff_cache .pytest_cache *.egg-info

@@ -7,10 +7,6 @@ import signal
 from pathlib import Path
 
 import pytest
-import torch
-from small_parts import OBJECTS, FixedDetector
-
-from easnn.models import DetectorConfig
 
 # Read when torch is loaded: tests run side by side, so each process and those that it starts get
 # one thread.
@@ -18,6 +14,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # A shell lets what it starts in the background ignore SIGINT, and so would every process that a
 # test interrupts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+import torch  # noqa: E402
+from small_parts import OBJECTS, FixedDetector  # noqa: E402
+
+from easnn.models import DetectorConfig  # noqa: E402
 
 SHARED = Path(os.environ.get("EASNN_TEST_DATA", Path(__file__).resolve().parents[2] / "shared"))
 

@@ -1,4 +1,4 @@
-"""Checkpoint files: reading and writing them, their weights, and the experiment they belong to."""
+"""Checkpoint files: reading, writing, loading weights and restoring the experiment."""
 
 from easnn.checkpoints.checkpoint import Checkpoint, experiment_for
 from easnn.checkpoints.format import load_checkpoint, save_checkpoint

@@ -1,4 +1,4 @@
-"""From a checkpoint file to the experiment that it belongs to."""
+"""Reading a checkpoint and restoring its experiment."""
 
 from __future__ import annotations
 
@@ -20,20 +20,19 @@ from easnn.utils.tensor_file import read_tensor_file
 
 
 class Checkpoint:
-    """A checkpoint of this framework or of the published code, read from its file.
+    """A checkpoint file of this framework or of the published code.
 
     Args:
         path: the file.
 
     Attributes:
         path: the file.
-        contents: what it holds; for a published one ``model`` (our parameter names), ``epoch`` and
-            ``best_ap``.
-        record: the experiment, or what the weights of a published checkpoint say about it.
+        contents: its entries; of a published checkpoint ``model`` (with the parameter names of this
+            framework), ``epoch`` and ``best_ap``.
+        record: the experiment; of a published checkpoint the part that its weights determine.
 
     Raises:
-        CheckpointError: if it cannot be read, does not say which experiment it belongs to, or is
-            something else.
+        CheckpointError: if the file cannot be read, has no experiment or is not a checkpoint.
     """
 
     contents: dict[str, Any]
@@ -55,16 +54,16 @@ class Checkpoint:
             self.record = PublishedRecord(published.config)
 
     def experiment(self) -> EventExp:
-        """Return the experiment of the checkpoint. No code that the checkpoint names is run.
+        """Return the experiment of the checkpoint, without running code named in the checkpoint.
 
         Raises:
-            CheckpointError: if it needs an experiment file or another version, or if the checkpoint
-                is a published one, which does not carry its experiment.
+            CheckpointError: if it needs an experiment file or another version of this framework, or
+                if it is a published checkpoint, which does not contain its experiment.
         """
         return self.record.experiment(self.path)
 
     def build_model(self, experiment: EventExp, device: torch.device) -> EventDetector:
-        """Return the network of ``experiment`` with the weights of the checkpoint, on ``device``.
+        """Build the network of ``experiment`` on ``device`` and load the weights.
 
         Raises:
             CheckpointError: if the weights do not fit.
@@ -74,20 +73,19 @@ class Checkpoint:
         return model
 
     def check_resumable(self) -> None:
-        """Check that it holds the state of a run.
+        """Check that the checkpoint contains the optimizer state, which resuming a run needs.
 
         Raises:
-            CheckpointError: if it is a published one, or was converted from one.
+            CheckpointError: if it is a published checkpoint, or was converted from one.
         """
         if self.contents.get("optimizer") is None:
             raise CheckpointError(
-                f"{self.path} cannot be resumed: it comes from the published code, whose optimiser "
-                "keeps its state "
-                "in another order. Leave out --resume to start a new run from its weights."
+                f"{self.path} cannot be resumed: it comes from the published code, whose optimizer "
+                "state has another order. Leave out --resume to start a new run from its weights."
             )
 
     def lies_in(self, directory: Path) -> bool:
-        """Tell whether the file lies in ``directory``."""
+        """Return whether the file is in ``directory``."""
         return self.path.resolve().parent == directory.resolve()
 
 
@@ -99,23 +97,23 @@ def experiment_for(
     words: Sequence[str] = (),
     same_network: bool = True,
 ) -> EventExp:
-    """Return the experiment to use a checkpoint in, and log how it differs from the checkpoint's own.
+    """Return the experiment to use with a checkpoint, and log how it differs from the saved one.
 
-    A key in ``words`` always wins. Everything else comes from the checkpoint, unless a name or a
-    file selects an experiment: then from that, except for the keys of the network if the weights
-    have to fit it, and for the seed if it has none. A published checkpoint says less: see
-    :class:`PublishedRecord`.
+    Keys in ``words`` take precedence. The others come from the experiment selected by a name or a
+    file, or from the checkpoint if none is selected. A selected experiment takes its network keys
+    from the checkpoint if ``same_network`` is set, and its seed if it has none. For published
+    checkpoints, see :class:`PublishedRecord`.
 
     Args:
         checkpoint: the checkpoint.
         exp_name: name of an experiment, as for :func:`~easnn.exp.get_exp`.
-        exp_file: file of an experiment, instead.
+        exp_file: file of an experiment, instead of a name.
         words: ``key value key value …``.
-        same_network: whether the weights have to fit; if not, they only initialise another network.
+        same_network: whether the weights must fit; if not, they only initialise another network.
 
     Raises:
-        ConfigError: if a key is wrong.
-        CheckpointError: if the checkpoint's experiment does not fit this version, or that of a
+        ConfigError: if a key is invalid.
+        CheckpointError: if the experiment of the checkpoint does not fit this version, or that of a
             published checkpoint is unknown or contradicts its weights.
     """
     record, source = checkpoint.record, checkpoint.path
@@ -126,7 +124,7 @@ def experiment_for(
         if unnamed or same_network:
             keys = record.complete(experiment, source)
             if is_main():
-                logger.info("Keys that were not given for {}:\n{}", source, keys)
+                logger.info("Keys not given for {}:\n{}", source, keys)
         return experiment
     if unnamed:
         experiment = record.experiment(source)

@@ -1,4 +1,4 @@
-"""Checkpoint files of this framework: written whole or not at all."""
+"""The checkpoint format of this framework; files are written atomically."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from easnn.utils.errors import CheckpointError
 from easnn.utils.tensor_file import read_tensor_file, write_tensor_file
 
 FORMAT = 1
-"""Version of the layout; a reader refuses any other."""
+"""Version of the format; files of other versions are rejected."""
 
 KEYS = (
     "format",
@@ -33,21 +33,20 @@ KEYS = (
     "experiment",
     "versions",
 )
-"""What a checkpoint holds: ``model`` are the weights to evaluate, ``raw_model`` those to train on with."""
+"""Entries of a checkpoint: ``model`` is the evaluated model, ``raw_model`` the trained one."""
 
 
 def save_checkpoint(path: Path, checkpoint: Mapping[str, Any]) -> None:
-    """Write a checkpoint atomically: ``path`` holds the old one or the whole new one.
+    """Write a checkpoint atomically: ``path`` is the old file or the complete new one.
 
     Args:
-        path: file to write.
-        checkpoint: Tensors and plain values in dicts, lists and tuples; see :data:`KEYS`.
+        path: the file.
+        checkpoint: tensors and plain values in dicts, lists and tuples; see :data:`KEYS`.
             ``format`` and ``versions`` are added.
 
     Raises:
-        OutputError: if the file cannot be written; what was there is left as it was.
-        TypeError: if the checkpoint holds anything else, because such a file could not be read
-            safely.
+        OutputError: if the file cannot be written; an existing file stays as it is.
+        TypeError: if the checkpoint contains other objects, which cannot be loaded safely.
     """
     whole = {**checkpoint, "format": FORMAT, "versions": _versions()}
     _check_plain(whole, "checkpoint")
@@ -55,55 +54,55 @@ def save_checkpoint(path: Path, checkpoint: Mapping[str, Any]) -> None:
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint of this framework; its tensors come to the CPU.
+    """Read a checkpoint of this framework; its tensors are on the CPU.
 
     Raises:
-        CheckpointError: if the file is missing, damaged, holds executable content, or is something
-            else.
+        CheckpointError: if the file is missing, damaged, contains executable code, or is not a
+            checkpoint of this framework.
     """
     return own_checkpoint(read_tensor_file(path), path)
 
 
 def own_checkpoint(checkpoint: object, path: Path) -> dict[str, Any]:
-    """Return what a file holds if it is a checkpoint of this framework.
+    """Return the contents of a file after checking that it is a checkpoint of this framework.
 
     Args:
-        checkpoint: what was read.
+        checkpoint: the contents of the file.
         path: the file, for messages.
 
     Raises:
-        CheckpointError: if it is something else, or of another version.
+        CheckpointError: if it is something else, incomplete, or of another version.
     """
     if not is_own(checkpoint):
         raise CheckpointError(
             f"{path} is not a checkpoint of this framework: it has no `format`. Give a file that a "
-            "training "
-            "run wrote, such as latest_ckpt.pth or best_ckpt.pth."
+            "training run wrote, such as latest_ckpt.pth or best_ckpt.pth."
         )
     if checkpoint["format"] != FORMAT:
         raise CheckpointError(
             f"{path} has checkpoint format {checkpoint['format']}, but this version reads format "
-            f"{FORMAT}. "
-            "Use the version of the software that wrote it."
+            f"{FORMAT}. Use the version of the software that wrote it."
         )
     missing = [key for key in KEYS if key not in checkpoint]
     if missing:
-        raise CheckpointError(f"{path} is not a whole checkpoint: it has no {', '.join(missing)}.")
+        raise CheckpointError(
+            f"{path} is not a complete checkpoint: it has no {', '.join(missing)}. Copy it again."
+        )
     weights = checkpoint["model"]
     if not isinstance(weights, Mapping) or not all(isinstance(w, Tensor) for w in weights.values()):
         raise CheckpointError(
-            f"`model` of {path} must hold weights by name, but holds something else."
+            f"`model` of {path} must map names to tensors, but does not. Give another checkpoint."
         )
     return checkpoint
 
 
 def is_own(contents: object) -> TypeGuard[dict[str, Any]]:
-    """Tell whether a file with these contents was written by this framework."""
+    """Return whether a file with these contents was written by this framework."""
     return isinstance(contents, dict) and "format" in contents
 
 
 def _check_plain(value: object, where: str) -> None:
-    """Refuse what ``torch.load(weights_only=True)`` would refuse, while it can still be mended."""
+    """Reject objects that ``torch.load(weights_only=True)`` cannot load, before they are saved."""
     if isinstance(value, Mapping):
         for key, item in value.items():
             _check_plain(key, f"a key of {where}")

@@ -1,4 +1,4 @@
-"""Loading weights into a model, with a readable account of what fits and what does not."""
+"""Loading weights into a model, with a report of the names that fit and those that do not."""
 
 from __future__ import annotations
 
@@ -12,19 +12,18 @@ from torch import Tensor, nn
 from easnn.utils.errors import CheckpointError
 
 SHOWN = 8
-"""How many names of a kind a message lists."""
+"""Maximum number of names that a message lists of each kind."""
 
 
 @dataclass(frozen=True)
 class LoadReport:
-    """What became of the weights of a checkpoint.
+    """The result of loading the weights of a checkpoint.
 
     Attributes:
-        loaded: Names that the model took over.
-        other_shape: Names whose shape differs, with the shape in the checkpoint and the one in the
-            model.
-        missing: Names that only the model has; they keep their values.
-        unexpected: Names that only the checkpoint has.
+        loaded: names of the weights that were loaded.
+        other_shape: names with another shape, with the shapes in the checkpoint and in the model.
+        missing: names that only the model has; they keep their values.
+        unexpected: names that only the checkpoint has.
     """
 
     loaded: tuple[str, ...]
@@ -34,22 +33,21 @@ class LoadReport:
 
     @property
     def complete(self) -> bool:
-        """Whether every weight of the model was loaded and none was left over."""
+        """Whether the names and shapes of checkpoint and model are the same."""
         return not (self.other_shape or self.missing or self.unexpected)
 
     def table(self) -> str:
-        """Return the account as a table, names cut off after the first few."""
-        table: str = tabulate(
+        """Return the report as a table, with the first few names of each kind."""
+        return tabulate(
             [
                 ["loaded", len(self.loaded), ""],
                 *([what, len(names), _some(names)] for what, names in self._differences()),
             ],
             headers=["weights", "number", "first of them"],
         )
-        return table
 
     def differences(self) -> str:
-        """Return what does not fit in one line."""
+        """Return the names that do not fit as one line."""
         return "; ".join(
             f"{len(names)} {what}: {_some(names)}" for what, names in self._differences()
         )
@@ -70,13 +68,13 @@ class LoadReport:
 def load_weights(
     model: nn.Module, weights: Mapping[str, Tensor], *, strict: bool, source: str
 ) -> LoadReport:
-    """Copy ``weights`` into ``model`` wherever name and shape agree.
+    """Copy ``weights`` into ``model`` where name and shape agree.
 
     Args:
-        model: The model; its other weights stay as they are.
-        weights: A state dict, such as a checkpoint's ``model``.
-        strict: Whether everything has to fit; then an error leaves the model untouched.
-        source: Where the weights come from, for messages.
+        model: the model; its other weights are unchanged.
+        weights: a state dict, such as ``model`` of a checkpoint.
+        strict: whether every name and shape must match; on an error the model is unchanged.
+        source: origin of the weights, for messages.
 
     Raises:
         CheckpointError: if ``strict`` and something does not fit, or if nothing fits at all.
@@ -86,8 +84,7 @@ def load_weights(
     if strict and not report.complete:
         raise CheckpointError(
             f"The weights of {source} belong to another model: {report.differences()}. Give the "
-            "same keys as "
-            "for its training, or leave out all keys to use those in the checkpoint."
+            "same keys as for its training, or leave out all keys to use those in the checkpoint."
         )
     if not report.loaded:
         raise CheckpointError(f"No weight of {source} fits this model: {report.differences()}.")

@@ -1,4 +1,4 @@
-"""Training and evaluation: what drives a model over a dataset, in one process or many."""
+"""Training and evaluation loops, in one or several processes."""
 
 from easnn.engine.ema import ModelEma
 from easnn.engine.evaluate import EvalLoader, Evaluation, evaluate, evaluation_of

@@ -1,4 +1,4 @@
-"""The exponential moving average of a model's weights, which is what gets evaluated."""
+"""Exponential moving average (EMA) of the model's weights."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from torch import Tensor, nn
 
 
 class ModelEma:
-    """A copy of a model whose weights and buffers follow the trained ones slowly.
+    """A copy of a model that holds the moving average of its weights and buffers.
 
-    After update n: average ← d·average + (1 − d)·model with d = decay·(1 − exp(−n/tau)): the
-    average follows closely at first and slowly later. Batch-norm statistics are averaged as the
-    weights are; integer buffers are copied.
+    Update n computes average ← d·average + (1 − d)·model with d = decay·(1 − exp(−n/tau)), so the
+    average follows the model closely at first and slowly later. Batch-norm statistics are averaged
+    like the weights; integer buffers are copied.
 
     Args:
-        model: The trained model; it is copied and never changed.
-        decay: The decay that d approaches.
-        tau: Number of updates in which d grows to 63 % of ``decay``.
+        model: the trained model; it is copied and never modified.
+        decay: the final decay.
+        tau: number of updates after which d reaches 63 % of ``decay``.
     """
 
     def __init__(self, model: nn.Module, *, decay: float = 0.9998, tau: float = 2000.0) -> None:

@@ -1,4 +1,4 @@
-"""Evaluating a detector on a dataset, by one process or by many."""
+"""Evaluation of a detector on a dataset, in one or several processes."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from easnn.utils.logging import on_terminal
 from easnn.utils.meters import PartTimer
 
 PORTION = 1000
-"""Frames of each process that are exchanged at a time, which bounds the memory of the exchange."""
+"""Frames per process and gather operation; limits the memory that gathering needs."""
 
 Evaluation = Callable[[nn.Module], EvaluationResult]
-"""Evaluates a model; every process calls it at the same time."""
+"""Evaluates a model; a collective operation that every process calls."""
 
 
 class EvalLoader(Protocol):
-    """This process's part of the frames to evaluate, each exactly once over all processes."""
+    """Loads this process's share of the frames; every frame belongs to exactly one process."""
 
     def __len__(self) -> int:
         """Return the number of batches; it may be 0."""
@@ -41,17 +41,17 @@ class EvalLoader(Protocol):
 def evaluate(
     predictor: Predictor, loader: EvalLoader, evaluator: Evaluator, *, timed: bool = False
 ) -> EvaluationResult:
-    """Detect objects in every frame and score them; every process calls this and gets the same result.
+    """Detect objects in every frame and score them.
 
-    The processes may have different numbers of frames, or none. The result depends neither on the
-    number of processes nor on that of workers nor on the batch size.
+    Every process calls this and gets the same result. Processes may have different numbers of
+    frames, or none. The result does not depend on the number of processes, the number of data
+    workers or the batch size.
 
     Args:
         predictor: the detector.
-        loader: this process's part of the frames.
+        loader: this process's share of the frames.
         evaluator: the protocol.
-        timed: whether the result contains the milliseconds per frame of input, network and choice
-            of detections.
+        timed: whether to measure the milliseconds per frame of input, network and postprocessing.
 
     Raises:
         TrainingError: if a process does not finish in time.
@@ -85,19 +85,19 @@ def evaluation_of(
     timed: bool = False,
     cache: FrameCache | None = None,
 ) -> Evaluation:
-    """Return the function that evaluates a model on ``eval_split`` of an experiment.
+    """Return a function that evaluates a model on ``eval_split`` of an experiment.
 
     Args:
-        experiment: gives frames, protocol and thresholds.
-        batch_size: frames per step of all processes together.
-        device: where to compute.
+        experiment: defines frames, protocol and thresholds.
+        batch_size: global batch size, over all processes.
+        device: device of the model.
         fp16: whether to use mixed precision.
-        timed: whether the result contains how long a frame takes.
-        cache: where frames are kept, if they are.
+        timed: whether to measure the time per frame.
+        cache: cache of frames, if any.
 
     Raises:
         ConfigError: if a key does not fit the dataset.
-        DataError: if the dataset's files are incomplete or wrong.
+        DataError: if the dataset's files are incomplete or invalid.
     """
     loader = experiment.get_eval_loader(batch_size=batch_size, device=device, cache=cache)
     evaluator = experiment.get_evaluator(loader.dataset)
@@ -113,7 +113,7 @@ def _progress(loader: EvalLoader) -> tqdm[DetectionBatch]:
 
 
 def _gathered(frames: Sequence[FrameResult]) -> Iterable[list[FrameResult]]:
-    """Yield the frames of all processes, a portion at a time, in the same order on each of them."""
+    """Yield the frames of all processes in portions, in the same order on every process."""
     most = max(gather_objects(len(frames)))
     for start in range(0, most, PORTION):
         yield [

@@ -1,4 +1,4 @@
-"""Stopping on a signal without losing work."""
+"""Stopping a run on SIGINT or SIGTERM without losing work."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class StopSignals:
-    """Within the ``with`` block, SIGINT and SIGTERM are remembered instead of ending the process.
+    """Within the ``with`` block, SIGINT and SIGTERM are recorded instead of ending the process.
 
-    A process forked within the block, such as a data worker, inherits this and ignores the signals:
-    it is its parent that decides.
+    Processes forked within the block, such as data workers, inherit the handlers and ignore the
+    signals: their parent stops them.
 
     Attributes:
-        received: Number of the first signal received, 0 if none.
+        received: number of the first signal received, 0 if none.
     """
 
     def __init__(self) -> None:
@@ -41,7 +41,7 @@ class StopSignals:
 
     @contextmanager
     def immediate(self) -> Iterator[None]:
-        """Within the block, a signal ends the process at once: for long work whose start is saved."""
+        """Let a signal end the process at once: for long work that starts from a saved state."""
         self._immediately = True
         self._exit_if_received()
         try:
@@ -63,7 +63,7 @@ class StopSignals:
 
 @contextmanager
 def handlers_restored() -> Iterator[None]:
-    """Let the block change what signals do; afterwards they do again what they did before."""
+    """Restore the signal handlers when the block ends."""
     handlers = {
         number: signal.getsignal(number) for number in (*SIGNALS, signal.SIGHUP, signal.SIGQUIT)
     }
@@ -76,10 +76,10 @@ def handlers_restored() -> Iterator[None]:
 
 
 def _in_main_thread() -> bool:
-    """Tell whether handlers can be set here."""
+    """Return whether signal handlers can be set: Python allows it in the main thread only."""
     return threading.current_thread() is threading.main_thread()
 
 
 def exit_code(signal_number: int) -> int:
-    """Return the exit code of a process that a signal ended: 130 for SIGINT, 143 for SIGTERM."""
+    """Return the exit code of a process ended by a signal: 130 for SIGINT, 143 for SIGTERM."""
     return 128 + signal_number

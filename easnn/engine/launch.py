@@ -1,4 +1,4 @@
-"""Starting the processes of a run, on one machine or many, and ending them all when one fails."""
+"""Start the processes of a run on one or several machines, and stop all of them if one fails."""
 
 from __future__ import annotations
 
@@ -41,30 +41,29 @@ def launch(
     dist_url: str | None = None,
     timeout_s: float = 1800.0,
 ) -> Result:
-    """Run ``main(*args)`` on every process and return what this machine's first process returned.
+    """Run ``main(*args)`` on every process and return the result of local rank 0.
 
-    One process runs right here. Several are started afresh: ``main`` must be a function of a module
-    and ``args`` must be picklable. Under ``torchrun`` this process joins the world that it is part
-    of. The first failure ends all processes.
+    A single process runs in the calling process. Several processes are spawned: ``main`` must be a
+    module-level function and ``args`` must be picklable. Under ``torchrun``, the calling process
+    joins the process group of its environment variables. The first failure stops all processes.
 
     Args:
-        main: What to run; inside, ``easnn.utils.distributed`` tells rank and world.
-        args: Its arguments.
-        devices: Processes on this machine: GPUs, or CPU processes if there is no GPU. ``None``
-            means one, or under ``torchrun`` as many as it started.
-        num_machines: Machines of the run; each starts the same command with its own
-            ``machine_rank``.
-        machine_rank: This machine, counted from 0.
-        dist_backend: ``nccl`` or ``gloo``; ``None`` chooses by device.
-        dist_url: ``tcp://HOST:PORT`` of machine 0, for several machines.
-        timeout_s: How long one process waits for another.
+        main: the function; :mod:`easnn.utils.distributed` gives it the rank and the world size.
+        args: its arguments.
+        devices: number of processes on this machine: one per GPU, or CPU processes if there is no
+            GPU. ``None`` means 1, or as many as ``torchrun`` started.
+        num_machines: number of machines; each runs the same command with its own ``machine_rank``.
+        machine_rank: rank of this machine, from 0.
+        dist_backend: ``nccl`` or ``gloo``; ``None`` selects one by device.
+        dist_url: ``tcp://HOST:PORT`` of machine 0; required with several machines.
+        timeout_s: how long a process waits for the others.
 
     Raises:
-        ConfigError: if the options do not fit together or the machine.
-        EasnnError: what the first failing process raised.
-        TrainingError: naming a process that was killed.
-        WorkerError: with the traceback of another exception.
-        SystemExit: with code 130 or 143, if a signal ended the run.
+        ConfigError: if the options contradict each other or do not fit the machine.
+        EasnnError: the error of the first process that failed.
+        TrainingError: if a process was killed.
+        WorkerError: with the traceback of any other exception.
+        SystemExit: with code 130 or 143, if a signal stopped the run.
     """
     backend = _backend(dist_backend)
     if "LOCAL_WORLD_SIZE" in os.environ and "RANK" in os.environ:
@@ -85,17 +84,15 @@ def launch(
             raise_first_failure(Path(folder), error)
         except SignalException as stopped:
             raise SystemExit(exit_code(stopped.sigval)) from None
-    result: Result = results[min(results)]
-    return result
+    return results[min(results)]
 
 
 def _worker(
     main: Main[Result], args: tuple[object, ...], backend: str, timeout_s: float, folder: str
 ) -> Result | None:
-    """Run ``main`` in a process that the launcher started; only the first of a machine returns its result."""
-    multiprocessing.set_start_method(
-        None, force=True
-    )  # data workers need not be spawned because we were
+    """Run ``main`` in a process that the launcher started; only local rank 0 returns its result."""
+    # The launcher spawns this process; its data workers use the default start method again.
+    multiprocessing.set_start_method(None, force=True)
     with reported(Path(folder)), _world(backend, timeout_s):
         result = main(*args)
     return result if os.environ["LOCAL_RANK"] == "0" else None
@@ -103,7 +100,7 @@ def _worker(
 
 @contextmanager
 def _world(backend: str, timeout_s: float) -> Iterator[None]:
-    """Be a process of the world that the environment describes."""
+    """Run the block in the process group that the environment variables describe."""
     local_rank, processes_here = int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"])
     if torch.cuda.is_available():
         torch.cuda.set_device(local_rank)
@@ -111,11 +108,11 @@ def _world(backend: str, timeout_s: float) -> Iterator[None]:
         torch.set_num_threads(max(1, available_cores() // processes_here))
     dist.init_process_group(backend, timeout=timedelta(seconds=timeout_s))
     yield
-    dist.destroy_process_group()  # not after an error: it could wait for a process that is gone
+    dist.destroy_process_group()  # not after an error: it could wait for a lost process
 
 
 def _quiet(*packages: str) -> None:
-    """Silence packages that retell every failure and signal at length."""
+    """Silence packages that log every failure and signal at length."""
     for name in list(logging.root.manager.loggerDict):
         if name.startswith(packages):
             logging.getLogger(name).setLevel(logging.CRITICAL)
@@ -133,11 +130,10 @@ def _launch_config(
         start_method="spawn",
     )
     if num_machines == 1:
-        any_port = "localhost:0"
         return workers(
             run_id=uuid.uuid4().hex,
             rdzv_backend="c10d",
-            rdzv_endpoint=any_port,
+            rdzv_endpoint="localhost:0",  # any free port
             local_addr="localhost",
         )
     if not 0 <= machine_rank < num_machines:
@@ -148,13 +144,12 @@ def _launch_config(
     try:
         url = urlsplit(dist_url or "")
         host, port = url.hostname, url.port
-    except ValueError:  # no number, or not that of a port
+    except ValueError:  # not a valid port number
         host, port = None, None
     if host is None or not port or url.scheme != "tcp":
         raise ConfigError(
             f"`--dist-url` must be tcp://HOST:PORT of machine 0 for {num_machines} machines, but "
-            "is "
-            f"{dist_url}."
+            f"is {dist_url}."
         )
     return workers(
         run_id="easnn",
@@ -184,8 +179,7 @@ def _check_devices(devices: int) -> int:
     if gpus and devices > gpus:
         raise ConfigError(
             f"`-d` must be at most {gpus}, the number of GPUs of this machine (see "
-            "CUDA_VISIBLE_DEVICES), "
-            f"but is {devices}."
+            f"CUDA_VISIBLE_DEVICES), but is {devices}."
         )
     return devices
 
@@ -195,13 +189,11 @@ def _check_joined_world(devices: int | None) -> None:
     if devices not in (None, started):
         raise ConfigError(
             f"`-d` must be {started} or left out under torchrun, which started {started} processes "
-            "here, but "
-            f"is {devices}."
+            f"here, but is {devices}."
         )
     gpus = torch.cuda.device_count()
     if gpus and started > gpus:
         raise ConfigError(
             f"torchrun must start at most {gpus} processes here, one for each GPU of this machine, "
-            "but started "
-            f"{started}. Give --nproc-per-node {gpus}."
+            f"but started {started}. Give --nproc-per-node {gpus}."
         )

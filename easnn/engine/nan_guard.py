@@ -1,4 +1,4 @@
-"""Telling the user where a loss or gradient stopped being a number."""
+"""Reports of losses and gradients that are not finite."""
 
 from __future__ import annotations
 
@@ -14,71 +14,64 @@ from easnn.utils.errors import TrainingError
 
 SHOWN_SAMPLES = 8
 
-MOST_OVERFLOWS = 20
-"""Steps in a row that may be left out: more than it takes to lower the scale of mixed precision to 1."""
+MAX_OVERFLOWS = 20
+"""Skipped steps in a row that stop a run: more than lowering the loss scale to 1 takes."""
 
 
 def not_finite(report: StepReport, batch: DetectionBatch, position: Position) -> TrainingError:
-    """Return the error for a step with such a loss; every process calls this and gets the same message.
+    """Return the error for a step with a non-finite loss; all processes call this and get the same.
 
     Args:
-        report: The step of this process.
-        batch: Its samples.
-        position: Where the run stood before the step.
+        report: the step of this process.
+        batch: its samples.
+        position: position of the run before the step.
     """
     losses_are_finite = all(map(math.isfinite, report.losses.values()))
     reports = gather_objects((losses_are_finite, _describe(report, batch)))
     culprits = " | ".join(text for finite, text in reports if not finite)
     return TrainingError(
         f"A loss is not finite in {_step(position)}: {culprits}. The weights were not changed. "
-        "Lower "
-        "`basic_lr_per_img`, train without --fp16, or look at these samples."
+        "Lower `basic_lr_per_img`, train without --fp16, or look at these samples."
     )
 
 
 class Overflows:
-    """Watches for steps whose losses are finite, but whose gradient is not: they are left out.
+    """Counts consecutive steps with finite losses but a non-finite gradient, which are skipped.
 
-    It happens where all samples of a batch are silent: batch norms without variance make the
-    gradient larger from layer to layer. And in mixed precision it shows that the loss is scaled up
-    too much. One such step does no harm; a run that makes no other is stopped.
+    Such steps occur if no neuron fires for any sample of a batch: batch norms without variance
+    amplify the gradient from layer to layer. In mixed precision they also occur if the loss scale
+    is too large. A few are harmless; many in a row stop the training.
     """
 
     def __init__(self) -> None:
         self._in_a_row = 0
 
-    def note(self, report: StepReport, batch: DetectionBatch, position: Position) -> None:
-        """Take note of a step with finite losses; every process calls this with its own.
+    def check(self, report: StepReport, batch: DetectionBatch, position: Position) -> None:
+        """Check the gradient of a step with finite losses; every process calls this.
 
         Args:
-            report: The step of this process.
-            batch: Its samples.
-            position: Where the run stood before the step.
+            report: the step of this process.
+            batch: its samples.
+            position: position of the run before the step.
 
         Raises:
-            TrainingError: if too many steps in a row were left out.
+            TrainingError: after :data:`MAX_OVERFLOWS` skipped steps in a row.
         """
         if report.updated:
             self._in_a_row = 0
             return
         self._in_a_row += 1
         reports = " | ".join(gather_objects(_describe(report, batch)))
-        if self._in_a_row == MOST_OVERFLOWS:
+        if self._in_a_row == MAX_OVERFLOWS:
             raise TrainingError(
-                f"The gradient is not finite in {MOST_OVERFLOWS} steps in a row, up to "
-                f"{_step(position)}: {reports}. "
-                "The weights were not changed. It grows without bound where nothing fires: lower "
-                "`thresh`, take a "
-                "larger batch (-b), or begin without `write_zero`. If that is not it, lower "
-                "`basic_lr_per_img`, or "
-                "train without --fp16."
+                f"The gradient is not finite in {MAX_OVERFLOWS} steps in a row, up to "
+                f"{_step(position)}: {reports}. The weights were not changed. Gradients explode if "
+                "no neuron fires: lower `thresh`, use a larger batch (-b), or start without "
+                "`write_zero`. Otherwise lower `basic_lr_per_img`, or train without --fp16."
             )
         if is_main():
-            logger.warning(
-                "{} is left out: its gradient is not finite ({})",
-                _step(position).capitalize(),
-                reports,
-            )
+            step = _step(position).capitalize()
+            logger.warning("{} is skipped: its gradient is not finite ({})", step, reports)
 
 
 def _step(position: Position) -> str:

@@ -1,4 +1,4 @@
-"""What a training run shows while it goes on."""
+"""Progress of a training run: log lines, a progress bar and metric writers."""
 
 from __future__ import annotations
 
@@ -25,17 +25,16 @@ Item = TypeVar("Item")
 
 
 class Progress:
-    """Shows losses, speed and remaining time: a bar on a terminal, a log line every few steps everywhere.
+    """Logs losses, speed and remaining time every few steps, and shows a bar on a terminal.
 
-    The losses are those of the very step, averaged over the processes, not means over many steps:
-    so they are the same whether or not a run was interrupted before.
+    The losses are those of the current step, averaged over the processes, not over several steps.
+    So a resumed run logs the same losses as an uninterrupted one.
 
     Args:
-        config: The plan of the run.
-        steps_per_epoch: Steps in an epoch.
-        device: Whose memory is shown.
-        writers: Where the numbers go as well; they are closed when the ``with`` block of this
-            object ends.
+        config: configuration of the run.
+        steps_per_epoch: steps in an epoch.
+        device: device whose peak memory is shown.
+        writers: metric writers; they are closed when the ``with`` block of this object ends.
     """
 
     def __init__(
@@ -57,20 +56,20 @@ class Progress:
         return self
 
     def __exit__(self, error: type[BaseException] | None, *_details: object) -> None:
-        # A writer that fails, too, must not hide the error that ends the run.
+        # A writer that fails as well must not hide the error that ends the run.
         with suppress(OutputError) if error else nullcontext():
             for writer in self._writers:
                 writer.close()
 
     def continue_from(self, start: Position) -> None:
-        """Let the writers drop what a lost part of the run wrote after ``start``."""
+        """Let the writers drop everything after ``start``, because a resumed run repeats it."""
         for writer in self._writers:
             writer.continue_from(
                 self._iteration(start), evaluates=start.step == self._steps_per_epoch
             )
 
     def over(self, batches: Iterable[Item], start: Position) -> Iterator[Item]:
-        """Yield the batches of the rest of an epoch; show a bar on a terminal, time the wait for each."""
+        """Yield the remaining batches of an epoch, with a progress bar; time the wait for data."""
         self._restart_window()
         bar = tqdm(
             self._stopwatch.waiting(batches, "data"),
@@ -85,13 +84,13 @@ class Progress:
             yield from bar
 
     def step(self, done: Position, report: StepReport, lr: float, samples: int) -> None:
-        """Take note of a step; say where the run stands if it is time to.
+        """Count a step and log the progress every ``print_interval`` steps.
 
         Args:
-            done: Where the run stands after the step.
-            report: What happened in it.
-            lr: Its learning rate.
-            samples: Number of samples of this process in it.
+            done: position of the run after the step.
+            report: result of the step.
+            lr: its learning rate.
+            samples: number of samples of this process in the step.
         """
         self._steps += 1
         self._samples += samples
@@ -103,12 +102,12 @@ class Progress:
         self._restart_window()
 
     def write(self, kind: str, done: Position, values: Mapping[str, float]) -> None:
-        """Give numbers to every writer."""
+        """Pass metrics to every writer."""
         for writer in self._writers:
             writer.write(kind, self._iteration(done), {"epoch": done.epoch + 1, **values})
 
     def write_pictures(self, done: Position, pictures: Pictures) -> None:
-        """Give pictures to every writer."""
+        """Pass pictures to every writer."""
         for writer in self._writers:
             writer.write_pictures(self._iteration(done), pictures)
 
@@ -122,8 +121,7 @@ class Progress:
         memory_mb = peak_memory_mb(self._device)
         logger.bind(progress=True).info(
             "epoch {}/{} step {}/{} | {} | lr {:.3g} | {:.1f} samples/s, {:.0%} waiting for data | "
-            "ETA {} | "
-            "{:.0f} MiB",
+            "ETA {} | {:.0f} MiB",
             done.epoch + 1,
             self._config.max_epoch,
             done.step,
@@ -160,4 +158,5 @@ class Progress:
 
 
 def _mean(losses: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Return the mean of each loss over the processes."""
     return {name: sum(of_rank[name] for of_rank in losses) / len(losses) for name in losses[0]}

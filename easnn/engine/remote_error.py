@@ -1,4 +1,4 @@
-"""The error of a failing process, carried to the process that the user sees."""
+"""Passing the error of a failed process to the process that launched it."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from easnn.utils.errors import EasnnError
 
 
 class WorkerError(Exception):
-    """A process of a run failed through a fault of the program; the message holds its traceback."""
+    """A process of a run failed because of a bug; the message contains its traceback."""
 
 
 @contextmanager
 def reported(folder: Path) -> Iterator[None]:
-    """Write an exception of the block to ``folder`` and end this process quietly with its exit code."""
+    """Write an exception of the block to ``folder`` and exit without printing a traceback."""
     try:
         yield
     except SystemExit as stop:
@@ -34,32 +34,29 @@ def reported(folder: Path) -> Iterator[None]:
     except EasnnError as error:
         _report(folder, {"kind": type(error).__name__, "message": str(error)})
         raise SystemExit(1) from None
-    except (
-        Exception
-    ):  # a fault of the program: the user gets its traceback from the process that started us
+    except Exception:  # a bug: the launching process shows the traceback
         _report(folder, {"traceback": traceback.format_exc()})
         raise SystemExit(1) from None
 
 
 def raise_first_failure(folder: Path, failed: ChildFailedError) -> NoReturn:
-    """Raise what the process that failed first raised: the others usually failed because it was gone.
+    """Raise the error of the process that failed first, the usual cause of all later failures.
 
     Args:
-        folder: Where :func:`reported` wrote.
-        failed: What the launcher saw.
+        folder: where :func:`reported` wrote.
+        failed: the launcher's report.
 
     Raises:
-        EasnnError: of the class and with the message that the process raised.
-        WorkerError: with the traceback of another exception.
-        TrainingError: if it was killed.
-        SystemExit: if the process ended on its own, after a signal.
+        EasnnError: with the class and the message of the original error.
+        WorkerError: with the traceback of any other exception.
+        TrainingError: if the process was killed.
+        SystemExit: if the process exited after a signal.
     """
     reports = sorted(
         (json.loads(file.read_text()) for file in folder.glob("*.json")), key=lambda r: r["time_ns"]
     )
-    if not reports or _was_killed(
-        failed
-    ):  # a killed process cannot report, but those that lose it can
+    # A killed process cannot write a report, but the processes that wait for it can.
+    if not reports or _was_killed(failed):
         raise _killed(failed) from None
     first = reports[0]
     if "exit_code" in first:
@@ -69,15 +66,15 @@ def raise_first_failure(folder: Path, failed: ChildFailedError) -> NoReturn:
     raise WorkerError(f"Process {first['rank']} failed:\n{first['traceback']}") from None
 
 
-def _report(folder: Path, what: dict[str, object]) -> None:
+def _report(folder: Path, failure: dict[str, object]) -> None:
     rank = os.environ["RANK"]
     unfinished = folder / f"{rank}.unfinished"  # the launcher may end this process while it writes
-    unfinished.write_text(json.dumps({"time_ns": time.time_ns(), "rank": rank, **what}))
+    unfinished.write_text(json.dumps({"time_ns": time.time_ns(), "rank": rank, **failure}))
     unfinished.rename(folder / f"{rank}.json")
 
 
 def _was_killed(failed: ChildFailedError) -> bool:
-    by_launcher = -signal.SIGTERM  # how the launcher ends the other processes
+    by_launcher = -signal.SIGTERM  # the launcher terminates the other processes
     return any(
         failure.exitcode < 0 and failure.exitcode != by_launcher
         for failure in failed.failures.values()
@@ -86,13 +83,11 @@ def _was_killed(failed: ChildFailedError) -> bool:
 
 def _killed(failed: ChildFailedError) -> EasnnError:
     rank, failure = failed.get_first_failure()
-    how = (
-        signal.Signals(-failure.exitcode).name
-        if failure.exitcode < 0
-        else f"exit code {failure.exitcode}"
-    )
+    killed = failure.exitcode < 0
+    how = signal.Signals(-failure.exitcode).name if killed else f"exit code {failure.exitcode}"
     hint = {
-        "SIGKILL": "Usually the machine ran out of memory: use fewer `data_num_workers` or a smaller batch (-b).",
-        "SIGABRT": "A collective operation may have waited too long for another process: see its output above.",
+        "SIGKILL": "Usually the machine ran out of memory: use fewer `data_num_workers` or a "
+        "smaller batch (-b).",
+        "SIGABRT": "A collective operation may have timed out: see its output above.",
     }.get(how, "See its output above.")
     return errors.TrainingError(f"Process {rank} was killed ({how}). {hint}")

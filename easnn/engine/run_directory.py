@@ -1,4 +1,4 @@
-"""The files of a run."""
+"""Files of a run: log, metrics, checkpoints and results."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from easnn.utils.files import make_directory
 
 
 class RunDirectory:
-    """Names every file of a run.
+    """The paths of all files of a run.
 
     Args:
         path: ``<output_dir>/<experiment name>``.
@@ -39,33 +39,32 @@ class RunDirectory:
         return self.results / f"epoch_{epoch}.json"
 
     def evaluation(self, checkpoint: Path, split: str, protocols: Sequence[str]) -> Path:
-        """Return the result of evaluating ``checkpoint`` on ``split`` by some protocols."""
+        """Return the result of evaluating ``checkpoint`` on ``split`` with ``protocols``."""
         return self.results / f"{checkpoint.stem}_{split}_{'_'.join(protocols)}.json"
 
     @classmethod
     def start(cls, path: Path, *, resume: bool) -> RunDirectory:
-        """Make the directory of a run and check that it can be written; every process calls this.
+        """Create the directory of a run and check that it is writable; every process calls this.
 
-        Unless the run is resumed, what an earlier run of the same name left there moves to
-        ``earlier-1``, ``earlier-2``, … in the same directory: nothing is overwritten.
+        Nothing is overwritten: unless the run is resumed, the files of an earlier run of the same
+        name are moved to the subdirectory ``earlier-1``, ``earlier-2``, ….
 
         Raises:
-            OutputError: if the directory cannot be made, is not writable, or the old files cannot
-                be moved.
+            OutputError: if the directory cannot be created, is not writable, or the files of an
+                earlier run cannot be moved.
         """
-        barrier(
-            "the making of the run directory"
-        )  # a slower process may still read from the earlier run
+        # A slower process may still read the files of an earlier run.
+        barrier("the creation of the run directory")
         run = cls(path)
         if is_main():
             make_directory(path)
             if not resume:
-                run._set_aside()
+                run._move_earlier_run()
             make_directory(run.results)
         barrier("the start of the run")
         return run
 
-    def _set_aside(self) -> None:
+    def _move_earlier_run(self) -> None:
         earlier_runs = {
             path for path in self.path.iterdir() if re.fullmatch(r"earlier-\d+", path.name)
         }
@@ -81,7 +80,6 @@ class RunDirectory:
         except OSError as error:
             raise OutputError(
                 f"Cannot move the files of an earlier run to {target}: {error.strerror}. Choose "
-                "another "
-                "experiment name (-expn) or continue that run (--resume)."
+                "another experiment name (-expn) or continue that run (--resume)."
             ) from error
-        logger.info("The files of an earlier run of this name are now in {}", target)
+        logger.info("The files of an earlier run with this name were moved to {}", target)

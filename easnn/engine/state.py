@@ -1,4 +1,4 @@
-"""Everything that a run is at a moment: what a checkpoint holds."""
+"""The state of a training run, as saved in checkpoints."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ from easnn.utils.errors import CheckpointError
 
 
 class Position(NamedTuple):
-    """Where a run stands: ``step`` steps of ``epoch`` are done, both counted from 0."""
+    """Position of a run: ``step`` steps of ``epoch`` are done, both counted from 0."""
 
     epoch: int = 0
     step: int = 0
 
 
 class RunState:
-    """The state of a run; the same on every process after every step, but for the random number generators.
+    """The state of a run; equal on all processes after each step, except for the RNG states.
 
     Attributes:
-        position: Steps that are done. After the last step of an epoch it stays in that epoch until
+        position: position of the run. After the last step of an epoch it stays in that epoch until
             the evaluation is done as well.
-        best_ap: Best AP so far, ``None`` before the first.
-        best_epoch: Number of epochs after which it was reached.
+        best_ap: best AP so far, ``None`` before the first evaluation.
+        best_epoch: number of epochs after which it was reached.
 
     Args:
-        model: The trained model.
-        optimizer: Its optimiser.
-        scaler: The loss scaler of mixed precision.
-        ema: Whether a moving average of the weights is kept.
-        steps_per_epoch: Steps in an epoch.
+        model: the trained model.
+        optimizer: its optimizer.
+        scaler: the gradient scaler of mixed precision.
+        ema: whether to maintain a moving average of the weights.
+        steps_per_epoch: steps in an epoch.
     """
 
     def __init__(
@@ -71,24 +71,24 @@ class RunState:
         return self._ema.model if self._ema else self._model
 
     def step_done(self, *, updated: bool) -> None:
-        """Count a step; the moving average follows if the weights were ``updated``."""
+        """Count a step; update the moving average if the weights were ``updated``."""
         self.position = Position(self.position.epoch, self.position.step + 1)
         if updated and self._ema:
             self._ema.update(self._model)
 
-    def note_result(self, ap: float, epoch: int) -> bool:
-        """Take note of an AP reached after ``epoch`` epochs; tell whether it is the best so far."""
+    def update_best(self, ap: float, epoch: int) -> bool:
+        """Record the AP after ``epoch`` epochs if it is the best so far; return whether it is."""
         if math.isnan(ap) or (self.best_ap is not None and ap <= self.best_ap):
             return False
         self.best_ap, self.best_epoch = float(ap), epoch
         return True
 
     def save(self, path: Path, experiment: Mapping[str, Any]) -> None:
-        """Write a checkpoint; every process calls this, and the file is there when it returns.
+        """Write a checkpoint; every process calls this and returns once the file is complete.
 
         Args:
-            path: File to write.
-            experiment: The keys of the run as plain values.
+            path: the file.
+            experiment: the keys of the run as plain values.
 
         Raises:
             OutputError: if the file cannot be written.
@@ -112,18 +112,17 @@ class RunState:
                     "experiment": dict(experiment),
                 },
             )
-        barrier(f"what follows after {path.name} was written")
+        barrier(f"the end of writing {path.name}")
 
     def restore(self, checkpoint: Mapping[str, Any], source: Path) -> None:
-        """Take over the state that a checkpoint holds.
+        """Restore the state from a checkpoint.
 
         Args:
-            checkpoint: From :func:`~easnn.checkpoints.load_checkpoint`.
-            source: Its file, for messages.
+            checkpoint: from :func:`~easnn.checkpoints.load_checkpoint`.
+            source: its file, for messages.
 
         Raises:
-            CheckpointError: if it is of another model, another optimiser, or another number of
-                steps per epoch.
+            CheckpointError: if the model, the optimizer or the number of steps per epoch differs.
         """
         _check_same_everywhere(checkpoint, source)
         self._check_position(checkpoint, source)
@@ -133,7 +132,7 @@ class RunState:
             load_weights(self._ema.model, checkpoint["model"], strict=True, source=str(source))
             self._ema.updates = checkpoint["ema_updates"]
         self._optimizer.load_state_dict(checkpoint["optimizer"])
-        if checkpoint["scaler"]:  # empty if the run did not scale its loss so far
+        if checkpoint["scaler"]:  # empty if the run has not used loss scaling so far
             self._scaler.load_state_dict(checkpoint["scaler"])
         self.position = Position(checkpoint["epoch"], checkpoint["step"])
         self.best_ap = checkpoint["best_ap"]
@@ -146,42 +145,39 @@ class RunState:
         if checkpoint["step"] and saved != self._steps_per_epoch:
             raise CheckpointError(
                 f"{source} stopped at step {checkpoint['step']} of an epoch of {saved} steps, but "
-                "an epoch "
-                f"now has {self._steps_per_epoch}. Resume with the same data set and batch size "
-                "(-b)."
+                f"an epoch now has {self._steps_per_epoch}. Resume with the same dataset and batch "
+                "size (-b)."
             )
 
     def _check_optimizer(self, saved: Mapping[str, Any], source: Path) -> None:
         if _layout(saved) != _layout(self._optimizer.state_dict()):
             raise CheckpointError(
-                f"The optimiser state in {source} is of another optimiser or of other groups of "
-                "parameters. "
-                "Resume with the same `optimizer` and model keys, or start a new run from its "
-                "weights (-c "
-                "without --resume)."
+                f"The optimizer state in {source} belongs to another optimizer or to other "
+                "parameter groups. Resume with the same `optimizer` and model keys, or start a new "
+                "run from its weights (-c without --resume)."
             )
 
 
 def _check_same_everywhere(checkpoint: Mapping[str, Any], source: Path) -> None:
-    """Notice machines that do not share a disk: each would go on from its own file and wait for others."""
+    """Check that all processes read the same checkpoint: machines may not share a file system."""
     positions = gather_objects((checkpoint["epoch"], checkpoint["step"], checkpoint["ema_updates"]))
     if len(set(positions)) > 1:
         found = ", ".join(f"({epoch}, {step})" for epoch, step, _ in positions)
         raise CheckpointError(
             f"Every process must resume from the same checkpoint, but {source} is at these (epoch, "
-            "step): "
-            f"{found}. Copy the main process's file to every machine, or use a shared directory."
+            f"step): {found}. Copy the main process's file to every machine, or use a shared "
+            "directory."
         )
 
 
 def _layout(optimizer: Mapping[str, Any]) -> list[tuple[str, int, list[str]]]:
-    """Return name, number of parameters and settings of each group."""
+    """Return name, number of parameters and option names of each parameter group."""
     groups = optimizer["param_groups"]
     return [(group["name"], len(group["params"]), sorted(map(str, group))) for group in groups]
 
 
 def capture_rng() -> dict[str, Any]:
-    """Return the states of the generators of Python, NumPy, torch and this process's GPU, if it has one."""
+    """Return the RNG states of Python, NumPy, torch and this process's GPU, if any."""
     numpy_state: dict[str, Any] = np.random.get_state(legacy=False)  # noqa: NPY002
     mersenne = numpy_state["state"]
     return {
@@ -196,7 +192,7 @@ def capture_rng() -> dict[str, Any]:
 
 
 def restore_rng(states: dict[str, Any]) -> None:
-    """Put the generators into the states that :func:`capture_rng` returned."""
+    """Restore the RNG states that :func:`capture_rng` returned."""
     random.setstate(states["python"])
     mersenne = states["numpy"]["state"]
     key = mersenne["key"].numpy().astype(np.uint32)

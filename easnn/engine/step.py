@@ -1,4 +1,4 @@
-"""One step of training: forward, backward, look, update."""
+"""One training step: forward, backward, check, update."""
 
 from __future__ import annotations
 
@@ -15,22 +15,20 @@ from easnn.utils.distributed import average_in_place, is_distributed, max_across
 from easnn.utils.precision import Precision
 
 TOTAL = "total_loss"
-"""The entry of the model's losses that is minimised."""
+"""Name of the loss that is minimised."""
 
 
 @dataclass(frozen=True)
 class StepReport:
-    """What happened in a step.
+    """The result of a step.
 
     Attributes:
-        losses: The losses of this process by name.
-        grad_norm: L2 norm of the gradient of all parameters, averaged over the processes before the
-            norm is taken.
-        finite: Whether every loss is finite on every process. If not, the weights were left as they
-            are.
-        updated: Whether the weights changed. A step whose gradient is not finite is left out; in
-            mixed precision the loss is scaled up less from then on.
-        stop_signal: The largest stop signal of any process; 0 if none wants to stop.
+        losses: the losses of this process by name.
+        grad_norm: L2 norm over all parameters of the gradient averaged over the processes.
+        finite: whether every loss is finite on every process. If not, the weights are unchanged.
+        updated: whether the weights were updated. A step with a non-finite gradient is skipped; in
+            mixed precision it lowers the loss scale.
+        stop_signal: the largest stop signal over all processes; 0 if none received one.
     """
 
     losses: dict[str, float]
@@ -41,13 +39,13 @@ class StepReport:
 
 
 class TrainingStep:
-    """Makes training steps; afterwards every process holds the same weights and batch-norm statistics.
+    """Runs training steps; weights and batch-norm statistics stay equal on all processes.
 
     Args:
-        model: In training mode it returns a dict of scalar losses with ``total_loss``. With several
-            processes, it is wrapped so that gradients are averaged.
-        optimizer: The optimiser of its parameters.
-        precision: How to compute.
+        model: in training mode it returns a dict of scalar losses with ``total_loss``. With several
+            processes it must come from :func:`average_gradients`.
+        optimizer: the optimizer of its parameters.
+        precision: full or mixed precision.
     """
 
     def __init__(
@@ -58,12 +56,12 @@ class TrainingStep:
         self._precision = precision
 
     def __call__(self, events: Tensor, targets: Tensor, *, stop_signal: int = 0) -> StepReport:
-        """Make one step.
+        """Run one step.
 
         Args:
             events: ``[B,Tl,Tm,C,h,w]``.
             targets: ``[B,N,5]`` (class, cx, cy, w, h in network pixels; zero rows are padding).
-            stop_signal: Number of the signal that this process received, 0 if none.
+            stop_signal: number of the signal that this process received, 0 if none.
         """
         self._optimizer.zero_grad(set_to_none=True)
         with self._precision.autocast():
@@ -71,18 +69,17 @@ class TrainingStep:
         scaler = self._precision.scaler
         scaler.scale(losses[TOTAL]).backward()
         scaler.unscale_(self._optimizer)
-        report = self._look(losses, stop_signal)
+        report = self._report(losses, stop_signal)
         if report.finite:
-            if (
-                report.updated or scaler.is_enabled()
-            ):  # a scaler looks itself, and learns from what it sees
+            # An enabled scaler skips non-finite gradients itself, and lowers the loss scale.
+            if report.updated or scaler.is_enabled():
                 scaler.step(self._optimizer)
                 scaler.update()
             average_in_place(running_statistics(self._model))
         return report
 
-    def _look(self, losses: dict[str, Tensor], stop_signal: int) -> StepReport:
-        """Fetch all numbers from the device at once, the only time in a step that the host waits for it."""
+    def _report(self, losses: dict[str, Tensor], stop_signal: int) -> StepReport:
+        """Copy all numbers to the host at once: the only device synchronisation of a step."""
         values = torch.stack([loss.detach().double() for loss in losses.values()])
         norm = self._gradient_norm().double()
         signal = torch.as_tensor(stop_signal, dtype=torch.double, device=values.device)
@@ -111,16 +108,15 @@ class TrainingStep:
 
 
 def average_gradients(model: nn.Module, device: torch.device, *, sync_bn: bool) -> nn.Module:
-    """Return ``model`` such that ``backward`` leaves the mean of all processes' gradients on each of them.
+    """Wrap ``model`` so that ``backward`` averages the gradients over all processes.
 
-    The weights of rank 0 are given to all. Buffers are left to the training step: it averages the
-    statistics of batch norms, which rank 0's would otherwise overwrite.
+    All processes start from the weights of rank 0. Buffers are not broadcast from rank 0, because
+    :class:`TrainingStep` averages the batch-norm statistics.
 
     Args:
-        model: The model on ``device``; a single process gets it back as it is.
-        device: This process's device.
-        sync_bn: Whether batch norm takes its statistics over the batches of all processes (CUDA
-            only).
+        model: the model on ``device``; returned unchanged if there is only one process.
+        device: this process's device.
+        sync_bn: whether batch norms compute their statistics over all processes (CUDA only).
     """
     if not is_distributed():
         return model
@@ -133,7 +129,7 @@ def average_gradients(model: nn.Module, device: torch.device, *, sync_bn: bool) 
             model,
             device_ids=[device] if device.type == "cuda" else None,
             broadcast_buffers=False,
-            static_graph=True,  # which parameters get no gradient depends on the keys, not on the data
+            static_graph=True,  # the keys, not the data, decide which parameters get gradients
             gradient_as_bucket_view=True,
         )
 
@@ -144,7 +140,7 @@ def batch_norms(model: nn.Module) -> list[_BatchNorm]:
 
 
 def train_mode(model: nn.Module, *, freeze_bn: bool) -> None:
-    """Put ``model`` into training mode; with ``freeze_bn``, batch norms use and keep running statistics."""
+    """Set ``model`` to training mode; with ``freeze_bn``, batch norms stay in evaluation mode."""
     model.train()
     if freeze_bn:
         for layer in batch_norms(model):
@@ -152,7 +148,7 @@ def train_mode(model: nn.Module, *, freeze_bn: bool) -> None:
 
 
 def running_statistics(model: nn.Module) -> list[Tensor]:
-    """Return the running means and variances of every batch norm that is learning them."""
+    """Return the running means and variances of every batch norm in training mode."""
     return [
         statistic
         for layer in batch_norms(model)

@@ -1,4 +1,4 @@
-"""The training run: epochs of steps, evaluations between them, and a state from which it goes on exactly."""
+"""The training loop: epochs of steps with evaluations in between, and exact resumption."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from easnn.utils.precision import Precision
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What came out of a run.
+    """The result of a training run.
 
     Attributes:
-        best_ap: Best AP of all evaluations; ``None`` if none had a defined AP.
-        best_epoch: Number of epochs after which it was reached.
-        last: The last evaluation of this call; ``None`` if there was none.
+        best_ap: best AP of all evaluations; ``None`` if the AP was never defined.
+        best_epoch: number of epochs after which it was reached.
+        last: the last evaluation of this call; ``None`` if there was none.
     """
 
     best_ap: float | None
@@ -44,22 +44,22 @@ class TrainResult:
 
 
 class Trainer:
-    """Trains a model with the parts given; every process makes one and calls the same methods.
+    """Trains a model; every process creates a trainer and calls the same methods.
 
     Args:
-        model: The detector, on ``device``.
-        optimizer: From :func:`~easnn.optim.build_optimizer`.
-        schedule: Learning rate of each iteration.
-        train_loader: This process's part of each global batch.
-        prepare: Makes the network's input and targets.
-        evaluate: Evaluates a model; called on every process at the same time.
-        config: The plan.
-        run: Where files go.
-        device: This process's device.
-        experiment: The keys of the run as plain values; they travel in the checkpoint.
-        writers: Where numbers and pictures go.
-        after_epoch: Called on every process at the end of each epoch.
-        draw: Draws what a model does, after each evaluation; called on the main process alone.
+        model: the detector, on ``device``.
+        optimizer: from :func:`~easnn.optim.build_optimizer`.
+        schedule: learning rate of each iteration.
+        train_loader: loads this process's share of each global batch.
+        prepare: computes the network's input and targets from a batch.
+        evaluate: evaluates a model; called on every process.
+        config: configuration of the run.
+        run: paths of the run's files.
+        device: this process's device.
+        experiment: the keys of the run as plain values; saved in each checkpoint.
+        writers: writers of metrics and pictures.
+        after_epoch: called on every process at the end of each epoch.
+        draw: draws pictures of a model after each evaluation; called on the main process only.
     """
 
     def __init__(
@@ -105,37 +105,35 @@ class Trainer:
 
     @property
     def evaluated_model(self) -> nn.Module:
-        """The model whose AP is reported: the moving average of the weights, if one is kept."""
+        """The model whose AP is reported: the moving average of the weights if ``ema`` is set."""
         return self._state.evaluated_model
 
     def resume(self, checkpoint: Mapping[str, Any], source: Path) -> None:
-        """Go on from a checkpoint as if the run had never stopped.
+        """Continue from a checkpoint as if the run had never stopped.
 
         Args:
-            checkpoint: From :func:`~easnn.checkpoints.load_checkpoint`.
-            source: Its file, for messages.
+            checkpoint: from :func:`~easnn.checkpoints.load_checkpoint`.
+            source: its file, for messages.
 
         Raises:
-            CheckpointError: if it is of another model, another optimiser, or another number of
-                steps per epoch.
+            CheckpointError: if the model, the optimizer or the number of steps per epoch differs.
         """
         self._state.restore(checkpoint, source)
         self._progress.continue_from(self._state.position)
 
     def start_from(self, epoch: int) -> None:
-        """Let the run begin with the (0-based) ``epoch``, whatever was done before."""
+        """Start the run at ``epoch`` (0-based) instead of the first one."""
         self._state.position = Position(epoch)
         self._progress.continue_from(self._state.position)
 
     def train(self) -> TrainResult:
         """Train to the last epoch, or until the AP has not improved for ``patience`` evaluations.
 
-        SIGINT and SIGTERM end it after the current step: the state is saved, and the process exits
-            with code
-        130 or 143.
+        On SIGINT or SIGTERM, the current step is completed, the state is saved and the process
+        exits with code 130 or 143.
 
         Raises:
-            TrainingError: if a loss is not finite, or the gradients of many steps in a row.
+            TrainingError: if a loss is not finite, or the gradients of many steps in a row are not.
             OutputError: if a file cannot be written.
         """
         with self._signals, self._progress:
@@ -147,9 +145,7 @@ class Trainer:
             ):
                 self._train_epoch()
                 if self._evaluates(self._state.position.epoch):
-                    self._save(
-                        self._run.latest
-                    )  # if the evaluation is cut off, a resumed run starts with it
+                    self._save(self._run.latest)  # a resumed run repeats an interrupted evaluation
                     self._evaluate_and_keep_best()
                 self._finish_epoch()
         return TrainResult(self._state.best_ap, self._state.best_epoch, self._last_result)
@@ -168,7 +164,7 @@ class Trainer:
         report = self._step(events, targets, stop_signal=self._signals.received)
         if not report.finite:
             raise not_finite(report, batch, self._state.position)
-        self._overflows.note(report, batch, self._state.position)
+        self._overflows.check(report, batch, self._state.position)
         self._state.step_done(updated=report.updated)
         self._progress.step(self._state.position, report, lr, len(batch))
         if report.stop_signal:
@@ -180,7 +176,7 @@ class Trainer:
     def _evaluate_and_keep_best(self) -> None:
         epochs_done = self._state.position.epoch + 1
         self._last_result = self._evaluate_model(epochs_done)
-        if self._state.note_result(self._last_result.ap, epochs_done):
+        if self._state.update_best(self._last_result.ap, epochs_done):
             self._save(self._run.best)
 
     def _evaluate_model(self, epochs_done: int) -> EvaluationResult:
@@ -217,9 +213,7 @@ class Trainer:
         since_best = range(self._state.best_epoch, self._state.position.epoch)
         stale = sum(self._evaluates(epoch) for epoch in since_best)
         if stale >= self._config.patience:
-            logger.info(
-                "Stopped early: no better AP in the last {} evaluations (`patience`)", stale
-            )
+            logger.info("Stopped early: no better AP in {} evaluations (`patience`)", stale)
         return stale >= self._config.patience
 
     def _save(self, path: Path) -> None:
@@ -230,9 +224,8 @@ class Trainer:
         position = self._state.position
         if is_main():
             logger.warning(
-                "Stopped by signal {} after epoch {}, step {}; everything is in {}. Give the same "
-                "command "
-                "with --resume to go on.",
+                "Stopped by signal {} after epoch {}, step {}. The state was saved to {}. Run the "
+                "same command with --resume to continue.",
                 signal_number,
                 position.epoch + 1,
                 position.step,
@@ -242,7 +235,7 @@ class Trainer:
 
 
 def _numbers(result: Mapping[str, Any]) -> dict[str, float]:
-    """Return the entries of a result that make a curve."""
+    """Return the metrics of a result, for the metric writers."""
     numbers = {name: value for name, value in result.items() if isinstance(value, float)}
     for other in result["beside"]:
         numbers |= {f"{other['protocol']}_{name}": value for name, value in _numbers(other).items()}

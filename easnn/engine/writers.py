@@ -1,4 +1,4 @@
-"""Where the numbers and pictures of a run go: JSON lines always, TensorBoard or Weights & Biases on request."""
+"""Writers of metrics and pictures: JSON lines, TensorBoard and Weights & Biases."""
 
 from __future__ import annotations
 
@@ -25,35 +25,35 @@ Pictures: TypeAlias = Mapping[str, npt.NDArray[np.uint8]]
 
 
 class MetricWriter(Protocol):
-    """Takes the numbers and pictures of a run; exists on the main process only."""
+    """Writes the metrics and pictures of a run; exists on the main process only."""
 
     def continue_from(self, iteration: int, *, evaluates: bool) -> None:
-        """Drop what a resumed run writes again, if that can be.
+        """Drop the records that a resumed run writes again, if possible.
 
         Args:
-            iteration: Steps that are done.
-            evaluates: Whether the run goes on with the evaluation after these steps.
+            iteration: steps that are done.
+            evaluates: whether the run resumes with the evaluation after these steps.
         """
         ...
 
     def write(self, kind: str, iteration: int, values: Mapping[str, float]) -> None:
-        """Take ``values`` of a ``kind`` (``train``, ``eval``) after ``iteration`` steps of the run."""
+        """Write the ``values`` of a ``kind`` (``train``, ``eval``) after ``iteration`` steps."""
         ...
 
     def write_pictures(self, iteration: int, pictures: Pictures) -> None:
-        """Take pictures after ``iteration`` steps of the run; a writer of numbers leaves them alone."""
+        """Write pictures after ``iteration`` steps, if the format supports pictures."""
         ...
 
     def close(self) -> None:
-        """Finish what is buffered."""
+        """Flush the buffers and close."""
         ...
 
 
 def check_writer(name: str) -> None:
-    """Check that there is a writer ``name``, and the package that it needs.
+    """Check that the writer ``name`` exists and that its package is installed.
 
     Raises:
-        ConfigError: if there is not.
+        ConfigError: if not.
     """
     if name not in WRITERS:
         raise ConfigError(
@@ -70,12 +70,12 @@ def check_writer(name: str) -> None:
 def build_writers(
     name: str | None, run: RunDirectory, *, experiment: Mapping[str, Any]
 ) -> list[MetricWriter]:
-    """Return the main process's writers, of ``metrics.jsonl`` and ``name``; other processes have none.
+    """Return the writers of ``metrics.jsonl`` and ``name``, or none except on the main process.
 
     Args:
-        name: One of :data:`WRITERS`, or ``None``.
-        run: Where the files go.
-        experiment: The keys of the run, shown by Weights & Biases.
+        name: one of :data:`WRITERS`, or ``None``.
+        run: paths of the run's files.
+        experiment: the keys of the run, shown by Weights & Biases.
 
     Raises:
         ConfigError: if the name is unknown or its package is not installed.
@@ -93,27 +93,28 @@ def build_writers(
 
 
 class JsonLinesWriter:
-    """Appends a JSON object per line: ``{"kind": …, "iteration": …, <numbers>}``; what is not finite is null.
+    """Appends one JSON object per line: ``{"kind": …, "iteration": …, <metrics>}``.
+
+    Metrics that are not finite become null.
 
     Args:
-        path: The file.
+        path: the file.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def continue_from(self, iteration: int, *, evaluates: bool) -> None:
-        """Drop the lines that are written again.
+        """Drop the lines that a resumed run writes again.
 
         Raises:
             OutputError: if the file cannot be written.
         """
         if self._path.exists():
             lines = self._path.read_text().splitlines(keepends=True)
+            kept = [line for line in lines if _is_kept(line, iteration, evaluates)]
             with atomic_write(self._path) as file:
-                file.write(
-                    "".join(line for line in lines if _stays(line, iteration, evaluates)).encode()
-                )
+                file.write("".join(kept).encode())
 
     def write(self, kind: str, iteration: int, values: Mapping[str, float]) -> None:
         """Append a line.
@@ -131,30 +132,28 @@ class JsonLinesWriter:
             ) from error
 
     def write_pictures(self, iteration: int, pictures: Pictures) -> None:
-        """Do nothing: the file holds numbers."""
+        """Do nothing: the file contains metrics only."""
 
     def close(self) -> None:
-        """Do nothing: every line is in the file as soon as it is written."""
+        """Do nothing: every line is written at once."""
 
 
 class TensorboardWriter:
-    """Writes scalars ``<kind>/<name>`` and pictures for TensorBoard, which needs no network.
+    """Writes scalars ``<kind>/<name>`` and pictures for TensorBoard; needs no network.
 
     Args:
-        path: Directory of the event files.
+        path: directory of the event files.
     """
 
     def __init__(self, path: Path) -> None:
-        from torch.utils.tensorboard import (
-            SummaryWriter,
-        )  # slow to import, and not every run wants it
+        from torch.utils.tensorboard import SummaryWriter  # slow to import and optional
 
         self._open = SummaryWriter
         self._path = path
         self._writer = SummaryWriter(str(path))
 
     def continue_from(self, iteration: int, *, evaluates: bool) -> None:
-        """Let TensorBoard hide points after ``iteration`` steps."""
+        """Let TensorBoard hide the points after ``iteration`` steps."""
         with self._named_failures():
             self._writer.close()
             self._writer = self._open(str(self._path), purge_step=iteration + 1)
@@ -166,13 +165,13 @@ class TensorboardWriter:
                 self._writer.add_scalar(f"{kind}/{name}", value, iteration)
 
     def write_pictures(self, iteration: int, pictures: Pictures) -> None:
-        """Add each picture to those of its name."""
+        """Add each picture under its name."""
         with self._named_failures():
             for name, picture in pictures.items():
                 self._writer.add_image(name, picture, iteration, dataformats="HWC")
 
     def close(self) -> None:
-        """Write what is buffered."""
+        """Flush the buffers and close."""
         with self._named_failures():
             self._writer.close()
 
@@ -190,8 +189,8 @@ class WandbWriter:
     """Sends scalars ``<kind>/<name>`` and pictures to Weights & Biases.
 
     Args:
-        path: The run's directory; its name is the run's name.
-        experiment: The keys of the run.
+        path: the run's directory; its name is the run's name.
+        experiment: the keys of the run.
     """
 
     def __init__(self, path: Path, experiment: Mapping[str, Any]) -> None:
@@ -203,28 +202,28 @@ class WandbWriter:
         )
 
     def continue_from(self, iteration: int, *, evaluates: bool) -> None:
-        """Do nothing: a resumed run is a new one there."""
+        """Do nothing: a resumed run becomes a new Weights & Biases run."""
 
     def write(self, kind: str, iteration: int, values: Mapping[str, float]) -> None:
         """Add one point to each curve."""
         self._run.log({f"{kind}/{name}": value for name, value in values.items()}, step=iteration)
 
     def write_pictures(self, iteration: int, pictures: Pictures) -> None:
-        """Add each picture to those of its name."""
+        """Add each picture under its name."""
         self._run.log(
             {name: self._image(picture) for name, picture in pictures.items()}, step=iteration
         )
 
     def close(self) -> None:
-        """Send what is buffered."""
+        """Send the buffered data and finish."""
         self._run.finish()
 
 
-def _stays(line: str, iteration: int, evaluates: bool) -> bool:
-    """Tell whether a line is of the first ``iteration`` steps, and whole: a crash may have cut the last."""
+def _is_kept(line: str, iteration: int, evaluates: bool) -> bool:
+    """Return whether a line is complete (a crash may cut the last) and not written again."""
     try:
         record = json.loads(line)
     except json.JSONDecodeError:
         return False
     written_again = evaluates and record["kind"] == "eval" and record["iteration"] == iteration
-    return bool(record["iteration"] <= iteration and not written_again)
+    return record["iteration"] <= iteration and not written_again

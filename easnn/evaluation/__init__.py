@@ -1,4 +1,4 @@
-"""How good the detections are: the COCO and the Prophesee protocol behind one interface."""
+"""Evaluation of detections by the COCO and Prophesee protocols, with a common interface."""
 
 from easnn.evaluation.build import PROTOCOLS, build_evaluator
 from easnn.evaluation.coco import CocoEvaluator

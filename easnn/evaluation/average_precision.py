@@ -1,4 +1,4 @@
-"""Average precision and recall, by pycocotools."""
+"""Average precision and recall, computed by pycocotools."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from pycocotools.cocoeval import COCOeval
 
 from easnn.evaluation.table import Floats, FrameTable, Integers
 
-IOU_POSITION = {0.50: 0, 0.75: 5}  # among the thresholds 0.50, 0.55, …, 0.95
-AREAS = ("all", "small", "medium", "large")  # all, up to 32², between, from 96² px
-LIMITS = (1, 10, 100)  # the best so many detections of each class in a frame
+IOU_POSITION = {0.50: 0, 0.75: 5}  # indices into the thresholds 0.50, 0.55, …, 0.95
+AREAS = ("all", "small", "medium", "large")  # bounds: 32² and 96² px
+LIMITS = (1, 10, 100)  # maximum detections per frame and class, COCO's maxDets
 
 
 @dataclass(frozen=True)
 class PrecisionRecall:
-    """Precision and recall in every setting; −1 where there is no ground truth.
+    """Precision and recall for every setting; −1 without ground truth.
 
     Attributes:
         precision: ``[IoU thresholds, 101 recall levels, classes, areas, limits]``.
@@ -31,27 +31,27 @@ class PrecisionRecall:
     recall: Floats
 
     def ap(self, iou: float | None = None, area: str = "all", label: int | None = None) -> float:
-        """Return the average precision at one IoU threshold or over all, of one class or over all."""
+        """Return the average precision at one or all IoU thresholds, of one or all classes."""
         thresholds = slice(None) if iou is None else IOU_POSITION[iou]
         classes = slice(None) if label is None else label
         return _mean(self.precision[thresholds, :, classes, AREAS.index(area), -1])
 
     def ar(self, limit: int = LIMITS[-1], area: str = "all", label: int | None = None) -> float:
-        """Return the average recall over all IoU thresholds, of one class or over all."""
+        """Return the average recall over all IoU thresholds, of one or all classes."""
         classes = slice(None) if label is None else label
         return _mean(self.recall[:, classes, AREAS.index(area), LIMITS.index(limit)])
 
 
 def precision_recall(table: FrameTable, num_classes: int) -> PrecisionRecall:
-    """Match detections to ground truth and accumulate, as COCO does.
+    """Match detections to the ground truth and accumulate, as COCO does.
 
-    In each frame and class the best 100 detections are taken, best first; each is matched to the
-    free ground truth box with the greatest IoU. Over all frames, detections of equal score stand in
-    the order of their frames, so the result depends on nothing but the numbers of the frames.
+    In each frame and class, the best 100 detections are matched in descending order of score, each
+    to the unmatched ground-truth box with the highest IoU. Detections of equal score are ordered by
+    frame number, so the result does not depend on the order in which frames were added.
     """
     size = (table.counts.frames, num_classes)
     best = _best_of_frame_and_class(table, num_classes)
-    truth = np.insert(table.boxes, 1, 1, axis=1)  # with a score, which nobody reads
+    truth = np.insert(table.boxes, 1, 1, axis=1)  # adds an unused score column
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress
         evaluation = COCOeval(
             _coco(*size, truth, table.box_frame),
@@ -65,25 +65,24 @@ def precision_recall(table: FrameTable, num_classes: int) -> PrecisionRecall:
 
 
 def _best_of_frame_and_class(table: FrameTable, num_classes: int) -> Integers:
-    """Return which detections count: pycocotools would take the same, but store all others, too."""
+    """Return the indices of the detections that count; pycocotools would store the others, too."""
     group = table.detection_frame * num_classes + table.detections[:, 0]
     order = np.lexsort((-table.detections[:, 1], group))
     group = group[order]
     rank = np.arange(len(order)) - np.searchsorted(group, group)
-    best: Integers = order[rank < LIMITS[-1]]
-    return best
+    return order[rank < LIMITS[-1]]
 
 
 def _coco(num_frames: int, num_classes: int, rows: Floats, frames: Integers) -> COCO:
-    """Return boxes as a COCO data set.
+    """Return boxes as a COCO dataset.
 
-    All ids start at 1: pycocotools takes a match with id 0 for no match.
+    All ids start at 1, because pycocotools interprets a match with id 0 as no match.
 
     Args:
         num_frames: number of frames.
         num_classes: number of classes.
         rows: ``[N, 6]``: class, score, x, y, w, h.
-        frames: ``[N]``: to which frame each row belongs.
+        frames: ``[N]``: index of the frame of each row.
     """
     coco = COCO()
     coco.dataset = {
@@ -109,6 +108,6 @@ def _coco(num_frames: int, num_classes: int, rows: Floats, frames: Integers) -> 
 
 
 def _mean(values: npt.NDArray[np.float64]) -> float:
-    """Return the mean over what has ground truth, NaN if nothing has."""
+    """Return the mean over the entries with ground truth, NaN if there are none."""
     defined = values[values > -1]
     return float(defined.mean()) if defined.size else float("nan")

@@ -1,4 +1,4 @@
-"""Protocol name → evaluator."""
+"""Building an evaluator from the name of a protocol."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ def build_evaluator(
 ) -> Evaluator:
     """Return the evaluator of a protocol.
 
-    The limits of the Prophesee protocol depend on the sensor: diagonal 60 px and side 20 px for the
-    1 Mpx sensor (720 rows or more); 30 px and 10 px for Gen1, for 1 Mpx at half resolution, and for
-    any other.
+    The minimum box size of the Prophesee protocol depends on the sensor: diagonal 60 px and side 20
+    px for the 1 Mpx sensor (720 rows or more); 30 px and 10 px for all others, including Gen1 and 1
+    Mpx at half resolution.
 
     Args:
         protocol: ``coco`` or ``prophesee``.
         class_names: names of the classes 0, 1, ….
         split: name of the evaluated split, for the result.
-        sensor_hw: height and width of the frames in which the boxes lie.
+        sensor_hw: height and width of the frames, in the pixels of the boxes.
 
     Raises:
-        ConfigError: if there is no such protocol.
+        ConfigError: if the protocol is unknown.
     """
     if protocol == "coco":
         return CocoEvaluator(class_names, split=split)

@@ -1,4 +1,4 @@
-"""The COCO protocol: every labelled frame, every box."""
+"""The COCO protocol on all labelled frames and all boxes."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ class CocoEvaluator:
         self.reset()
 
     def reset(self) -> None:
-        """Forget all frames."""
+        """Remove all frames."""
         self._frames: list[FrameResult] = []
 
     def process(self, frames: Iterable[FrameResult]) -> None:
-        """Add frames, in any order and in any number of portions."""
+        """Add frames, in any order and any number of calls."""
         self._frames.extend(frames)
 
     def evaluate(self) -> EvaluationResult:
         """Score all frames added since the last reset.
 
         Raises:
-            DataError: if a frame was added twice, or if a class is none of the known ones.
+            DataError: if a frame was added twice, or a class is unknown.
         """
         given = FrameTable.of(self._frames, self.class_names)
         table = self.filtered(given)
@@ -75,5 +75,5 @@ class CocoEvaluator:
         )
 
     def filtered(self, table: FrameTable) -> FrameTable:
-        """Return what the protocol scores of all that was added: everything."""
+        """Return the frames, boxes and detections that the protocol scores: all of them."""
         return table

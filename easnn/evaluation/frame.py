@@ -1,4 +1,4 @@
-"""What an evaluator is given, and what it can do."""
+"""The interface of evaluators and their input."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ Rows = npt.NDArray[np.floating]
 
 @dataclass(frozen=True)
 class FrameResult:
-    """A labelled moment of a recording with what is there and what was detected, in sensor pixels.
+    """The ground truth and the detections of a labelled frame, in sensor pixels.
 
     Attributes:
-        frame: number of the frame in its dataset; it identifies the frame and orders all of them.
+        frame: number of the frame in its dataset; defines its identity and the order of frames.
         time_us: time of the label, from the start of the recording.
         sequence: name of the recording.
-        ground_truth: ``[N, 5]``: class, x, y, w, h, with the top-left corner.
-        detections: ``[M, 6]``: class, score, x, y, w, h. Of equal scores the earlier row ranks
-            first.
+        ground_truth: ``[N, 5]``: class, left, top, width, height.
+        detections: ``[M, 6]``: class, score, left, top, width, height. Of equal scores the earlier
+            row ranks first.
     """
 
     frame: int
@@ -35,10 +35,10 @@ class FrameResult:
 
 
 class Evaluator(Protocol):
-    """Collects frames, in any order and in any number of portions, and scores them all together."""
+    """Collects frames, in any order and any number of calls, and scores them together."""
 
     def reset(self) -> None:
-        """Forget all frames."""
+        """Remove all frames."""
         ...
 
     def process(self, frames: Iterable[FrameResult]) -> None:

@@ -1,4 +1,4 @@
-"""The Prophesee protocol: COCO scores of what is large enough and late enough to be seen."""
+"""The Prophesee protocol: COCO metrics without small boxes and the start of recordings."""
 
 from __future__ import annotations
 
@@ -13,18 +13,17 @@ from easnn.evaluation.table import Floats, FrameTable, Mask
 class PropheseeEvaluator(CocoEvaluator):
     """COCO average precision and recall after the filters of Prophesee's automotive benchmarks.
 
-    Of the ground truth and of the detections alike, only what is later than ``skip_us`` and has a
-    diagonal and both sides of at least the given lengths is scored. A frame without ground truth
-    left does not count, and neither do its detections. Detections are compared with the ground
-    truth of their own frame: they carry its time, so the protocol's tolerance of ±50 ms is always
-    met.
+    Ground truth and detections are scored if they are later than ``skip_us`` and their diagonal,
+    width and height have at least the given lengths. Frames without remaining ground truth are
+    excluded together with their detections. Detections are compared with the ground truth of their
+    own frame. They have its time, so the protocol's tolerance of ±50 ms is always met.
 
     Args:
         class_names: names of the classes 0, 1, ….
         split: name of the evaluated split, for the result.
-        min_diagonal_px: least diagonal of a box, in sensor pixels.
-        min_side_px: least width and least height of a box, in sensor pixels.
-        skip_us: frames up to this time after the start of a recording are left out.
+        min_diagonal_px: minimum diagonal of a box, in sensor pixels.
+        min_side_px: minimum width and height of a box, in sensor pixels.
+        skip_us: frames up to this time after the start of a recording are excluded.
     """
 
     protocol = "prophesee"
@@ -50,7 +49,7 @@ class PropheseeEvaluator(CocoEvaluator):
         )
 
     def filtered(self, table: FrameTable) -> FrameTable:
-        """Return what the protocol scores of all that was added."""
+        """Return the frames, boxes and detections that pass the filters."""
         boxes, detections = self._is_large(table.boxes), self._is_large(table.detections)
         has_box = np.zeros(len(table.times_us), dtype=bool)
         has_box[table.box_frame[boxes]] = True
@@ -59,5 +58,4 @@ class PropheseeEvaluator(CocoEvaluator):
     def _is_large(self, rows: Floats) -> Mask:
         width, height = rows[:, -2], rows[:, -1]
         diagonal = width**2 + height**2 >= self.min_diagonal_px**2
-        large: Mask = diagonal & (width >= self.min_side_px) & (height >= self.min_side_px)
-        return large
+        return diagonal & (width >= self.min_side_px) & (height >= self.min_side_px)

@@ -1,4 +1,4 @@
-"""The one result object of an evaluation."""
+"""The result of an evaluation."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ RECALL = {
 
 @dataclass(frozen=True)
 class Counts:
-    """How much there is: labelled frames, ground truth boxes and detections."""
+    """The numbers of labelled frames, ground-truth boxes and detections."""
 
     frames: int
     boxes: int
@@ -39,15 +39,15 @@ class Counts:
 
 @dataclass(frozen=True)
 class ClassResult:
-    """The result of one class; NaN where it has no ground truth.
+    """The metrics of one class; NaN if it has no ground truth.
 
     Attributes:
         name: name of the class.
         ap: average precision over the IoU thresholds 0.50:0.95.
         ap50: average precision at IoU 0.50.
         ar: average recall over the IoU thresholds, with at most 100 detections per frame.
-        boxes: ground truth boxes that were scored.
-        detections: detections that were scored.
+        boxes: number of ground-truth boxes that were scored.
+        detections: number of detections that were scored.
     """
 
     name: str
@@ -60,32 +60,31 @@ class ClassResult:
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationResult:
-    """The numbers of an evaluation, and what they are the numbers of.
+    """The metrics of an evaluation, with the protocol, the split and the counts.
 
-    All measures are between 0 and 1, averaged over the classes that have ground truth; a measure
-    without any ground truth (of its size) is NaN. Without detections they are 0.
+    All metrics are between 0 and 1, averaged over the classes that have ground truth. A metric is
+    NaN without ground truth (of its box size), and 0 without detections.
 
     Attributes:
         protocol: ``coco`` or ``prophesee``.
-        split: the split of the dataset that was evaluated.
-        filters: what the protocol leaves out, one phrase each.
-        given: what was there before the filters.
-        counts: what was scored.
+        split: the evaluated split of the dataset.
+        filters: descriptions of what the protocol excludes.
+        given: counts before the filters.
+        counts: counts after the filters.
         ap: average precision over the IoU thresholds 0.50, 0.55, …, 0.95.
         ap50: average precision at IoU 0.50.
         ap75: average precision at IoU 0.75.
         ap_small: ``ap`` of boxes of up to 32² px.
         ap_medium: ``ap`` of boxes between 32² and 96² px.
         ap_large: ``ap`` of boxes from 96² px.
-        ar1: average recall over the IoU thresholds, with the best detection of each class in a
-            frame.
-        ar10: average recall with the best 10.
-        ar100: average recall with the best 100.
+        ar1: average recall over the IoU thresholds, with 1 detection per frame and class.
+        ar10: average recall with 10 detections.
+        ar100: average recall with 100 detections.
         ar_small: ``ar100`` of boxes of up to 32² px.
         ar_medium: ``ar100`` of boxes between 32² and 96² px.
         ar_large: ``ar100`` of boxes from 96² px.
         per_class: one result per class, in the order of the dataset's classes.
-        timing: milliseconds per frame of each named part of the evaluation, if they were measured.
+        timing: milliseconds per frame of each part of the evaluation, if measured.
         beside: the results of other protocols on the same detections.
     """
 
@@ -111,9 +110,9 @@ class EvaluationResult:
     beside: tuple[EvaluationResult, ...] = ()
 
     def table(self) -> str:
-        """Return the result for people: what was evaluated, then the measures, then the classes.
+        """Return the result as text: protocol, split and counts, then metrics, then classes.
 
-        What stands beside it follows in further columns.
+        The results in ``beside`` are shown in additional columns.
         """
         results = (self, *self.beside)
         about = [
@@ -128,9 +127,8 @@ class EvaluationResult:
             parts = (f"{name} {milliseconds:.2f}" for name, milliseconds in self.timing.items())
             about.append(("ms per frame", ", ".join(parts)))
         empty = [
-            f"The {r.protocol} protocol leaves no box to score, so every measure is undefined (–) "
-            "and no best "
-            "checkpoint can be chosen by it."
+            f"The {r.protocol} protocol leaves no box to score, so every metric is undefined (–) "
+            "and cannot select a best checkpoint."
             for r in results
             if not r.counts.boxes
         ]
@@ -147,23 +145,21 @@ class EvaluationResult:
         )
 
     def class_table(self, title: str) -> str:
-        """Return the classes for people, under ``title``."""
+        """Return the metrics of each class as a table; ``title`` heads the column of classes."""
         rows = [
             (c.name, _shown(c.ap), _shown(c.ap50), _shown(c.ar), c.boxes, c.detections)
             for c in self.per_class
         ]
         headers = (title, "AP", "AP50", "AR100", "boxes", "detections")
-        table: str = tabulate(rows, headers=headers, disable_numparse=True)
-        return table
+        return tabulate(rows, headers=headers, disable_numparse=True)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON: numbers, texts, lists and dictionaries; None in place of NaN."""
-        plain: dict[str, Any] = _plain(dataclasses.asdict(self))
-        return plain
+        """Return the result as plain values for JSON, with None instead of NaN."""
+        return _plain(dataclasses.asdict(self))
 
 
 def _measure_rows(results: Sequence[EvaluationResult]) -> list[tuple[str, ...]]:
-    """Return precision and recall beside each other, or with several results one below the other."""
+    """Return precision next to recall, or above it if there are several results."""
     precision, recall = (
         [(name, *(_shown(getattr(r, field)) for r in results)) for name, field in measures.items()]
         for measures in (PRECISION, RECALL)

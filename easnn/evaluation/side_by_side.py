@@ -1,4 +1,4 @@
-"""Several protocols on the same detections."""
+"""Evaluation by several protocols at once."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ class SideBySide:
     """Scores the same frames by several protocols.
 
     Args:
-        evaluators: the protocols; the first one gives the result, the others stand beside it.
+        evaluators: the protocols. The first one gives the result; the results of the others are
+            stored in its ``beside``.
     """
 
     def __init__(self, evaluators: Sequence[Evaluator]) -> None:
         self.evaluators = tuple(evaluators)
 
     def reset(self) -> None:
-        """Forget all frames."""
+        """Remove all frames."""
         for evaluator in self.evaluators:
             evaluator.reset()
 
@@ -34,7 +35,7 @@ class SideBySide:
         """Score all frames added since the last reset.
 
         Raises:
-            DataError: as the protocols do.
+            DataError: if a frame was added twice, or a class is unknown.
         """
         first, *others = (evaluator.evaluate() for evaluator in self.evaluators)
         return replace(first, beside=tuple(others))

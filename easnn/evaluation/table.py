@@ -1,4 +1,4 @@
-"""All frames of an evaluation as a few arrays."""
+"""The frames of an evaluation as arrays."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class FrameTable:
-    """Boxes and detections of all frames, in the order of the frames' numbers.
+    """Boxes and detections of all frames, ordered by frame number.
 
     Attributes:
-        times_us: ``[F]``, one for each frame.
+        times_us: ``[F]``: time of each frame.
         boxes: ``[N, 5]``: class, x, y, w, h.
-        box_frame: ``[N]``: to which frame, 0 … F−1, each box belongs.
+        box_frame: ``[N]``: index 0 … F−1 of the frame of each box.
         detections: ``[M, 6]``: class, score, x, y, w, h.
-        detection_frame: ``[M]``.
+        detection_frame: ``[M]``: index of the frame of each detection.
     """
 
     times_us: Integers
@@ -38,10 +38,10 @@ class FrameTable:
 
     @classmethod
     def of(cls, frames: Collection[FrameResult], class_names: Collection[str]) -> FrameTable:
-        """Put frames in order and check them.
+        """Check and sort frames.
 
         Raises:
-            DataError: if a frame comes twice, or if a class is none of the known ones.
+            DataError: if a frame occurs twice, or a class is unknown.
         """
         ordered = sorted(frames, key=lambda frame: frame.frame)
         for frame, following in itertools.pairwise(ordered):
@@ -55,8 +55,8 @@ class FrameTable:
                 names = ", ".join(class_names)
                 raise DataError(
                     f"The class of a {kind} must be one of 0 … {len(class_names) - 1} ({names}), "
-                    "but is "
-                    f"{rows[unknown.argmax(), 0]:g}. Check that `num_classes` fits the dataset."
+                    f"but is {rows[unknown.argmax(), 0]:g}. Check that `num_classes` fits the "
+                    "dataset."
                 )
         numbers = np.arange(len(ordered))
         return cls(
@@ -69,11 +69,11 @@ class FrameTable:
 
     @property
     def counts(self) -> Counts:
-        """How many frames, boxes and detections there are."""
+        """The numbers of frames, boxes and detections."""
         return Counts(len(self.times_us), len(self.boxes), len(self.detections))
 
     def keep(self, frames: Mask, boxes: Mask, detections: Mask) -> FrameTable:
-        """Return the frames, boxes and detections where the masks are set; what is in no kept frame goes."""
+        """Return the frames, and those of their boxes and detections, where the masks are set."""
         boxes = boxes & frames[self.box_frame]
         detections = detections & frames[self.detection_frame]
         renumbered = np.cumsum(frames) - 1

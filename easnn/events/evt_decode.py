@@ -48,9 +48,7 @@ class DecoderState:
 
 
 Decoder = Callable[[np.ndarray, DecoderState], tuple[np.ndarray, DecoderState]]
-"""Maps words [M] and the state before them to events [N] (EVENT_DTYPE, in the order of the file) and
-the state after them.
-"""
+"""Maps words [M] and the previous state to events [N] (EVENT_DTYPE, in file order) and a state."""
 
 
 def decode_evt2(words: np.ndarray, state: DecoderState) -> tuple[np.ndarray, DecoderState]:

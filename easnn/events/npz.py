@@ -1,4 +1,4 @@
-"""Events in NumPy archives: arrays ``t``, ``x``, ``y``, ``p`` [N]; optional ``height``, ``width``."""
+"""Events in NumPy archives: arrays ``t``, ``x``, ``y``, ``p`` [N] and an optional sensor size."""
 
 from __future__ import annotations
 

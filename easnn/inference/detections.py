@@ -1,4 +1,4 @@
-"""What was detected at a moment of a recording."""
+"""Detections of a frame, alone and with the frame and the output of the embedding."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from torch import Tensor
+
+from easnn.models import SamplerTrace
+from easnn.ops import Placement
 
 Floats = npt.NDArray[np.float32]
 
@@ -17,9 +21,9 @@ class Detections:
     """The detections of one frame, best score first.
 
     Attributes:
-        time_us: the moment: the end of the window in which the network saw the events.
+        time_us: end of the window of events that the network received.
         rows: ``[M, 6]``: class id, score, left, top, width, height in sensor pixels.
-        class_names: name of each class id, in order; empty if they are unknown.
+        class_names: class names in the order of their ids; empty if unknown.
     """
 
     time_us: int
@@ -30,7 +34,7 @@ class Detections:
         return len(self.rows)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        """Yield each detection as plain values: ``class``, ``class_id``, ``score``, ``x``, ``y``, ``w``, ``h``."""
+        """Yield each detection as a dict: ``class``, ``class_id``, ``score``, ``x``, ``y``, …."""
         for class_id, score, *box in self.rows.tolist():
             yield {
                 "class": class_label(int(class_id), self.class_names),
@@ -56,8 +60,42 @@ class Detections:
 
     @property
     def boxes_xywh(self) -> Floats:
-        """Boxes ``[M, 4]``: left, top, width, height in sensor pixels; they may leave the sensor."""
+        """Boxes ``[M, 4]``: left, top, width, height in sensor pixels; they are not clipped."""
         return self.rows[:, 2:]
+
+
+@dataclass(frozen=True)
+class LabelledFrame:
+    """The labels and metadata of a frame; see :class:`~easnn.data.DetectionBatch`."""
+
+    index: int
+    time_us: int
+    sequence: str
+    ground_truth: np.ndarray
+    placement: Placement
+    sensor_hw: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Observation:
+    """A frame, the output of the embedding, and the detections.
+
+    Attributes:
+        frame: events ``[Tl,Tm,C,H,W]`` at sensor resolution, oldest slice first.
+        active: bool ``[h,w]``: pixels of the network's input with an event, cropped to the sensor
+            image.
+        written: output of the embedding ``[Ts,C,h,w]``, cropped likewise.
+        trace: internal states of the sampler ``[…,C,h,w]``, if requested and the embedding has a
+            membrane.
+        detections: ``[M, 6]``: class, score, left, top, width, height in pixels of the frame, best
+            score first.
+    """
+
+    frame: Tensor
+    active: Tensor
+    written: Tensor
+    trace: SamplerTrace | None
+    detections: Tensor
 
 
 def class_label(class_id: int, class_names: Sequence[str]) -> str:

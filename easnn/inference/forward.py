@@ -1,10 +1,9 @@
 """Forward passes whose result for a frame depends on that frame alone.
 
-Rounding differs slightly between batches of different sizes and between different numbers of
-threads, and a spike turns a tiny difference into a large one. So frames are computed in a form that
-never changes: on the CPU one at a time, each by a single thread (several frames in parallel), on a
-GPU in groups of a fixed size. Then detections depend neither on the batch size nor on the number of
-processes.
+Rounding differs between batch sizes and between numbers of threads, and a spike turns a tiny
+difference into a large one. So the batch size is fixed: on the CPU each frame is computed alone, by
+a single thread (several frames in parallel); on a GPU frames are computed in groups of constant
+size. The detections then depend neither on the batch size nor on the number of processes.
 """
 
 from __future__ import annotations
@@ -20,28 +19,28 @@ from torch import Tensor
 from easnn.utils.precision import Precision
 
 GROUP = 8
-"""Frames computed together."""
+"""Batch size of a forward pass on a GPU, and maximum number of frames per call."""
 
 Result = TypeVar("Result")
 
 
 class FixedForm(Protocol):
-    """Calls a function of a batch ``[b,Tl,Tm,C,h,w]`` on at most :data:`GROUP` frames, in the fixed form."""
+    """Applies a function of a batch ``[b,Tl,Tm,C,h,w]`` to at most :data:`GROUP` frames."""
 
     def __call__(
         self, function: Callable[[Tensor], Result], events: Tensor, /
     ) -> list[tuple[Result, int]]:
-        """Return for each frame the result of the call that contained it, and its position in that batch."""
+        """Return for each frame the result of its batch, and its position in that batch."""
 
 
 @contextmanager
 def fixed_form(device: torch.device, *, mixed: bool) -> Iterator[FixedForm]:
-    """Give a way to call functions of frames in the form described above.
+    """Provide a function that applies another one to frames in batches of fixed size.
 
-    While the block lasts, this thread computes with one thread on a CPU.
+    On a CPU, torch uses a single thread within the block.
 
     Args:
-        device: where the frames are.
+        device: device of the frames.
         mixed: whether to use mixed precision.
     """
     precision = Precision(device, mixed=mixed)

@@ -1,10 +1,9 @@
-"""One way from events to boxes, for evaluation, pictures, live use and everything else."""
+"""The predictor: from events to boxes in sensor pixels, for evaluation, pictures and demos."""
 
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Self, cast
@@ -19,7 +18,7 @@ from easnn.data import DetectionBatch
 from easnn.data.dataset_json import read_dataset_info
 from easnn.events import Recording, downsample_recording, event_pieces, open_recording
 from easnn.exp import EventExp
-from easnn.inference.detections import Detections
+from easnn.inference.detections import Detections, LabelledFrame, Observation
 from easnn.inference.forward import GROUP, fixed_form
 from easnn.models import EventDetector, SamplerTrace, fuse
 from easnn.ops import (
@@ -36,59 +35,25 @@ from easnn.utils.errors import DataError
 from easnn.utils.meters import PartTimer
 
 CONFIDENCE = 0.3
-"""Lowest score of a detection that is shown, unless told otherwise."""
-
-
-@dataclass(frozen=True)
-class LabelledFrame:
-    """What is known about a frame of a batch besides its events; see :class:`~easnn.data.DetectionBatch`."""
-
-    index: int
-    time_us: int
-    sequence: str
-    ground_truth: np.ndarray
-    placement: Placement
-    sensor_hw: tuple[int, int]
-
-
-@dataclass(frozen=True)
-class Observation:
-    """A frame, what the embedding wrote for it, and the detections.
-
-    Attributes:
-        frame: events ``[Tl,Tm,C,H,W]`` at sensor resolution, oldest slice first.
-        active: pixels ``[h,w]`` of the network's input with an event, cut to the sensor's image;
-            bool.
-        written: output of the embedding ``[Ts,C,h,w]``, cut likewise.
-        trace: how the sampler came to it ``[…,C,h,w]``, if asked for and the embedding has a
-            membrane.
-        detections: ``[M, 6]``: class, score, left, top, width, height in pixels of the frame, best
-            first.
-    """
-
-    frame: Tensor
-    active: Tensor
-    written: Tensor
-    trace: SamplerTrace | None
-    detections: Tensor
+"""Default minimum score of a detection that is shown."""
 
 
 class Predictor:
-    """A detector together with everything that lies between a recording and boxes in sensor pixels.
+    """A detector with its preprocessing and postprocessing: from a recording to boxes.
 
-    Its detections are those of an evaluation to the last digit: both run the same code in the same
-    form (:mod:`easnn.inference.forward`). It is not made for training, and keeps no state between
-    frames.
+    Its detections equal those of an evaluation bit for bit: both run the same code in batches of
+    the same size (:mod:`easnn.inference.forward`). It is for inference only and keeps no state
+    between frames.
 
     Args:
-        model: the detector, on its device; it is put into evaluation mode.
-        spec: which events form a frame, and how.
+        model: the detector, on its device; it is set to evaluation mode.
+        spec: defines how events form a frame.
         input_hw: height and width of the network's input in pixels.
-        interpolation: how frames are resized to the input.
-        confidence: lowest score of a detection.
-        nms_iou: highest IoU of two detections of a class.
-        class_names: name of each class id, in order; empty if they are unknown.
-        downsample: factor by which recordings are reduced before they are seen.
+        interpolation: interpolation for resizing frames to the input.
+        confidence: minimum score of a detection.
+        nms_iou: IoU threshold of the non-maximum suppression.
+        class_names: class names in the order of their ids; empty if unknown.
+        downsample: factor by which the resolution of recordings is reduced.
         fp16: whether to use mixed precision.
     """
 
@@ -126,13 +91,13 @@ class Predictor:
         nms_iou: float | None = None,
         fp16: bool = False,
     ) -> Self:
-        """Return the predictor of an experiment and its network.
+        """Return a predictor for a network of an experiment.
 
         Args:
-            experiment: gives everything but the network.
+            experiment: defines frames, input size and class names.
             model: the network, on its device.
-            confidence: lowest score of a detection; None: ``test_conf``.
-            nms_iou: highest IoU of two detections of a class; None: ``nmsthre``.
+            confidence: minimum score of a detection; None: ``test_conf``.
+            nms_iou: IoU threshold of the non-maximum suppression; None: ``nmsthre``.
             fp16: whether to use mixed precision.
         """
         return cls(
@@ -157,18 +122,18 @@ class Predictor:
         device: torch.device | str | None = None,
         fused: bool = False,
     ) -> Self:
-        """Load the predictor of a checkpoint, which carries its experiment.
+        """Load a predictor from a checkpoint, which contains its experiment.
 
         Args:
-            path: a checkpoint that a training wrote, such as ``best_ckpt.pth``.
-            confidence: lowest score of a detection.
-            nms_iou: highest IoU of two detections of a class; None: that of the experiment.
-            device: where to compute; None: a GPU if there is one.
-            fused: whether every batch norm is folded into the convolution before it: faster, and
-                equal up to rounding.
+            path: a checkpoint of a training run, such as ``best_ckpt.pth``.
+            confidence: minimum score of a detection.
+            nms_iou: IoU threshold of the non-maximum suppression; None: that of the experiment.
+            device: device to run on; None: a GPU if available.
+            fused: whether to fold each batch norm into the preceding convolution: faster, and equal
+                up to rounding.
 
         Raises:
-            CheckpointError: if the checkpoint cannot be read, or its experiment needs a file.
+            CheckpointError: if the checkpoint cannot be read, or needs its experiment file.
         """
         checkpoint = Checkpoint(Path(path).expanduser())
         experiment = checkpoint.experiment()
@@ -179,15 +144,15 @@ class Predictor:
         )
 
     def open(self, path: str | Path, sensor_hw: tuple[int, int] | None = None) -> Recording:
-        """Open a recording in any format, with a known sensor.
+        """Open a recording of any format and determine its sensor size.
 
         Args:
             path: the file.
-            sensor_hw: height and width of the sensor in pixels; None: what the file says, or else
-                the smallest that holds all events.
+            sensor_hw: height and width of the sensor in pixels; None: as stored in the file, or
+                else the smallest size that contains all events.
 
         Raises:
-            DataError: if it cannot be read, or an event lies outside the sensor.
+            DataError: if the file cannot be read, or an event lies outside the sensor.
         """
         path = Path(path).expanduser()
         recording = open_recording(path, sensor_hw=sensor_hw)
@@ -196,15 +161,15 @@ class Predictor:
         return open_recording(path, sensor_hw=_extent_hw(recording))
 
     def detect(self, recording: Recording | str | Path, time_us: int) -> Detections:
-        """Detect the objects at a moment of a recording.
+        """Detect objects at one time of a recording.
 
         Args:
             recording: a recording at sensor resolution, or its file, which is opened for this call.
-            time_us: the moment, at which the window of events ends. Without effect where a frame is
-                the whole recording (``window`` 0).
+            time_us: end of the window of events. Ignored if a frame is the whole recording
+                (``window`` 0).
 
         Raises:
-            ConfigError: if the network does not take windows of events (RVT's histograms).
+            ConfigError: if the network's frames cannot be made from events (RVT's histograms).
             DataError: if the recording cannot be read.
         """
         [detections] = self._detect_all(self._opened(recording), [time_us])
@@ -220,16 +185,17 @@ class Predictor:
     ) -> Iterator[Detections]:
         """Detect objects in sliding windows of a recording, as fast as possible.
 
-        Windows are independent of each other; a few of them are computed at a time.
+        Windows are independent of each other and computed in small batches.
 
         Args:
             recording: a recording at sensor resolution, or its file.
             every_ms: time between two windows.
             start_us: the first window ends ``every_ms`` after it; None: the first event.
-            end_us: the last window ends there or less than a step later; None: the last event.
+            end_us: the last window ends there or less than ``every_ms`` later; None: the last
+                event.
 
         Raises:
-            ConfigError: if the network does not take windows of events (RVT's histograms).
+            ConfigError: if the network's frames cannot be made from events (RVT's histograms).
             DataError: if the recording cannot be read.
             ValueError: if ``every_ms`` is not positive.
         """
@@ -245,18 +211,17 @@ class Predictor:
     def detect_batches(
         self, batches: Iterable[DetectionBatch], timer: PartTimer | None = None
     ) -> Generator[tuple[LabelledFrame, Tensor]]:
-        """Detect the objects in the frames of a loader, in their order.
+        """Detect objects in the frames of a loader, in their order.
 
-        Close the iterator, or exhaust it: until then this thread computes with one thread on a CPU.
+        Exhaust or close the iterator: until then torch uses a single thread on a CPU.
 
         Args:
             batches: frames with their placements, on any device.
-            timer: measures input, network and choice of detections.
+            timer: measures input, network and postprocessing.
 
         Yields:
-            What is known about each frame, and its detections ``[M, 6]`` on the CPU: class, score,
-                left,
-            top, width, height in pixels of the frame, best score first.
+            Labels and metadata of each frame, and its detections ``[M, 6]`` on the CPU: class,
+            score, left, top, width, height in pixels of the frame, best score first.
         """
         timer = timer or PartTimer(self.device, enabled=False)
         with (
@@ -273,17 +238,17 @@ class Predictor:
                     yield frame, unplace_detections(detections, frame.placement, frame.sensor_hw)
 
     def observe(self, frame: Tensor, *, trace: bool = False) -> Observation:
-        """Detect the objects in one frame, and keep what the embedding wrote; nothing is computed twice.
+        """Detect objects in one frame and return the output of the embedding of the same pass.
 
         Args:
             frame: ``[Tl,Tm,C,H,W]`` at sensor resolution, oldest slice first.
-            trace: whether to record how the sampler came to its output.
+            trace: whether to record the internal states of the sampler.
         """
         [observation] = self.observe_all([frame], trace=trace)
         return observation
 
     def observe_all(self, frames: Sequence[Tensor], *, trace: bool = False) -> list[Observation]:
-        """Do as :meth:`observe` for at most :data:`~easnn.inference.forward.GROUP` frames of one sensor."""
+        """Apply :meth:`observe` to up to :data:`GROUP` frames of one sensor."""
         model = self.model
 
         def look(events: Tensor) -> tuple[Tensor, SamplerTrace | None, Tensor]:
@@ -315,25 +280,24 @@ class Predictor:
         return observations
 
     def network_input(self, frame: Tensor) -> Tensor:
-        """Return the network's input ``[1,Tl,Tm,C,h,w]`` for a frame ``[Tl,Tm,C,H,W]``, on the device."""
+        """Return the network's input ``[1,Tl,Tm,C,h,w]`` for a frame ``[Tl,Tm,C,H,W]``."""
         placement = letterbox_placement((frame.shape[-2], frame.shape[-1]), self.input_hw)
         return self._place(frame[None], [placement])
 
     def _opened(self, recording: Recording | str | Path) -> Recording:
-        """Return a recording at the resolution of the frames, with a known sensor."""
+        """Open a recording if needed, and reduce it to the resolution of the frames."""
         self.spec.check_from_events()
         if isinstance(recording, str | Path):
             recording = self.open(recording)
         if recording.sensor_hw is None:
             raise DataError(
-                f"{recording.path} does not say the size of its sensor. Open it with "
-                "`Predictor.open`, or with "
-                "`open_recording(path, sensor_hw=(height, width))`."
+                f"{recording.path} does not contain the sensor size. Open it with "
+                "`Predictor.open`, or with `open_recording(path, sensor_hw=(height, width))`."
             )
         return downsample_recording(recording, self.downsample)
 
     def _detect_all(self, recording: Recording, times_us: Sequence[int]) -> list[Detections]:
-        """Detect at several moments, at most :data:`GROUP`, of a recording at the resolution of the frames."""
+        """Detect objects at up to :data:`GROUP` times of an opened recording."""
         sensor_hw = recording.sensor_hw
         assert sensor_hw is not None
         placements = [letterbox_placement(sensor_hw, self.input_hw)]
@@ -352,7 +316,7 @@ class Predictor:
     def _inputs(
         self, batches: Iterable[DetectionBatch], timer: PartTimer
     ) -> Iterator[tuple[Tensor, list[LabelledFrame]]]:
-        """Yield the network's input for each batch, and what is known about its frames."""
+        """Yield the network's input for each batch, with the labels and metadata of its frames."""
         for batch in batches:
             frames = [
                 LabelledFrame(index, time_us, sequence, ground_truth, placement, batch.sensor_hw)
@@ -384,8 +348,8 @@ def moments_us(
 ) -> range:
     """Return the times at which sliding windows end: every ``step_us`` after ``start_us``.
 
-    The last one is at ``end_us`` or less than a step later, so that all events between the two are
-    seen. Where a frame is the whole recording, its end is the only moment.
+    The last one is at ``end_us`` or less than a step later, so that no event in between is missed.
+    If a frame is the whole recording, its end is the only time.
     """
     if spec.window == 0:
         return range(recording.last_us + 1, recording.last_us + 2)
@@ -393,14 +357,14 @@ def moments_us(
 
 
 def _cut(values: Tensor, placement: Placement, position: int) -> Tensor:
-    """Return the sensor's image of one frame of a batch, on the CPU: ``[..., B, C, h, w]`` → ``[..., C, h', w']``."""
+    """Crop one frame of a batch to the sensor image, ``[...,B,C,h,w]`` → ``[...,C,h',w']``."""
     return values[..., position, :, : placement.height_px, : placement.width_px].cpu()
 
 
 def _groups(
     batches: Iterable[tuple[Tensor, Sequence[LabelledFrame]]],
 ) -> Generator[tuple[Tensor, list[LabelledFrame]]]:
-    """Cut a stream of batches into groups of :data:`GROUP` frames; only the last may be smaller."""
+    """Regroup batches into groups of :data:`GROUP` frames; only the last may be smaller."""
     waiting: list[tuple[Tensor, LabelledFrame]] = []
     for events, frames in batches:
         waiting.extend(zip(events, frames, strict=True))
@@ -416,14 +380,13 @@ def _stacked(frames: Sequence[tuple[Tensor, LabelledFrame]]) -> tuple[Tensor, li
 
 
 def _extent_hw(recording: Recording) -> tuple[int, int]:
-    """Return the height and width that all events need, and log it."""
+    """Return and log the smallest height and width that contain all events."""
     pieces = event_pieces(recording)
     last_y, last_x = np.max([(p["y"].max(), p["x"].max()) for p in pieces if len(p)], axis=0)
     hw = int(last_y) + 1, int(last_x) + 1
     logger.info(
-        "{} does not say the size of its sensor; its events need {}x{} pixels (height x width), "
-        "which is "
-        "used. Give the size if the sensor is larger.",
+        "{} does not contain the sensor size; the smallest size that contains its events, {}x{} "
+        "pixels (height x width), is used. Give `sensor_hw` (--sensor-size) if it is larger.",
         recording.path,
         *hw,
     )
@@ -431,8 +394,7 @@ def _extent_hw(recording: Recording) -> tuple[int, int]:
 
 
 def _class_names(experiment: EventExp) -> tuple[str, ...]:
-    """Return the class names of the training data; none if it is not here and has other classes than usual."""
-    names = (
-        read_dataset_info(experiment.data_root()).class_names or experiment.dataset_kind.class_names
-    )
+    """Return the class names of the dataset if they match ``num_classes``, else none."""
+    info = read_dataset_info(experiment.data_root())
+    names = info.class_names or experiment.dataset_kind.class_names
     return names if len(names) == experiment.num_classes else ()

@@ -1,4 +1,4 @@
-"""Boxes, the letterbox with its exact inverse, and non-maximum suppression."""
+"""Box formats, the letterbox and its exact inverse, resampling and non-maximum suppression."""
 
 from easnn.ops.boxes import (
     box_iou,

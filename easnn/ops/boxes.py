@@ -1,9 +1,9 @@
-"""Boxes in named formats.
+"""Box formats and the intersection over union.
 
 ``xyxy`` is (left, top, right, bottom), ``xywh`` is (left, top, width, height), ``cxcywh`` is
-(centre x, centre y, width, height). All are in pixels, x to the right and y down, with the edge of
-the first pixel at
-0. Every function takes boxes ``[..., 4]`` of any floating type and returns a new tensor.
+(centre x, centre y, width, height), in pixels. x points right, y points down, and the top-left edge
+of the first pixel is at (0, 0). Every function takes boxes ``[..., 4]`` of any floating type and
+returns a new tensor.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def cxcywh_to_xywh(boxes: Tensor) -> Tensor:
 
 
 def clip_boxes(boxes_xyxy: Tensor, hw: tuple[int, int]) -> Tensor:
-    """Move every corner into the image of ``hw`` (height, width); a box outside of it gets a side of 0."""
+    """Clip boxes to an image of ``hw`` (height, width); a box outside of it gets a side of 0."""
     height, width = hw
     x1, y1, x2, y2 = boxes_xyxy.unbind(-1)
     return torch.stack(

@@ -1,4 +1,4 @@
-"""Where the sensor image lies in the network's input, and boxes taken there and back."""
+"""Placement of the sensor image in the network's input, and the conversion of boxes."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from easnn.ops.boxes import xyxy_to_xywh
 
 @dataclass(frozen=True)
 class Placement:
-    """The rectangle of the network's input that shows the sensor image, in network pixels.
+    """The rectangle of the network's input that contains the sensor image, in network pixels.
 
-    The rectangle may begin above or left of the input (negative offsets) and may be larger than it;
-    what lies outside is cut off.
+    The rectangle may start above or left of the input (negative offsets) and may be larger than it;
+    parts outside are cut off.
 
     Attributes:
         height_px: height of the resized sensor image, at least 1.
         width_px: width of the resized sensor image, at least 1.
-        top_px: row of the network's input where it begins.
-        left_px: column of the network's input where it begins.
-        flip: whether the image is mirrored left to right, within the rectangle.
+        top_px: first row in the network's input.
+        left_px: first column in the network's input.
+        flip: whether the image is flipped horizontally, within the rectangle.
     """
 
     height_px: int
@@ -34,11 +34,11 @@ class Placement:
 
 
 def letterbox_placement(in_hw: tuple[int, int], out_hw: tuple[int, int]) -> Placement:
-    """Return the placement that keeps the aspect ratio and fills the input from its top-left corner.
+    """Return the letterbox placement: aspect ratio preserved, aligned with the top-left corner.
 
     Both sides are scaled by min(h_out / h, w_out / w) and truncated to whole pixels, at least one.
-    This is done in floating point, as the published weights saw it: a scale rounded down can cost
-    the last pixel.
+    This is computed in floating point, as for the published weights; a scale that is rounded down
+    can cost the last pixel.
 
     Args:
         in_hw: height and width of the sensor.
@@ -51,7 +51,7 @@ def letterbox_placement(in_hw: tuple[int, int], out_hw: tuple[int, int]) -> Plac
 def place_boxes(
     boxes_xywh: Tensor, placements: Sequence[Placement], in_hw: tuple[int, int]
 ) -> Tensor:
-    """Take boxes from sensor pixels to network pixels, as the frames are placed.
+    """Convert boxes from sensor pixels to network pixels.
 
     The scale is that of the resized image, ``width_px / W`` and ``height_px / H``, which differs
     from the letterbox's common scale by the truncation to whole pixels. Boxes are not clipped.
@@ -73,7 +73,7 @@ def place_boxes(
 def unplace_boxes(
     boxes_xywh: Tensor, placements: Sequence[Placement], in_hw: tuple[int, int]
 ) -> Tensor:
-    """Take boxes from network pixels back to sensor pixels: the inverse of :func:`place_boxes`.
+    """Convert boxes from network pixels to sensor pixels: the inverse of :func:`place_boxes`.
 
     Args:
         boxes_xywh: ``[B, N, 4]``: left, top, width, height in network pixels.
@@ -89,12 +89,12 @@ def unplace_boxes(
 
 
 def unplace_detections(detections: Tensor, placement: Placement, in_hw: tuple[int, int]) -> Tensor:
-    """Take the detections of one image from network pixels back to sensor pixels.
+    """Convert the detections of one image from network pixels to sensor pixels.
 
     Args:
         detections: ``[M, 6]``: x1, y1, x2, y2, score, class, from
             :func:`~easnn.ops.nms.select_detections`.
-        placement: where the image lay in the network's input.
+        placement: placement of the image in the network's input.
         in_hw: height and width of the sensor.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Frames resized and pasted into the network's input, each image of a batch in its own way."""
+"""Resizing frames into the network's input, with one placement per image of a batch."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ def place_frames(
     """Resize every image of a batch to its placement and paste it into an empty frame.
 
     Pixel centres are aligned as in ``cv2.resize``: pixel i of a side resized from n to m pixels
-    shows the source position (i + ½) n / m − ½. ``linear`` weighs the 2 nearest source pixels of
-    each axis, ``cubic`` the 4 nearest (Keys' kernel with a = −¾); scaling down does not smooth. The
-    border is replicated, the frame is zero outside of the placement, and what lies outside of the
-    frame is cut off.
+    samples the source position (i + ½) n / m − ½. ``linear`` interpolates between the 2 nearest
+    source pixels of each axis, ``cubic`` between the 4 nearest (Keys' kernel with a = −¾), without
+    antialiasing. The border is replicated. The output is zero outside of the placement; parts of
+    the placement outside of the output are cut off.
 
     Args:
         frames: ``[B, ..., H, W]`` of any numeric type.
         placements: one for each of the B images.
         out_hw: height h and width w of the network's input.
         interpolation: ``linear`` or ``cubic``.
-        dtype: floating type of the result.
+        dtype: floating-point type of the result.
 
     Returns:
         ``[B, ..., h, w]`` of ``dtype``, on the device of ``frames``.
@@ -48,8 +48,8 @@ def place_frames(
         in_width, out_width, [(p.width_px, p.left_px, p.flip) for p in placements], interpolation
     )
     arithmetic = torch.promote_types(dtype, torch.float32)
-    # Weighted sums of whole rows are fast, of columns slow, so the image is transposed twice: once
-    # before it grows from small integers to floats, and once between the axes.
+    # Weighted sums of rows are fast, of columns slow. So the image is transposed twice: before the
+    # conversion from small integers to floats, and between the two axes.
     images = (
         frames.reshape(B, -1, in_height, in_width).transpose(-2, -1).contiguous().to(arithmetic)
     )
@@ -77,23 +77,22 @@ _KERNELS: dict[Interpolation, tuple[int, Callable[[Tensor], Tensor]]] = {
 def _taps(
     in_size: int, out_size: int, segments: list[tuple[int, int, bool]], interpolation: Interpolation
 ) -> tuple[Tensor, Tensor]:
-    """Return which source pixels make each output pixel of one axis, and their float64 weights.
+    """Return the source pixels of each output pixel along one axis, and their float64 weights.
 
     Args:
-        in_size: n, the length of the source axis.
-        out_size: the length of the output axis.
-        segments: per image, how long the resized axis is, where it begins, and whether it is
-            mirrored.
+        in_size: length of the source axis.
+        out_size: length of the output axis.
+        segments: per image, length and start of the resized axis, and whether it is flipped.
         interpolation: ``linear`` or ``cubic``.
 
     Returns:
         Indices and weights, each ``[B, out_size, taps]``; the weights are 0 outside of the segment.
     """
     taps, kernel = _KERNELS[interpolation]
-    length, begin, mirrored = torch.tensor(segments, dtype=torch.float64).T[:, :, None]
-    pixel = torch.arange(out_size, dtype=torch.float64) - begin
+    length, start, flipped = torch.tensor(segments, dtype=torch.float64).T[:, :, None]
+    pixel = torch.arange(out_size, dtype=torch.float64) - start
     inside = (pixel >= 0) & (pixel < length)
-    pixel = torch.where(mirrored > 0, length - 1 - pixel, pixel)
+    pixel = torch.where(flipped > 0, length - 1 - pixel, pixel)
     position = (pixel + 0.5) * in_size / length - 0.5
     tap = position.floor()[..., None] + torch.arange(taps) - (taps // 2 - 1)
     weight = kernel((position[..., None] - tap).abs()) * inside[..., None]
@@ -101,12 +100,12 @@ def _taps(
 
 
 def _combine_rows(images: Tensor, indices: Tensor, weights: Tensor) -> Tensor:
-    """Return ``[B, K, R', M]``: row r of every image b is the weighted sum of its rows ``indices[b, r]``.
+    """Return images ``[B, K, R', M]`` whose rows are weighted sums of the rows of ``images``.
 
     Args:
         images: ``[B, K, R, M]``, contiguous.
-        indices: ``[B, R', taps]``, on the host.
-        weights: ``[B, R', taps]``, on the host.
+        indices: ``[B, R', taps]``, on the host: the rows that row R' sums.
+        weights: ``[B, R', taps]``, on the host: their weights.
     """
     B, K, R, M = images.shape
     first_row = torch.arange(0, B * K * R, R, device=images.device).view(B, K, 1, 1)

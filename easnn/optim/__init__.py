@@ -1,4 +1,4 @@
-"""The optimiser with its parameter groups, and learning-rate schedules."""
+"""The optimizer with its parameter groups, and learning-rate schedules."""
 
 from easnn.optim.optimizer import OptimizerName, build_optimizer, set_learning_rate
 from easnn.optim.schedules import Schedule, ScheduleName, build_schedule

@@ -1,4 +1,4 @@
-"""The optimiser and its parameter groups."""
+"""The optimizer and its parameter groups."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 GROUPS = ("embedding", "batch_norm_weights", "weights", "biases", "neurons")
-"""The kinds of parameters; only ``weights`` decay, and only ``embedding`` can have its own learning rate."""
+"""Parameter groups; ``weights`` have weight decay, ``embedding`` can have its own learning rate."""
 
 OptimizerName = Literal["ADAM", "SGD"]
 
@@ -24,19 +24,19 @@ def build_optimizer(
     momentum: float = 0.9,
     emb_lr: float = -1.0,
 ) -> torch.optim.Optimizer:
-    """Build the optimiser over every trained parameter of ``model``.
+    """Build the optimizer of all trainable parameters of ``model``.
 
-    Each group has a ``name`` (one of :data:`GROUPS`) and an ``lr_scale``: its learning rate is the
-    schedule's times that.
+    Each parameter group has a ``name`` (one of :data:`GROUPS`) and an ``lr_scale``, the factor
+    between the learning rate of the schedule and its own.
 
     Args:
-        model: The detector, on its device; parameters that need no gradient are left out.
+        model: the detector, on its device; parameters with ``requires_grad`` False are skipped.
         name: ``ADAM`` or ``SGD`` (with Nesterov momentum).
-        lr: The learning rate: ``basic_lr_per_img`` times the global batch size.
+        lr: the learning rate: ``basic_lr_per_img`` times the global batch size.
         weight_decay: L2 penalty on the weights of convolutions and linear layers outside the
             embedding.
-        momentum: Momentum of SGD.
-        emb_lr: Learning rate of the embedding; negative means ``lr``.
+        momentum: momentum of SGD.
+        emb_lr: learning rate of the embedding; negative means ``lr``.
 
     Raises:
         ValueError: if the name is unknown.
@@ -60,17 +60,17 @@ def build_optimizer(
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
-    """Give each group its learning rate: ``lr`` times the group's ``lr_scale``."""
+    """Set the learning rate of each group to ``lr`` times its ``lr_scale``."""
     for group in optimizer.param_groups:
         group["lr"] = lr * group["lr_scale"]
 
 
 def group_parameters(model: nn.Module) -> dict[str, list[nn.Parameter]]:
-    """Sort the trained parameters of ``model`` into :data:`GROUPS`; each is in exactly one.
+    """Assign each trainable parameter of ``model`` to exactly one of :data:`GROUPS`.
 
-    What lies in ``model.embedding`` is ``embedding``. Elsewhere a layer's ``bias`` and ``weight``
-    are ``biases`` and ``weights`` (``batch_norm_weights`` in a batch norm), and everything else, a
-    membrane's time constant or a surrogate's slope, is a parameter of a neuron.
+    All parameters of ``model.embedding`` belong to ``embedding``. Elsewhere, ``bias`` belongs to
+    ``biases`` and ``weight`` to ``batch_norm_weights`` in a batch norm and to ``weights`` in other
+    layers. The rest, such as membrane time constants and surrogate slopes, belongs to ``neurons``.
     """
     groups: dict[str, list[nn.Parameter]] = {group: [] for group in GROUPS}
     for path, module in model.named_modules():
@@ -92,7 +92,7 @@ def _group(path: str, module: nn.Module, leaf: str) -> str:
 
 
 def _check_partition(model: nn.Module, groups: dict[str, list[Any]]) -> None:
-    """Assert that no parameter is missing or, because two modules share it, listed twice."""
+    """Assert that no parameter is missing or, if two modules share it, listed twice."""
     times = Counter(id(parameter) for parameters in groups.values() for parameter in parameters)
     wrong = [
         name
@@ -100,5 +100,5 @@ def _check_partition(model: nn.Module, groups: dict[str, list[Any]]) -> None:
         if times[id(parameter)] != int(parameter.requires_grad)
     ]
     assert not wrong, (
-        f"These parameters are not in exactly one group of the optimiser: {', '.join(wrong)}."
+        f"These parameters are not in exactly one optimizer group: {', '.join(wrong)}."
     )

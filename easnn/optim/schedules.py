@@ -1,4 +1,4 @@
-"""Learning-rate schedules: pure functions of the iteration."""
+"""Learning-rate schedules as pure functions of the iteration."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal
 from easnn.utils.errors import ConfigError
 
 Schedule = Callable[[int], float]
-"""The learning rate of an iteration, counted from 0 over the whole run."""
+"""Maps an iteration, counted from 0 over the whole run, to its learning rate."""
 
 ScheduleName = Literal["fixed", "cos", "warmcos", "yoloxwarmcos", "multistep"]
 
@@ -28,31 +28,32 @@ def build_schedule(
 ) -> Schedule:
     """Build a schedule over ``max_epoch × steps_per_epoch`` iterations.
 
-    With iteration i of n, warm-up w and final stretch a (in iterations):
+    For iteration i of n, with w iterations of warm-up and a iterations of ``no_aug_epochs``:
 
     - ``fixed``: lr.
     - ``cos``: lr·½(1 + cos(πi/n)).
-    - ``warmcos``: from ``warmup_lr`` linearly to lr while i ≤ w, then the cosine over the other
+    - ``warmcos``: linear from ``warmup_lr`` to lr while i ≤ w, then a cosine over the remaining
       n−w.
     - ``yoloxwarmcos``: (lr − warmup_lr)·(i/w)² + warmup_lr while i ≤ w; min_lr = lr·min_lr_ratio in
-      the last a; between them min_lr + ½(lr − min_lr)(1 + cos(π(i−w)/(n−w−a))). Without warm-up it
+      the last a; in between min_lr + ½(lr − min_lr)(1 + cos(π(i−w)/(n−w−a))). Without warm-up it
       starts at lr.
-    - ``multistep``: lr·0.1 for each of ``milestones`` (epochs) passed.
+    - ``multistep``: lr, times 0.1 for each of ``milestones`` (epochs) passed.
 
     Args:
-        name: Name of the schedule.
-        lr: The learning rate: ``basic_lr_per_img`` times the global batch size.
-        steps_per_epoch: Optimiser steps in an epoch.
-        max_epoch: Epochs of the run.
-        warmup_epochs: Epochs of warm-up (``warmcos``, ``yoloxwarmcos``).
-        warmup_lr: Learning rate at which the warm-up starts.
-        min_lr_ratio: Final learning rate as a part of ``lr`` (``yoloxwarmcos``).
-        no_aug_epochs: Epochs at the final learning rate (``yoloxwarmcos``).
-        milestones: Epochs at which the rate falls to a tenth (``multistep``).
+        name: name of the schedule.
+        lr: the learning rate: ``basic_lr_per_img`` times the global batch size.
+        steps_per_epoch: optimizer steps per epoch.
+        max_epoch: number of epochs.
+        warmup_epochs: number of warm-up epochs (``warmcos``, ``yoloxwarmcos``).
+        warmup_lr: learning rate at the start of the warm-up.
+        min_lr_ratio: final learning rate as a fraction of ``lr`` (``yoloxwarmcos``).
+        no_aug_epochs: number of epochs at the final learning rate (``yoloxwarmcos``).
+        milestones: epochs at which the learning rate is divided by 10 (``multistep``).
 
     Raises:
         ValueError: if the name is unknown.
-        ConfigError: if the epochs do not fit together.
+        ConfigError: if the warm-up and the final epochs exceed ``max_epoch``, or ``multistep`` has
+            no milestones.
     """
     n = max_epoch * steps_per_epoch
     w = warmup_epochs * steps_per_epoch
@@ -96,12 +97,11 @@ def build_schedule(
     if warmup_epochs + no_aug_epochs > max_epoch:
         raise ConfigError(
             f"`warmup_epochs` ({warmup_epochs}) and `no_aug_epochs` ({no_aug_epochs}) must fit "
-            "into "
-            f"`max_epoch` ({max_epoch}) together."
+            f"into `max_epoch` ({max_epoch}) together."
         )
     return schedules[name]
 
 
 def _half_cosine(progress: float) -> float:
-    """Fall from 1 to 0 along half a cosine while ``progress`` goes from 0 to 1."""
+    """Return half a period of a cosine: 1 at ``progress`` 0, 0 at ``progress`` 1."""
     return 0.5 * (1.0 + math.cos(math.pi * progress))

@@ -136,7 +136,7 @@ class EventCamera:
         return _Bursts(pixel, polarity, first_us, period_us, number)
 
     def _noise(self, now_us: int) -> _Bursts:
-        """Return the noise events of the step: at most one per pixel, outside refractory periods."""
+        """Return the noise events of a step: at most one per pixel, outside refractory periods."""
         total_hz = self._cumulative_noise_hz[-1]
         n = self._rng.poisson(total_hz * (now_us - self._now_us) / 1e6)
         pixel = np.searchsorted(

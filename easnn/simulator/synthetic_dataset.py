@@ -24,6 +24,7 @@ from easnn.simulator.simulate import RecordingConfig, simulate_recording
 from easnn.simulator.sprite import CLASS_NAMES
 from easnn.utils.errors import ConfigError, OutputError
 from easnn.utils.files import make_directory, write_json
+from easnn.utils.logging import on_terminal
 
 SIMULATOR_VERSION = 1
 """Incremented whenever the same settings give other recordings."""
@@ -113,7 +114,13 @@ def write_synthetic_dataset(
     ]
     missing = [task for task in tasks if not task.is_done()]
     done = len(tasks) - len(missing)
-    with tqdm(desc="simulating", total=len(tasks), initial=done, unit="recording") as progress:
+    with tqdm(
+        desc="simulating",
+        total=len(tasks),
+        initial=done,
+        unit="recording",
+        disable=not on_terminal(),
+    ) as progress:
         for _ in _simulate(missing, min(processes, len(missing))):
             progress.update()
     write_json(out / "dataset.json", {**description, "complete": True})

@@ -1,1 +1,1 @@
-"""Process groups, seeding, files, errors, logging and other helpers used by all packages."""
+"""Process groups, seeding, files, errors, logging and other helpers of all packages."""

@@ -50,7 +50,7 @@ def barrier(before: str, timeout_s: float = 1800.0) -> None:
     """Wait until every process has reached this point.
 
     Args:
-        before: the next step, for the message.
+        before: name of this point, for the message.
         timeout_s: how long to wait.
 
     Raises:
@@ -67,8 +67,7 @@ def barrier(before: str, timeout_s: float = 1800.0) -> None:
         who = f"Process {missing[1]}" if missing else "A process"
         raise TrainingError(
             f"{who} did not reach {before} within {timeout_s:.0f} s, or was lost. Check its last "
-            "message, its "
-            "machine and its memory."
+            "message, its machine and its memory."
         ) from error
 
 
@@ -124,7 +123,7 @@ def broadcast_object(item: Item) -> Item:
 
 @functools.lru_cache(maxsize=1)
 def _host_group(world: dist.ProcessGroup) -> dist.ProcessGroup:
-    """Return a gloo group of all processes: it needs no GPU memory and reports missing ranks."""
+    """Return a gloo group of all processes, which needs no GPU memory and reports missing ranks."""
     if dist.get_backend(world) == dist.Backend.GLOO:
         return world
     return dist.new_group(backend="gloo")

@@ -27,7 +27,7 @@ def make_directory(path: Path) -> Path:
     except OSError as error:
         raise OutputError(
             f"Cannot write to directory {path}: {error.strerror}. Choose another directory or free "
-            "it."
+            "some space."
         ) from error
     return path
 
@@ -63,8 +63,7 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
     except OSError as error:
         raise OutputError(
             f"Cannot write {path}: {error.strerror or error}. Nothing was replaced; free some "
-            "space or "
-            "choose another directory."
+            "space or choose another directory."
         ) from error
     finally:
         if temporary is not None:

@@ -20,10 +20,10 @@ def exclusive(path: Path) -> Iterator[None]:
 
 @contextmanager
 def only_one(folder: Path) -> Iterator[int | None]:
-    """Try to acquire an exclusive lock on a folder, without waiting; its content is not changed.
+    """Try to acquire an exclusive lock on a folder, without waiting.
 
     Yields an open file descriptor, or None if another process holds the lock. Processes that
-    inherit the descriptor hold the lock as well, until they end.
+    inherit the descriptor also hold the lock, until they end.
     """
     descriptor = os.open(folder, os.O_RDONLY)
     try:
@@ -40,7 +40,7 @@ def only_one(folder: Path) -> Iterator[int | None]:
 def hold(path: Path) -> IO[bytes]:
     """Acquire a shared lock on a file, created if missing; closing the returned file releases it.
 
-    Processes forked in the meantime hold the lock as well.
+    Processes forked in the meantime also hold the lock.
     """
     file = path.open("ab")
     fcntl.flock(file, fcntl.LOCK_SH)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from loguru import logger
 from tqdm import tqdm
 
-from easnn.utils.distributed import is_main, rank, world_size
+from easnn.utils.distributed import is_main, rank
 from easnn.utils.errors import OutputError
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def setup_logging(log_file: Path | None = None) -> None:
     Raises:
         OutputError: if the file cannot be written.
     """
-    mark = f"[process {rank()}] " if world_size() > 1 and not is_main() else ""
+    mark = "" if is_main() else f"[process {rank()}] "
     logger.remove()
     logger.add(
         lambda message: tqdm.write(message, file=sys.stderr, end=""),
@@ -48,12 +48,13 @@ def setup_logging(log_file: Path | None = None) -> None:
             logger.add(log_file, format=FILE_FORMAT, level="INFO")
         except OSError as error:
             raise OutputError(
-                f"Cannot write {log_file}: {error.strerror}. Choose another directory or free it."
+                f"Cannot write {log_file}: {error.strerror}. Choose another directory or free some "
+                "space."
             ) from error
 
 
 def on_terminal() -> bool:
-    """Return whether this process should show progress bars: the main process, on a terminal."""
+    """Return whether this is the main process on a terminal, where progress bars are shown."""
     return is_main() and sys.stderr.isatty()
 
 

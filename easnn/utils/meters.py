@@ -1,4 +1,4 @@
-"""Time measurement of the parts of a loop."""
+"""Timing the parts of a loop."""
 
 from __future__ import annotations
 
@@ -61,15 +61,16 @@ def format_duration(seconds: float) -> str:
     minutes, second = divmod(round(seconds), 60)
     hours, minute = divmod(minutes, 60)
     days, hour = divmod(hours, 24)
-    return f"{days} d " * (days > 0) + f"{hour:02}:{minute:02}:{second:02}"
+    clock = f"{hour:02}:{minute:02}:{second:02}"
+    return f"{days} d {clock}" if days else clock
 
 
 class PartTimer:
-    """Measures parts of the work on a device, if enabled: waiting for the device costs time itself.
+    """Measures the time that parts of a computation take on a device.
 
     Args:
-        device: where the work is done.
-        enabled: whether to measure.
+        device: device of the computation.
+        enabled: whether to measure; measuring synchronises the device and so costs time itself.
     """
 
     def __init__(self, device: torch.device, *, enabled: bool) -> None:
@@ -89,7 +90,7 @@ class PartTimer:
             synchronize(self._device)
 
     def milliseconds_per(self, frames: int) -> dict[str, float] | None:
-        """Return the mean duration of each part per frame, over all processes; every process calls this."""
+        """Return the mean duration of each part per frame over all processes; a collective call."""
         if not self._enabled:
             return None
         of_processes = gather_objects((self._stopwatch.seconds, frames))

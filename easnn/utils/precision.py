@@ -1,4 +1,4 @@
-"""Mixed precision: which type the forward pass computes in, and how small gradients survive it."""
+"""Mixed precision: autocast and loss scaling."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import torch
 
 
 class Precision:
-    """Full precision, or mixed precision with the type that the device is good at.
+    """Full or mixed precision on a device.
 
-    On CUDA that is float16 with a scaled loss, on the CPU bfloat16, which has the range of float32
-    and needs no scaling.
+    Mixed precision uses float16 with loss scaling on CUDA. On the CPU it uses bfloat16, which has
+    the range of float32 and needs no scaling.
 
     Attributes:
-        scaler: Scales the loss; it does nothing where no scaling is needed.
+        scaler: scales the loss; a no-op if no scaling is needed.
 
     Args:
-        device: Where the model is.
-        mixed: Whether to use mixed precision at all.
+        device: device of the model.
+        mixed: whether to use mixed precision.
     """
 
     def __init__(self, device: torch.device, *, mixed: bool) -> None:
@@ -28,5 +28,5 @@ class Precision:
         )
 
     def autocast(self) -> torch.autocast:
-        """Return the context for a forward pass and its loss."""
+        """Return the context manager for the forward pass and the loss."""
         return torch.autocast(self._device_type, dtype=self._dtype, enabled=self._mixed)

@@ -22,14 +22,14 @@ ALLOWED: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
     *(type(np.dtype(code)) for code in "?bhilqBHILQefd"),
     *((_MAKE_SCALAR, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
 ]
-"""NumPy's numbers, as NumPy 1 and 2 name them, in addition to tensors and plain values."""
+"""NumPy scalars, under their names in NumPy 1 and 2; allowed besides tensors and plain values."""
 
 
 def read_tensor_file(path: Path) -> object:
     """Read a file of ``torch.save`` in the new or the old format; its tensors are on the CPU.
 
     Raises:
-        CheckpointError: if the file is missing, damaged, or holds executable content.
+        CheckpointError: if the file is missing, damaged, or contains executable code.
     """
     if not path.is_file():
         raise CheckpointError(f"Checkpoint {path} does not exist. Check the path given with -c.")
@@ -41,13 +41,12 @@ def read_tensor_file(path: Path) -> object:
     except OSError as error:
         raise CheckpointError(f"Cannot read checkpoint {path}: {error.strerror}.") from error
     except pickle.UnpicklingError as error:
-        # The file is complete, or the error names a function in it.
+        # A complete file, or an error that names a function: the file is not damaged.
         if zipfile.is_zipfile(path) or "GLOBAL" in str(error):
             raise CheckpointError(
-                f"{path} holds something other than tensors and plain values, and reading it could "
-                "execute code; it "
-                "was not read. Save its weights as a plain state dict with the software that made "
-                "it."
+                f"{path} contains objects other than tensors and plain values, and reading them "
+                "could execute code; it was not read. Save its weights as a plain state dict with "
+                "the software that wrote it."
             ) from error
         raise _damaged(path) from error
     except (
@@ -59,7 +58,7 @@ def read_tensor_file(path: Path) -> object:
         AttributeError,
         TypeError,
     ) as error:
-        # torch raises these for bytes that are no checkpoint.
+        # torch raises these for files that are not checkpoints.
         raise _damaged(path) from error
 
 
@@ -75,15 +74,14 @@ def write_tensor_file(path: Path, contents: object) -> None:
         except RuntimeError as error:  # torch hides the operating system's error in its own
             raise OutputError(
                 f"Cannot write {path}: the disk is probably full. Nothing was replaced; free some "
-                "space or "
-                "choose another directory."
+                "space or choose another directory."
             ) from error
 
 
 def _checksums_hold(path: Path) -> bool:
-    """Return whether the contents of a file match its checksums, which torch does not compare.
+    """Return whether the contents of a file match its checksums, which torch does not check.
 
-    Files in the format before zip have no checksums.
+    Files in the format that preceded zip have no checksums.
     """
     try:
         if not zipfile.is_zipfile(path):
@@ -97,6 +95,5 @@ def _checksums_hold(path: Path) -> bool:
 def _damaged(path: Path) -> CheckpointError:
     return CheckpointError(
         f"{path} ({path.stat().st_size} bytes) is truncated, damaged, or not a checkpoint. Copy it "
-        "again, or "
-        "take another one."
+        "again, or use another one."
     )

@@ -87,8 +87,7 @@ def test_truncated_file(tmp_path, part):
         load_checkpoint(path)
     assert str(error.value) == (
         f"{path} ({path.stat().st_size} bytes) is truncated, damaged, or not a checkpoint. Copy it "
-        "again, or "
-        "take another one."
+        "again, or use another one."
     )
 
 
@@ -117,9 +116,9 @@ def test_executable_content_is_refused_and_not_run(tmp_path):
     with pytest.raises(CheckpointError) as error:
         load_checkpoint(path)
     assert str(error.value) == (
-        f"{path} holds something other than tensors and plain values, and reading it could execute "
-        "code; it was not "
-        "read. Save its weights as a plain state dict with the software that made it."
+        f"{path} contains objects other than tensors and plain values, and reading them could "
+        "execute code; it was not read. Save its weights as a plain state dict with the software "
+        "that wrote it."
     )
     assert not target.exists()
 
@@ -130,26 +129,24 @@ def test_executable_content_is_refused_and_not_run(tmp_path):
         (
             {"model": {}},
             "{path} is not a checkpoint of this framework: it has no `format`. Give a file that a "
-            "training "
-            "run wrote, such as latest_ckpt.pth or best_ckpt.pth.",
+            "training run wrote, such as latest_ckpt.pth or best_ckpt.pth.",
         ),
         (
             {"format": 2},
             "{path} has checkpoint format 2, but this version reads format 1. Use the version of "
-            "the "
-            "software that wrote it.",
+            "the software that wrote it.",
         ),
         (
             {k: v for k, v in {**whole(), "format": 1}.items() if k not in ("rng", "step")},
-            "{path} is not a whole checkpoint: it has no step, rng.",
+            "{path} is not a complete checkpoint: it has no step, rng. Copy it again.",
         ),
         (
             {**whole(), "format": 1, "model": None},
-            "`model` of {path} must hold weights by name, but holds something else.",
+            "`model` of {path} must map names to tensors, but does not. Give another checkpoint.",
         ),
         (
             {**whole(), "format": 1, "model": {"weight": 3.0}},
-            "`model` of {path} must hold weights by name, but holds something else.",
+            "`model` of {path} must map names to tensors, but does not. Give another checkpoint.",
         ),
     ],
 )
@@ -182,10 +179,9 @@ def test_strict_loading_lists_what_does_not_fit_and_changes_nothing():
         load_weights(model, weights, strict=True, source="c.pth")
     assert str(error.value) == (
         "The weights of c.pth belong to another model: 2 of another shape: 0.weight [3, 2], not "
-        "[4, 2], "
-        "0.bias [3], not [4]; 1 missing in the checkpoint: 1.bias; 1 unknown to the model: "
-        "2.weight. Give "
-        "the same keys as for its training, or leave out all keys to use those in the checkpoint."
+        "[4, 2], 0.bias [3], not [4]; 1 missing in the checkpoint: 1.bias; 1 unknown to the model: "
+        "2.weight. Give the same keys as for its training, or leave out all keys to use those in "
+        "the checkpoint."
     )
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
 

@@ -85,7 +85,7 @@ def test_a_cache_that_cannot_be_kept_is_said_at_the_start(
     assert train.main(["--cache", "disk", *words_for(raw_dataset, tmp_path, "any")]) == 1
     assert capsys.readouterr().err.splitlines()[-1] == (
         f"error: Cannot write to directory {tmp_path}/cache/frames: Not a directory. Choose "
-        "another directory or free it."
+        "another directory or free some space."
     )
     assert not (tmp_path / "any").exists()
 

@@ -235,8 +235,8 @@ def test_a_header_without_geometry(
     printed = capsys.readouterr()
     assert "24x40 pixels (height x width)" in printed.out
     assert (
-        f"{bare} does not tell the size of its sensor; its events need 24x40 pixels (height x "
-        "width), which is taken for it. Give --sensor-size if it is larger."
+        f"{bare} does not contain the sensor size; the smallest size that contains its events, "
+        "24x40 pixels (height x width), is used. Give `sensor_hw` (--sensor-size) if it is larger."
     ) in printed.err
     assert run(checkpoint, bare, tmp_path / "out", "--sensor-size", "30x50") == 0
     assert "30x50 pixels (height x width)" in capsys.readouterr().out
@@ -292,7 +292,7 @@ def test_checkpoints_that_are_none(
         (None, f"Checkpoint {path} does not exist. Check the path given with -c."),
         (
             b"nonsense",
-            f"{path} (8 bytes) is truncated, damaged, or not a checkpoint. Copy it again, or take "
+            f"{path} (8 bytes) is truncated, damaged, or not a checkpoint. Copy it again, or use "
             "another one.",
         ),
     ):
@@ -308,8 +308,7 @@ def test_a_folder_that_cannot_be_written(
     assert run(checkpoint, recording, recording / "out") == 1
     assert capsys.readouterr().err == (
         f"error: Cannot write to directory {recording / 'out'}: Not a directory. Choose another "
-        "directory or "
-        "free it.\n"
+        "directory or free some space.\n"
     )
 
 

@@ -118,9 +118,8 @@ def test_there_is_no_run_to_resume(published: Path, raw_dataset: Path, capsys: C
     for path in (published, ours):
         assert train.main(["-c", str(path), "--resume", *words]) == 1
         assert error_line(capsys) == (
-            f"error: {path} cannot be resumed: it comes from the published code, whose optimiser "
-            "keeps its state in another order. Leave out --resume to start a new run from its "
-            "weights."
+            f"error: {path} cannot be resumed: it comes from the published code, whose optimizer "
+            "state has another order. Leave out --resume to start a new run from its weights."
         )
 
 
@@ -150,9 +149,9 @@ def test_executable_content_is_refused_and_not_run(
     for command in (evaluation.main, train.main):
         assert command(["-c", str(path), *KEYS.split()]) == 1
         assert error_line(capsys) == (
-            f"error: {path} holds something other than tensors and plain values, and reading it "
+            f"error: {path} contains objects other than tensors and plain values, and reading them "
             "could execute code; it was not read. Save its weights as a plain state dict with the "
-            "software that made it."
+            "software that wrote it."
         )
     assert not target.exists()
 
@@ -220,5 +219,5 @@ def test_a_damaged_file(published: Path, capsys: Capture) -> None:
     assert evaluation.main(["-c", str(published), *KEYS.split()]) == 1
     assert error_line(capsys) == (
         f"error: {published} (100000 bytes) is truncated, damaged, or not a checkpoint. Copy it "
-        "again, or take another one."
+        "again, or use another one."
     )

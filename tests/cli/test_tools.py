@@ -24,8 +24,9 @@ def main(name, argv):
     where = subprocess.run(child, cwd="/", capture_output=True, text=True).stdout.strip()
     from exps.mine import NAME
     root = os.environ["EASNN_ROOT"]
-    print(json.dumps({"name": name, "argv": argv, "words": sys.argv[1:], "root": root, "child":
-    where, "exp": NAME})) return 3
+    found = {"name": name, "argv": argv, "words": sys.argv[1:], "root": root}
+    print(json.dumps({**found, "child": where, "exp": NAME}))
+    return 3
 """
 """In place of ``easnn.cli.main``: tells what a command finds."""
 

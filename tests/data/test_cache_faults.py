@@ -85,7 +85,7 @@ def test_a_place_that_is_no_folder(small_dataset, tmp_path):
         pass
     assert str(caught.value) == (
         f"Cannot write to directory {tmp_path}/cache/frames: Not a directory. Choose another "
-        "directory or free it."
+        "directory or free some space."
     )
 
 
@@ -98,5 +98,5 @@ def test_a_folder_that_may_not_be_written(tmp_path, monkeypatch):
         pass
     assert str(caught.value) == (
         f"Cannot write to directory {tmp_path}/cache/frames: Permission denied. Choose another "
-        "directory or free it."
+        "directory or free some space."
     )

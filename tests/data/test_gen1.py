@@ -25,7 +25,7 @@ GOLDEN_TAGS = {"a": {"window": -200, "Tm": 4}, "b": {"window": -50, "Tm": 3}}
 
 
 def golden_names(dataset):
-    """Return the frames by their names in the golden files: recording, number of the label, time."""
+    """Return the frames by their names in the golden files: recording, label number, time."""
     first = {}
     frames = [dataset.load(index) for index in range(len(dataset))]
     for index, frame in enumerate(frames):

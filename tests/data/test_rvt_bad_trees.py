@@ -11,9 +11,9 @@ from easnn.utils.errors import DataError
 
 LAYOUT = (
     "Expected are sequences {root}/{{train,val,test}}/NAME/ with event_representations_v2/"
-    "stacked_histogram_dt=50_nbins=10/{{event_representations.h5 or event_representations_ds2_nearest.h5, "
-    "timestamps_us.npy, objframe_idx_2_repr_idx.npy}} and labels_v2/{{labels.npz, "
-    "timestamps_us.npy}}. "
+    "stacked_histogram_dt=50_nbins=10/{{event_representations.h5 or "
+    "event_representations_ds2_nearest.h5, timestamps_us.npy, objframe_idx_2_repr_idx.npy}} and "
+    "labels_v2/{{labels.npz, timestamps_us.npy}}. "
     "`python tools/preprocess.py` makes them of raw recordings."
 )
 
@@ -101,8 +101,8 @@ def test_unknown_class(tmp_path, sequence):
     path = rewrite_labels(sequence, labels=labels)
     assert message_of(tmp_path) == (
         f"The class ids in {path} must be 0 to 2 (pedestrian, two-wheeler, car), but 1 of 3 boxes "
-        "have others, "
-        f'like 3. Remove these boxes, or declare all classes as "class_names" in {tmp_path}/dataset.json.'
+        'have others, like 3. Remove these boxes, or declare all classes as "class_names" in '
+        f"{tmp_path}/dataset.json."
     )
 
 

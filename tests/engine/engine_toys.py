@@ -31,9 +31,7 @@ class ToyDetector(nn.Module):
         self.embedding = nn.Conv2d(2, 3, 3, padding=1)
         self.norm = nn.BatchNorm2d(3)
         self.head = nn.Linear(3, 7)
-        self.unused = nn.Parameter(
-            torch.ones(2)
-        )  # gets no gradient, like parts of the adaptive sampler
+        self.unused = nn.Parameter(torch.ones(2))  # no gradient, as in parts of the sampler
 
     def forward(self, events: Tensor, targets: Tensor | None = None) -> Tensor | dict[str, Tensor]:
         features = self.norm(self.embedding(events.sum(dim=(1, 2)))).relu().mean(dim=(-2, -1))
@@ -42,12 +40,9 @@ class ToyDetector(nn.Module):
             return torch.cat(
                 (raw[..., :2] + 4, raw[..., 2:4].exp(), raw[..., 4:].sigmoid()), dim=-1
             )
-        iou_loss = (raw[:, 0, :4] - targets[:, 0, 1:]).square().sum() / targets.new_tensor(
-            GLOBAL_BATCH
-        )
-        iou_loss = (
-            iou_loss * world_size()
-        )  # as the real loss: the mean over processes is that of the whole batch
+        squares = (raw[:, 0, :4] - targets[:, 0, 1:]).square()
+        # As in the real loss, the mean over the processes is the loss of the global batch.
+        iou_loss = squares.sum() / targets.new_tensor(GLOBAL_BATCH) * world_size()
         return {
             "total_loss": iou_loss,
             "iou_loss": iou_loss.detach(),
@@ -71,7 +66,7 @@ LENGTH = 18
 
 
 class ToyLoader:
-    """Batches of frames that are a pure function of their index; the events of ``spoil`` are infinite."""
+    """Batches of frames, pure functions of their index; the events of ``spoil`` are infinite."""
 
     def __init__(self, sampler: EpochSampler | EvaluationSampler, spoil: int | None = None) -> None:
         self.sampler = sampler
@@ -159,7 +154,7 @@ def build_trainer(
 
 
 def train_double(path: Path, config: TrainConfig) -> float | None:
-    """Train in float64, so that another order of additions is all that may differ between two runs."""
+    """Train in float64, so that two runs differ only by the order of additions."""
     torch.manual_seed(0)
     return (
         build_trainer(path, config, model=ToyDetector().double(), prepare=prepare_double)

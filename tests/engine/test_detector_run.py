@@ -1,4 +1,4 @@
-"""The real network, loader and placement, at the smallest size: a run that is stopped and resumed."""
+"""A run of the real network, loader and placement at minimum size, stopped and resumed."""
 
 from __future__ import annotations
 

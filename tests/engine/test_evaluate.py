@@ -37,7 +37,7 @@ class Recorder:
 
 
 class Oracle(torch.nn.Module):
-    """Detects, in an 8×16 input, one box centred where the counts of the first and last pixel say."""
+    """Detects one box in an 8×16 input; the counts of the first and last pixel give its centre."""
 
     def forward(self, events):
         x, y = events[:, 0, 0, 0, 0, 0], events[:, 0, 0, 0, -1, -1]
@@ -104,7 +104,7 @@ def test_frames_keep_their_order_whatever_the_batches():
 
 
 class TestWithTheDetector:
-    """The real network at a size where the CPU's kernels round differently for different batches."""
+    """The real network at a size where CPU kernels round differently for different batch sizes."""
 
     @pytest.fixture(scope="class")
     def detector(self, events):

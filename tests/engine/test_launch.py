@@ -1,4 +1,4 @@
-"""Several processes on one machine, over gloo; a launch takes seconds, so a test looks at many things."""
+"""Several processes on one machine, over gloo; a launch takes seconds, so a test checks a lot."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def largest_difference(a, b):
 
 
 def train_and_spoil(path: Path) -> tuple[float, str]:
-    """Train in float64, then once more with a spoilt frame in the first batch of the last process."""
+    """Train in float64, then again with a spoilt frame in the first batch of the last process."""
     best_ap = train_double(path / "good", PLAN)
     first = next(iter(train_loader())).indices[0]
     spoilt = train_loader(spoil=distributed.gather_objects(first)[-1])
@@ -69,7 +69,7 @@ def evaluate_few() -> list[dict[str, object]]:
 
 
 def stop_and_resume(path: Path) -> dict[str, object]:
-    """Train; train again, stopping one process in the middle; resume. Tell what the processes saw."""
+    """Train; train again, stop one process halfway and resume. Return what the processes saw."""
     config = TrainConfig(max_epoch=2, eval_interval=1)
     torch.manual_seed(0)
     model = ToyDetector()
@@ -148,8 +148,7 @@ def test_a_killed_process_is_named():
         launch(fail, ("killed",), devices=2)
     assert str(error.value) == (
         "Process 1 was killed (SIGKILL). Usually the machine ran out of memory: use fewer "
-        "`data_num_workers` or "
-        "a smaller batch (-b)."
+        "`data_num_workers` or a smaller batch (-b)."
     )
 
 
@@ -158,8 +157,7 @@ def test_a_process_that_does_not_come_is_named():
         launch(fail, ("late",), devices=2)
     assert str(error.value) == (
         "Process 1 did not reach the next thing within 1 s, or was lost. Check its last message, "
-        "its machine "
-        "and its memory."
+        "its machine and its memory."
     )
 
 

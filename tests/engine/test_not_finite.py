@@ -23,10 +23,9 @@ def test_a_loss_that_is_not_finite_stops_the_run_before_the_update(tmp_path):
         f"{name} at {time} µs" for name, time in zip(first.sequences, first.times_us, strict=True)
     ]
     assert str(error.value) == (
-        "A loss is not finite in epoch 1, step 1: process 0: total_loss nan, iou_loss nan, "
-        f"num_fg nan, gradient norm nan; samples {', '.join(samples)}. The weights were not "
-        "changed. Lower "
-        "`basic_lr_per_img`, train without --fp16, or look at these samples."
+        "A loss is not finite in epoch 1, step 1: process 0: total_loss nan, iou_loss nan, num_fg "
+        f"nan, gradient norm nan; samples {', '.join(samples)}. The weights were not changed. "
+        "Lower `basic_lr_per_img`, train without --fp16, or look at these samples."
     )
     assert all(torch.equal(before[name], p) for name, p in model.named_parameters())
     assert not RunDirectory(tmp_path).latest.exists()
@@ -46,13 +45,11 @@ class Steep(ToyDetector):
         self.done += 1
         if self.done not in self.steps:
             return outputs
-        endless = torch.sqrt(
-            0 * next(self.parameters()).sum()
-        )  # the slope of the root at 0 is infinite
-        return {**outputs, "total_loss": outputs["total_loss"] + endless}
+        steep = torch.sqrt(0 * next(self.parameters()).sum())  # infinite gradient at 0
+        return {**outputs, "total_loss": outputs["total_loss"] + steep}
 
 
-def test_steps_whose_gradient_is_not_finite_are_left_out(tmp_path):
+def test_steps_whose_gradient_is_not_finite_are_skipped(tmp_path):
     messages = []
     sink = logger.add(
         lambda message: messages.append(str(message)), level="WARNING", format="{message}"
@@ -62,7 +59,7 @@ def test_steps_whose_gradient_is_not_finite_are_left_out(tmp_path):
     finally:
         logger.remove(sink)
     assert [message.split(": ")[0] for message in messages] == [
-        f"Epoch 1, step {n} is left out" for n in (2, 3, 4)
+        f"Epoch 1, step {n} is skipped" for n in (2, 3, 4)
     ]
     assert ": its gradient is not finite (process 0: total_loss " in messages[0]
     latest = load_checkpoint(RunDirectory(tmp_path).latest)
@@ -81,10 +78,8 @@ def test_a_run_whose_gradients_are_never_finite_stops(tmp_path):
         f"The gradient is not finite in 20 steps in a row, up to {last}: process 0: total_"
     )
     assert message.endswith(
-        ". The weights were not changed. It grows without bound where nothing fires: lower "
-        "`thresh`, take a larger "
-        "batch (-b), or begin without `write_zero`. If that is not it, lower `basic_lr_per_img`, "
-        "or train without "
-        "--fp16."
+        ". The weights were not changed. Gradients explode if no neuron fires: lower `thresh`, use "
+        "a larger batch (-b), or start without `write_zero`. Otherwise lower `basic_lr_per_img`, "
+        "or train without --fp16."
     )
     assert all(torch.equal(before[name], p) for name, p in model.named_parameters())

@@ -106,17 +106,14 @@ class TestResumeRefuses:
     def test_another_optimizer(self, tmp_path, stopped):
         stopped["optimizer"]["param_groups"][0]["momentum"] = 0.9
         assert self.resume(tmp_path, stopped) == (
-            "The optimiser state in c.pth is of another optimiser or of other groups of "
-            "parameters. Resume "
-            "with the same `optimizer` and model keys, or start a new run from its weights (-c "
-            "without "
-            "--resume)."
+            "The optimizer state in c.pth belongs to another optimizer or to other parameter "
+            "groups. Resume with the same `optimizer` and model keys, or start a new run from its "
+            "weights (-c without --resume)."
         )
 
     def test_another_number_of_steps(self, tmp_path, stopped):
         stopped["steps_per_epoch"] = 7
         assert self.resume(tmp_path, stopped) == (
             "c.pth stopped at step 2 of an epoch of 7 steps, but an epoch now has 5. Resume with "
-            "the same "
-            "data set and batch size (-b)."
+            "the same dataset and batch size (-b)."
         )

@@ -46,8 +46,7 @@ def test_a_directory_that_cannot_be_made_is_an_error(tmp_path):
         RunDirectory.start(tmp_path / "file" / "run", resume=False)
     assert str(error.value) == (
         f"Cannot write to directory {tmp_path / 'file' / 'run'}: Not a directory. Choose another "
-        "directory "
-        "or free it."
+        "directory or free some space."
     )
 
 

@@ -78,9 +78,7 @@ def test_an_overflow_of_scaled_gradients_skips_the_update_and_lowers_the_scale()
 def test_an_overflow_without_a_scale_skips_the_update(precision):
     class Steep(Overflowing):
         def forward(self, events, targets):
-            return {
-                "total_loss": torch.sqrt(self.weight - 1)
-            }  # the slope of the root at 0 is infinite
+            return {"total_loss": torch.sqrt(self.weight - 1)}  # infinite gradient at 0
 
     model = Steep()
     report = step_of(model, precision)(None, None)

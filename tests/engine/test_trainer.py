@@ -179,7 +179,7 @@ def test_sync_bn_on_the_cpu_is_refused(tmp_path):
     with pytest.raises(ConfigError) as error:
         build_trainer(tmp_path, PLAN.replace(sync_bn=True))
     assert str(error.value) == (
-        "`sync_bn` needs GPUs, but this process computes on the CPU. Use `freeze_bn` or neither."
+        "`sync_bn` needs GPUs, but this process uses the CPU. Use `freeze_bn` or neither."
     )
 
 

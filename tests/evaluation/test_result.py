@@ -51,14 +51,12 @@ def test_table_of_the_coco_protocol_filters_nothing():
 
 def test_a_protocol_that_leaves_nothing_to_score_says_so():
     both = SideBySide([evaluator_of("coco"), evaluator_of("prophesee")])
-    both.process(
-        [FrameResult(0, 0, "a", BOXES, FOUND)]
-    )  # within the first 0.5 s, as all of N-Caltech101
+    # Within the first 0.5 s, like all frames of N-Caltech101.
+    both.process([FrameResult(0, 0, "a", BOXES, FOUND)])
     notes = [line for line in both.evaluate().table().splitlines() if line.startswith("The ")]
     assert notes == [
-        "The prophesee protocol leaves no box to score, so every measure is undefined (–) and no "
-        "best checkpoint "
-        "can be chosen by it."
+        "The prophesee protocol leaves no box to score, so every metric is undefined (–) and "
+        "cannot select a best checkpoint."
     ]
 
 

@@ -129,7 +129,10 @@ def test_event_outside_the_sensor_is_found_when_it_is_read(tmp_path, x, y):
     write_dat(path, pack_events([10, 20, 30, 40], [303, 0, x, 0], [239, 0, y, 0], [0, 0, 1, 0]))
     recording = open_dat(path, sensor_hw=(240, 304))
     assert len(recording.window(0, 30)) == 2
-    message = f"Event 2 of {path} must lie inside the sensor, 304×240 pixels, but is t_us=30, x={x}, y={y}, p=1."
+    message = (
+        f"Event 2 of {path} must lie inside the sensor, 304×240 pixels, but is t_us=30, x={x}, "
+        f"y={y}, p=1."
+    )
     with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
         recording.window(20, 31)
     with pytest.raises(DataError, match=f"^{re.escape(message)}$"):

@@ -153,7 +153,8 @@ def test_vectors_far_outside_of_the_sensor(raw):
     assert len(recording) == 6000
     with pytest.raises(
         DataError,
-        match=r"Event 107 of .* must lie inside the sensor, 1280×720 pixels, but is t_us=4096, x=1284,",
+        match=r"Event 107 of .* must lie inside the sensor, 1280×720 pixels, but is t_us=4096, "
+        "x=1284,",
     ):
         recording.events()
     _, state = DECODERS["EVT3"][1](np.array(words, "<u2"), DecoderState())

@@ -1,4 +1,4 @@
-"""Damaged files of every format: an error that names the file, or a recording that keeps its promises."""
+"""Damaged files of every format: an error that names the file, or a consistent recording."""
 
 from __future__ import annotations
 

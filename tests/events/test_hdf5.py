@@ -22,7 +22,7 @@ EVENTS = pack_events(
 
 @pytest.fixture
 def stored(tmp_path: Path) -> Callable[..., Path]:
-    """Write datasets by their paths, ``None`` for none; those of four events where nothing is said."""
+    """Write datasets by their paths, those of four events by default; ``None`` omits a dataset."""
 
     def write(**arrays: Any) -> Path:
         path = tmp_path / "a.h5"

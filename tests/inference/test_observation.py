@@ -8,10 +8,8 @@ from small_parts import SENSOR_HW, FixedDetector, predictor_of
 def test_detections_are_in_pixels_of_the_frame(detector: FixedDetector) -> None:
     frame = torch.zeros(1, 4, 2, *SENSOR_HW, dtype=torch.uint8)
     seen = predictor_of(detector).observe(frame)
-    expected = [
-        [0, 0.9, 15, 7.5, 10, 5],
-        [1, 0.4, 7.5, 10, 5, 10],
-    ]  # class, score, (centre − size / 2) / 1.6
+    # class, score, (centre − size / 2) / 1.6, size / 1.6
+    expected = [[0, 0.9, 15, 7.5, 10, 5], [1, 0.4, 7.5, 10, 5, 10]]
     np.testing.assert_allclose(seen.detections, expected, rtol=1e-6)
     assert seen.frame is frame
 

@@ -113,7 +113,7 @@ def test_a_recording_opened_elsewhere_needs_its_sensor(tmp_path: Path) -> None:
     with pytest.raises(DataError) as error:
         predictor.detect(open_recording(path), 2000)
     assert str(error.value) == (
-        f"{path} does not say the size of its sensor. Open it with `Predictor.open`, or with "
+        f"{path} does not contain the sensor size. Open it with `Predictor.open`, or with "
         "`open_recording(path, sensor_hw=(height, width))`."
     )
 

@@ -58,9 +58,7 @@ def test_frozen_parameters_are_left_out():
 def test_a_parameter_shared_by_two_layers_is_noticed():
     model = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Linear(2, 2))
     model[1].weight = model[0].weight
-    with pytest.raises(
-        AssertionError, match=r"not in exactly one group of the optimiser: 0\.weight\."
-    ):
+    with pytest.raises(AssertionError, match=r"not in exactly one optimizer group: 0\.weight\."):
         build_optimizer(model, name="ADAM", lr=1.0)
 
 

@@ -28,8 +28,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> 
         raise OSError(errno.ENOSPC, "No space left on device")
     assert str(caught.value) == (
         f"Cannot write {path}: No space left on device. Nothing was replaced; free some space or "
-        "choose "
-        "another directory."
+        "choose another directory."
     )
     assert path.read_bytes() == b"old"
     assert [p.name for p in tmp_path.iterdir()] == ["ckpt.pth"]
@@ -56,8 +55,7 @@ def test_a_directory_below_a_file_cannot_be_made(tmp_path: Path) -> None:
         make_directory(tmp_path / "file" / "run")
     assert str(caught.value) == (
         f"Cannot write to directory {tmp_path / 'file' / 'run'}: Not a directory. Choose another "
-        "directory "
-        "or free it."
+        "directory or free some space."
     )
 
 

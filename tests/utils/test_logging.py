@@ -38,7 +38,7 @@ def test_on_a_terminal_the_bar_replaces_progress_lines(tmp_path, capsys, monkeyp
 
 
 def test_other_processes_only_warn_and_say_who_they_are(tmp_path, capsys, monkeypatch):
-    for name, value in (("rank", 2), ("world_size", 4), ("is_main", False)):
+    for name, value in (("rank", 2), ("is_main", False)):
         monkeypatch.setattr(f"easnn.utils.logging.{name}", lambda value=value: value)
     setup_logging(tmp_path / "train_log.txt")
     logger.info("hello")
@@ -53,5 +53,5 @@ def test_a_log_file_that_cannot_be_written(tmp_path):
     with pytest.raises(OutputError) as error:
         setup_logging(tmp_path)
     assert str(error.value) == (
-        f"Cannot write {tmp_path}: Is a directory. Choose another directory or free it."
+        f"Cannot write {tmp_path}: Is a directory. Choose another directory or free some space."
     )
