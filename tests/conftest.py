@@ -1,4 +1,4 @@
-"""Folders of golden numbers and real recordings; tests that need them skip without them."""
+"""Folders with golden numbers and real recordings; tests that need a missing one are skipped."""
 
 from __future__ import annotations
 

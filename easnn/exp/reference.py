@@ -17,7 +17,7 @@ PAGE = """# Keys
 
 Every key of an experiment, with its default. Set one on the command line (`key value` after the
 options) or in an experiment file (`self.key = value`); see [experiments.md](experiments.md).
-This page is generated from the declarations by `python -m easnn keys docs/keys.md`.
+`make docs` writes this page from the declarations.
 
 """
 

@@ -8,9 +8,7 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
 def test_the_page_of_keys_is_up_to_date() -> None:
-    assert (DOCS / "keys.md").read_text() == keys_page(EventExp()), (
-        "Run `python -m easnn keys docs/keys.md`."
-    )
+    assert (DOCS / "keys.md").read_text() == keys_page(EventExp()), "Run `make docs`."
 
 
 def test_the_table_has_every_key_with_the_value_of_the_experiment() -> None:
