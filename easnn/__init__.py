@@ -13,7 +13,7 @@ __all__ = ["Detections", "Predictor", "__version__"]
 
 
 def __getattr__(name: str) -> object:
-    """Import the public classes when they are first used: the package itself loads without torch."""
+    """Import the public classes on first use, so that the package loads without torch."""
     if name in ("Detections", "Predictor"):
         from easnn import inference
 

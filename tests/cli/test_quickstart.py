@@ -55,7 +55,7 @@ def test_the_summary_compares_before_and_after(
         "before training           0.000   0.000",
         "after training            0.710   0.340",
     ]
-    assert "Train     61 s" in table
+    assert "Train  61 s" in table
 
 
 def test_every_step_is_printed_and_the_first_that_fails_ends_the_demo_with_its_exit_code(
