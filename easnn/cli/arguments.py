@@ -49,6 +49,15 @@ class SetKey(argparse.Action):
         namespace.pairs += [self.key, values] if self.key else self.pairs
 
 
+def plain_parser(description: str) -> argparse.ArgumentParser:
+    """Return a parser without options that prints ``description`` as it is."""
+    return argparse.ArgumentParser(
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+
+
 def sensor_size(text: str) -> tuple[int, int]:
     """Parse ``HxW`` into height and width; the ``type`` of an option.
 

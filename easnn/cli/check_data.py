@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from tabulate import tabulate
 
-from easnn.cli.arguments import add_experiment_options, exit_code_of, parse
+from easnn.cli.arguments import add_experiment_options, exit_code_of, parse, plain_parser
 from easnn.data import SPLITS, LabelSource
 from easnn.data.survey import (
     Problem,
@@ -37,11 +37,7 @@ MAX_PRINTED = 10  # problems of each kind
 
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = plain_parser(DESCRIPTION)
     add_experiment_options(parser)
     parser.add_argument(
         "--json", type=Path, metavar="FILE", help="also write all results to this file"

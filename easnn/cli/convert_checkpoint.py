@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from easnn.checkpoints import Checkpoint, save_checkpoint
-from easnn.cli.arguments import add_experiment_options, exit_code_of
+from easnn.cli.arguments import add_experiment_options, exit_code_of, plain_parser
 from easnn.cli.experiment import check, experiment_of
 from easnn.exp import EventExp, ExperimentRecord
 from easnn.published import PublishedCheckpoint, PublishedRecord
@@ -24,11 +24,7 @@ identical. The output appears only once it is complete, and no file is ever over
 
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = plain_parser(DESCRIPTION)
     add_experiment_options(parser)
     parser.add_argument(
         "input",
@@ -41,7 +37,7 @@ def make_parser() -> argparse.ArgumentParser:
         "pairs",
         nargs=argparse.REMAINDER,
         metavar="key value",
-        help="for a published INPUT: the keys of its training, as in tools/eval_event.py",
+        help="for a published INPUT: the keys of its training, as for `easnn eval`",
     )
     return parser
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from easnn.cli.arguments import exit_code_of, sensor_size
+from easnn.cli.arguments import exit_code_of, plain_parser, sensor_size
 from easnn.events import (
     Recording,
     event_pieces,
@@ -33,11 +33,7 @@ npz) to DAT or HDF5. The output appears only once it is complete, and no file is
 
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = plain_parser(DESCRIPTION)
     parser.add_argument(
         "input",
         type=Path,

@@ -22,7 +22,7 @@ from easnn.analysis import (
     write_recording_pictures,
 )
 from easnn.analysis.curves import PICTURES
-from easnn.cli.arguments import exit_code_of, sensor_size
+from easnn.cli.arguments import exit_code_of, plain_parser, sensor_size
 from easnn.data.prophesee_layout import BOXES_SUFFIX, EVENTS_SUFFIX
 from easnn.events import Recording
 from easnn.inference import Predictor
@@ -41,11 +41,7 @@ as JSON.
 
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = plain_parser(DESCRIPTION)
     parser.add_argument(
         "recording",
         type=Path,

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from easnn.analysis import energy_tables, measure_energy
 from easnn.checkpoints import Checkpoint
-from easnn.cli.arguments import SetKey, exit_code_of, parse
+from easnn.cli.arguments import SetKey, exit_code_of, parse, plain_parser
 from easnn.cli.experiment import check, experiment_of
 from easnn.data import DetectionDataset
 from easnn.engine import RunDirectory
@@ -31,11 +31,7 @@ written to the results folder next to the checkpoint. docs/energy.md describes t
 
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = plain_parser(DESCRIPTION)
     parser.add_argument(
         "-c", "--ckpt", type=Path, metavar="FILE", help="checkpoint of a run (required)"
     )

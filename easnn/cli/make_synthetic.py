@@ -9,7 +9,7 @@ from typing import Any
 
 from tabulate import tabulate
 
-from easnn.cli.arguments import exit_code_of, sensor_size
+from easnn.cli.arguments import exit_code_of, plain_parser, sensor_size
 from easnn.simulator import (
     CameraConfig,
     DatasetConfig,
@@ -61,11 +61,7 @@ OPTIONS: dict[str, tuple[Any, dict[str, str]]] = {
 
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = plain_parser(DESCRIPTION)
     parser.add_argument(
         "output", metavar="OUTPUT", help="dataset folder: new, empty, or one to resume"
     )

@@ -13,7 +13,7 @@ from pathlib import Path
 from tabulate import tabulate
 from tqdm import tqdm
 
-from easnn.cli.arguments import exit_code_of
+from easnn.cli.arguments import exit_code_of, plain_parser
 from easnn.data import SPLITS
 from easnn.data.dataset_json import marked_incomplete
 from easnn.data.rvt import RULES, Outcome, Status, Task, plan_tasks, run_tasks
@@ -32,11 +32,7 @@ INTERRUPTED = 130  # exit code after SIGINT by convention of shells
 
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = plain_parser(DESCRIPTION)
     parser.add_argument(
         "data_name",
         choices=RULES,
@@ -113,7 +109,7 @@ def preprocess(options: argparse.Namespace) -> None:
         raise DataError(
             f"No recording of {options.input} has a label that the filters of {options.data_name} "
             "keep, so no sequence was written. Check that it is this dataset "
-            "(`tools/check_data.py` counts its boxes)."
+            "(`easnn check-data` counts its boxes)."
         )
 
 

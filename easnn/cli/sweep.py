@@ -8,7 +8,7 @@ from pathlib import Path
 
 from loguru import logger
 
-from easnn.cli.arguments import exit_code_of
+from easnn.cli.arguments import exit_code_of, plain_parser
 from easnn.sweep import (
     PROGRAM,
     SweepFolder,
@@ -31,11 +31,7 @@ runs are repeated: to finish a sweep that was stopped, run the same command agai
 
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = plain_parser(DESCRIPTION)
     parser.add_argument(
         "file", metavar="FILE", type=Path, help="sweep file (TOML, see docs/sweeps.md)"
     )

@@ -195,6 +195,6 @@ def _recordings_of_split(
 def _expected_layout(root: Path) -> str:
     return (
         f"Expected are the recordings of each split in {root}/{{train,val,test}}/: their events, "
-        f"NAME{EVENTS_SUFFIX}, with their boxes, NAME{BOXES_SUFFIX}, beside them. `python "
-        "tools/make_synthetic.py DIR` makes a small synthetic dataset."
+        f"NAME{EVENTS_SUFFIX}, with their boxes, NAME{BOXES_SUFFIX}, next to them. "
+        "`easnn make-synthetic DIR` makes a small synthetic dataset."
     )

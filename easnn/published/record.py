@@ -76,7 +76,7 @@ class PublishedRecord:
         """
         raise CheckpointError(
             f"{source} was written by the published code and does not carry its experiment. "
-            f"Convert it first: tools/convert_checkpoint.py {source} NEW_FILE key value …"
+            f"Convert it first: easnn convert-checkpoint {source} NEW_FILE key value …"
         )
 
     def complete(self, experiment: EventExp, source: Path) -> str:

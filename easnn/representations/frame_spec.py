@@ -113,7 +113,7 @@ class FrameSpec(FrameKeys):
                 "`aggregation` must be one of "
                 f"{', '.join(name for name in CHANNELS if name != 'event_sum')} for raw "
                 "recordings, but is event_sum, which sums the histograms of RVT-preprocessed data. "
-                "`python tools/preprocess.py` makes them."
+                "`easnn preprocess` makes them."
             )
         if self.Tl != 1:
             raise ConfigError(

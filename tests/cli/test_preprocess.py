@@ -379,7 +379,7 @@ def test_nothing_that_the_filters_keep(tmp_path: Path, capsys: pytest.CaptureFix
     assert run(raw, tmp_path / "out") == 1
     assert capsys.readouterr().err.endswith(
         f"error: No recording of {raw} has a label that the filters of gen4 keep, so no "
-        "sequence was written. Check that it is this dataset (`tools/check_data.py` counts its "
+        "sequence was written. Check that it is this dataset (`easnn check-data` counts its "
         "boxes).\n"
     )
 

@@ -127,7 +127,7 @@ def test_a_command_without_keys_asks_to_convert(published: Path, capsys: Capture
     assert demo.main(["-c", str(published), "recording_td.dat"]) == 1
     assert error_line(capsys) == (
         f"error: {published} was written by the published code and does not carry its experiment. "
-        f"Convert it first: tools/convert_checkpoint.py {published} NEW_FILE key value …"
+        f"Convert it first: easnn convert-checkpoint {published} NEW_FILE key value …"
     )
 
 

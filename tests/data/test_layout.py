@@ -22,8 +22,7 @@ def test_names_with_braces(tmp_path):
 def layout_help(root):
     return (
         f"Expected are the recordings of each split in {root}/{{train,val,test}}/: their events, "
-        "NAME_td.dat, with their boxes, NAME_bbox.npy, beside them. `python "
-        "tools/make_synthetic.py DIR` "
+        "NAME_td.dat, with their boxes, NAME_bbox.npy, next to them. `easnn make-synthetic DIR` "
         "makes a small synthetic dataset."
     )
 

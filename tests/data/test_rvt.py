@@ -156,7 +156,7 @@ def test_event_sum_of_raw_recordings_is_refused(tmp_path):
     assert error_of(lambda: source.dataset(EVENT_SUM, num_classes=3)) == (
         "ConfigError: `aggregation` must be one of micro_sum, sum, voxel_grid, voxel_cube, "
         "timesurface for raw recordings, but is event_sum, which sums the histograms of "
-        "RVT-preprocessed data. `python tools/preprocess.py` makes them."
+        "RVT-preprocessed data. `easnn preprocess` makes them."
     )
 
 

@@ -58,7 +58,7 @@ def test_impossible_frames(keys, message):
             {"aggregation": "event_sum"},
             "`aggregation` must be one of micro_sum, sum, voxel_grid, voxel_cube, timesurface for "
             "raw recordings, but is event_sum, which sums the histograms of RVT-preprocessed data. "
-            "`python tools/preprocess.py` makes them.",
+            "`easnn preprocess` makes them.",
         ),
     ],
 )
