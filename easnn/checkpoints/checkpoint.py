@@ -15,7 +15,7 @@ from easnn.exp import NETWORK_KEYS, EventExp, ExperimentRecord, get_exp
 from easnn.models import EventDetector
 from easnn.published import PublishedCheckpoint, PublishedRecord
 from easnn.utils.distributed import is_main
-from easnn.utils.errors import CheckpointError
+from easnn.utils.errors import CheckpointError, DataError
 from easnn.utils.tensor_file import read_tensor_file
 
 
@@ -61,6 +61,20 @@ class Checkpoint:
                 if it is a published checkpoint, which does not contain its experiment.
         """
         return self.record.experiment(self.path)
+
+    def class_names(self, experiment: EventExp) -> tuple[str, ...]:
+        """Return the class names of the training data, or those of ``experiment`` if unknown.
+
+        A checkpoint can be used where its dataset is missing or damaged.
+        """
+        recorded = self.record.class_names if isinstance(self.record, ExperimentRecord) else None
+        if recorded is not None:
+            return tuple(recorded)
+        try:
+            return experiment.class_names()
+        except DataError as error:
+            logger.warning("The classes have no names: {}", error)
+            return ()
 
     def build_model(self, experiment: EventExp, device: torch.device) -> EventDetector:
         """Build the network of ``experiment`` on ``device`` and load the weights.

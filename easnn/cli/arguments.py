@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -175,17 +176,45 @@ def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argpar
             return options
 
 
-def exit_code_of(command: Callable[[], object]) -> int:
+INTERRUPTED = 130  # as a shell reports a program that the interrupt key ended
+
+
+def exit_code_of(command: Callable[[], object], *, if_interrupted: str = "") -> int:
     """Run a command and return its exit code: 1 after an error that the user can act on, else 0.
 
-    The message of such an error is printed. Any other exception is a bug and is not caught.
+    The message of such an error is printed. The interrupt key ends the command with one line and
+    code 130; an output that is no longer read (``| head``) ends it quietly with code 1. Any other
+    exception is a bug and is not caught.
+
+    Args:
+        command: the command.
+        if_interrupted: a sentence that says what to do after the interrupt key.
     """
     try:
         command()
+        sys.stdout.flush()
     except EasnnError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print(f"Interrupted. {if_interrupted}".rstrip(), file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        if not _output_is_closed():
+            raise
+        return 1
     return 0
+
+
+def _output_is_closed() -> bool:
+    """Return whether nobody reads the output any more; if so, discard what is left of it."""
+    try:
+        print(flush=True)
+    except BrokenPipeError:
+        # Python flushes the output again when it exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return False
 
 
 def _with_cache_kind(words: list[str]) -> list[str]:

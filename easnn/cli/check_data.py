@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -130,7 +131,13 @@ def survey_source(
         return _survey_some(source, reach_us, range(count))
     parts = [range(first, count, processes) for first in range(processes)]
     surveys: list[RecordingSurvey | None] = [None] * count
-    with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
+    # The interrupt key ends these processes without a traceback; they write no files.
+    with ProcessPoolExecutor(
+        processes,
+        get_context("spawn"),
+        initializer=signal.signal,
+        initargs=(signal.SIGINT, signal.SIG_DFL),
+    ) as pool:
         results = pool.map(_survey_some, [source] * processes, [reach_us] * processes, parts)
         for part, found in zip(parts, results, strict=True):
             surveys[part.start :: processes] = found

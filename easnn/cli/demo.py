@@ -54,6 +54,13 @@ def make_parser() -> argparse.ArgumentParser:
         "-c", "--ckpt", type=Path, required=True, metavar="FILE", help="checkpoint of a run"
     )
     parser.add_argument(
+        "-f",
+        "--exp_file",
+        type=Path,
+        metavar="FILE",
+        help="experiment file of the training, if it defines more than keys",
+    )
+    parser.add_argument(
         "-o",
         "--output",
         type=Path,
@@ -141,7 +148,11 @@ def demo(options: argparse.Namespace) -> None:
     """
     setup_logging()
     predictor = Predictor.load(
-        options.ckpt, confidence=options.conf, nms_iou=options.nms, fused=options.fuse
+        options.ckpt,
+        confidence=options.conf,
+        nms_iou=options.nms,
+        fused=options.fuse,
+        exp_file=options.exp_file,
     )
     if options.sampler:
         _check_sampler(options, predictor)

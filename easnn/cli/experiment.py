@@ -123,9 +123,9 @@ def seed_run(experiment: EventExp) -> None:
 
 
 def frame_shape(experiment: EventExp, input_hw: tuple[int, int]) -> tuple[int, ...]:
-    """Return the shape ``(1, 1, Tm, C, H, W)`` of an input of the experiment's network."""
+    """Return the shape ``(1, Tl, Tm, C, H, W)`` of an input of the experiment's network."""
     spec = experiment.frame_spec()
-    return (1, 1, spec.Tm, spec.channels, *input_hw)
+    return (1, *spec.slices, spec.channels, *input_hw)
 
 
 def run_directory_path(experiment: EventExp) -> Path:

@@ -7,7 +7,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from easnn.cli.arguments import exit_code_of
 from easnn.exp import EventExp, keys_page
+from easnn.utils.files import atomic_write
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -16,8 +18,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         description="Write the page that documents every key of an experiment."
     )
     parser.add_argument("file", metavar="FILE", type=Path, help="Markdown file to write")
-    parser.parse_args(argv).file.write_text(keys_page(EventExp()))
-    return 0
+    options = parser.parse_args(argv)
+    return exit_code_of(lambda: _write(options.file))
+
+
+def _write(path: Path) -> None:
+    with atomic_write(path) as file:
+        file.write(keys_page(EventExp()).encode())
 
 
 if __name__ == "__main__":

@@ -97,7 +97,7 @@ def make_parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the dataset, print a summary, and return the exit code."""
     options = make_parser().parse_args(arguments)
-    return exit_code_of(lambda: _make(options))
+    return exit_code_of(lambda: _make(options), if_interrupted="Repeat the command to resume.")
 
 
 def _make(options: argparse.Namespace) -> None:

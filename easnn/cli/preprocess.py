@@ -27,7 +27,6 @@ once it is complete and is never overwritten. To resume an interrupted run, repe
 """
 
 MAX_DEFAULT_PROCESSES = 8
-INTERRUPTED = 130  # exit code after SIGINT by convention of shells
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -67,11 +66,7 @@ def make_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return the exit code."""
     options = make_parser().parse_args(argv)
-    try:
-        return exit_code_of(lambda: preprocess(options))
-    except KeyboardInterrupt:
-        print("Interrupted. Repeat the command to resume.", file=sys.stderr)
-        return INTERRUPTED
+    return exit_code_of(lambda: preprocess(options), if_interrupted="Repeat the command to resume.")
 
 
 def preprocess(options: argparse.Namespace) -> None:

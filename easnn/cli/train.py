@@ -105,7 +105,7 @@ def train(options: argparse.Namespace) -> None:
     _check_options(options, experiment)
     if options.cache and experiment.speed_aug and is_main():
         logger.warning(
-            "`speed_aug` makes training frames anew in every epoch: --cache only speeds up "
+            "`speed_aug` makes other training frames in every epoch: --cache only speeds up "
             "evaluation."
         )
     seed_run(experiment)

@@ -144,7 +144,10 @@ def real(bounds: Bounds) -> Kind[float]:
     def convert(value: object) -> float:
         if not isinstance(value, (int, float)) or isinstance(value, bool):
             raise ValueError
-        return check(float(value))
+        try:
+            return check(float(value))
+        except OverflowError as error:  # an integer beyond the largest float
+            raise ValueError from error
 
     return Kind("a number" + bounds.description, parse, convert)
 

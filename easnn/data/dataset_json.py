@@ -43,9 +43,8 @@ def read_dataset_info(root: Path, *, unfinished: bool = False) -> DatasetInfo:
     entries = _entries(path)
     if entries.get("complete") is False and not unfinished:
         raise DataError(
-            f"{path} says that this dataset is not complete: making it was interrupted. Run the "
-            "command that "
-            "makes it again, and it resumes where it stopped."
+            f"{path} says that this dataset is not complete: the command that makes it was "
+            "interrupted. Repeat it, and it resumes where it stopped."
         )
     names, size = entries.get("class_names"), entries.get("sensor_hw")
     if names is not None and not (_is_list_of(str, names) and names):

@@ -118,7 +118,7 @@ def sensor_of(
 
 
 class Opener(Protocol[Opened]):
-    """Opens a recording, with the size of its sensor if the file does not tell it."""
+    """Opens a recording, with the size of its sensor if the file does not specify it."""
 
     def __call__(self, path: Path, *, sensor_hw: tuple[int, int] | None = None) -> Opened:
         """Return the recording."""
@@ -126,7 +126,7 @@ class Opener(Protocol[Opened]):
 
 
 def open_with_sensor(path: Path, sensor_hw: tuple[int, int], opener: Opener[Opened]) -> Opened:
-    """Open a recording of a dataset; its sensor is ``sensor_hw`` if the file does not tell it.
+    """Open a recording of a dataset; its sensor is ``sensor_hw`` if the file does not specify it.
 
     Raises:
         DataError: if it cannot be opened or has another sensor.

@@ -53,7 +53,7 @@ class RawRecording:
         hw = sensor_hw or header.sensor_hw
         if hw is None:
             raise DataError(
-                f"{path} does not tell the size of its sensor. Give it with --sensor-size HxW "
+                f"{path} does not specify the size of its sensor. Give it with --sensor-size HxW "
                 "(`sensor_hw` "
                 "in Python)."
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from functools import partial
@@ -31,6 +32,7 @@ from easnn.data import (
     open_frame_cache,
     prepare_batch,
 )
+from easnn.data.dataset_json import read_dataset_info
 from easnn.evaluation import Evaluator, SideBySide, build_evaluator
 from easnn.exp.experiment import Experiment
 from easnn.exp.keys import ExperimentKeys
@@ -41,6 +43,8 @@ from easnn.utils.errors import ConfigError
 
 EVENT_SUM_IGNORES = ("window", "slicing", "tau", "downsample", "speed_aug")
 """Keys of frames made from events, without effect with ``aggregation event_sum``."""
+
+_PATH_PART = re.compile(r"(?!\.{1,2}$)[^/\\\0]+")
 
 
 class EventExp(Experiment, ExperimentKeys):
@@ -59,6 +63,11 @@ class EventExp(Experiment, ExperimentKeys):
         Raises:
             ConfigError: naming the keys that do not, and their values.
         """
+        if self.exp_name is not None and _PATH_PART.fullmatch(self.exp_name) is None:
+            raise ConfigError(
+                "`exp_name` must be the name of one folder in `output_dir`, without slashes, but "
+                f"is {self.exp_name!r}. Give the folder above it with `output_dir`."
+            )
         spec = self.frame_spec()
         self.detector_config()
         self.get_schedule(batch_size=1, steps_per_epoch=1)
@@ -166,6 +175,16 @@ class EventExp(Experiment, ExperimentKeys):
         if path.exists() or not root or not (root / path).exists():
             return path
         return root / path
+
+    def class_names(self) -> tuple[str, ...]:
+        """Return the class names of the dataset if there are ``num_classes``, else none.
+
+        Raises:
+            DataError: if the dataset's ``dataset.json`` is damaged or says that it is not complete.
+        """
+        info = read_dataset_info(self.data_root())
+        names = info.class_names or self.dataset_kind.class_names
+        return names if len(names) == self.num_classes else ()
 
     def cache_root(self) -> Path:
         """Return the folder of the caches."""

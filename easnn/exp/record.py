@@ -36,26 +36,32 @@ class ExperimentRecord:
         defines: attributes that its class adds, such as builders and keys. Without this code the
             experiment cannot be rebuilt.
         keys: the value of every key as built-in types.
+        class_names: names of the classes in the order of their ids; None in checkpoints written
+            before names were recorded.
     """
 
     name: str | None
     file: str | None
     defines: list[str]
     keys: dict[str, object]
+    class_names: list[str] | None = None
 
     @classmethod
     def of(cls, experiment: EventExp) -> Self:
-        """Return the record of an experiment."""
+        """Return the record of an experiment.
+
+        Raises:
+            DataError: if the dataset does not declare its classes as it should.
+        """
         file = source_file(experiment)
-        classes = [
-            c for c in type(experiment).__mro__ if issubclass(c, EventExp) and c is not EventExp
-        ]
+        classes = [c for c in type(experiment).__mro__ if c not in EventExp.__mro__]
         defines = {name for c in classes for name in vars(c) if not name.startswith("__")}
         return cls(
             name=source_name(experiment),
             file=None if file is None else str(file),
             defines=sorted(defines),
             keys=experiment.plain(),
+            class_names=[*experiment.class_names()],
         )
 
     @classmethod
@@ -75,8 +81,16 @@ class ExperimentRecord:
                 "file": str() | None as file,
                 "defines": list(defines),
                 "keys": dict(keys),
+                **others,
             }:
-                return cls(name, file, [str(item) for item in defines], keys)
+                names = others.get("class_names")
+                return cls(
+                    name,
+                    file,
+                    [str(item) for item in defines],
+                    keys,
+                    [str(item) for item in names] if isinstance(names, list) else None,
+                )
         raise CheckpointError(f"{source} does not say which experiment it belongs to.")
 
     def plain(self) -> dict[str, Any]:

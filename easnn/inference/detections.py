@@ -16,7 +16,7 @@ from easnn.ops import Placement
 Floats = npt.NDArray[np.float32]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Detections:
     """The detections of one frame, best score first.
 
@@ -64,7 +64,7 @@ class Detections:
         return self.rows[:, 2:]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LabelledFrame:
     """The labels and metadata of a frame; see :class:`~easnn.data.DetectionBatch`."""
 
@@ -76,7 +76,7 @@ class LabelledFrame:
     sensor_hw: tuple[int, int]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Observation:
     """A frame, the output of the embedding, and the detections.
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import math
+import operator
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from functools import partial
@@ -13,9 +16,8 @@ import torch
 from loguru import logger
 from torch import Tensor, nn
 
-from easnn.checkpoints import Checkpoint
+from easnn.checkpoints import Checkpoint, experiment_for
 from easnn.data import DetectionBatch
-from easnn.data.dataset_json import read_dataset_info
 from easnn.events import Recording, downsample_recording, event_pieces, open_recording
 from easnn.exp import EventExp
 from easnn.inference.detections import Detections, LabelledFrame, Observation
@@ -43,7 +45,8 @@ class Predictor:
 
     Its detections equal those of an evaluation bit for bit: both run the same code in batches of
     the same size (:mod:`easnn.inference.forward`). It is for inference only and keeps no state
-    between frames.
+    between frames. All times are those of the recording's own clock, in µs, as in its file. On a
+    CPU, use it from one thread at a time: while it computes, torch has a single thread.
 
     Args:
         model: the detector, on its device; it is set to evaluation mode.
@@ -55,6 +58,9 @@ class Predictor:
         class_names: class names in the order of their ids; empty if unknown.
         downsample: factor by which the resolution of recordings is reduced.
         fp16: whether to use mixed precision.
+
+    Raises:
+        ValueError: if ``confidence`` or ``nms_iou`` is not between 0 and 1.
     """
 
     def __init__(
@@ -70,6 +76,9 @@ class Predictor:
         downsample: int = 1,
         fp16: bool = False,
     ) -> None:
+        for name, value in (("confidence", confidence), ("nms_iou", nms_iou)):
+            if not 0 <= value <= 1:
+                raise ValueError(f"`{name}` must be between 0 and 1, but is {value}.")
         self.model = cast(EventDetector, model.eval())
         self.spec = spec
         self.input_hw = input_hw
@@ -89,15 +98,17 @@ class Predictor:
         *,
         confidence: float | None = None,
         nms_iou: float | None = None,
+        class_names: Sequence[str] | None = None,
         fp16: bool = False,
     ) -> Self:
         """Return a predictor for a network of an experiment.
 
         Args:
-            experiment: defines frames, input size and class names.
+            experiment: defines frames and input size.
             model: the network, on its device.
             confidence: minimum score of a detection; None: ``test_conf``.
             nms_iou: IoU threshold of the non-maximum suppression; None: ``nmsthre``.
+            class_names: class names in the order of their ids; None: those of the dataset.
             fp16: whether to use mixed precision.
         """
         return cls(
@@ -107,7 +118,7 @@ class Predictor:
             interpolation=experiment.dataset_kind.interpolation,
             confidence=experiment.test_conf if confidence is None else confidence,
             nms_iou=experiment.nmsthre if nms_iou is None else nms_iou,
-            class_names=_class_names(experiment),
+            class_names=experiment.class_names() if class_names is None else class_names,
             downsample=experiment.downsample,
             fp16=fp16,
         )
@@ -121,6 +132,7 @@ class Predictor:
         nms_iou: float | None = None,
         device: torch.device | str | None = None,
         fused: bool = False,
+        exp_file: str | Path | None = None,
     ) -> Self:
         """Load a predictor from a checkpoint, which contains its experiment.
 
@@ -131,16 +143,26 @@ class Predictor:
             device: device to run on; None: a GPU if available.
             fused: whether to fold each batch norm into the preceding convolution: faster, and equal
                 up to rounding.
+            exp_file: the experiment file of the training; needed if it defines more than keys.
 
         Raises:
             CheckpointError: if the checkpoint cannot be read, or needs its experiment file.
+            ConfigError: if the experiment file is wrong.
         """
         checkpoint = Checkpoint(Path(path).expanduser())
-        experiment = checkpoint.experiment()
+        experiment = (
+            checkpoint.experiment()
+            if exp_file is None
+            else experiment_for(checkpoint, exp_file=exp_file)
+        )
         device = training_device() if device is None else torch.device(device)
         model = checkpoint.build_model(experiment, device)
         return cls.of(
-            experiment, fuse(model) if fused else model, confidence=confidence, nms_iou=nms_iou
+            experiment,
+            fuse(model) if fused else model,
+            confidence=confidence,
+            nms_iou=nms_iou,
+            class_names=checkpoint.class_names(experiment),
         )
 
     def open(self, path: str | Path, sensor_hw: tuple[int, int] | None = None) -> Recording:
@@ -165,14 +187,17 @@ class Predictor:
 
         Args:
             recording: a recording at sensor resolution, or its file, which is opened for this call.
-            time_us: end of the window of events. Ignored if a frame is the whole recording
-                (``window`` 0).
+            time_us: end of the window of events on the recording's clock. If a frame is the whole
+                recording (``window`` 0), its end is used instead.
 
         Raises:
             ConfigError: if the network's frames cannot be made from events (RVT's histograms).
-            DataError: if the recording cannot be read.
+            DataError: if the recording cannot be read, or the window lies outside of it.
+            TypeError: if ``time_us`` is not an integer.
         """
-        [detections] = self._detect_all(self._opened(recording), [time_us])
+        opened = self._opened(recording)
+        time_us = self._moment(opened, operator.index(time_us))
+        [detections] = self._detect_all(opened, [time_us])
         return detections
 
     def watch(
@@ -197,16 +222,18 @@ class Predictor:
         Raises:
             ConfigError: if the network's frames cannot be made from events (RVT's histograms).
             DataError: if the recording cannot be read.
-            ValueError: if ``every_ms`` is not positive.
+            TypeError: if ``start_us`` or ``end_us`` is not an integer.
+            ValueError: if ``every_ms`` is not a positive number, or less than 1 µs.
         """
-        if every_ms <= 0:
-            raise ValueError(f"`every_ms` must be positive, but is {every_ms}.")
+        step_us = round(1000 * every_ms) if math.isfinite(every_ms) else 0
+        if step_us < 1:
+            raise ValueError(f"`every_ms` must be at least 0.001, but is {every_ms}.")
         opened = self._opened(recording)
-        start_us = opened.first_us if start_us is None else start_us
-        end_us = opened.last_us + 1 if end_us is None else end_us
-        moments = moments_us(self.spec, opened, start_us, end_us, round(1000 * every_ms))
-        for first in range(0, len(moments), GROUP):
-            yield from self._detect_all(opened, moments[first : first + GROUP])
+        start_us = opened.first_us if start_us is None else operator.index(start_us)
+        end_us = opened.last_us + 1 if end_us is None else operator.index(end_us)
+        moments = moments_us(self.spec, opened, start_us, end_us, step_us)
+        groups = (moments[first : first + GROUP] for first in range(0, len(moments), GROUP))
+        return itertools.chain.from_iterable(self._detect_all(opened, group) for group in groups)
 
     def detect_batches(
         self, batches: Iterable[DetectionBatch], timer: PartTimer | None = None
@@ -296,6 +323,23 @@ class Predictor:
             )
         return downsample_recording(recording, self.downsample)
 
+    def _moment(self, recording: Recording, time_us: int) -> int:
+        """Return the end of the window of a frame at a time.
+
+        Raises:
+            DataError: if no part of the window lies within the recording.
+        """
+        if self.spec.window == 0:
+            return recording.last_us + 1
+        last_us = recording.last_us + self.spec.duration_us
+        if not recording.first_us < time_us <= last_us:
+            raise DataError(
+                f"`time_us` must be above {recording.first_us} and at most {last_us} for the "
+                f"windows of {-self.spec.window} ms of {recording.path}, whose events are from "
+                f"{recording.first_us} to {recording.last_us} µs, but is {time_us}."
+            )
+        return time_us
+
     def _detect_all(self, recording: Recording, times_us: Sequence[int]) -> list[Detections]:
         """Detect objects at up to :data:`GROUP` times of an opened recording."""
         sensor_hw = recording.sensor_hw
@@ -348,8 +392,8 @@ def moments_us(
 ) -> range:
     """Return the times at which sliding windows end: every ``step_us`` after ``start_us``.
 
-    The last one is at ``end_us`` or less than a step later, so that no event in between is missed.
-    If a frame is the whole recording, its end is the only time.
+    The last one is at ``end_us`` or less than a step later. No event in between is missed if the
+    step is at most the window. If a frame is the whole recording, its end is the only time.
     """
     if spec.window == 0:
         return range(recording.last_us + 1, recording.last_us + 2)
@@ -391,10 +435,3 @@ def _extent_hw(recording: Recording) -> tuple[int, int]:
         *hw,
     )
     return hw
-
-
-def _class_names(experiment: EventExp) -> tuple[str, ...]:
-    """Return the class names of the dataset if they match ``num_classes``, else none."""
-    info = read_dataset_info(experiment.data_root())
-    names = info.class_names or experiment.dataset_kind.class_names
-    return names if len(names) == experiment.num_classes else ()

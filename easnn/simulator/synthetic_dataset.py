@@ -7,6 +7,7 @@ settings.
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -166,9 +167,7 @@ def _simulate(tasks: list[_Task], processes: int) -> Iterator[None]:
         yield from map(_Task.make, tasks)
         return
     # Not forked: a fork copies the state of OpenCV's and torch's threads but not the threads.
-    pool = ProcessPoolExecutor(
-        processes, get_context("spawn"), initializer=cv2.setNumThreads, initargs=(1,)
-    )
+    pool = ProcessPoolExecutor(processes, get_context("spawn"), initializer=_start_worker)
     with pool:
         try:
             yield from pool.map(_Task.make, tasks)
@@ -178,6 +177,12 @@ def _simulate(tasks: list[_Task], processes: int) -> Iterator[None]:
                 "command with fewer "
                 "`processes`: it resumes where it stopped."
             ) from error
+
+
+def _start_worker() -> None:
+    """Use one thread per process, and leave the interrupt key to the parent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    cv2.setNumThreads(1)
 
 
 def _settings(config: DatasetConfig) -> dict[str, Any]:

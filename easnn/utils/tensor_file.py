@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import pickle
 import struct
 import zipfile
@@ -39,6 +40,8 @@ def read_tensor_file(path: Path) -> object:
         with torch.serialization.safe_globals(ALLOWED):
             return torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
+        if error.errno == errno.EINVAL:  # a seek to an impossible place that the file names
+            raise _damaged(path) from error
         raise CheckpointError(f"Cannot read checkpoint {path}: {error.strerror}.") from error
     except pickle.UnpicklingError as error:
         # A complete file, or an error that names a function: the file is not damaged.

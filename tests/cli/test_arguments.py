@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import argparse
+import subprocess
+import sys
 
 import pytest
 
 from easnn.cli import eval as evaluation
 from easnn.cli import train
-from easnn.cli.arguments import parse
+from easnn.cli.arguments import exit_code_of, parse
 from easnn.cli.experiment import named_experiment
 from easnn.models import SpikeMode
 
@@ -156,3 +158,38 @@ def test_wrong_options_exit_with_2(
         parse_train(line)
     assert stop.value.code == 2
     assert message in capsys.readouterr().err
+
+
+def test_the_interrupt_key_ends_a_command_with_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    assert exit_code_of(interrupted, if_interrupted="Repeat the command.") == 130
+    assert capsys.readouterr().err == "Interrupted. Repeat the command.\n"
+
+
+def test_an_output_that_is_not_read_is_no_error() -> None:
+    code = (
+        "import sys\nfrom easnn.cli.arguments import exit_code_of\n"
+        "sys.stdin.readline()\nsys.exit(exit_code_of(lambda: print('x' * 10**6)))"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdin and process.stdout and process.stderr
+        process.stdout.close()
+        process.stdin.write(b"\n")
+        process.stdin.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 1
+
+
+def test_a_broken_pipe_elsewhere_is_a_bug() -> None:
+    def broken() -> None:
+        raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        exit_code_of(broken)

@@ -352,8 +352,8 @@ def test_a_run_that_is_killed_goes_on(tmp_path: Path, victim: str) -> None:
     with pytest.raises(DataError) as caught:
         DATASETS["gen4"].source(out, ["train"])
     assert str(caught.value) == (
-        f"{out}/dataset.json says that this dataset is not complete: making it was interrupted. "
-        "Run the command that makes it again, and it resumes where it stopped."
+        f"{out}/dataset.json says that this dataset is not complete: the command that makes it "
+        "was interrupted. Repeat it, and it resumes where it stopped."
     )
     assert run(raw, out) == 0
     assert sorted(path.name for path in (out / "train").iterdir()) == ["a", "b"]

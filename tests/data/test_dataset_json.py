@@ -33,9 +33,8 @@ from easnn.utils.errors import DataError
         ),
         (
             '{"complete": false}',
-            " says that this dataset is not complete: making it was interrupted. Run the command "
-            "that makes "
-            "it again, and it resumes where it stopped.",
+            " says that this dataset is not complete: the command that makes it was "
+            "interrupted. Repeat it, and it resumes where it stopped.",
         ),
         ("[1,", " is not valid JSON: Expecting value: line 1 column 4 (char 3)."),
     ],

@@ -14,7 +14,7 @@ LAYOUT = (
     "stacked_histogram_dt=50_nbins=10/{{event_representations.h5 or "
     "event_representations_ds2_nearest.h5, timestamps_us.npy, objframe_idx_2_repr_idx.npy}} and "
     "labels_v2/{{labels.npz, timestamps_us.npy}}. "
-    "`easnn preprocess` makes them of raw recordings."
+    "`easnn preprocess` makes them from raw recordings."
 )
 
 

@@ -279,7 +279,7 @@ def _between(events: np.ndarray, start_us: int, end_us: int) -> np.ndarray:
         ),
         (
             b"% evt 3.0\n\x00\x80\x00\x20",
-            "{path} does not tell the size of its sensor. Give it with --sensor-size HxW "
+            "{path} does not specify the size of its sensor. Give it with --sensor-size HxW "
             "(`sensor_hw` in "
             "Python).",
         ),

@@ -107,3 +107,24 @@ def test_differences_are_a_table_without_output_keys() -> None:
 def test_equal_experiments_have_no_differences() -> None:
     exp = get_exp(exp_name="e-yolox-s")
     assert ExperimentRecord.of(exp).differences(get_exp(exp_name="e-yolox-s")) == ""
+
+
+def test_class_names_are_recorded(tmp_path: Path) -> None:
+    exp = get_exp(exp_name="e-yolox-s")
+    (tmp_path / "dataset.json").write_text('{"class_names": ["cup", "pen"]}')
+    set_keys(exp, f"data_name gen1 num_classes 2 data_dir {tmp_path}")
+    record = ExperimentRecord.of(exp)
+    assert record.class_names == ["cup", "pen"]
+    assert ExperimentRecord.read(record.plain(), CKPT) == record
+    before = {name: value for name, value in record.plain().items() if name != "class_names"}
+    assert ExperimentRecord.read(before, CKPT).class_names is None
+
+
+def test_code_of_a_mixin_is_recorded(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "from easnn.exp import EventExp\n\n"
+        "class Mixin:\n    def get_model(self): return 'mine'\n\n"
+        "class Exp(Mixin, EventExp): pass\n"
+    )
+    assert ExperimentRecord.of(get_exp(exp_file=path)).defines == ["get_model"]

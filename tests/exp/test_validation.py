@@ -190,3 +190,15 @@ def test_keys_without_effect_are_pointed_out() -> None:
         "segments."
     ]
     assert experiment("embedding arsnn spike_attach True write_zero True").notices() == []
+
+
+@pytest.mark.parametrize("name", ["a/b", "..", ".", "/tmp", "a\\b"])
+def test_the_run_name_is_one_folder(name: str) -> None:
+    exp = EventExp()
+    exp.exp_name = name
+    with pytest.raises(ConfigError) as error:
+        exp.validate()
+    assert str(error.value) == (
+        "`exp_name` must be the name of one folder in `output_dir`, without slashes, but is "
+        f"{name!r}. Give the folder above it with `output_dir`."
+    )

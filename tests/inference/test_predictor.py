@@ -15,7 +15,7 @@ from easnn import Predictor
 from easnn.checkpoints import Checkpoint
 from easnn.events import BOX_DTYPE, open_dat, pack_events, write_boxes, write_dat, write_npz
 from easnn.inference import Detections
-from easnn.utils.errors import ConfigError, DataError
+from easnn.utils.errors import CheckpointError, ConfigError, DataError
 
 SENSOR_HW = (24, 48)
 LABELS_US = [100_000, 250_000, 400_000, 550_000]
@@ -73,8 +73,8 @@ def test_watching_gives_what_detecting_gives(tmp_path: Path, root: Path) -> None
         np.testing.assert_array_equal(found.rows, predictor.detect(recording, found.time_us).rows)
     part = predictor.watch(recording, every_ms=100, start_us=200_000, end_us=400_000)
     assert [found.time_us for found in part] == [300_000, 400_000]
-    with pytest.raises(ValueError, match="`every_ms` must be positive, but is 0"):
-        next(predictor.watch(recording, every_ms=0))
+    with pytest.raises(ValueError, match=r"`every_ms` must be at least 0\.001, but is 0"):
+        predictor.watch(recording, every_ms=0)
 
 
 def test_a_frame_of_the_whole_recording_is_seen_once(tmp_path: Path, root: Path) -> None:
@@ -151,3 +151,51 @@ def test_threads_are_as_before(tmp_path: Path, root: Path) -> None:
 def test_the_package_loads_without_torch() -> None:
     code = "import sys, easnn; easnn.__version__; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_recorded_class_names_need_no_dataset(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    declared = data / "dataset.json"
+    declared.write_text('{"class_names": ["cup", "pen"]}')
+    checkpoint = untrained(tmp_path, f"data_dir {data}")
+    declared.write_text("damaged")
+    assert Predictor.load(checkpoint).class_names == ("cup", "pen")
+
+
+def test_a_window_outside_the_recording_is_an_error(tmp_path: Path, root: Path) -> None:
+    path = root / "val" / "noise_td.dat"
+    recording = open_dat(path)
+    predictor = Predictor.load(untrained(tmp_path))
+    last_us = recording.last_us + predictor.spec.duration_us
+    assert predictor.detect(path, last_us).time_us == last_us
+    for time_us in (recording.first_us, last_us + 1, -5):
+        with pytest.raises(DataError) as error:
+            predictor.detect(path, time_us)
+        assert str(error.value) == (
+            f"`time_us` must be above {recording.first_us} and at most {last_us} for the windows "
+            f"of {-predictor.spec.window} ms of {path}, whose events are from "
+            f"{recording.first_us} to {recording.last_us} µs, but is {time_us}."
+        )
+    with pytest.raises(TypeError):
+        predictor.detect(path, 1.5)  # type: ignore[arg-type]
+
+
+def test_a_share_outside_of_its_range_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"^`confidence` must be between 0 and 1, but is 30\."):
+        Predictor.load(untrained(tmp_path), confidence=30)
+
+
+def test_an_experiment_with_code_needs_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "from easnn.exp import EventExp\n\nclass Exp(EventExp):\n"
+        "    def protocols(self): return ['coco']\n"
+    )
+    checkpoint = untrained(tmp_path)
+    contents = torch.load(checkpoint, weights_only=True)
+    contents["experiment"] |= {"name": None, "file": str(path), "defines": ["protocols"]}
+    torch.save(contents, checkpoint)
+    with pytest.raises(CheckpointError, match="which defines protocols"):
+        Predictor.load(checkpoint)
+    assert Predictor.load(checkpoint, exp_file=path).input_hw == (640, 640)  # the file's

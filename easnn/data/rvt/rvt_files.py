@@ -154,6 +154,6 @@ def _expected_layout(root: Path) -> str:
         f"Expected are sequences {root}/{{train,val,test}}/NAME/ with "
         f"{REPRESENTATIONS}/{HISTOGRAMS}/"
         f"{{{FULL_NAME} or {HALVED_NAME}, {END_TIMES_NAME}, objframe_idx_2_repr_idx.npy}} and "
-        f"{LABELS}/{{labels.npz, timestamps_us.npy}}. `easnn preprocess` makes them of "
+        f"{LABELS}/{{labels.npz, timestamps_us.npy}}. `easnn preprocess` makes them from "
         "raw recordings."
     )
