@@ -33,10 +33,8 @@ def check_class_ids(
         place = "`class_names`" if class_file is None else f'"class_names" in {class_file}'
         raise DataError(
             f"The class ids in {path} must be 0 to {last_id}{_listed(class_names)}, but "
-            f"{len(unknown)} of "
-            f"{len(boxes)} boxes have others, like {unknown[0]}. Remove these boxes, or declare "
-            "all "
-            f"classes as {place}."
+            f"{len(unknown)} of {len(boxes)} boxes have others, like {unknown[0]}. Remove these "
+            f"boxes, or declare all classes as {place}."
         )
 
 
@@ -56,16 +54,14 @@ def check_order_and_numbers(boxes: np.ndarray, path: Path) -> None:
         at = int(late[0])
         raise DataError(
             f"The boxes of {path} must come sorted by time, but one at {times_us[at]} µs is "
-            "followed by one at "
-            f"{times_us[at + 1]} µs. Sort them where they are read."
+            f"followed by one at {times_us[at + 1]} µs. Sort them where they are read."
         )
     infinite = ~np.logical_and.reduce([np.isfinite(boxes[name]) for name in ("x", "y", "w", "h")])
     if infinite.any():
         x, y, w, h = boxes[infinite][["x", "y", "w", "h"]][0]
         raise DataError(
             f"The boxes of {path} must be finite, but one at {times_us[infinite][0]} µs is "
-            f"x={x:g}, y={y:g}, "
-            f"w={w:g}, h={h:g}. Correct or remove it."
+            f"x={x:g}, y={y:g}, w={w:g}, h={h:g}. Correct or remove it."
         )
 
 

@@ -83,8 +83,7 @@ class DetectionDataset(ABC):
         """
         raise ConfigError(
             f"`speed_aug` must be False for `data_name` {self.name}, whose frames are not made "
-            "from events "
-            "here, but is True."
+            "from events here, but is True."
         )
 
     def label(self, index: int) -> Label:

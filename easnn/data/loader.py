@@ -167,8 +167,7 @@ def named_worker_failures() -> Iterator[None]:
             raise
         raise DataError(
             f"A data worker was killed (out of memory?): {str(error).strip('. ')}. Use fewer "
-            "workers "
-            "(`data_num_workers`) or a smaller batch (-b)."
+            "workers (`data_num_workers`) or a smaller batch (-b)."
         ) from error
 
 

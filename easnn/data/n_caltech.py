@@ -70,8 +70,7 @@ class NCaltechSource(RecordingSource):
         if unknown:
             raise DataError(
                 f"The classes of {self.root} must be the {len(N_CALTECH_CLASSES)} of N-Caltech101, "
-                "but "
-                f"{unknown[0]} is none of them. Remove its folder and its lines in the lists."
+                f"but {unknown[0]} is none of them. Remove its folder and its lines in the lists."
             )
 
     def open(self, path: Path) -> LoadedRecording:
@@ -93,10 +92,8 @@ class NCaltechSource(RecordingSource):
         ):
             raise DataError(
                 f"The box of {files.boxes_path} must have a width and a height and lie in the "
-                "frame of "
-                f"{width}×{height} pixels, at least in part, but has x {left:g} to {right:g} and y "
-                f"{top:g} "
-                f"to {bottom:g}."
+                f"frame of {width}×{height} pixels, at least in part, but has x {left:g} to "
+                f"{right:g} and y {top:g} to {bottom:g}."
             )
         boxes = np.zeros(1, BOX_DTYPE)
         boxes["x"], boxes["y"], boxes["w"], boxes["h"] = left, top, right - left, bottom - top
@@ -136,8 +133,7 @@ def find_listed(root: Path, split: str) -> list[RecordingFiles]:
     if is_main():
         logger.warning(
             "{} has no train.txt, val.txt and test.txt, so `{}` is {} of each class, chosen by a "
-            "fixed seed: "
-            "{} recordings.",
+            "fixed seed: {} recordings.",
             root,
             split,
             "a fifth" if split == "val" else "four fifths",
@@ -170,8 +166,7 @@ def _read_list(root: Path, path: Path) -> list[RecordingFiles]:
         if missing is not None:
             raise DataError(
                 f"Line {number} of {path} names {missing}, which is not there. Copy it again, or "
-                "remove the "
-                "line."
+                "remove the line."
             )
         if files.name in recordings:
             raise DataError(f"Line {number} of {path} names {files.name} again. Remove the line.")
@@ -225,6 +220,5 @@ def _expected_layout(root: Path) -> str:
     return (
         f"Expected are {root}/{EVENTS_FOLDER}/CLASS/image_XXXX.bin and "
         f"{root}/{BOXES_FOLDER}/CLASS/annotation_XXXX.bin, and optionally the lists train.txt, "
-        "val.txt and "
-        "test.txt beside the two folders."
+        "val.txt and test.txt beside the two folders."
     )

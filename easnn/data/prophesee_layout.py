@@ -137,9 +137,8 @@ def open_with_sensor(path: Path, sensor_hw: tuple[int, int], opener: Opener[Open
     if recording.sensor_hw != sensor_hw:
         raise DataError(
             f"{path} must have the sensor size of its dataset, {_size(sensor_hw)} (height x "
-            "width), "
-            f"but its header says {_size(recording.sensor_hw)}. Put other sensors in another "
-            "folder."
+            f"width), but its header says {_size(recording.sensor_hw)}. Put other sensors in "
+            "another folder."
         )
     return recording
 

@@ -108,8 +108,7 @@ class RecordingDataset(DetectionDataset):
         if source.timeless and spec.window != 0:
             raise ConfigError(
                 f"`window` must be 0 (the whole recording) for {source.name}, whose labels have no "
-                "time, but "
-                f"is {spec.window}."
+                f"time, but is {spec.window}."
             )
         check_num_classes(num_classes, source.class_names, source.root, source.class_file)
         self.name = source.name

@@ -45,8 +45,7 @@ class EpochSampler(Sampler[list[SampleRequest]]):
         if batch_size < world_size:
             raise ConfigError(
                 f"The batch size (-b) must be at least the number of processes ({world_size}), but "
-                "is "
-                f"{batch_size}. It counts the samples of all processes together."
+                f"is {batch_size}. It counts the samples of all processes together."
             )
         self._length = length
         self._batch_size = batch_size

@@ -32,8 +32,7 @@ def check_columns(
         if dtype.kind not in "iub" or len(shape) != 1:
             raise DataError(
                 f"`{place}{name}` of {path} must be integers [N], but is {dtype} {list(shape)}. "
-                "Times are "
-                "in µs."
+                "Times are in µs."
             )
     counts = {name: shape[0] for name, (_, shape) in columns.items()}
     if len(set(counts.values())) > 1:

@@ -76,7 +76,6 @@ def _take(
     if len(values) < 2 + 2 * count:
         raise DataError(
             f"{path} is cut off: the contour of the {name} must have {count} points, but the file "
-            "ends after "
-            f"{(len(values) - 2) // 2}. Copy it again."
+            f"ends after {(len(values) - 2) // 2}. Copy it again."
         )
     return values[2 : 2 + 2 * count].reshape(count, 2), values[2 + 2 * count :]

@@ -171,8 +171,7 @@ def write_dat_pieces(
         if RecordClock(stored["counter"]).last_us != last_us:
             raise DataError(
                 f"{path} cannot hold so sparse a recording of {last_us / 6e7:.0f} min, since DAT "
-                "keeps 32 "
-                "bits of the time. Write HDF5 instead."
+                "keeps 32 bits of the time. Write HDF5 instead."
             )
 
 
@@ -225,8 +224,7 @@ def _parse_lines(head: bytes, path: Path) -> tuple[dict[str, int], int]:
         if end < 0 or _NOT_TEXT.search(line):
             raise DataError(
                 f"Header line {number} of {path} never ends, or is not text. The file is damaged, "
-                "or not a "
-                "DAT file."
+                "or not a DAT file."
             )
         name, _, value = line.decode("latin-1")[1:].strip().partition(" ")
         if name.lower() in ("version", "height", "width"):
@@ -246,14 +244,12 @@ def _check_event_type(event_type: int, event_bytes: int, path: Path) -> None:
         name = OTHER_TYPES.get(event_type, "unknown")
         raise DataError(
             f"The event type of {path} must be {expected}, but is {event_type} ({name}). Export "
-            "the "
-            "recording's CD events instead."
+            "the recording's CD events instead."
         )
     if event_bytes != EVENT_BYTES:
         raise DataError(
             f"The event size of {path} must be {EVENT_BYTES} bytes, but is {event_bytes}. The file "
-            "is "
-            "damaged, or not a DAT file."
+            "is damaged, or not a DAT file."
         )
 
 
@@ -263,8 +259,7 @@ def _records(data: mmap.mmap, start: int, path: Path) -> np.ndarray:
     if rest:
         raise DataError(
             f"{path} is cut off, or not a DAT file: after {count} events of {EVENT_BYTES} bytes, "
-            f"{rest} more "
-            f"bytes are left, at byte {len(data) - rest}. Copy it again."
+            f"{rest} more bytes are left, at byte {len(data) - rest}. Copy it again."
         )
     if count == 0:
         raise DataError(f"{path} has a header, but no events. Copy or record it again.")
@@ -284,8 +279,7 @@ def _check_gaps(events: np.ndarray, path: Path, *, first: int, last_us: int) -> 
     reject_rows(
         gaps_us >= limits_us,
         "must come less than 2³¹ µs (35 min) after the previous one, or before 2³² µs if it is the "
-        "first, "
-        "since DAT keeps 32 bits of the time",
+        "first, since DAT keeps 32 bits of the time",
         events,
         name="Event",
         path=path,

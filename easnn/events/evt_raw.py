@@ -54,8 +54,7 @@ class RawRecording:
         if hw is None:
             raise DataError(
                 f"{path} does not specify the size of its sensor. Give it with --sensor-size HxW "
-                "(`sensor_hw` "
-                "in Python)."
+                "(`sensor_hw` in Python)."
             )
         self.sensor_hw: tuple[int, int] = hw
         dtype, self._decode = DECODERS[header.encoding]
@@ -188,8 +187,7 @@ def parse_raw_header(head: bytes, path: Path) -> RawHeader:
         found = values.get("format") or values.get("evt") or "missing"
         raise DataError(
             f"The encoding in the header of {path} must be EVT2, EVT21 or EVT3, but is {found!r}. "
-            "Export the "
-            "recording as DAT with the tools of its camera."
+            "Export the recording as DAT with the tools of its camera."
         )
     return RawHeader(
         size, encoding, _sensor_hw(values, options, path), options.get("endianness") == "legacy"
@@ -222,8 +220,7 @@ def _side(text: str, path: Path) -> int:
     if not re.fullmatch(r"[1-9][0-9]{0,4}", text) or int(text) > _MAX_SIDE_PX:
         raise DataError(
             f"Height and width in the header of {path} must be 1 to {_MAX_SIDE_PX} pixels, but one "
-            "is "
-            f"{text!r}."
+            f"is {text!r}."
         )
     return int(text)
 
@@ -234,8 +231,7 @@ def _words(data: mmap.mmap, start: int, dtype: np.dtype, path: Path) -> np.ndarr
     if rest:
         raise DataError(
             f"{path} is cut off: after {count} words of {dtype.itemsize} bytes, {rest} more bytes "
-            "are left, "
-            f"at byte {len(data) - rest}. Copy it again."
+            f"are left, at byte {len(data) - rest}. Copy it again."
         )
     if count == 0:
         raise DataError(f"{path} has a header, but no events. Copy or record it again.")

@@ -65,8 +65,7 @@ def _opener(path: Path) -> Opener:
         return open_n_mnist
     raise DataError(
         f"{path} is not a recording in a known format (DAT, RAW, HDF5, AEDAT4, npz, N-MNIST .bin). "
-        "It may be "
-        "damaged, or in another format."
+        "It may be damaged, or in another format."
     )
 
 

@@ -130,8 +130,7 @@ class Hdf5Recording:
         if not 0 <= first <= second <= self._count:
             raise DataError(
                 f"`ms_to_idx` of {self.path} must rise from 0 to the {self._count} events, but is "
-                f"{first} and "
-                f"{second} for {ms} and {ms + 1} ms."
+                f"{first} and {second} for {ms} and {ms + 1} ms."
             )
         begin, end = max(0, first - 1), min(second + 1, len(self))
         times = self._times(begin, end) - self._offset_us
@@ -140,9 +139,8 @@ class Hdf5Recording:
             if (np.diff(times) < 0).any() or found != bound:
                 raise DataError(
                     f"`ms_to_idx` of {self.path} must tell the first event at or after each ms, "
-                    "but says "
-                    f"that for {checked_ms} ms it is event {bound}. Write the file again from its "
-                    "recording."
+                    f"but says that for {checked_ms} ms it is event {bound}. Write the file again "
+                    "from its recording."
                 )
         return begin + int(np.searchsorted(times, stored_us))
 
@@ -224,9 +222,8 @@ def _datasets(file: Any, path: Path) -> dict[str, Any]:
     if "CD/events" in file:
         raise DataError(
             f"{path} is in Prophesee's own HDF5 layout (CD/events, ECF filter), which cannot be "
-            "read here. "
-            "Convert it to DAT with `metavision_file_to_dat -i FILE` of the Metavision SDK or "
-            "OpenEB."
+            "read here. Convert it to DAT with `metavision_file_to_dat -i FILE` of the Metavision "
+            "SDK or OpenEB."
         )
     needed = [f"events/{name}" for name in COLUMNS]
     optional = ["events/height", "events/width", "ms_to_idx", "t_offset"]

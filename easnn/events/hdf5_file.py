@@ -87,8 +87,7 @@ class StoredDataset:
         except Exception as error:  # damaged files make HDF5 and its filters raise almost any type
             raise DataError(
                 f"Cannot read entries {start} to {stop} of `{self._name}` of {self._path}: "
-                f"{error}. Copy it "
-                "again."
+                f"{error}. Copy it again."
             ) from error
 
     def _check_filters(self) -> None:
@@ -97,8 +96,7 @@ class StoredDataset:
                 what = "Prophesee's ECF" if code == ECF_FILTER else f"number {code}"
                 raise DataError(
                     f"`{self._name}` of {self._path} is compressed by an HDF5 filter that neither "
-                    "h5py nor "
-                    f"hdf5plugin has ({what}). Write it again with Blosc or gzip."
+                    f"h5py nor hdf5plugin has ({what}). Write it again with Blosc or gzip."
                 )
 
     def _check_size(self, *, is_external: bool) -> None:
@@ -117,8 +115,7 @@ class StoredDataset:
         if not whole:
             raise DataError(
                 f"`{self._name}` of {self._path} promises {declared} bytes, which the file does "
-                "not hold. The "
-                "file is damaged; copy it again."
+                "not hold. The file is damaged; copy it again."
             )
 
     def _check_blosc_chunks(self, start: int, stop: int) -> None:

@@ -48,8 +48,7 @@ def write_n_mnist(path: Path | str, events: np.ndarray) -> None:
     if events["t_us"][-1] >= 1 << TIME_BITS:
         raise DataError(
             f"The last event of {path} must come before 2²³ µs (8.4 s), since N-MNIST .bin files "
-            "keep 23 bits "
-            f"of the time, but comes at {events['t_us'][-1]} µs."
+            f"keep 23 bits of the time, but comes at {events['t_us'][-1]} µs."
         )
     stored = np.empty((len(events), EVENT_BYTES), np.uint8)
     stored[:, 0], stored[:, 1] = events["x"], events["y"]
@@ -76,7 +75,6 @@ def _read(path: Path) -> tuple[np.ndarray, None]:
     if rest:
         raise DataError(
             f"{path} is cut off, or not an N-MNIST .bin file (40-bit events): after {count} "
-            f"events, {rest} more "
-            f"bytes are left, at byte {len(data) - rest}. Copy it again."
+            f"events, {rest} more bytes are left, at byte {len(data) - rest}. Copy it again."
         )
     return decode_n_mnist(np.frombuffer(data, np.uint8).reshape(count, EVENT_BYTES)), None

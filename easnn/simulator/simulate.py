@@ -43,14 +43,12 @@ class RecordingConfig:
         if not all(SMALLEST_SENSOR_PX <= side <= LARGEST_SENSOR_PX for side in self.sensor_hw):
             raise ConfigError(
                 f"`sensor_hw` must be {SMALLEST_SENSOR_PX} to {LARGEST_SENSOR_PX} pixels each way, "
-                "but is "
-                f"{self.sensor_hw}."
+                f"but is {self.sensor_hw}."
             )
         if not LABEL_PERIOD_US / 1e6 <= self.duration_s <= LONGEST_S:
             raise ConfigError(
                 f"`duration_s` must be from {LABEL_PERIOD_US / 1e6} (the first label) to "
-                f"{LONGEST_S}, but is "
-                f"{self.duration_s}."
+                f"{LONGEST_S}, but is {self.duration_s}."
             )
         if not 1 <= self.frames_per_second <= 10_000:
             raise ConfigError(

@@ -174,8 +174,7 @@ def _simulate(tasks: list[_Task], processes: int) -> Iterator[None]:
         except BrokenProcessPool as error:
             raise OutputError(
                 "A simulating process was killed, perhaps because memory ran out. Run the same "
-                "command with fewer "
-                "`processes`: it resumes where it stopped."
+                "command with fewer `processes`: it resumes where it stopped."
             ) from error
 
 
@@ -202,8 +201,7 @@ def _refuse_other_content(out: Path, settings: dict[str, Any]) -> None:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise OutputError(
             f"{out} is not an empty directory and does not hold a synthetic dataset (dataset.json "
-            "is missing or "
-            "unreadable). Choose another directory."
+            "is missing or unreadable). Choose another directory."
         ) from error
     for name, value in settings.items():
         if present.get(name) != value:

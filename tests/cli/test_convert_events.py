@@ -101,6 +101,5 @@ def test_real_recordings(real: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
     assert main([str(source), str(tmp_path / "dates.dat")]) == 1
     assert capsys.readouterr().err == (
         f"error: {source} begins at 1605537493718345 µs, but DAT must begin before 2³² µs. Add "
-        "--from-zero, "
-        "or write HDF5.\n"
+        "--from-zero, or write HDF5.\n"
     )

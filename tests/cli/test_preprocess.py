@@ -286,8 +286,7 @@ def test_two_files_of_events(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert run(tmp_path / "raw", tmp_path / "out") == 1
     assert capsys.readouterr().err == (
         f"error: {tmp_path}/raw/train has 1 recording with more than one file of events: a. Keep "
-        "one beside its "
-        "NAME_bbox.npy.\n"
+        "one beside its NAME_bbox.npy.\n"
     )
 
 
@@ -343,8 +342,7 @@ def test_a_run_that_is_killed_goes_on(tmp_path: Path, victim: str) -> None:
         assert process.returncode == 1
         assert err.endswith(
             "error: A process was killed, perhaps because memory ran out. Repeat the command with "
-            "fewer "
-            "--processes: it resumes where it stopped.\n"
+            "fewer --processes: it resumes where it stopped.\n"
         )
         assert list(out.glob("train/.*")) == []
     while _writers(out):  # they notice that their parent is gone

@@ -202,8 +202,7 @@ def test_recordings_of_different_sensors(tmp_path):
     dataset = open_dataset(tmp_path)
     assert error_of(lambda: dataset.load(1)) == (
         f"DataError: {tmp_path}/train/b_td.dat must have the sensor size of its dataset, 24x32 "
-        "(height x "
-        "width), but its header says 48x64. Put other sensors in another folder."
+        "(height x width), but its header says 48x64. Put other sensors in another folder."
     )
 
 

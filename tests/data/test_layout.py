@@ -52,8 +52,7 @@ def test_recordings_without_boxes(tmp_path):
         (tmp_path / "train" / f"{name}_bbox.npy").unlink()
     assert message_of(tmp_path) == (
         f"{tmp_path}/train has 4 recordings without boxes: d, f, g, …. Put NAME_bbox.npy beside "
-        "each "
-        "NAME_td.dat (with no rows if nothing was labelled)."
+        "each NAME_td.dat (with no rows if nothing was labelled)."
     )
 
 
@@ -63,8 +62,7 @@ def test_boxes_without_recording(tmp_path):
     (tmp_path / "train" / "b_td.dat").unlink()
     assert message_of(tmp_path) == (
         f"{tmp_path}/train has 1 recording with boxes, but no events: b. Put NAME_td.dat beside "
-        "each "
-        "NAME_bbox.npy, or remove the boxes."
+        "each NAME_bbox.npy, or remove the boxes."
     )
 
 
@@ -74,8 +72,7 @@ def test_recording_in_two_splits(tmp_path):
         write_recording(tmp_path / split, f"only_{split}")
     assert message_of(tmp_path, ("train", "val")) == (
         f"{tmp_path} has 1 recording in more than one of train, val: a. Each recording belongs to "
-        "one split; "
-        "remove it from the others."
+        "one split; remove it from the others."
     )
 
 

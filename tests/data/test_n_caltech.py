@@ -89,9 +89,7 @@ def test_a_box_outside_of_the_frame(tmp_path):
     path = tmp_path / "Caltech101_annotations" / "ant" / "annotation_0001.bin"
     assert error_of(lambda: open_caltech(tmp_path)) == (
         f"DataError: The box of {path} must have a width and a height and lie in the frame of "
-        "240×180 "
-        "pixels, "
-        "at least in part, but has x -30 to -2 and y 5 to 9."
+        "240×180 pixels, at least in part, but has x -30 to -2 and y 5 to 9."
     )
 
 
@@ -144,11 +142,9 @@ def test_missing_lists_are_made_per_class_and_always_the_same(tmp_path):
     assert not set(train) & set(val)
     assert [str(line) for line in said] == [
         f"{a} has no train.txt, val.txt and test.txt, so `train` is four fifths of each class, "
-        "chosen by a "
-        "fixed seed: 12 recordings.\n",
+        "chosen by a fixed seed: 12 recordings.\n",
         f"{a} has no train.txt, val.txt and test.txt, so `val` is a fifth of each class, chosen by "
-        "a fixed "
-        "seed: 2 recordings.\n",
+        "a fixed seed: 2 recordings.\n",
     ]
     assert list(a.glob("*.txt")) == []
 
@@ -157,14 +153,12 @@ def test_one_missing_list_is_not_made(tmp_path):
     write_image(tmp_path, "cup", 1)
     assert error_of(lambda: open_caltech(tmp_path, "test")) == (
         f"DataError: {tmp_path}/test.txt is missing: those made without lists are train, val. Add "
-        "it, or "
-        "choose another split."
+        "it, or choose another split."
     )
     write_lists(tmp_path, train=line_of("cup", 1))
     assert error_of(lambda: open_caltech(tmp_path, "val")) == (
         f"DataError: {tmp_path}/val.txt is missing: there are only train.txt. Add it, or choose "
-        "another "
-        "split."
+        "another split."
     )
 
 
@@ -181,15 +175,12 @@ def test_one_missing_list_is_not_made(tmp_path):
             "Caltech101/cup/image_0001.bin Caltech101_annotations/ant/annotation_0001.bin\n",
             "Line 1 of {root}/train.txt must be Caltech101/CLASS/image_XXXX.bin "
             "Caltech101_annotations/CLASS/annotation_XXXX.bin, but is "
-            "'Caltech101/cup/image_0001.bin "
-            "Caltech101_annotations/ant/annotation_0001.bin'.",
+            "'Caltech101/cup/image_0001.bin Caltech101_annotations/ant/annotation_0001.bin'.",
         ),
         (
             line_of("cup", 1) + line_of("cup", 9),
             "Line 2 of {root}/train.txt names {root}/Caltech101/cup/image_0009.bin, which is not "
-            "there. Copy "
-            "it "
-            "again, or remove the line.",
+            "there. Copy it again, or remove the line.",
         ),
         (
             line_of("cup", 1) * 2,
@@ -214,9 +205,7 @@ def test_a_recording_in_two_splits(tmp_path):
     write_lists(tmp_path, train=line_of("cup", 1), val=line_of("cup", 1))
     assert error_of(lambda: open_caltech(tmp_path, ("train", "val"))) == (
         f"DataError: {tmp_path} has 1 recording in more than one of train, val: cup/image_0001. "
-        "Each "
-        "recording "
-        "belongs to one split; remove it from the others."
+        "Each recording belongs to one split; remove it from the others."
     )
 
 
@@ -224,8 +213,7 @@ def test_other_folders(tmp_path):
     expected = (
         f"Expected are {tmp_path}/Caltech101/CLASS/image_XXXX.bin and "
         f"{tmp_path}/Caltech101_annotations/CLASS/annotation_XXXX.bin, and optionally the lists "
-        "train.txt, "
-        "val.txt and test.txt beside the two folders."
+        "train.txt, val.txt and test.txt beside the two folders."
     )
     assert error_of(lambda: open_caltech(tmp_path)) == (
         f"DataError: {tmp_path}/Caltech101 is not a folder. {expected}"
@@ -238,8 +226,7 @@ def test_other_folders(tmp_path):
     write_image(tmp_path, "unicorn", 1)
     assert error_of(lambda: open_caltech(tmp_path)) == (
         f"DataError: The classes of {tmp_path} must be the 100 of N-Caltech101, but unicorn is "
-        "none of them. "
-        "Remove its folder and its lines in the lists."
+        "none of them. Remove its folder and its lines in the lists."
     )
     (tmp_path / "Caltech101_annotations" / "unicorn" / "annotation_0001.bin").unlink()
     assert error_of(lambda: open_caltech(tmp_path)) == (
@@ -273,9 +260,7 @@ def test_events_outside_of_the_sensor_are_named(tmp_path):
     path = tmp_path / "Caltech101" / "cup" / "image_0001.bin"
     assert error_of(lambda: dataset.load(0)) == (
         f"DataError: Event 1 of {path} must lie inside the sensor, 240×180 pixels, but is t_us=2, "
-        "x=240, "
-        "y=6, "
-        "p=1."
+        "x=240, y=6, p=1."
     )
 
 

@@ -82,8 +82,7 @@ def test_missing_files(tmp_path, sequence, missing, named):
     (sequence / missing).unlink()
     assert message_of(tmp_path) == (
         f"{tmp_path}/train has 1 recording without all of their files: a. {sequence / named} is "
-        "missing. "
-        f"{LAYOUT.format(root=tmp_path)}"
+        f"missing. {LAYOUT.format(root=tmp_path)}"
     )
 
 
@@ -120,8 +119,7 @@ def test_wrong_starts(tmp_path, sequence, starts, shown):
     path = rewrite_labels(sequence, objframe_idx_2_label_idx=np.array(starts))
     assert message_of(tmp_path) == (
         f"`objframe_idx_2_label_idx` of {path} must rise from 0 to less than the 3 labels, but is "
-        f"{shown}. "
-        "Preprocess the recording again."
+        f"{shown}. Preprocess the recording again."
     )
 
 
@@ -174,8 +172,7 @@ def test_nothing_is_labelled(tmp_path, sequence):
         (
             [1],
             "{path} must have an entry for each of the 2 labelled times of {labels}, but has 1. "
-            "Preprocess the "
-            "recording again.",
+            "Preprocess the recording again.",
         ),
         (
             [1, 6],
@@ -190,8 +187,7 @@ def test_nothing_is_labelled(tmp_path, sequence):
         (
             [1, 4],
             "Histogram 4 must end at the label that {path} gives it, 300000 µs, but ends at 250000 "
-            "µs ({ends}). "
-            "Preprocess the recording again.",
+            "µs ({ends}). Preprocess the recording again.",
         ),
     ],
 )
@@ -226,8 +222,7 @@ def test_fewer_histograms_than_times(tmp_path, sequence):
     path = replace_data(sequence, data=some_histograms(5))
     assert message_of(tmp_path, 0) == (
         f"{path} must have a histogram for each of the 6 times in "
-        f"{sequence / HISTOGRAMS}/timestamps_us.npy, "
-        "but has 5. Preprocess the recording again."
+        f"{sequence / HISTOGRAMS}/timestamps_us.npy, but has 5. Preprocess the recording again."
     )
 
 
@@ -277,8 +272,7 @@ def test_missing_filter(tmp_path, sequence):
     path.write_bytes(content.replace(code, (31_999).to_bytes(2, "little")))
     assert message_of(tmp_path, 0) == (
         f"`data` of {path} is compressed by an HDF5 filter that neither h5py nor hdf5plugin has "
-        "(number 31999). "
-        "Write it again with Blosc or gzip."
+        "(number 31999). Write it again with Blosc or gzip."
     )
 
 
@@ -295,8 +289,7 @@ def test_a_chunk_whose_header_lies(tmp_path, sequence):
         dataset.load(1)
     assert str(caught.value) == (
         f"Cannot read entries 2 to 6 of `data` of {path}: the chunk of entry 4 has another size "
-        "than it says. "
-        "Copy it again."
+        "than it says. Copy it again."
     )
 
 

@@ -73,8 +73,7 @@ def test_a_rank_needs_a_sample():
         EpochSampler(100, 3, seed=1, world_size=4)
     assert str(caught.value) == (
         "The batch size (-b) must be at least the number of processes (4), but is 3. It counts the "
-        "samples "
-        "of all processes together."
+        "samples of all processes together."
     )
 
 

@@ -135,6 +135,5 @@ def test_a_dataset_of_ready_made_frames_says_that_it_cannot():
         Histograms().load_at_speed(0, 2.0)
     assert str(caught.value) == (
         "`speed_aug` must be False for `data_name` gen4, whose frames are not made from events "
-        "here, but is "
-        "True."
+        "here, but is True."
     )

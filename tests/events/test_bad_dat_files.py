@@ -28,26 +28,22 @@ EVENT = bytes(8)
         (
             LINE + b"\x0c\x08" + EVENT * 2 + b"\x01\x02\x03",
             "{path} is cut off, or not a DAT file: after 2 events of 8 bytes, 3 more bytes are "
-            "left, at byte "
-            "52. Copy it again.",
+            "left, at byte 52. Copy it again.",
         ),
         (
             LINE + b"\x0e\x08" + EVENT,
             "The event type of {path} must be 0 (Event2D) or 12 (CD), but is 14 (external "
-            "trigger). Export "
-            "the recording's CD events instead.",
+            "trigger). Export the recording's CD events instead.",
         ),
         (
             LINE + b"\x28\x08" + EVENT,
             "The event type of {path} must be 0 (Event2D) or 12 (CD), but is 40 (optical flow). "
-            "Export the "
-            "recording's CD events instead.",
+            "Export the recording's CD events instead.",
         ),
         (
             LINE + b"\xe5\x08" + EVENT,
             "The event type of {path} must be 0 (Event2D) or 12 (CD), but is 229 (unknown). Export "
-            "the "
-            "recording's CD events instead.",
+            "the recording's CD events instead.",
         ),
         (
             LINE + b"\x0c\x10" + EVENT * 2,
@@ -84,8 +80,7 @@ EVENT = bytes(8)
         (
             b"no events here, just a line of te",
             "{path} is cut off, or not a DAT file: after 4 events of 8 bytes, 1 more bytes are "
-            "left, at byte "
-            "32. Copy it again.",
+            "left, at byte 32. Copy it again.",
         ),
         (
             b"no events here, just a line of t",
@@ -186,9 +181,8 @@ def test_event_outside_the_sensor_is_found_when_it_is_read(tmp_path, x, y):
             0,
             0,
             "Event 1 of {path} must come less than 2³¹ µs (35 min) after the previous one, or "
-            "before 2³² µs "
-            "if it is the first, since DAT keeps 32 bits of the time, but is t_us=4294967299, x=0, "
-            "y=0, p=0.",
+            "before 2³² µs if it is the first, since DAT keeps 32 bits of the time, but is "
+            "t_us=4294967299, x=0, y=0, p=0.",
         ),
         (
             [2**32, 2**32 + 3, 2**32 + 4],
@@ -196,9 +190,8 @@ def test_event_outside_the_sensor_is_found_when_it_is_read(tmp_path, x, y):
             0,
             0,
             "Event 0 of {path} must come less than 2³¹ µs (35 min) after the previous one, or "
-            "before 2³² µs "
-            "if it is the first, since DAT keeps 32 bits of the time, but is t_us=4294967296, x=0, "
-            "y=0, p=0.",
+            "before 2³² µs if it is the first, since DAT keeps 32 bits of the time, but is "
+            "t_us=4294967296, x=0, y=0, p=0.",
         ),
     ],
 )
@@ -244,8 +237,7 @@ def test_wraps_that_a_reader_would_not_find(tmp_path):
     path = tmp_path / "a.dat"
     message = (
         f"{path} cannot hold so sparse a recording of 437 min, since DAT keeps 32 bits of the "
-        "time. Write "
-        "HDF5 instead."
+        "time. Write HDF5 instead."
     )
     with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
         write_dat(path, pack_events(np.arange(400_000) * 65_536, 0, 0, 0))

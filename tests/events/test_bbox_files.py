@@ -187,8 +187,7 @@ def test_bad_box_is_named_on_reading_and_writing(path, tmp_path, field, value, r
 def test_whole_message_of_a_bad_box(path):
     message = (
         f"Box 2 of {path} must have a class_id of 0 to 255 in the old layout, but is t_us=9, "
-        "x=300.0, "
-        "y=200.0, w=40.0, h=50.0, class_id=256, track_id=0, confidence=0.0."
+        "x=300.0, y=200.0, w=40.0, h=50.0, class_id=256, track_id=0, confidence=0.0."
     )
     boxes = BOXES.copy()
     boxes["class_id"][2] = 256

@@ -35,9 +35,7 @@ def test_write_then_read(tmp_path: Path) -> None:
         (
             stored(2, 4, 1, 2, 3, 4, 5, 6, 7),
             "{path} is cut off: the contour of the box must have 4 points, but the file ends after "
-            "3. Copy "
-            "it "
-            "again.",
+            "3. Copy it again.",
         ),
         (
             stored(2, 2, 1, 2, 3, 4),
@@ -46,15 +44,12 @@ def test_write_then_read(tmp_path: Path) -> None:
         (
             stored(3, 4, *range(30)),
             "The contour of the box in {path} must have 2 rows and at least 2 columns, but has 3 "
-            "and 4. The "
-            "file is damaged, or not an annotation of N-Caltech101.",
+            "and 4. The file is damaged, or not an annotation of N-Caltech101.",
         ),
         (
             stored(2, 2, 1, 2, 3, 4, 2, -1),
             "The contour of the object in {path} must have 2 rows and at least 0 columns, but has "
-            "2 and -1. "
-            "The "
-            "file is damaged, or not an annotation of N-Caltech101.",
+            "2 and -1. The file is damaged, or not an annotation of N-Caltech101.",
         ),
     ],
 )

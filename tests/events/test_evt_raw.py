@@ -280,21 +280,17 @@ def _between(events: np.ndarray, start_us: int, end_us: int) -> np.ndarray:
         (
             b"% evt 3.0\n\x00\x80\x00\x20",
             "{path} does not specify the size of its sensor. Give it with --sensor-size HxW "
-            "(`sensor_hw` in "
-            "Python).",
+            "(`sensor_hw` in Python).",
         ),
         (
             b"% evt 4.0\n\x00\x80\x00\x20",
             "The encoding in the header of {path} must be EVT2, EVT21 or EVT3, but is '4.0'. "
-            "Export the "
-            "recording "
-            "as DAT with the tools of its camera.",
+            "Export the recording as DAT with the tools of its camera.",
         ),
         (
             b"% geometry 20x10\n\x00\x80\x00\x20",
             "The encoding in the header of {path} must be EVT2, EVT21 or EVT3, but is 'missing'. "
-            "Export the "
-            "recording as DAT with the tools of its camera.",
+            "Export the recording as DAT with the tools of its camera.",
         ),
         (
             b"% format EVT3;height=0;width=7\n% end\n\x00\x80\x00\x20",
@@ -307,8 +303,7 @@ def _between(events: np.ndarray, start_us: int, end_us: int) -> np.ndarray:
         (
             b"% evt 3.0\n% geometry 20x10\n\x00\x88\x05\x20\x00\x86\x06\x20",
             "Event 1 of {path} must not be more than 1 s before an earlier event of the file "
-            "(times run "
-            "backwards), but is t_us=6291456, x=6, y=0, p=0.",
+            "(times run backwards), but is t_us=6291456, x=6, y=0, p=0.",
         ),
     ],
 )

@@ -137,8 +137,7 @@ def test_windows_of_a_long_file_with_late_events(tmp_path, monkeypatch):
         (
             {"t_offset": 0.5},
             "`t_offset` of {path} must be one number from -2305843009213693952 to "
-            "2305843009213693952, "
-            "but is 0.5.",
+            "2305843009213693952, but is 0.5.",
         ),
     ],
 )
@@ -159,15 +158,12 @@ def test_wrong_layouts(stored, arrays, message):
         (
             {"ms_to_idx": [0, 2, 3]},
             "`ms_to_idx` of {path} must tell the first event at or after each ms, but says that "
-            "for 1 ms "
-            "it is "
-            "event 2. Write the file again from its recording.",
+            "for 1 ms it is event 2. Write the file again from its recording.",
         ),
         (
             {"t": [500, 2_000_000, 900_000, 3_000_000]},
             "Event 2 of {path} must not be more than 1 s before an earlier event of the file "
-            "(times run "
-            "backwards), but is t_us=900000, x=3, y=7, p=0.",
+            "(times run backwards), but is t_us=900000, x=3, y=7, p=0.",
         ),
         (
             {"x": [1, -2, 3, 4]},
@@ -217,9 +213,8 @@ def test_layout_of_prophesee_is_refused(tmp_path):
         file["CD/events"] = np.zeros(3, [("x", "u2"), ("y", "u2"), ("p", "i2"), ("t", "i8")])
     message = (
         f"{path} is in Prophesee's own HDF5 layout (CD/events, ECF filter), which cannot be read "
-        "here. "
-        f"Convert it "
-        "to DAT with `metavision_file_to_dat -i FILE` of the Metavision SDK or OpenEB."
+        "here. Convert it to DAT with `metavision_file_to_dat -i FILE` of the Metavision SDK or "
+        "OpenEB."
     )
     with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
         open_hdf5(path)
@@ -232,9 +227,7 @@ def test_filter_that_is_not_there(stored, monkeypatch):
     monkeypatch.setattr("h5py.h5z.filter_avail", lambda code: False)
     message = (
         f"`events/t` of {path} is compressed by an HDF5 filter that neither h5py nor hdf5plugin "
-        "has "
-        f"(number 1). "
-        "Write it again with Blosc or gzip."
+        "has (number 1). Write it again with Blosc or gzip."
     )
     with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
         open_hdf5(path)
@@ -247,9 +240,7 @@ def test_shape_that_promises_more_than_the_file_holds(stored):
             file.create_dataset(f"events/{name}", shape=(10**15,), dtype="i8", chunks=(1000,))
     message = (
         f"`events/t` of {path} promises 8000000000000000 bytes, which the file does not hold. The "
-        "file "
-        f"is damaged; "
-        "copy it again."
+        "file is damaged; copy it again."
     )
     with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
         open_hdf5(path)

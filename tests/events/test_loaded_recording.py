@@ -139,8 +139,7 @@ STORED: dict[str, Any] = {"t": [1, 2], "x": [1, 2], "y": [1, 2], "p": [0, 1]}
         (
             STORED | {"t": [3_000_000, 5]},
             "Event 1 of {path} must not be more than 1 s before an earlier event of the file "
-            "(times run "
-            "backwards), but is t_us=5, x=2, y=2, p=1.",
+            "(times run backwards), but is t_us=5, x=2, y=2, p=1.",
         ),
         (
             STORED | {"height": 0, "width": 5},
@@ -149,8 +148,7 @@ STORED: dict[str, Any] = {"t": [1, 2], "x": [1, 2], "y": [1, 2], "p": [0, 1]}
         (
             STORED | {"t": np.array([{}, {}])},
             "{path} is not a whole NumPy archive of plain arrays: Python objects are never loaded. "
-            "Copy "
-            "it again.",
+            "Copy it again.",
         ),
     ],
 )
@@ -189,8 +187,7 @@ def test_cut_n_mnist_file(tmp_path):
     path.write_bytes(bytes(13))
     message = (
         f"{path} is cut off, or not an N-MNIST .bin file (40-bit events): after 2 events, 3 more "
-        "bytes are "
-        "left, at byte 10. Copy it again."
+        "bytes are left, at byte 10. Copy it again."
     )
     with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
         open_n_mnist(path)
@@ -203,9 +200,7 @@ def test_cut_n_mnist_file(tmp_path):
         (
             pack_events([2**23], 0, 0, 0),
             "The last event of {path} must come before 2²³ µs (8.4 s), since N-MNIST .bin files "
-            "keep 23 bits "
-            "of the time, "
-            "but comes at 8388608 µs.",
+            "keep 23 bits of the time, but comes at 8388608 µs.",
         ),
         (
             pack_events([5], [256], 0, 0),

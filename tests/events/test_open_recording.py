@@ -111,8 +111,7 @@ def test_unknown_missing_and_empty_files(tmp_path):
     path.write_bytes(b"RIFF\x00\x01\x02")
     message = (
         f"{path} is not a recording in a known format (DAT, RAW, HDF5, AEDAT4, npz, N-MNIST .bin). "
-        "It may be "
-        "damaged, or in another format."
+        "It may be damaged, or in another format."
     )
     with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
         open_recording(path)

@@ -71,8 +71,7 @@ def test_every_misfit_is_listed_and_nothing_is_loaded():
         load_published_state_dict(model, weights)
     assert str(error.value) == (
         "The checkpoint does not fit the model. Build the model with the keys of the checkpoint's "
-        "own "
-        "training (`use_spike`, `stem`, `embedding`, `depth`, `width`, `num_classes`, …).\n"
+        "own training (`use_spike`, `stem`, `embedding`, `depth`, `width`, `num_classes`, …).\n"
         "  missing: head.stems.1.bn.bias\n"
         "  unexpected: head.stems.1.act.w\n"
         "  shape: backbone.lateral_conv0.conv.weight is [64, 128, 3, 3], must be [64, 128, 1, 1]"

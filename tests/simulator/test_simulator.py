@@ -350,8 +350,7 @@ class TestDataset:
             )
         assert str(error.value) == (
             f"{dataset} holds a synthetic dataset with other settings: `seed` is 0 there and 7 "
-            "here. "
-            "Choose another directory, or the same settings to continue it."
+            "here. Choose another directory, or the same settings to continue it."
         )
 
     @pytest.mark.parametrize("description", [None, "{", "[]", '{"settings": 3}'])
@@ -366,8 +365,7 @@ class TestDataset:
             write_synthetic_dataset(tmp_path, TINY_DATASET)
         assert str(error.value) == (
             f"{tmp_path} is not an empty directory and does not hold a synthetic dataset "
-            "(dataset.json is missing or "
-            "unreadable). Choose another directory."
+            "(dataset.json is missing or unreadable). Choose another directory."
         )
         assert contents(tmp_path) == before
 

@@ -66,8 +66,7 @@ class CacheFolder:
         except OSError as error:
             raise OutputError(
                 f"Cannot keep a cache in {self.path}: {error.strerror}. Choose another `cache_dir` "
-                "on a disk of "
-                "this machine, or leave out --cache."
+                "on a disk of this machine, or leave out --cache."
             ) from error
 
     def size_bytes(self, name: str) -> int:

@@ -88,8 +88,7 @@ def _find_dataset(file: h5py.File, path: Path) -> StoredDataset:
     if dataset.dtype != np.uint8 or len(shape) != 4 or shape[1] != HISTOGRAM_CHANNELS or 0 in shape:
         raise DataError(
             f"`{HDF5_DATASET}` of {path} must be histograms uint8 [N, {HISTOGRAM_CHANNELS}, H, W], "
-            "but is "
-            f"{dataset.dtype} {list(shape)}."
+            f"but is {dataset.dtype} {list(shape)}."
         )
     if HISTOGRAM_CHANNELS * shape[2] * shape[3] > MAX_CHUNK_BYTES:
         raise DataError(

@@ -104,8 +104,7 @@ def run_tasks(tasks: Sequence[Task], processes: int) -> Generator[tuple[Task, Ou
         if isinstance(error, BrokenProcessPool):
             raise OutputError(
                 "A process was killed, perhaps because memory ran out. Repeat the command with "
-                "fewer "
-                "--processes: it resumes where it stopped."
+                "fewer --processes: it resumes where it stopped."
             ) from error
         raise
     finally:

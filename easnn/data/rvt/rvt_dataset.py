@@ -58,8 +58,7 @@ class RvtSource(LabelSource):
             (height, width), (rows, columns) = self.sensor_hw, histograms.frame_hw
             raise DataError(
                 f"{path} must have the size of its dataset, {height}x{width} (height x width), but "
-                "has "
-                f"{rows}x{columns}. Put other sensors in another folder."
+                f"has {rows}x{columns}. Put other sensors in another folder."
             )
         return histograms
 
@@ -80,16 +79,13 @@ class RvtSource(LabelSource):
         if spec.aggregation != "event_sum":
             raise ConfigError(
                 f"`aggregation` must be event_sum for {self.root}, which was preprocessed for RVT, "
-                "but is "
-                f"{spec.aggregation}, which is made from events. Set `aggregation` event_sum, or "
-                "give the raw "
-                "recordings."
+                f"but is {spec.aggregation}, which is made from events. Set `aggregation` "
+                "event_sum, or give the raw recordings."
             )
         if downsample != 1:
             raise ConfigError(
                 f"`downsample` must be 1 for {self.root}, whose histograms have the resolution "
-                "that they were "
-                f"made with, but is {downsample}."
+                f"that they were made with, but is {downsample}."
             )
         return RvtDataset(self, spec.Tl, num_classes=num_classes)
 

@@ -82,8 +82,7 @@ def is_preprocessed(root: Path | str) -> bool:
     if raw is not None:
         raise DataError(
             f"{root} must hold either raw recordings or sequences that were preprocessed for RVT, "
-            "but holds "
-            f"both, such as {raw} and {sequence}. Put them into different folders."
+            f"but holds both, such as {raw} and {sequence}. Put them into different folders."
         )
     return True
 
@@ -152,8 +151,7 @@ def _sequence_folders(folder: Path) -> list[Path]:
 def _expected_layout(root: Path) -> str:
     return (
         f"Expected are sequences {root}/{{train,val,test}}/NAME/ with "
-        f"{REPRESENTATIONS}/{HISTOGRAMS}/"
-        f"{{{FULL_NAME} or {HALVED_NAME}, {END_TIMES_NAME}, objframe_idx_2_repr_idx.npy}} and "
-        f"{LABELS}/{{labels.npz, timestamps_us.npy}}. `easnn preprocess` makes them from "
-        "raw recordings."
+        f"{REPRESENTATIONS}/{HISTOGRAMS}/{{{FULL_NAME} or {HALVED_NAME}, {END_TIMES_NAME}, "
+        f"objframe_idx_2_repr_idx.npy}} and {LABELS}/{{labels.npz, timestamps_us.npy}}. `easnn "
+        "preprocess` makes them from raw recordings."
     )

@@ -30,8 +30,7 @@ def read_sequence_boxes(files: SequenceFiles) -> np.ndarray:
     if edges[0] != 0 or (edges[1:] <= edges[:-1]).any():
         raise DataError(
             f"`objframe_idx_2_label_idx` of {path} must rise from 0 to less than the {len(boxes)} "
-            "labels, but "
-            f"is {_first_few(starts)}. Preprocess the recording again."
+            f"labels, but is {_first_few(starts)}. Preprocess the recording again."
         )
     if len(starts) != len(times_us) or (np.repeat(times_us, np.diff(edges)) != boxes["t_us"]).any():
         raise DataError(
@@ -68,10 +67,8 @@ def read_histogram_numbers(files: SequenceFiles) -> Integers:
         first = int(wrong.argmax())
         raise DataError(
             f"Histogram {numbers[first]} must end at the label that {path} gives it, "
-            f"{label_times_us[first]} "
-            f"µs, but ends at {end_times_us[numbers[first]]} µs ({files.end_times_path}). "
-            "Preprocess the "
-            "recording again."
+            f"{label_times_us[first]} µs, but ends at {end_times_us[numbers[first]]} µs "
+            f"({files.end_times_path}). Preprocess the recording again."
         )
     return numbers
 
@@ -92,8 +89,7 @@ def _increasing_times(path: Path) -> Integers:
         at = int(falls[0])
         raise DataError(
             f"The times in {path} must rise, but {times_us[at]} µs is followed by "
-            f"{times_us[at + 1]} µs. "
-            "Preprocess the recording again."
+            f"{times_us[at + 1]} µs. Preprocess the recording again."
         )
     return times_us
 
