@@ -8,7 +8,7 @@ size. The detections then depend neither on the batch size nor on the number of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Protocol, TypeVar
@@ -22,6 +22,7 @@ GROUP = 8
 """Batch size of a forward pass on a GPU, and maximum number of frames per call."""
 
 Result = TypeVar("Result")
+Label = TypeVar("Label")
 
 
 class FixedForm(Protocol):
@@ -71,3 +72,25 @@ def fixed_form(device: torch.device, *, mixed: bool) -> Iterator[FixedForm]:
             yield on_cpu
     finally:
         torch.set_num_threads(threads)
+
+
+def regrouped(
+    batches: Iterable[tuple[Tensor, Sequence[Label]]],
+) -> Generator[tuple[Tensor, list[Label]]]:
+    """Regroup batches into groups of :data:`GROUP` frames; only the last may be smaller.
+
+    Args:
+        batches: frames ``[b,…]``, each batch with what belongs to each frame.
+    """
+    waiting: list[tuple[Tensor, Label]] = []
+    for events, labels in batches:
+        waiting.extend(zip(events, labels, strict=True))
+        while len(waiting) >= GROUP:
+            yield _stacked(waiting[:GROUP])
+            waiting = waiting[GROUP:]
+    if waiting:
+        yield _stacked(waiting)
+
+
+def _stacked(frames: Sequence[tuple[Tensor, Label]]) -> tuple[Tensor, list[Label]]:
+    return torch.stack([events for events, _ in frames]), [label for _, label in frames]

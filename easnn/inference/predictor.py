@@ -21,7 +21,7 @@ from easnn.data import DetectionBatch
 from easnn.events import Recording, downsample_recording, event_pieces, open_recording
 from easnn.exp import EventExp
 from easnn.inference.detections import Detections, LabelledFrame, Observation
-from easnn.inference.forward import GROUP, fixed_form
+from easnn.inference.forward import GROUP, fixed_form, regrouped
 from easnn.models import EventDetector, SamplerTrace, fuse
 from easnn.ops import (
     Interpolation,
@@ -253,7 +253,7 @@ class Predictor:
         timer = timer or PartTimer(self.device, enabled=False)
         with (
             fixed_form(self.device, mixed=self._fp16) as run,
-            closing(_groups(self._inputs(batches, timer))) as groups,
+            closing(regrouped(self._inputs(batches, timer))) as groups,
         ):
             for events, frames in groups:
                 with timer.measure("network"):
@@ -403,24 +403,6 @@ def moments_us(
 def _cut(values: Tensor, placement: Placement, position: int) -> Tensor:
     """Crop one frame of a batch to the sensor image, ``[...,B,C,h,w]`` → ``[...,C,h',w']``."""
     return values[..., position, :, : placement.height_px, : placement.width_px].cpu()
-
-
-def _groups(
-    batches: Iterable[tuple[Tensor, Sequence[LabelledFrame]]],
-) -> Generator[tuple[Tensor, list[LabelledFrame]]]:
-    """Regroup batches into groups of :data:`GROUP` frames; only the last may be smaller."""
-    waiting: list[tuple[Tensor, LabelledFrame]] = []
-    for events, frames in batches:
-        waiting.extend(zip(events, frames, strict=True))
-        while len(waiting) >= GROUP:
-            yield _stacked(waiting[:GROUP])
-            waiting = waiting[GROUP:]
-    if waiting:
-        yield _stacked(waiting)
-
-
-def _stacked(frames: Sequence[tuple[Tensor, LabelledFrame]]) -> tuple[Tensor, list[LabelledFrame]]:
-    return torch.stack([events for events, _ in frames]), [frame for _, frame in frames]
 
 
 def _extent_hw(recording: Recording) -> tuple[int, int]:
