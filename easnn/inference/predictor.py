@@ -9,7 +9,7 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import Self, cast
+from typing import Self, SupportsIndex, cast
 
 import numpy as np
 import torch
@@ -196,7 +196,7 @@ class Predictor:
             TypeError: if ``time_us`` is not an integer.
         """
         opened = self._opened(recording)
-        time_us = self._moment(opened, operator.index(time_us))
+        time_us = self._moment(opened, _whole("time_us", time_us))
         [detections] = self._detect_all(opened, [time_us])
         return detections
 
@@ -229,8 +229,8 @@ class Predictor:
         if step_us < 1:
             raise ValueError(f"`every_ms` must be at least 0.001, but is {every_ms}.")
         opened = self._opened(recording)
-        start_us = opened.first_us if start_us is None else operator.index(start_us)
-        end_us = opened.last_us + 1 if end_us is None else operator.index(end_us)
+        start_us = opened.first_us if start_us is None else _whole("start_us", start_us)
+        end_us = opened.last_us + 1 if end_us is None else _whole("end_us", end_us)
         moments = moments_us(self.spec, opened, start_us, end_us, step_us)
         groups = (moments[first : first + GROUP] for first in range(0, len(moments), GROUP))
         return itertools.chain.from_iterable(self._detect_all(opened, group) for group in groups)
@@ -398,6 +398,14 @@ def moments_us(
     if spec.window == 0:
         return range(recording.last_us + 1, recording.last_us + 2)
     return range(start_us + step_us, end_us + step_us, step_us)
+
+
+def _whole(name: str, value: SupportsIndex) -> int:
+    """Return a time as a Python integer; NumPy's integers are accepted, fractions are not."""
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f"`{name}` must be an integer in µs, but is {value!r}.") from None
 
 
 def _cut(values: Tensor, placement: Placement, position: int) -> Tensor:

@@ -177,7 +177,7 @@ def test_a_window_outside_the_recording_is_an_error(tmp_path: Path, root: Path) 
             f"of {-predictor.spec.window} ms of {path}, whose events are from "
             f"{recording.first_us} to {recording.last_us} µs, but is {time_us}."
         )
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match=r"^`time_us` must be an integer in µs, but is 1\.5\.$"):
         predictor.detect(path, 1.5)  # type: ignore[arg-type]
 
 
