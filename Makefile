@@ -11,7 +11,7 @@ DOCS   := $(VENV)/.docs-ready
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
 
-$(READY): pip-requirements.txt pyproject.toml setup.py
+$(READY): pip-requirements.txt pyproject.toml setup.py easnn/native/sources.py $(wildcard easnn/native/src/*)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "easnn needs Python 3.11 or newer, but '$(PYTHON)' is older: make PYTHON=/path/to/python3.11"; exit 1; }
 	$(PYTHON) -m venv $(VENV)

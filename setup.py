@@ -1,4 +1,45 @@
-# The metadata is in pyproject.toml. This file serves programs that still look for a setup.py.
-from setuptools import setup
+# The metadata is in pyproject.toml. This file builds the native libraries.
+import runpy
+from pathlib import Path
 
-setup()
+from setuptools import Extension, setup
+from setuptools.command.bdist_wheel import bdist_wheel
+from setuptools.command.build_ext import build_ext
+
+ROOT = Path(__file__).parent
+NATIVE = runpy.run_path(str(ROOT / "easnn/native/sources.py"))
+SOURCES = Path("easnn/native/src")
+
+
+class BuildNative(build_ext):  # type: ignore[misc]
+    """Builds libraries that are no Python modules: their names do not contain Python's version."""
+
+    def get_ext_filename(self, fullname: str) -> str:
+        return f"{fullname.replace('.', '/')}.so"
+
+    def get_export_symbols(self, ext: Extension) -> list[str]:
+        return []
+
+
+class PlatformWheel(bdist_wheel):  # type: ignore[misc]
+    """A wheel for every Python 3 on this platform."""
+
+    def get_tag(self) -> tuple[str, str, str]:
+        return "py3", "none", super().get_tag()[2]
+
+
+setup(
+    cmdclass={"build_ext": BuildNative, "bdist_wheel": PlatformWheel},
+    ext_modules=[
+        Extension(
+            f"easnn.native.{library.name}",
+            [str(SOURCES / name) for name in library.sources],
+            depends=[str(path.relative_to(ROOT)) for path in NATIVE["FOLDER"].iterdir()],
+            define_macros=[("EASNN_SOURCES", f"{library.digest()}ULL")],
+            extra_compile_args=list(library.options),
+            language="c++",
+            optional=True,  # without a compiler, the Python counterparts are used
+        )
+        for library in NATIVE["libraries"]()
+    ],
+)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from easnn.models.neurons import ParametricLIF
 from easnn.models.norm import batch_norm
 
 
@@ -63,7 +64,10 @@ class ConvUnit(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``[S·B, C, H, W]`` to ``[T·B, C', H', W']``; T > S only at the first neurons."""
-        return self.act(self.bn(self.conv(x)))
+        current = self.conv(x)
+        if isinstance(self.act, ParametricLIF):
+            return self.act(current, self.bn)
+        return self.act(self.bn(current))
 
 
 class SeparableUnit(nn.Module):

@@ -1,7 +1,4 @@
-"""The spiking neuron of the detector and its surrogate gradients.
-
-This is the only file that touches spikingjelly.
-"""
+"""The spiking neuron of the detector and its surrogate gradients."""
 
 from __future__ import annotations
 
@@ -9,14 +6,21 @@ import math
 from typing import Any
 
 import torch
-from spikingjelly.activation_based import functional
 from spikingjelly.activation_based import surrogate as surrogates
 from torch import Tensor, nn
 
+from easnn.kernels import (
+    SURROGATES,
+    computes_natively,
+    default_kernels,
+    native_norm_plif,
+    plain_plif,
+    spikingjelly_plif,
+)
 from easnn.models.config import SurrogateName
+from easnn.models.norm import RepeatedBatchNorm2d, native_statistics
 
 START_TAU = 2.0
-THRESHOLD = 1.0
 
 
 class ParametricLIF(nn.Module):
@@ -46,103 +50,70 @@ class ParametricLIF(nn.Module):
         self.repeats = T // (steps_in or T)
         self.w = nn.Parameter(torch.tensor(-math.log(START_TAU - 1)))
         self.surrogate = build_surrogate(spike_fn, alpha)
+        self.kernels = default_kernels()
 
-    def forward(self, current: Tensor) -> Tensor:
-        """Turn currents ``[steps_in·B, ...]`` into spikes ``[T·B, ...]``, each time first."""
+    def forward(self, current: Tensor, norm: nn.Module | None = None) -> Tensor:
+        """Turn currents into spikes.
+
+        Args:
+            current: ``[steps_in·B, ...]``, time first.
+            norm: the batch norm of the currents; the native kernel computes both in one pass.
+
+        Returns:
+            Spikes ``[T·B, ...]``, time first.
+        """
+        if self._is_native(current, norm):
+            return self._native(current, norm)
+        if norm is not None:
+            current = norm(current)
         if self.repeats > 1:
             current = torch.cat([current] * self.repeats)  # [T·B, ...]
-        # On a CPU the eager steps are faster. spikingjelly has fused kernels for GPUs, an operator
-        # for torch.compile, and surrogates with parameters.
+        # spikingjelly has fused kernels for GPUs, an operator for torch.compile, and surrogates
+        # with parameters.
         fused = (
             current.is_cuda
             or torch.compiler.is_compiling()
             or isinstance(self.surrogate, LearnedATan)
         )
-        steps = spikingjelly_steps if fused else eager_steps
+        steps = spikingjelly_plif if fused else plain_plif
         return steps(current, self.w, self.T, self.surrogate)
+
+    def _is_native(self, current: Tensor, norm: nn.Module | None) -> bool:
+        return (
+            computes_natively(self.kernels, current)
+            and current.dim() == 4
+            and current.is_contiguous(memory_format=torch.channels_last)
+            and type(self.surrogate) in SURROGATES
+            and (norm is None or is_inlined(norm, current))
+        )
+
+    def _native(self, current: Tensor, norm: nn.Module | None) -> Tensor:
+        batch_norm = norm if isinstance(norm, nn.BatchNorm2d) else None
+        return native_norm_plif(
+            current,
+            self.w,
+            self.T,
+            self.surrogate,
+            steps_in=self.T // self.repeats,
+            norm=None if batch_norm is None else (batch_norm.weight, batch_norm.bias),
+            statistics=None if batch_norm is None else native_statistics(batch_norm, current),
+        )
 
     def extra_repr(self) -> str:
         """Describe the time axis in ``print(model)``."""
         return f"T={self.T}, steps_in={self.T // self.repeats}"
 
 
-def spikingjelly_steps(current: Tensor, w: Tensor, T: int, surrogate: nn.Module) -> Tensor:
-    """Run the neuron by spikingjelly's function, with the interface of :func:`eager_steps`."""
-    in_time = current.view(T, -1, *current.shape[1:])  # [T, B, ...]
-    precision = torch.promote_types(current.dtype, torch.float32)
-    start = torch.zeros_like(in_time[0], dtype=precision)  # [B, ...]
-    spikes, *_ = functional.plif_multi_step(  # [T, B, ...]
-        in_time,
-        start,
-        w,
-        decay_input=False,
-        v_threshold=THRESHOLD,
-        v_reset=None,
-        surrogate_function=surrogate,
-    )
-    return spikes.flatten(0, 1)
+def is_inlined(norm: nn.Module, values: Tensor) -> bool:
+    """Return whether a native kernel computes ``norm``, instead of its own ``forward``.
 
-
-def eager_steps(current: Tensor, w: Tensor, T: int, surrogate: nn.Module) -> Tensor:
-    """Run the neuron with a hand-written gradient for the whole sequence.
-
-    Args:
-        current: ``[T·B, ...]``, time first.
-        w: the leak, 1/τ = sigmoid(w).
-        T: time steps.
-        surrogate: a surrogate of spikingjelly without learned parameters.
-
-    Returns:
-        Spikes like ``current``, in its memory format.
+    A norm with hooks runs itself. So does one of a single value per channel, which has no variance.
     """
-    return _EagerSteps.apply(current, w, T, surrogate)  # type: ignore[no-untyped-call]
-
-
-class _EagerSteps(torch.autograd.Function):
-    """The neuron for a whole sequence; the backward pass needs only the membrane before resets."""
-
-    @staticmethod
-    def forward(ctx: Any, current: Tensor, w: Tensor, T: int, surrogate: Any) -> Tensor:
-        keep = 1 - w.sigmoid()
-        spikes = torch.empty_like(current)  # [T·B, ...]
-        precision = torch.promote_types(current.dtype, torch.float32)
-        charged = torch.empty_like(current, dtype=precision)  # H [T·B, ...]
-        membrane: Tensor | None = None  # V [B, ...]
-        for x, h, s in zip(current.chunk(T), charged.chunk(T), spikes.chunk(T), strict=True):
-            if membrane is None:
-                h.copy_(x)
-            else:
-                torch.addcmul(x, membrane, keep, out=h)
-            torch.ge(h, THRESHOLD, out=s)
-            membrane = h - s
-        ctx.save_for_backward(charged, w)
-        ctx.T, ctx.surrogate = T, surrogate
-        return spikes
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None]:
-        charged, w = ctx.saved_tensors
-        leak = w.sigmoid()
-        keep = 1 - leak
-        # The memory format is that of the activations; that of the gradient can differ.
-        grad_current = torch.empty_like(charged, dtype=grad.dtype)  # [T·B, ...]
-        grad_keep = torch.zeros_like(w)  # []
-        sequence = list(
-            zip(grad.chunk(ctx.T), charged.chunk(ctx.T), grad_current.chunk(ctx.T), strict=True)
-        )
-        carry = torch.zeros_like(sequence[-1][1])  # [B, ...]: gradient of V after the reset
-        for t in reversed(range(ctx.T)):
-            grad_s, h, grad_h = sequence[t]
-            through_spike = ctx.surrogate.backward(
-                grad_s - carry, h - THRESHOLD, ctx.surrogate.alpha
-            )
-            torch.add(carry, through_spike, out=grad_h)
-            if t > 0:
-                before = sequence[t - 1][1]
-                membrane = before - (before >= THRESHOLD).to(before.dtype)
-                grad_keep += (membrane * grad_h).sum()
-                carry = grad_h.to(keep.dtype) * keep
-        return grad_current, -grad_keep * leak * keep, None, None
+    if norm._forward_hooks or norm._forward_pre_hooks:
+        return False
+    if type(norm) in (nn.BatchNorm2d, RepeatedBatchNorm2d):
+        return not norm.training or values.numel() > values.shape[1]
+    return type(norm) is nn.Identity
 
 
 class LearnedATan(nn.Module):

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from easnn.kernels import Statistics, batch_moments
+
 EPS, MOMENTUM = 1e-3, 0.03
 
 
@@ -47,3 +49,29 @@ def batch_norm(channels: int, repeats: int = 1) -> nn.BatchNorm2d:
     if repeats == 1:
         return nn.BatchNorm2d(channels, EPS, MOMENTUM)
     return RepeatedBatchNorm2d(channels, repeats)
+
+
+def native_statistics(norm: nn.BatchNorm2d, values: Tensor) -> Statistics:
+    """Return the statistics with which ``norm`` normalises ``values`` now, by a native kernel.
+
+    In training mode they are those of the values, and the running statistics of ``norm`` follow
+    them as in its own ``forward``.
+
+    Args:
+        norm: a batch norm of :func:`batch_norm`.
+        values: ``[N, C, H, W]`` with two values or more per channel.
+    """
+    mean, var = norm.running_mean, norm.running_var
+    assert mean is not None
+    assert var is not None
+    if not norm.training:
+        return Statistics(mean, (var + norm.eps).sqrt().reciprocal(), of_batch=False)
+    batch_mean, batch_var = batch_moments(values)  # each [C]
+    repeats = norm.repeats if isinstance(norm, RepeatedBatchNorm2d) else 1
+    n = repeats * (values.numel() // values.shape[1])
+    with torch.no_grad():
+        mean.lerp_(batch_mean.to(mean.dtype), MOMENTUM)
+        var.lerp_((batch_var * (n / (n - 1))).to(var.dtype), MOMENTUM)
+        assert norm.num_batches_tracked is not None
+        norm.num_batches_tracked.add_(1)
+    return Statistics(batch_mean, (batch_var + norm.eps).rsqrt(), of_batch=True)

@@ -8,8 +8,9 @@ from spikingjelly.activation_based import functional
 from spikingjelly.activation_based.neuron import ParametricLIFNode
 from spikingjelly.activation_based.surrogate import ATan
 
+from easnn.kernels import plain_plif, spikingjelly_plif
 from easnn.models import ParametricLIF
-from easnn.models.neurons import LearnedATan, build_surrogate, eager_steps, spikingjelly_steps
+from easnn.models.neurons import LearnedATan, build_surrogate
 
 SURROGATES = ("atan", "sigmoid", "rect")
 
@@ -23,10 +24,10 @@ def test_hand_counted_spikes():
 
 @pytest.mark.parametrize("T", [1, 3])
 @pytest.mark.parametrize("spike_fn", SURROGATES)
-def test_eager_steps_agree_with_spikingjelly(spike_fn, T):
+def test_plain_plif_agree_with_spikingjelly(spike_fn, T):
     step = build_surrogate(spike_fn, 1.5)
     found = []
-    for steps in (eager_steps, spikingjelly_steps):
+    for steps in (plain_plif, spikingjelly_plif):
         torch.manual_seed(1)
         current = (torch.randn(T * 2, 3, 4, 5, dtype=torch.float64) + 0.6).requires_grad_()
         w = torch.tensor(0.3, dtype=torch.float64, requires_grad=True)
@@ -68,7 +69,7 @@ def test_starts_from_zero_in_every_forward():
     assert torch.equal(neuron(current), neuron(current))
 
 
-@pytest.mark.parametrize("steps", [eager_steps, spikingjelly_steps])
+@pytest.mark.parametrize("steps", [plain_plif, spikingjelly_plif])
 def test_membrane_is_float32_when_the_input_is_not(steps):
     # H = 511/512 in the second step, which bfloat16 would round to 1.
     current = torch.tensor([[255 / 256], [1 / 2]], dtype=torch.bfloat16)

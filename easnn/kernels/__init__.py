@@ -1,0 +1,23 @@
+"""The parts of a network with several implementations of one signature.
+
+Plain implementations use torch's operations; they are the reference of the tests. Native ones are
+for CPUs. On a GPU, and for torch.compile, spikingjelly's are used.
+"""
+
+from easnn.kernels.choice import Kernels, computes_natively, default_kernels, use_kernels
+from easnn.kernels.norm_plif import SURROGATES, Statistics, batch_moments, native_norm_plif
+from easnn.kernels.plif import THRESHOLD, plain_plif, spikingjelly_plif
+
+__all__ = [
+    "SURROGATES",
+    "THRESHOLD",
+    "Kernels",
+    "Statistics",
+    "batch_moments",
+    "computes_natively",
+    "default_kernels",
+    "native_norm_plif",
+    "plain_plif",
+    "spikingjelly_plif",
+    "use_kernels",
+]

@@ -1,0 +1,173 @@
+"""Batch norm and the neurons behind it in one native pass, forward and backward."""
+
+from __future__ import annotations
+
+import ctypes
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from spikingjelly.activation_based import surrogate as surrogates
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from easnn.kernels.arrays import address, computing_dtype, threads, type_code
+from easnn.kernels.choice import native_library
+
+SURROGATES = {surrogates.ATan: 0, surrogates.Sigmoid: 1, surrogates.Rect: 2}
+"""Codes of the surrogate gradients, as in norm_plif.cpp."""
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Means and variances of channels, and whether they are those of the normalised values.
+
+    Attributes:
+        mean: ``[C]``.
+        inverse_std: 1/√(variance + ε) ``[C]``.
+        of_batch: whether they depend on the values, so that gradients flow through them.
+    """
+
+    mean: Tensor
+    inverse_std: Tensor
+    of_batch: bool
+
+
+def native_norm_plif(
+    current: Tensor,
+    w: Tensor,
+    T: int,
+    surrogate: nn.Module,
+    *,
+    steps_in: int,
+    norm: tuple[Tensor, Tensor] | None = None,
+    statistics: Statistics | None = None,
+) -> Tensor:
+    """Turn currents into spikes as :func:`~easnn.kernels.plif.plain_plif`, after a batch norm.
+
+    The currents are normalised and the membrane is computed in registers; the backward pass
+    computes both again. Nothing but the currents is kept for it.
+
+    Args:
+        current: ``[steps_in·B, C, H, W]``, time first, on a CPU.
+        w: the leak, 1/τ = sigmoid(w).
+        T: time steps.
+        surrogate: one of :data:`SURROGATES`.
+        steps_in: ``T``, or 1 if the current is the same in every step.
+        norm: weight and bias of the norm, each ``[C]``; None: no norm.
+        statistics: those of the norm.
+
+    Returns:
+        Spikes ``[T·B, C, H, W]``, channels last. Given the same statistics, they equal those of
+        torch's operations to the bit in float32 and float64. In bfloat16 the normalised current is
+        not rounded.
+    """
+    weight, bias = norm or (None, None)
+    return _NormPLIF.apply(current, weight, bias, w, statistics, T, steps_in, surrogate)  # type: ignore[no-untyped-call]
+
+
+def batch_moments(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean and biased variance of each channel of ``[N, C, H, W]``, each ``[C]``, float64.
+
+    They do not depend on the number of threads.
+    """
+    values = _channels_last(values.detach())
+    channels = values.shape[1]
+    mean, variance = torch.empty(2, channels, dtype=torch.float64)
+    _library().easnn_moments(
+        type_code(values),
+        address(values),
+        ctypes.c_int64(values.numel() // channels),
+        ctypes.c_int64(channels),
+        address(mean),
+        address(variance),
+        threads(),
+    )
+    return mean, variance
+
+
+class _NormPLIF(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        current: Tensor,
+        weight: Tensor | None,
+        bias: Tensor | None,
+        w: Tensor,
+        statistics: Statistics | None,
+        T: int,
+        steps_in: int,
+        surrogate: nn.Module,
+    ) -> Tensor:
+        current = _channels_last(current)
+        images, channels, height, width = current.shape
+        batch = images // steps_in
+        spikes = torch.empty(
+            (T * batch, channels, height, width),
+            dtype=current.dtype,
+            memory_format=torch.channels_last,
+        )
+        real = computing_dtype(current)
+        norm = (
+            (None,) * 4
+            if statistics is None
+            else (statistics.mean, statistics.inverse_std, weight, bias)
+        )
+        of_norm = [None if x is None else x.detach().to(real).contiguous() for x in norm]
+        leak = w.detach().sigmoid()
+        layout = (
+            ctypes.c_double(1 - leak.item()),
+            ctypes.c_int64(batch * height * width),
+            ctypes.c_int64(channels),
+            ctypes.c_int(T),
+            ctypes.c_int(steps_in),
+        )
+        _library().easnn_norm_plif(
+            type_code(current),
+            address(current),
+            *map(address, of_norm),
+            *layout,
+            address(spikes),
+            threads(),
+        )
+        ctx.save_for_backward(current, w, *of_norm)
+        ctx.layout, ctx.surrogate = layout, surrogate
+        ctx.of_batch = statistics is not None and statistics.of_batch
+        return spikes
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        current, w, *of_norm = ctx.saved_tensors
+        grad = _channels_last(grad.to(current.dtype))
+        grad_current = torch.empty_like(current)
+        grad_weight, grad_bias = (None if x is None else torch.empty_like(x) for x in of_norm[2:])
+        grad_keep = ctypes.c_double()
+        _library().easnn_norm_plif_backward(
+            type_code(current),
+            address(grad),
+            address(current),
+            *map(address, of_norm),
+            ctypes.c_int(ctx.of_batch),
+            *ctx.layout,
+            ctypes.c_int(SURROGATES[type(ctx.surrogate)]),
+            ctypes.c_double(ctx.surrogate.alpha),
+            address(grad_current),
+            address(grad_weight),
+            address(grad_bias),
+            ctypes.byref(grad_keep),
+            threads(),
+        )
+        leak = w.sigmoid()
+        grad_w = -grad_keep.value * leak * (1 - leak)
+        return grad_current, grad_weight, grad_bias, grad_w, None, None, None, None
+
+
+def _library() -> ctypes.CDLL:
+    library = native_library()
+    assert library is not None, "Ask `computes_natively` first."
+    return library
+
+
+def _channels_last(values: Tensor) -> Tensor:
+    return values.contiguous(memory_format=torch.channels_last)
