@@ -42,9 +42,8 @@ def run(
     neurons = ParametricLIF(T, spike_fn, alpha, steps_in).to(of_weights)
     neurons.kernels = kernels
     nn.init.constant_(neurons.w, 0.3)
-    current = (
-        2 * torch.randn(steps_in * batch, channels, height, width, dtype=torch.float64) + 1
-    ).to(dtype)
+    current = torch.randn(steps_in * batch, channels, height, width, dtype=torch.float64)
+    current = (2 * current + 1).to(dtype)
     current = current.contiguous(memory_format=CHANNELS_LAST).requires_grad_()
     spikes = neurons(current, layer)
     spikes.backward(torch.randn(spikes.shape, dtype=torch.float64).to(dtype))
