@@ -7,6 +7,7 @@ for CPUs. On a GPU, and for torch.compile, spikingjelly's are used.
 from easnn.kernels.choice import Kernels, computes_natively, default_kernels, use_kernels
 from easnn.kernels.norm_plif import SURROGATES, Statistics, batch_moments, native_norm_plif
 from easnn.kernels.plif import THRESHOLD, plain_plif, spikingjelly_plif
+from easnn.kernels.spike_conv import is_spike_convolution, native_spike_conv
 
 __all__ = [
     "SURROGATES",
@@ -16,7 +17,9 @@ __all__ = [
     "batch_moments",
     "computes_natively",
     "default_kernels",
+    "is_spike_convolution",
     "native_norm_plif",
+    "native_spike_conv",
     "plain_plif",
     "spikingjelly_plif",
     "use_kernels",

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from easnn.kernels import default_kernels, is_spike_convolution, native_spike_conv
 from easnn.models.neurons import ParametricLIF
 from easnn.models.norm import batch_norm
 
@@ -65,14 +66,22 @@ class ConvUnit(nn.Module):
         self.bn: nn.Module = batch_norm(out_channels, spec.repeats)
         self.act = spec.activation()
         self.spikes_in = spec.spikes_in
+        self.kernels = default_kernels()
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``[S·B, C, H, W]`` to ``[T·B, C', H', W']``; T > S only at the first neurons."""
-        with saved_as_bytes(x) if self.spikes_in else nullcontext():
-            current = self.conv(x)
+        current = self._convolve(x)
         if isinstance(self.act, ParametricLIF):
             return self.act(current, self.bn)
         return self.act(self.bn(current))
+
+    def _convolve(self, x: Tensor) -> Tensor:
+        if not self.spikes_in:
+            return self.conv(x)
+        if is_spike_convolution(self.kernels, self.conv, x):
+            return native_spike_conv(self.conv, x)
+        with saved_as_bytes(x):
+            return self.conv(x)
 
 
 def saved_as_bytes(spikes: Tensor) -> AbstractContextManager[None]:
