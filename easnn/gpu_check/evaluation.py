@@ -5,18 +5,21 @@ from __future__ import annotations
 import importlib.util
 import time
 from dataclasses import replace
+from typing import get_args
 
 import torch
 from torch import Tensor
 
-from easnn.data import DetectionBatch
+from easnn.data import DetectionBatch, prepare_batch
 from easnn.gpu_check.outcome import Outcome, Setting
 from easnn.gpu_check.parity import exact_convolutions
 from easnn.gpu_check.problem import SMALL, make_problem, relative_error
 from easnn.gpu_check.training import host_batch
 from easnn.inference import Predictor
+from easnn.ops import Interpolation, select_detections
 from easnn.representations import FrameSpec
 
+INPUT_HW = (96, 128)
 FRAMES = 11
 """More than one group of 8, and not a multiple of it."""
 
@@ -42,6 +45,35 @@ def check_groups(setting: Setting) -> Outcome:
         + (f"other ones with batches of {differ}" if differ else "the same for every batch size"),
         {"detections": boxes},
     )
+
+
+def check_input(setting: Setting) -> Outcome:
+    """Compare frames and boxes that the device resizes and places with those of the CPU."""
+    batch = host_batch(make_problem())
+    errors = {}
+    for interpolation in get_args(Interpolation):
+        for dtype in (torch.uint8, torch.int16, torch.float16):
+            frames = replace(batch, events=batch.events.to(dtype))
+            expected = prepare_batch(frames, INPUT_HW, interpolation)
+            found = prepare_batch(frames.to(setting.device), INPUT_HW, interpolation)
+            name = f"{interpolation}, {str(dtype).removeprefix('torch.')}"
+            errors[f"frames, {name}"] = relative_error([found[0]], [expected[0]])
+            errors[f"boxes, {name}"] = relative_error([found[1]], [expected[1]])
+    return Outcome.within(errors, 1e-5, f"{len(errors)} comparisons")
+
+
+def check_suppression(setting: Setting) -> Outcome:
+    """Compare the detections that are selected from the same outputs, including their order."""
+    problem = make_problem(frames=4)
+    with torch.no_grad():
+        outputs = problem.model.eval()(problem.events)
+    expected = select_detections(outputs, 1e-6, 0.3)
+    found = select_detections(outputs.to(setting.device), 1e-6, 0.3)
+    boxes, anchors = sum(map(len, expected)), outputs.shape[0] * outputs.shape[1]
+    what = f"{boxes} detections from {anchors} anchors"
+    if [len(rows) for rows in found] != [len(rows) for rows in expected]:
+        return Outcome(False, f"{what}, but {sum(map(len, found))} on the device")
+    return Outcome.within({"detections": relative_error(found, expected)}, 1e-6, what)
 
 
 def check_compiled(setting: Setting) -> Outcome:

@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 import torch
 from tabulate import tabulate
 
-from easnn.gpu_check.evaluation import check_compiled, check_groups
+from easnn.gpu_check.evaluation import check_compiled, check_groups, check_input, check_suppression
 from easnn.gpu_check.outcome import Number, Outcome, Setting
 from easnn.gpu_check.parity import NETWORK_CHECKS
 from easnn.gpu_check.processes import check_many_processes, check_one_process
@@ -23,6 +23,8 @@ CHECKS: dict[str, Callable[[Setting], Outcome]] = {
     **NETWORK_CHECKS,
     "mixed precision": check_mixed_precision,
     "host waits": check_waits,
+    "input": check_input,
+    "suppression": check_suppression,
     "evaluation in groups": check_groups,
     "one process": check_one_process,
     "many processes": check_many_processes,

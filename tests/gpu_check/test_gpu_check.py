@@ -6,6 +6,7 @@ import json
 import math
 import warnings
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +17,7 @@ from torch import Tensor
 from torch.autograd import DeviceType
 
 from easnn.cli.gpu_check import main
+from easnn.data import DetectionBatch
 from easnn.engine.step import TrainingStep
 from easnn.gpu_check import CHECKS, Outcome, Setting, run_checks, table
 from easnn.gpu_check.problem import Problem, make_problem, relative_error
@@ -89,6 +91,27 @@ def test_detections_that_depend_on_the_batch_size_are_noticed(
     outcome = CHECKS["evaluation in groups"](CPU)
     assert outcome.passed is False
     assert outcome.detail == "11 detections in 11 frames, other ones with batches of [3]"
+
+
+def test_other_input_on_the_device_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def to(batch: DetectionBatch, device: torch.device) -> DetectionBatch:
+        return replace(batch, events=batch.events + 1)
+
+    monkeypatch.setattr(DetectionBatch, "to", to)
+    outcome = CHECKS["input"](CPU)
+    assert outcome.passed is False
+    assert "(frames, " in outcome.detail
+
+
+@pytest.mark.parametrize("lost", [0, 1])
+def test_other_detections_on_the_device_are_noticed(
+    lost: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = iter([torch.ones(3, 6), torch.full((3 - lost, 6), 1.01)])
+    monkeypatch.setattr("easnn.gpu_check.evaluation.select_detections", lambda *_: [next(results)])
+    outcome = CHECKS["suppression"](CPU)
+    assert outcome.passed is False
+    assert outcome.detail.startswith("3 detections from 504 anchors")
 
 
 def test_two_processes_train_as_one() -> None:
