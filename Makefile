@@ -6,10 +6,10 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 DOCS   := $(VENV)/.docs-ready
 
-.PHONY: help demo test lint wheel newest check format docs clean
+.PHONY: help demo test lint wheel newest gpu-check check format docs clean
 
 help:  ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 11
 
 $(READY): pip-requirements.txt pyproject.toml setup.py easnn/native/sources.py $(wildcard easnn/native/src/*)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -34,6 +34,9 @@ wheel: $(READY)  ## build the wheel, install it into an empty environment and us
 
 newest: $(READY)  ## run the tests with the newest torch, in an environment of their own
 	.ci/newest-test $(BIN)/python
+
+gpu-check: $(READY)  ## on a machine with a GPU: compare it with the CPU, and measure its speed
+	$(BIN)/easnn gpu-check
 
 check: lint test docs wheel newest  ## all of these, as continuous integration does
 	@echo "Tested: $$($(BIN)/easnn --version); once more with $$(grep == .ci/newest-requirements.txt | xargs)"

@@ -41,6 +41,7 @@ ALLOWED: dict[str, set[str]] = {
     "engine": {*BELOW_EXP, "exp", "checkpoints", "inference"},
     "analysis": {*BELOW_EXP, "exp", "inference"},
     "sweep": {*BELOW_EXP, "exp", "engine"},
+    "gpu_check": {*BELOW_EXP, "exp", "inference", "engine", "analysis"},
 }
 ALLOWED["cli"] = {*ALLOWED}
 

@@ -1,19 +1,27 @@
 """Visualization and analysis: pictures, clips and curves; operations, energy and model size."""
 
-from easnn.analysis.boxes import draw_boxes, draw_outlines
-from easnn.analysis.canvas import Picture, write_picture
-from easnn.analysis.clip import CLIP_FORMATS, clip_frame, write_clip
-from easnn.analysis.curves import write_curves
-from easnn.analysis.energy import EnergyReport, energy_tables, measure_energy
-from easnn.analysis.frames import draw_embedding, draw_events, draw_frame
-from easnn.analysis.gallery import Gallery, draw_gallery, evaluation_pictures
-from easnn.analysis.playback import Playback, open_playback, playback_of
-from easnn.analysis.report import RecordingReport, write_recording_pictures, write_run_pictures
-from easnn.analysis.sampler_numbers import SamplerNumbers, sampler_numbers
-from easnn.analysis.sampler_sheet import sampler_sheet
-from easnn.analysis.sheet import sample_sheet
-from easnn.analysis.summary import ModelSummary, size_line, summarize
-from easnn.analysis.views import SamplerView, SampleView
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from easnn.utils.lazy import lazy_names
+from easnn.utils.options import CLIP_FORMATS
+
+if TYPE_CHECKING:
+    from easnn.analysis.boxes import draw_boxes, draw_outlines
+    from easnn.analysis.canvas import Picture, write_picture
+    from easnn.analysis.clip import clip_frame, write_clip
+    from easnn.analysis.curves import write_curves
+    from easnn.analysis.energy import EnergyReport, energy_tables, measure_energy
+    from easnn.analysis.frames import draw_embedding, draw_events, draw_frame
+    from easnn.analysis.gallery import Gallery, draw_gallery, evaluation_pictures
+    from easnn.analysis.playback import Playback, open_playback, playback_of
+    from easnn.analysis.report import RecordingReport, write_recording_pictures, write_run_pictures
+    from easnn.analysis.sampler_drawing import sampler_sheet
+    from easnn.analysis.sampler_statistics import SamplerNumbers, sampler_numbers
+    from easnn.analysis.sheet import sample_sheet
+    from easnn.analysis.summary import ModelSummary, size_line, summarize
+    from easnn.analysis.views import SamplerView, SampleView
 
 __all__ = [
     "CLIP_FORMATS",
@@ -49,3 +57,24 @@ __all__ = [
     "write_recording_pictures",
     "write_run_pictures",
 ]
+
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "boxes": "draw_boxes draw_outlines",
+        "canvas": "Picture write_picture",
+        "clip": "clip_frame write_clip",
+        "curves": "write_curves",
+        "energy": "EnergyReport energy_tables measure_energy",
+        "frames": "draw_embedding draw_events draw_frame",
+        "gallery": "Gallery draw_gallery evaluation_pictures",
+        "playback": "Playback open_playback playback_of",
+        "report": "RecordingReport write_recording_pictures write_run_pictures",
+        "sampler_statistics": "SamplerNumbers sampler_numbers",
+        "sampler_drawing": "sampler_sheet",
+        "sheet": "sample_sheet",
+        "summary": "ModelSummary size_line summarize",
+        "views": "SamplerView SampleView",
+    },
+)
+"""Pictures need matplotlib, Pillow and OpenCV, which take half a second to import."""

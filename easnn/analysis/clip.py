@@ -30,7 +30,6 @@ from easnn.analysis.views import SampleView
 from easnn.utils.errors import OutputError
 from easnn.utils.files import atomic_write
 
-CLIP_FORMATS = ("gif", "mp4")
 SHORTEST_GIF_FRAME_MS = 20
 """Viewers replace shorter display times with much longer ones."""
 LONGEST_GIF_FRAME_MS = 655_350

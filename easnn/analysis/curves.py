@@ -15,11 +15,9 @@ from matplotlib.figure import Figure
 from easnn.analysis.palette import BACKGROUND, CURVE_COLOURS, FAINT_INK, GRID, INK, PAPER, as_hex
 from easnn.utils.errors import DataError
 from easnn.utils.files import atomic_write, make_directory
+from easnn.utils.options import PICTURES
 
 METRICS_FILE = "metrics.jsonl"
-PICTURES = "pictures"
-"""Name of the folder of pictures in a run directory."""
-
 LOSSES = {"iou_loss": "box", "conf_loss": "objectness", "cls_loss": "class", "l1_loss": "L1"}
 PRECISIONS = {"ap50": "AP 50", "ap": "AP 50:95", "ap75": "AP 75"}
 

@@ -12,14 +12,14 @@ from torch import nn
 
 from easnn.analysis.canvas import Picture
 from easnn.analysis.playback import playback_of
-from easnn.analysis.sampler_numbers import SamplerNumbers, sampler_numbers
-from easnn.analysis.sampler_sheet import sampler_sheet
+from easnn.analysis.sampler_drawing import sampler_sheet
+from easnn.analysis.sampler_statistics import SamplerNumbers, sampler_numbers
 from easnn.analysis.sheet import sample_sheet
 from easnn.analysis.views import SamplerView, SampleView
 from easnn.data import DetectionDataset, RecordingDataset
 from easnn.exp import EventExp
 from easnn.inference import Predictor
-from easnn.inference.predictor import CONFIDENCE
+from easnn.utils.options import CONFIDENCE
 
 
 @dataclass(frozen=True)

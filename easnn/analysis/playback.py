@@ -10,7 +10,6 @@ import numpy.typing as npt
 from torch import Tensor
 
 from easnn.data import RecordingDataset
-from easnn.data.prophesee_layout import BOXES_SUFFIX, EVENTS_SUFFIX
 from easnn.events import (
     Recording,
     downsample_boxes,
@@ -20,6 +19,7 @@ from easnn.events import (
 )
 from easnn.inference import Predictor, moments_us
 from easnn.representations import FrameSpec, frame_bounds_us, make_frame
+from easnn.utils.options import BOXES_SUFFIX, EVENTS_SUFFIX
 
 
 @dataclass(frozen=True)

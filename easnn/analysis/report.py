@@ -11,10 +11,10 @@ from tqdm import tqdm
 
 from easnn.analysis.canvas import Picture, write_picture
 from easnn.analysis.clip import clip_frame, write_clip
-from easnn.analysis.curves import PICTURES, write_curves
+from easnn.analysis.curves import write_curves
 from easnn.analysis.gallery import file_name, moment_name, spread
 from easnn.analysis.playback import Playback, playback_of
-from easnn.analysis.sampler_sheet import sampler_sheet
+from easnn.analysis.sampler_drawing import sampler_sheet
 from easnn.analysis.sheet import sample_sheet
 from easnn.analysis.views import SamplerView, SampleView
 from easnn.data import DetectionDataset, RecordingDataset
@@ -23,6 +23,7 @@ from easnn.inference.forward import GROUP
 from easnn.utils.files import make_directory
 from easnn.utils.logging import on_terminal
 from easnn.utils.meters import Stopwatch
+from easnn.utils.options import PICTURES
 
 ClipFormat = Literal["gif", "mp4"]
 

@@ -9,8 +9,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, get_args
 
-from easnn.data import CacheKind
 from easnn.utils.errors import EasnnError
+from easnn.utils.options import CacheKind
 
 DEFAULT_BATCH_SIZE = 64
 

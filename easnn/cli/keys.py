@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from easnn.cli.arguments import exit_code_of
-from easnn.exp import EventExp, keys_page
-from easnn.utils.files import atomic_write
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -23,6 +21,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _write(path: Path) -> None:
+    from easnn.exp import EventExp, keys_page
+    from easnn.utils.files import atomic_write
+
     with atomic_write(path) as file:
         file.write(keys_page(EventExp()).encode())
 

@@ -49,6 +49,7 @@ COMMANDS = {
     "convert-checkpoint": Command(
         "easnn.cli.convert_checkpoint", "convert a checkpoint to or from the published format"
     ),
+    "gpu-check": Command("easnn.cli.gpu_check", "check a machine with a GPU against its CPU"),
 }
 
 

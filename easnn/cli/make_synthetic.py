@@ -5,18 +5,15 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
 
 from easnn.cli.arguments import exit_code_of, plain_parser, sensor_size
-from easnn.simulator import (
-    CameraConfig,
-    DatasetConfig,
-    RecordingConfig,
-    SplitSummary,
-    write_synthetic_dataset,
-)
+from easnn.simulator import CameraConfig, DatasetConfig, RecordingConfig
+
+if TYPE_CHECKING:
+    from easnn.simulator import SplitSummary
 
 MAX_DEFAULT_PROCESSES = 8
 
@@ -101,6 +98,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _make(options: argparse.Namespace) -> None:
+    from easnn.simulator import write_synthetic_dataset
+
     def chosen(title: str) -> dict[str, Any]:
         return {name: getattr(options, name) for name in OPTIONS[title][1]}
 

@@ -16,11 +16,9 @@ from easnn.data.recording_dataset import RecordingSource
 from easnn.data.recording_pool import open_first
 from easnn.events import DatRecording, Recording, open_dat, read_boxes
 from easnn.utils.errors import DataError
+from easnn.utils.options import BOXES_SUFFIX, EVENTS_SUFFIX
 
 Opened = TypeVar("Opened", bound=Recording, covariant=True)
-
-EVENTS_SUFFIX = "_td.dat"
-BOXES_SUFFIX = "_bbox.npy"
 
 ANY_EVENTS_SUFFIX = (
     EVENTS_SUFFIX,

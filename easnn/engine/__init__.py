@@ -8,10 +8,9 @@ from easnn.engine.run_directory import RunDirectory
 from easnn.engine.state import Position
 from easnn.engine.train_config import TrainConfig
 from easnn.engine.trainer import Trainer, TrainResult
-from easnn.engine.writers import WRITERS, JsonLinesWriter, MetricWriter, build_writers, check_writer
+from easnn.engine.writers import JsonLinesWriter, MetricWriter, build_writers, check_writer
 
 __all__ = [
-    "WRITERS",
     "EvalLoader",
     "Evaluation",
     "JsonLinesWriter",

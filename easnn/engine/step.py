@@ -82,7 +82,8 @@ class TrainingStep:
         """Copy all numbers to the host at once: the only device synchronisation of a step."""
         values = torch.stack([loss.detach().double() for loss in losses.values()])
         norm = self._gradient_norm().double()
-        signal = torch.as_tensor(stop_signal, dtype=torch.double, device=values.device)
+        # Filled on the device: a copy from the host would wait for it.
+        signal = torch.full((), stop_signal, dtype=torch.double, device=values.device)
         verdict = torch.stack([(~values.isfinite().all()).double(), signal])
         if is_distributed():
             verdict = max_across_ranks(verdict)

@@ -17,8 +17,7 @@ from easnn.engine.run_directory import RunDirectory
 from easnn.utils.distributed import is_main
 from easnn.utils.errors import ConfigError, OutputError, did_you_mean
 from easnn.utils.files import atomic_write
-
-WRITERS = ("tensorboard", "wandb")
+from easnn.utils.options import WRITERS
 
 Pictures: TypeAlias = Mapping[str, npt.NDArray[np.uint8]]
 """RGB pictures [H,W,3] by name."""

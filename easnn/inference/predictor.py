@@ -35,9 +35,7 @@ from easnn.representations import FrameSpec, make_frame
 from easnn.utils.device import training_device
 from easnn.utils.errors import DataError
 from easnn.utils.meters import PartTimer
-
-CONFIDENCE = 0.3
-"""Default minimum score of a detection that is shown."""
+from easnn.utils.options import CONFIDENCE
 
 
 class Predictor:

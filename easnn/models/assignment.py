@@ -1,8 +1,9 @@
 """SimOTA (Ge et al., YOLOX, 2021) for a whole batch: which anchor points learn which box.
 
 Only anchors near the centre of some box are candidates. At most 3×3 per feature map are near one
-box, so tensors of pairs have the shape ``[B, N, K]`` with K ≤ 27·N instead of ``[B, N, A]``. No
-shape depends on a value, so a GPU never waits for its host: padding is masked.
+box, so tensors of pairs have the shape ``[B, N, K]`` with K ≤ 27·N instead of ``[B, N, A]``. On a
+GPU no shape depends on a value, so that its host never waits: padding is masked. On a CPU, where
+values can be read at once, N and K are the largest numbers that occur in the batch.
 
 Axes: B images, N boxes per image, A anchors, K candidates per image, C classes.
 """
@@ -40,9 +41,16 @@ class GroundTruth:
 
     @classmethod
     def of(cls, targets: Tensor, dtype: torch.dtype) -> GroundTruth:
-        """Read ``[B, N, 5]`` (class, cx, cy, w, h in pixels); rows without an area are padding."""
-        boxes_px = targets[..., 1:].to(dtype)
-        return cls(boxes_px, targets[..., 0].long(), (boxes_px[..., 2:] > 0).all(-1))
+        """Read ``[B, N, 5]`` (class, cx, cy, w, h in pixels); rows without an area are padding.
+
+        Where values are at hand, rows that are padding in all images are left out at the end.
+        """
+        real = (targets[..., 3:] > 0).all(-1)  # [B, N]
+        if _values_at_hand(targets):
+            used = real.any(0).nonzero()
+            rows = int(used[-1]) + 1 if len(used) else 1
+            targets, real = targets[:, :rows], real[:, :rows]
+        return cls(targets[..., 1:].to(dtype), targets[..., 0].long(), real)
 
 
 @dataclass(frozen=True)
@@ -96,11 +104,17 @@ def find_candidates(truth: GroundTruth, grid: AnchorGrid) -> Candidates:
         boxes_nearby = rows.transpose(1, 2) @ columns  # [B, h, w]
         near_maps.append(boxes_nearby.flatten(1) > 0)  # [B, h·w]
     near = torch.cat(near_maps, dim=1)  # [B, A]
-    most = min(near.shape[1], CANDIDATES_PER_BOX * truth.real.shape[1])  # K
-    # A stable sort puts the near anchors first and keeps both groups in ascending order.
-    anchors = near.to(torch.uint8).argsort(dim=1, descending=True, stable=True)[:, :most]  # [B, K]
-    valid = near.gather(1, anchors)  # [B, K]
-    anchors = anchors.masked_fill(~valid, 0)
+    place = near.cumsum(1)  # [B, A]: place of a near anchor among those of its image, from 1
+    counts = place[:, -1:]  # [B, 1]
+    most = (
+        max(int(counts.max()), 1)
+        if _values_at_hand(counts)
+        else min(near.shape[1], CANDIDATES_PER_BOX * truth.real.shape[1])
+    )  # K
+    numbers = torch.arange(near.shape[1], device=near.device).expand_as(place)  # [B, A]
+    # All others go to place 0, which is dropped.
+    anchors = place.new_zeros(len(place), 1 + most).scatter(1, place * near, numbers)[:, 1:]
+    valid = torch.arange(most, device=near.device) < counts  # [B, K]
     return Candidates(anchors, valid, grid.points_px[anchors], grid.strides_px[anchors])
 
 
@@ -151,6 +165,11 @@ def assign(
     positive = claimants > 0  # [B, K]
     iou = overlap.gather(1, box[:, None])[:, 0].masked_fill(~positive, 0)  # [B, K]
     return Assignment(positive, box, iou)
+
+
+def _values_at_hand(tensor: Tensor) -> bool:
+    """Return whether shapes may depend on values: reading them costs nothing here."""
+    return tensor.device.type == "cpu" and not torch.compiler.is_compiling()
 
 
 def _near(centre: Tensor, points: Tensor, stride: Tensor | int) -> Tensor:

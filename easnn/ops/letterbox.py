@@ -109,8 +109,11 @@ def _affine(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return scale and offset of (x, y, w, h), each ``[B, 1, 4]``, and flip ``[B, 1]``."""
     height, width = in_hw
-    ratios = [(p.width_px / width, p.height_px / height) for p in placements]
-    scale = like.new_tensor(ratios)[:, None, :].repeat(1, 1, 2)
-    offset = like.new_tensor([(p.left_px, p.top_px, 0, 0) for p in placements])[:, None, :]
-    flip = torch.tensor([p.flip for p in placements], device=like.device)[:, None]
-    return scale, offset, flip
+
+    def rows(values: list[tuple[float, ...]]) -> Tensor:  # the host does not wait for the copy
+        return torch.tensor(values, dtype=like.dtype).to(like.device, non_blocking=True)
+
+    scale = rows([(p.width_px / width, p.height_px / height) * 2 for p in placements])
+    offset = rows([(p.left_px, p.top_px, 0, 0) for p in placements])
+    flip = rows([(p.flip,) for p in placements]) > 0
+    return scale[:, None, :], offset[:, None, :], flip

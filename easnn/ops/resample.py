@@ -109,8 +109,10 @@ def _combine_rows(images: Tensor, indices: Tensor, weights: Tensor) -> Tensor:
     """
     B, K, R, M = images.shape
     first_row = torch.arange(0, B * K * R, R, device=images.device).view(B, K, 1, 1)
-    bags = first_row + indices.to(images.device)[:, None]
-    bag_weights = weights.to(images)[:, None].expand_as(bags)
+    # The host does not wait for the copies.
+    rows = indices.to(images.device, non_blocking=True)
+    bags = first_row + rows[:, None]
+    bag_weights = weights.to(images, non_blocking=True)[:, None].expand_as(bags)
     taps = indices.shape[-1]
     combined = F.embedding_bag(
         bags.view(-1, taps),

@@ -2,54 +2,16 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from easnn.events import pack_events
-from easnn.utils.errors import ConfigError
+from easnn.simulator.config import CameraConfig
 
 DARK_CURRENT = 0.02  # added to the intensity, so that the contrast of shadows is finite
 SMALLEST_THRESHOLD = 0.3  # lower limit of a pixel's threshold, relative to the nominal one
 SMALLEST_CHANGE = 1e-9  # lower limit of the change of log intensity in a step
-
-
-@dataclass(frozen=True)
-class CameraConfig:
-    """Parameters of the pixels of an event camera.
-
-    Attributes:
-        threshold: contrast threshold: change of the natural logarithm of the intensity that
-            triggers an event; 0.15 is a contrast of 16 %.
-        mismatch: standard deviation of the thresholds over the pixels, independent for ON and OFF.
-        refractory_us: refractory period of a pixel after an event.
-        noise_hz: background activity: noise events per pixel and second.
-        hot_fraction: fraction of hot pixels, which have ``hot_hz`` noise events per second instead.
-        hot_hz: noise events per second of a hot pixel.
-    """
-
-    threshold: float = 0.15
-    mismatch: float = 0.03
-    refractory_us: int = 500
-    noise_hz: float = 0.1
-    hot_fraction: float = 0.0
-    hot_hz: float = 50.0
-
-    def __post_init__(self) -> None:
-        """Check the values.
-
-        Raises:
-            ConfigError: if one of them is out of range.
-        """
-        if not 0 < self.threshold < math.inf:
-            raise ConfigError(f"`threshold` must be above 0, but is {self.threshold}.")
-        for name in ("mismatch", "refractory_us", "noise_hz", "hot_hz"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ConfigError(f"`{name}` must be 0 or above, but is {getattr(self, name)}.")
-        if not 0 <= self.hot_fraction <= 1:
-            raise ConfigError(f"`hot_fraction` must be from 0 to 1, but is {self.hot_fraction}.")
 
 
 class EventCamera:

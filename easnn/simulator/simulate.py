@@ -2,58 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import numpy as np
 
-from easnn.simulator.event_camera import CameraConfig, EventCamera
+from easnn.simulator.config import LABEL_PERIOD_US, RecordingConfig
+from easnn.simulator.event_camera import EventCamera
 from easnn.simulator.scene import Scene
-from easnn.utils.errors import ConfigError
 from easnn.utils.seeding import generator
-
-LABEL_PERIOD_US = 250_000
-SMALLEST_SENSOR_PX = 32
-LARGEST_SENSOR_PX = 2**14  # limit of the DAT format
-LONGEST_S = 600
-
-
-@dataclass(frozen=True)
-class RecordingConfig:
-    """Parameters of a simulated recording.
-
-    Attributes:
-        sensor_hw: height and width of the sensor in pixels.
-        duration_s: length of a recording.
-        frames_per_second: rendered frames, between which the camera interpolates; the fastest
-            objects move by 1.2 sensor heights per second.
-        camera: parameters of the pixels.
-    """
-
-    sensor_hw: tuple[int, int] = (240, 304)
-    duration_s: float = 5.0
-    frames_per_second: int = 200
-    camera: CameraConfig = field(default_factory=CameraConfig)
-
-    def __post_init__(self) -> None:
-        """Check the values.
-
-        Raises:
-            ConfigError: if one of them is out of range.
-        """
-        if not all(SMALLEST_SENSOR_PX <= side <= LARGEST_SENSOR_PX for side in self.sensor_hw):
-            raise ConfigError(
-                f"`sensor_hw` must be {SMALLEST_SENSOR_PX} to {LARGEST_SENSOR_PX} pixels each way, "
-                f"but is {self.sensor_hw}."
-            )
-        if not LABEL_PERIOD_US / 1e6 <= self.duration_s <= LONGEST_S:
-            raise ConfigError(
-                f"`duration_s` must be from {LABEL_PERIOD_US / 1e6} (the first label) to "
-                f"{LONGEST_S}, but is {self.duration_s}."
-            )
-        if not 1 <= self.frames_per_second <= 10_000:
-            raise ConfigError(
-                f"`frames_per_second` must be from 1 to 10000, but is {self.frames_per_second}."
-            )
 
 
 def simulate_recording(

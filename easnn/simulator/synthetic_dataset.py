@@ -11,7 +11,7 @@ import signal
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,7 +21,8 @@ import numpy as np
 from tqdm import tqdm
 
 from easnn.events import open_dat, read_boxes, write_boxes, write_dat
-from easnn.simulator.simulate import RecordingConfig, simulate_recording
+from easnn.simulator.config import DatasetConfig
+from easnn.simulator.simulate import simulate_recording
 from easnn.simulator.sprite import CLASS_NAMES
 from easnn.utils.errors import ConfigError, OutputError
 from easnn.utils.files import make_directory, write_json
@@ -29,42 +30,6 @@ from easnn.utils.logging import on_terminal
 
 SIMULATOR_VERSION = 1
 """Incremented whenever the same settings give other recordings."""
-
-
-@dataclass(frozen=True)
-class DatasetConfig:
-    """Parameters of a synthetic dataset.
-
-    Attributes:
-        train: number of training recordings.
-        val: number of validation recordings.
-        test: number of test recordings.
-        seed: each recording is a pure function of the seed, the split and its number.
-        recording: parameters of each recording.
-    """
-
-    train: int = 40
-    val: int = 6
-    test: int = 8
-    seed: int = 0
-    recording: RecordingConfig = field(default_factory=RecordingConfig)
-
-    def __post_init__(self) -> None:
-        """Check the values.
-
-        Raises:
-            ConfigError: if there are no recordings to simulate, or a number is negative.
-        """
-        for split, count in self.splits.items():
-            if count < 0:
-                raise ConfigError(f"`{split}` must not be negative, but is {count}.")
-        if not any(self.splits.values()):
-            raise ConfigError("`train`, `val` and `test` are all 0: there is nothing to make.")
-
-    @property
-    def splits(self) -> dict[str, int]:
-        """The number of recordings of each split."""
-        return {"train": self.train, "val": self.val, "test": self.test}
 
 
 @dataclass(frozen=True)

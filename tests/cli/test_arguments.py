@@ -9,7 +9,7 @@ import pytest
 from easnn.cli import eval as evaluation
 from easnn.cli import train
 from easnn.cli.arguments import exit_code_of, parse
-from easnn.cli.experiment import named_experiment
+from easnn.cli.tasks.experiment import named_experiment
 from easnn.models import SpikeMode
 
 TRAIN_GEN1 = (

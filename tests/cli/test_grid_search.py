@@ -10,7 +10,7 @@ import pytest
 
 from easnn.cli import train
 from easnn.cli.arguments import parse
-from easnn.cli.grid_search import check_grid_search, note_grid_search
+from easnn.cli.tasks.grid_search import check_grid_search, note_grid_search
 from easnn.engine import RunDirectory, TrainResult
 from easnn.utils.errors import OutputError
 

@@ -104,6 +104,39 @@ def test_nothing_large_is_imported_before_a_command_is_chosen(
     assert done.stdout.splitlines()[-1] == "[]"
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_help_page_of_a_command_needs_nothing_slow(name: str, tmp_path: Path) -> None:
+    slow = {"torch", "torchvision", "spikingjelly", "matplotlib", "PIL", "cv2", "h5py", "numpy"}
+    code = (
+        "import sys\n"
+        "from easnn.cli.main import main\n"
+        "try:\n"
+        f"    main([{name!r}, '--help'])\n"
+        "finally:\n"
+        f"    print(sorted({slow} & {{name.partition('.')[0] for name in sys.modules}}))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("usage: ")
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_command_that_trains_needs_no_pictures_before_it_draws(tmp_path: Path) -> None:
+    code = (
+        "import sys\n"
+        "import easnn.cli.tasks.train\n"
+        "slow = {'matplotlib', 'PIL', 'tensorboard'}\n"
+        "print(sorted(slow & {name.partition('.')[0] for name in sys.modules}))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
 def test_the_exit_code_is_that_of_the_command(tmp_path: Path) -> None:
     shown = run_module("train", "-n", "e-yolox-s", "--help-keys", folder=tmp_path)
     assert shown.returncode == 0, shown.stderr

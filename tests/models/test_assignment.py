@@ -11,6 +11,14 @@ from easnn.ops.boxes import box_iou, cxcywh_to_xyxy
 HW = (64, 96)
 
 
+@pytest.fixture(autouse=True, params=["at hand", "on the device"])
+def values(request, monkeypatch):
+    """Shapes follow the values, as on a CPU, or do not depend on them, as on a GPU."""
+    if request.param == "on the device":
+        monkeypatch.setattr("easnn.models.assignment._values_at_hand", lambda tensor: False)
+    return request.param
+
+
 def grid_of(hw=HW, dtype=torch.float64):
     return AnchorGrid.of([torch.empty(1, 1, hw[0] // s, hw[1] // s) for s in STRIDES], dtype)
 
@@ -84,7 +92,7 @@ def test_agrees_with_simota_image_by_image(seed, most):
     assert positives > most
 
 
-def test_hand_counted_candidates():
+def test_hand_counted_candidates(values):
     # Centre of the cell of stride 8 in row 3, column 4; of its neighbours, the next ones are 1
     # stride away.
     truth = GroundTruth.of(torch.tensor([[[0, 36.0, 28.0, 10.0, 10.0]]]), torch.float32)
@@ -98,7 +106,10 @@ def test_hand_counted_candidates():
         fine + middle + coarse + row * 3 + column for row in (0, 1) for column in (0, 1, 2)
     ]
     assert candidates.anchors[0, candidates.valid[0]].tolist() == expected
-    assert candidates.valid.shape == (1, 27)
+    assert candidates.valid.shape == (1, len(expected) if values == "at hand" else 27)
+    assert candidates.anchors[~candidates.valid].tolist() == [0] * (27 - len(expected)) or (
+        values == "at hand"
+    )
 
 
 def test_a_box_without_anchors_nearby_gets_none():
@@ -107,6 +118,16 @@ def test_a_box_without_anchors_nearby_gets_none():
         GroundTruth.of(targets, torch.float32), grid_of(dtype=torch.float32)
     )
     assert not candidates.valid.any()
+    assert candidates.valid.shape[1] >= 1
+
+
+def test_rows_that_are_padding_in_all_images_are_left_out_where_values_are_at_hand(values):
+    targets = torch.zeros(2, 50, 5)
+    targets[0, [1, 4], 3:] = 20.0  # padding may also be before a box
+    targets[1, 2, 3:] = 20.0
+    truth = GroundTruth.of(targets, torch.float32)
+    assert truth.real.sum(1).tolist() == [2, 1]
+    assert truth.real.shape == truth.classes.shape == (2, 5 if values == "at hand" else 50)
 
 
 def test_two_equal_boxes_share_no_anchor():

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,6 +13,14 @@ from easnn.models.losses import detection_losses, paired_iou
 
 GRID = AnchorGrid.of([torch.empty(1, 1, 64 // s, 64 // s) for s in STRIDES], torch.float64)
 ANCHORS = len(GRID.points_px)
+
+
+@pytest.fixture(autouse=True, params=["at hand", "on the device"])
+def values(request, monkeypatch):
+    """Shapes follow the values, as on a CPU, or do not depend on them, as on a GPU."""
+    if request.param == "on the device":
+        monkeypatch.setattr("easnn.models.assignment._values_at_hand", lambda tensor: False)
+    return request.param
 
 
 def problem(images=3, boxes=4):
@@ -34,6 +43,23 @@ def test_padding_changes_nothing():
         rtol=1e-12,
         atol=0,
     )
+
+
+def test_shapes_that_follow_the_values_change_no_gradient(monkeypatch):
+    def losses_and_gradient():
+        raw, targets = problem(images=12, boxes=50)
+        raw = raw.detach().float().requires_grad_()
+        grid = replace(GRID, points_px=GRID.points_px.float(), strides_px=GRID.strides_px.float())
+        losses = detection_losses(raw, targets.float(), grid)
+        losses["total_loss"].backward()
+        return losses, raw.grad
+
+    monkeypatch.setattr("easnn.models.assignment._values_at_hand", lambda tensor: False)
+    of_gpu, gradient_of_gpu = losses_and_gradient()
+    monkeypatch.undo()
+    losses, gradient = losses_and_gradient()
+    torch.testing.assert_close(losses, of_gpu, rtol=1e-6, atol=0)
+    assert torch.equal(gradient, gradient_of_gpu)
 
 
 @pytest.mark.parametrize("rows", [0, 1, 50])

@@ -3,11 +3,11 @@
 from easnn.data.cache.cached_dataset import CachedDataset
 from easnn.data.cache.frame_cache import (
     GB,
-    CacheKind,
     FrameCache,
     default_cache_dir,
     open_frame_cache,
 )
+from easnn.utils.options import CacheKind
 
 __all__ = [
     "GB",

@@ -9,7 +9,6 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Literal
 
 from loguru import logger
 
@@ -19,8 +18,7 @@ from easnn.data.cache.frame_store import FrameStore
 from easnn.data.detection_dataset import DetectionDataset
 from easnn.utils.device import free_memory_bytes
 from easnn.utils.distributed import gather_objects, is_main, local_rank, rank
-
-CacheKind = Literal["ram", "disk"]
+from easnn.utils.options import CacheKind
 
 GB = 10**9
 

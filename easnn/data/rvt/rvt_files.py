@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from easnn.data.label_source import RecordingFiles, reject_recordings, reject_shared
-from easnn.data.prophesee_layout import EVENTS_SUFFIX
 from easnn.utils.errors import DataError
+from easnn.utils.options import EVENTS_SUFFIX
 
 REPRESENTATIONS = "event_representations_v2"
 HISTOGRAMS = "stacked_histogram_dt=50_nbins=10"

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from loguru import logger
 
 from easnn.analysis import summarize
 from easnn.checkpoints import Checkpoint, experiment_for
-from easnn.cli.arguments import exit_code_of, parse
+from easnn.cli.arguments import exit_code_of
 from easnn.engine import launch
 from easnn.exp import EventExp, get_exp, keys_table
 from easnn.models import fuse
@@ -20,19 +20,13 @@ from easnn.utils.logging import setup_logging
 from easnn.utils.seeding import seed_everything
 
 
-def run_command(
-    process: Callable[[argparse.Namespace], None],
-    parser: argparse.ArgumentParser,
-    argv: Sequence[str] | None,
-) -> int:
+def run_command(process: Callable[[argparse.Namespace], None], options: argparse.Namespace) -> int:
     """Run a command in the processes that its options request, and return the exit code.
 
     Args:
         process: the function that each process runs with the options; it must be picklable.
-        parser: parser of the options, from :func:`~easnn.cli.arguments.build_parser`.
-        argv: the command line without the program name; ``None``: ``sys.argv``.
+        options: parsed by a parser of :func:`~easnn.cli.arguments.build_parser`.
     """
-    options = parse(parser, argv)
     if options.help_keys:
         return exit_code_of(lambda: print_keys(options))
     if options.summary:

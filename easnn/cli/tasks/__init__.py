@@ -1,0 +1,1 @@
+"""What the commands do. The parsers are outside, because these modules import torch."""

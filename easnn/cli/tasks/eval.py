@@ -1,0 +1,95 @@
+"""Evaluation of a checkpoint, in each of its processes."""
+
+from __future__ import annotations
+
+import argparse
+from contextlib import nullcontext
+from pathlib import Path
+
+from loguru import logger
+
+from easnn.analysis import size_line
+from easnn.checkpoints import Checkpoint
+from easnn.cli.tasks.experiment import (
+    check,
+    experiment_of,
+    frame_shape,
+    named_experiment,
+    run_directory_path,
+    seed_run,
+)
+from easnn.engine import RunDirectory, evaluation_of
+from easnn.exp import EventExp
+from easnn.models import fuse
+from easnn.utils.device import training_device
+from easnn.utils.distributed import is_main
+from easnn.utils.errors import ConfigError
+from easnn.utils.files import make_directory, write_json
+from easnn.utils.logging import setup_logging
+
+
+def evaluate(options: argparse.Namespace) -> None:
+    """Evaluate a checkpoint as one process of the command."""
+    setup_logging()
+    checkpoint = Checkpoint(_checkpoint_path(options))
+    experiment = experiment_of(options, checkpoint, same_network=True)
+    check(experiment)
+    if options.batch_size < 1:
+        raise ConfigError(f"`-b` must be at least 1, but is {options.batch_size}.")
+    seed_run(experiment)
+    device = training_device()
+    model = checkpoint.build_model(experiment, device)
+    if is_main():
+        logger.info(
+            "The network has {}", size_line(model, frame_shape(experiment, experiment.test_size))
+        )
+    if options.fuse:
+        model = fuse(model)
+    with experiment.open_cache(options.cache) if options.cache else nullcontext() as cache:
+        run_evaluation = evaluation_of(
+            experiment,
+            batch_size=options.batch_size,
+            device=device,
+            fp16=options.fp16,
+            timed=options.speed,
+            cache=cache,
+        )
+        run = _run_directory(options, checkpoint, experiment)
+        make_directory(run.results)
+        result = run_evaluation(model)
+        if cache is not None:
+            cache.report()
+    if is_main():
+        path = run.evaluation(checkpoint.path, experiment.eval_split, experiment.protocols())
+        about = {
+            "checkpoint": str(checkpoint.path),
+            "fused": options.fuse,
+            "keys": experiment.plain(),
+        }
+        write_json(path, {**result.to_dict(), **about})
+        print(result.table())
+        logger.info("The result is in {}", path)
+
+
+def _checkpoint_path(options: argparse.Namespace) -> Path:
+    if options.ckpt is not None:
+        return Path(options.ckpt)
+    if options.name is None and options.exp_file is None:
+        raise ConfigError(
+            "Give a checkpoint (-c FILE), or the experiment (-n or -f) of a run with a "
+            "best_ckpt.pth."
+        )
+    best = RunDirectory(run_directory_path(named_experiment(options))).best
+    if not best.is_file():
+        raise ConfigError(
+            f"There is no checkpoint {best}. Give one with -c, or the name of the run with -expn."
+        )
+    return best
+
+
+def _run_directory(
+    options: argparse.Namespace, checkpoint: Checkpoint, experiment: EventExp
+) -> RunDirectory:
+    """Return the run directory of the checkpoint or, with ``-expn``, of that name."""
+    renamed = "exp_name" in options.pairs[::2]
+    return RunDirectory(run_directory_path(experiment) if renamed else checkpoint.path.parent)

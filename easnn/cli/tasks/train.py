@@ -1,0 +1,226 @@
+"""Training, in each of its processes."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from loguru import logger
+from torch import nn
+
+from easnn.analysis import size_line
+from easnn.checkpoints import Checkpoint, load_weights
+from easnn.cli.tasks.experiment import (
+    check,
+    experiment_of,
+    frame_shape,
+    named_experiment,
+    run_directory_path,
+    seed_run,
+)
+from easnn.cli.tasks.grid_search import check_grid_search, note_grid_search
+from easnn.data import FrameCache
+from easnn.engine import (
+    RunDirectory,
+    TrainConfig,
+    Trainer,
+    build_writers,
+    check_writer,
+    evaluation_of,
+)
+from easnn.exp import EventExp, ExperimentRecord
+from easnn.inference import Predictor
+from easnn.utils.device import training_device
+from easnn.utils.distributed import is_main, world_size
+from easnn.utils.errors import ConfigError
+from easnn.utils.logging import setup_logging
+from easnn.utils.options import CONFIDENCE
+
+if TYPE_CHECKING:
+    from easnn.analysis import Picture
+
+
+def train(options: argparse.Namespace) -> None:
+    """Train as one process of the command."""
+    setup_logging()
+    checkpoint = _checkpoint(options)
+    if checkpoint and options.resume:
+        checkpoint.check_resumable()
+    experiment = (
+        experiment_of(options, checkpoint, same_network=options.resume)
+        if checkpoint
+        else named_experiment(options)
+    )
+    check(experiment)
+    _check_options(options, experiment)
+    if options.cache and experiment.speed_aug and is_main():
+        logger.warning(
+            "`speed_aug` makes other training frames in every epoch: --cache only speeds up "
+            "evaluation."
+        )
+    seed_run(experiment)
+    device = training_device()
+    if options.occupy:
+        occupy_memory(device)
+    model = experiment.get_model().to(device)
+    if is_main():
+        logger.info(
+            "The network has {}", size_line(model, frame_shape(experiment, experiment.input_size))
+        )
+    if checkpoint and not options.resume:
+        _load_start_weights(model, checkpoint)
+    with experiment.open_cache(options.cache) if options.cache else nullcontext() as cache:
+        trainer = build_trainer(experiment, model, options, device, checkpoint, cache)
+        if checkpoint and options.resume:
+            trainer.resume(checkpoint.contents, checkpoint.path)
+        if options.start_epoch is not None:
+            trainer.start_from(options.start_epoch)
+        result = trainer.train()
+        if cache is not None:
+            cache.report_all()
+    if not is_main():
+        return
+    if result.best_ap is not None:
+        logger.info("The best AP is {:.4f}, after epoch {}", result.best_ap, result.best_epoch)
+    note_grid_search(options, result, RunDirectory(run_directory_path(experiment)))
+    if experiment.pictures:
+        draw_run(experiment, trainer.evaluated_model)
+
+
+def build_trainer(
+    experiment: EventExp,
+    model: nn.Module,
+    options: argparse.Namespace,
+    device: torch.device,
+    checkpoint: Checkpoint | None = None,
+    cache: FrameCache | None = None,
+) -> Trainer:
+    """Build the trainer of a run; the run directory is created after everything else is built.
+
+    Args:
+        experiment: builds the parts.
+        model: its network, on ``device``.
+        options: options of the command line.
+        device: device of this process.
+        checkpoint: checkpoint to start from or to resume, if any.
+        cache: cache of the frames, if any.
+
+    Raises:
+        ConfigError: if a key does not fit the dataset or this version.
+        DataError: if the dataset is incomplete.
+        OutputError: if the run directory cannot be written.
+    """
+    batch_size = options.batch_size
+    train_loader = experiment.get_train_loader(batch_size=batch_size, device=device, cache=cache)
+    evaluate = evaluation_of(
+        experiment, batch_size=batch_size, device=device, fp16=options.fp16, cache=cache
+    )
+    optimizer = experiment.get_optimizer(model, batch_size=batch_size)
+    path = run_directory_path(experiment)
+    resumes_there = options.resume and checkpoint is not None and checkpoint.lies_in(path)
+    run = RunDirectory.start(path, resume=resumes_there)
+    setup_logging(run.log)
+    return Trainer(
+        model=model,
+        optimizer=optimizer,
+        schedule=experiment.get_schedule(batch_size=batch_size, steps_per_epoch=len(train_loader)),
+        train_loader=train_loader,
+        prepare=experiment.get_prepare(training=True),
+        evaluate=evaluate,
+        config=TrainConfig.of(experiment, fp16=options.fp16),
+        run=run,
+        device=device,
+        experiment=ExperimentRecord.of(experiment).plain(),
+        writers=build_writers(options.logger, run, experiment=experiment.plain()),
+        after_epoch=None if cache is None else cache.report,
+        draw=drawing_of(experiment) if experiment.pictures else None,
+    )
+
+
+def drawing_of(experiment: EventExp) -> Callable[[nn.Module], Mapping[str, Picture]]:
+    """Return the function that draws a few samples in each evaluation.
+
+    What it draws with takes half a second to import, so that waits for the first evaluation.
+    """
+
+    @cache
+    def drawing() -> Callable[[nn.Module], Mapping[str, Picture]]:
+        from easnn.analysis import evaluation_pictures
+
+        return evaluation_pictures(experiment)
+
+    return lambda model: drawing()(model)
+
+
+def draw_run(experiment: EventExp, model: nn.Module) -> None:
+    """Write pictures to the run directory: curves, samples of ``eval_split``, a clip.
+
+    Raises:
+        OutputError: if a file cannot be written.
+    """
+    from easnn.analysis import write_run_pictures
+
+    files = write_run_pictures(
+        run_directory_path(experiment),
+        Predictor.of(experiment, model, confidence=CONFIDENCE),
+        experiment.get_dataset([experiment.eval_split]),
+    )
+    logger.info("Pictures: {}", ", ".join(map(str, files)))
+
+
+def occupy_memory(device: torch.device) -> None:
+    """Let torch reserve 90 % of the free GPU memory, so that no other process takes it."""
+    if device.type != "cuda":
+        logger.info("-o has no effect on a CPU.")
+        return
+    free_bytes, _ = torch.cuda.mem_get_info(device)
+    # The tensor is freed at once, but torch's allocator keeps the memory.
+    torch.empty(int(0.9 * free_bytes), dtype=torch.uint8, device=device)
+
+
+def _checkpoint(options: argparse.Namespace) -> Checkpoint | None:
+    if options.ckpt is not None:
+        return Checkpoint(Path(options.ckpt))
+    if not options.resume:
+        return None
+    latest = RunDirectory(run_directory_path(named_experiment(options))).latest
+    if not latest.is_file():
+        raise ConfigError(
+            f"There is no run to --resume: {latest} does not exist. Give the name of the run "
+            "(-expn) or its checkpoint (-c)."
+        )
+    return Checkpoint(latest)
+
+
+def _check_options(options: argparse.Namespace, experiment: EventExp) -> None:
+    if options.batch_size < world_size():
+        raise ConfigError(
+            "`-b`, the samples per step over all processes, must be at least their number "
+            f"({world_size()}), but is {options.batch_size}."
+        )
+    TrainConfig.of(experiment, fp16=options.fp16).check_device(training_device())
+    check_writer(options.logger)
+    if is_main():
+        check_grid_search(options)
+    if options.start_epoch is not None and not 0 <= options.start_epoch < experiment.max_epoch:
+        raise ConfigError(
+            f"`-e` must be at least 0 and below `max_epoch` ({experiment.max_epoch}), but is "
+            f"{options.start_epoch}."
+        )
+
+
+def _load_start_weights(model: nn.Module, checkpoint: Checkpoint) -> None:
+    report = load_weights(
+        model, checkpoint.contents["model"], strict=False, source=str(checkpoint.path)
+    )
+    if not is_main():
+        return
+    if report.complete:
+        logger.info("All weights are initialized from {}:\n{}", checkpoint.path, report.table())
+    else:
+        logger.warning("Not all weights of {} fit this model:\n{}", checkpoint.path, report.table())

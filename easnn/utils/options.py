@@ -1,0 +1,30 @@
+"""What the command line tells about the code behind it: choices, defaults and names of files.
+
+It is apart from that code, so that a parser can be built without torch and other slow imports.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+CacheKind = Literal["ram", "disk"]
+"""Where frames are cached: ``--cache``."""
+
+WRITERS = ("tensorboard", "wandb")
+"""Choices of ``--logger``."""
+
+CONFIDENCE = 0.3
+"""Default minimum score of a detection that is shown."""
+
+CLIP_FORMATS = ("gif", "mp4")
+"""Formats of a clip, the default first."""
+
+PICTURES = "pictures"
+"""Name of the folder of pictures in a run directory."""
+
+EVENTS_SUFFIX = "_td.dat"
+BOXES_SUFFIX = "_bbox.npy"
+"""Ends of the names of a recording's two files in the layout of Prophesee's datasets."""
+
+RVT_DATASETS = ("gen1", "gen4")
+"""The datasets that ``easnn preprocess`` knows."""
