@@ -10,6 +10,7 @@ from functools import cache
 import torch
 from loguru import logger
 from torch import Tensor, nn
+from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 from easnn.native import KERNELS, load
 from easnn.utils.errors import ConfigError
@@ -68,7 +69,10 @@ def use_kernels(model: nn.Module, kernels: Kernels) -> None:
 
 
 def computes_natively(kernels: Kernels, values: Tensor) -> bool:
-    """Return whether the native kernels apply to ``values``: real numbers in a CPU's memory."""
+    """Return whether the native kernels apply to ``values``: real numbers in a CPU's memory.
+
+    They do not if the operations of torch are looked at: compiled, traced, counted or simulated.
+    """
     return (
         kernels is Kernels.NATIVE
         and values.device.type == "cpu"
@@ -76,5 +80,6 @@ def computes_natively(kernels: Kernels, values: Tensor) -> bool:
         and values.dtype in (torch.float32, torch.float64, torch.bfloat16)
         and values.numel() > 0
         and not torch.compiler.is_compiling()
+        and not is_in_torch_dispatch_mode()
         and not torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
     )
