@@ -39,6 +39,7 @@ ALLOWED: dict[str, set[str]] = {
     "engine": {*BELOW_EXP, "exp", "checkpoints", "inference"},
     "analysis": {*BELOW_EXP, "exp", "inference"},
     "sweep": {*BELOW_EXP, "exp", "engine"},
+    "benchmark": {*BELOW_EXP, "exp", "inference", "engine", "analysis"},
 }
 ALLOWED["cli"] = {*ALLOWED}
 
