@@ -1,4 +1,4 @@
-"""The peak memory of training steps: ``python -m easnn.benchmark.peak_memory`` in a new process."""
+"""The peak memory of training steps, each measured in a new process."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from easnn.benchmark.settings import PrecisionName, Settings, Size
 from easnn.utils.errors import ConfigError, EasnnError, TrainingError
 
 STATUS = Path("/proc/self/status")
+PROGRAM = "import sys; from easnn.benchmark.peak_memory import main; sys.exit(main())"
 STEPS = 2  # the optimizer has its state from the second one on
 
 
@@ -65,7 +66,7 @@ def peak_bytes(request: StepRequest) -> float:
     if not STATUS.exists():
         raise ConfigError(f"The section `memory` needs {STATUS}, which only Linux has.")
     done = subprocess.run(
-        [sys.executable, "-m", "easnn.benchmark.peak_memory", request.to_json()],
+        [sys.executable, "-c", PROGRAM, request.to_json()],
         capture_output=True,
         text=True,
     )
@@ -121,7 +122,3 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 1
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

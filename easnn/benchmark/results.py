@@ -115,13 +115,15 @@ class SectionResult:
         return rows
 
     def _numbers(self, variant: VariantResult) -> dict[str, str]:
-        ratio = {"ratio": f"×{variant.ratio.median:.2f}", "of rounds": _range(variant.ratio)}
+        low, high = variant.ratio.low, variant.ratio.high
+        ratio = {"ratio": f"×{variant.ratio.median:.2f} ({low:.2f}–{high:.2f})"}
         if self.section.quantity == "memory":
             return {"MB": f"{variant.value.median * MB:.0f}", **ratio}
+        value = variant.value
         numbers = {
-            "ms/sample": _short(variant.value.median * MS),
-            "min–max": f"{_short(variant.value.low * MS)}–{_short(variant.value.high * MS)}",
-            "samples/s": _short(1 / variant.value.median),
+            "ms/sample": f"{_short(value.median * MS)} "
+            f"({_short(value.low * MS)}–{_short(value.high * MS)})",
+            "samples/s": _short(1 / value.median),
             **ratio,
         }
         if variant.reached is not None:
@@ -155,10 +157,6 @@ def machine_text(machine: dict[str, Any], ceilings: Ceilings | None) -> str:
             f"{ceilings.copy_bytes_per_s * GIGA:.1f} GB/s"
         )
     return "\n".join(lines)
-
-
-def _range(spread: Spread) -> str:
-    return f"{spread.low:.2f}–{spread.high:.2f}"
 
 
 def _short(number: float) -> str:

@@ -14,6 +14,7 @@ from easnn.benchmark.sections import SECTIONS, Case, Section
 from easnn.benchmark.settings import Settings
 from easnn.benchmark.timing import Spread, Variant, measure_in_turn, ratios, time_in_turn
 from easnn.benchmark.work import Work
+from easnn.exp import EventExp
 from easnn.utils.errors import ConfigError, did_you_mean
 from easnn.utils.logging import on_terminal
 
@@ -29,9 +30,10 @@ def chosen_sections(names: Sequence[str]) -> list[Section]:
     """
     for name in names:
         if name not in SECTIONS:
+            known = (*SECTIONS, *EventExp.declarations())
             raise ConfigError(
-                f"Unknown section `{name}`.{did_you_mean(name, SECTIONS)} The sections are "
-                f"{', '.join(SECTIONS)}."
+                f"`{name}` is neither a section nor a key.{did_you_mean(name, known)} The sections "
+                f"are {', '.join(SECTIONS)}; `--help-keys` lists the keys."
             )
     if names:
         return [SECTIONS[name] for name in dict.fromkeys(names)]

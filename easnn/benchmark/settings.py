@@ -110,7 +110,8 @@ class Settings:
         experiment = get_exp(exp_name=model)
         size = f"{hw[0]},{hw[1]}"
         experiment.merge([*NETWORK, "use_spike", spike, "input_size", size, "test_size", size])
-        experiment.merge([*self.words, *changes])
+        experiment.merge(self.words)
+        experiment.merge(changes)
         experiment.validate()
         return experiment
 

@@ -14,6 +14,9 @@ MIN_SECONDS = 0.05
 
 MAX_REPEATS = 1000
 
+LONG_SECONDS = 1.0
+"""A variant whose first call takes longer is called once per round."""
+
 
 @dataclass(frozen=True)
 class Spread:
@@ -61,9 +64,9 @@ def time_in_turn(
 ) -> list[list[float]]:
     """Return the seconds per sample of each variant in each round.
 
-    Two calls of each variant are not counted: the first one prepares kernels and memory, the second
-    one says how often a short variant is repeated per round. Every second round runs the variants
-    in reverse order.
+    The first call of each variant is not counted: it prepares kernels and memory. Nor is a second
+    one that says how often a short variant is repeated per round. Every second round runs the
+    variants in reverse order.
 
     Args:
         variants: they compute the same.
@@ -72,9 +75,7 @@ def time_in_turn(
     """
     repeats = []
     for variant in variants:
-        variant.run()
-        seconds = seconds_per_sample(variant) * variant.samples
-        repeats.append(min(MAX_REPEATS, max(1, math.ceil(MIN_SECONDS / max(seconds, 1e-9)))))
+        repeats.append(_repeats_after_warm_up(variant))
         after_run()
     values: list[list[float]] = [[] for _ in variants]
     for number in range(rounds):
@@ -110,3 +111,10 @@ def ratios(values: Sequence[Sequence[float]]) -> list[Spread]:
         Spread.of([reference / own for reference, own in zip(first, each, strict=True)])
         for each in values
     ]
+
+
+def _repeats_after_warm_up(variant: Variant) -> int:
+    if seconds_per_sample(variant) * variant.samples > LONG_SECONDS:
+        return 1
+    seconds = max(seconds_per_sample(variant) * variant.samples, 1e-9)
+    return min(MAX_REPEATS, max(1, math.ceil(MIN_SECONDS / seconds)))

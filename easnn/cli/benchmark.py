@@ -36,6 +36,8 @@ from easnn.utils.errors import ConfigError
 from easnn.utils.files import make_directory, write_json
 from easnn.utils.logging import setup_logging
 
+OPTIONAL = ", ".join(name for name, section in SECTIONS.items() if not section.by_default)
+
 DESCRIPTION = f"""\
 Measures how fast easnn is on this machine's CPU, and how many times faster than the published
 formulations that it replaces. All variants of a table compute the same and take turns.
@@ -44,7 +46,7 @@ docs/performance.md explains the tables.
 sections:
 {chr(10).join(f"  {name:<12}{section.title}" for name, section in SECTIONS.items())}
 
-Without a section, all but {", ".join(n for n, s in SECTIONS.items() if not s.by_default)} are measured.
+Without a section, all but {OPTIONAL} are measured.
 """
 
 FULL = Settings()

@@ -20,11 +20,12 @@ from easnn.benchmark.settings import Settings, size_text
 from easnn.benchmark.timing import Variant
 from easnn.events import Recording, open_dat
 from easnn.inference import Predictor
+from easnn.inference.forward import GROUP
 from easnn.ops import letterbox_placement, unplace_detections
 from easnn.representations import make_frame
 
-WINDOWS = 16
-"""Windows of the measurement of the throughput."""
+WINDOWS = GROUP
+"""Windows of the measurement of the throughput: as many as the predictor computes together."""
 
 EVERY_MS = 25
 RECORDED_S = 1.0
