@@ -18,8 +18,8 @@ from easnn.exp import EventExp
 from easnn.utils.errors import ConfigError, did_you_mean
 from easnn.utils.logging import on_terminal
 
-MEMORY_ROUNDS = 2
-"""Most rounds of a section about memory, which hardly varies."""
+MEMORY_ROUNDS = 1
+"""Rounds of a section about memory, which varies by a few per cent."""
 
 
 def chosen_sections(names: Sequence[str]) -> list[Section]:
@@ -84,8 +84,7 @@ def _run_case(
     progress: tqdm[None],
 ) -> CaseResult:
     if section.quantity == "memory":
-        rounds = min(MEMORY_ROUNDS, settings.rounds)
-        values = measure_in_turn(case.variants, rounds, after_run=progress.update)
+        values = measure_in_turn(case.variants, MEMORY_ROUNDS, after_run=progress.update)
     else:
         values = time_in_turn(case.variants, settings.rounds, after_run=progress.update)
     rows = [

@@ -14,7 +14,7 @@ MIN_SECONDS = 0.05
 
 MAX_REPEATS = 1000
 
-LONG_SECONDS = 1.0
+LONG_SECONDS = 0.3
 """A variant whose first call takes longer is called once per round."""
 
 

@@ -27,6 +27,8 @@ from easnn.representations import make_frame
 WINDOWS = GROUP
 """Windows of the measurement of the throughput: as many as the predictor computes together."""
 
+QUICK_WINDOWS = 4
+
 EVERY_MS = 25
 RECORDED_S = 1.0
 CONFIDENCE = 0.3
@@ -52,7 +54,8 @@ def latency_cases(settings: Settings) -> Cases:
                 for precision in settings.precisions
             }
             labels = {"model": model, "size": size_text(hw), "use_spike": spike}
-            for count, ours in ((1, _detect), (WINDOWS, _watch)):
+            many = QUICK_WINDOWS if settings.quick else WINDOWS
+            for count, ours in ((1, _detect), (many, _watch)):
                 reference = _published(published, predictors[settings.precisions[0]])
                 rows = {
                     "published, fp32": partial(_one_by_one, reference, recording, count),
