@@ -117,7 +117,7 @@ def test_scaling_varies_one_setting_at_a_time(monkeypatch: pytest.MonkeyPatch) -
         for value in ("2", "3")
     ]
     assert rows_of(result) == [*((labels, rows) for labels in networks), *starts]
-    assert result.table().splitlines()[-1] == "`recordings`: opening of a dataset, per recording."
+    assert result.table().splitlines()[-1] == scaling.NOTE
 
 
 def test_memory_is_measured_for_every_way_to_train(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,9 @@ VALUES: dict[str, Sequence[int]] = {
     "size": (1, 2, 3),  # multiples of the first of --size
     "recordings": (10, 100, 1000),
 }
+NOTE = (
+    "`recordings`: opening of a dataset, per recording; only labels of large datasets are cached."
+)
 QUICK_VALUES = 2
 """Values of a setting in a quick run."""
 
@@ -65,7 +68,7 @@ def _start_case(settings: Settings, labels: dict[str, str], recordings: int) -> 
                     "easnn, labels cached", partial(experiment.get_dataset, ["train"]), recordings
                 ),
             ],
-            notes=("`recordings`: opening of a dataset, per recording.",),
+            notes=(NOTE,),
         )
 
 
