@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -10,12 +9,7 @@ from dataclasses import dataclass
 from typing import Self
 
 MIN_SECONDS = 0.05
-"""A variant is repeated within a round until it has run about this long."""
-
-MAX_REPEATS = 1000
-
-LONG_SECONDS = 0.3
-"""A variant whose first call takes longer is called once per round."""
+"""A variant is repeated within a round until it has run this long."""
 
 
 @dataclass(frozen=True)
@@ -51,12 +45,14 @@ class Variant:
     precision: str = "fp32"
 
 
-def seconds_per_sample(variant: Variant, repeats: int = 1) -> float:
-    """Run a variant and return its time per sample."""
-    begin = time.perf_counter()
-    for _ in range(repeats):
+def seconds_per_sample(variant: Variant) -> float:
+    """Run a variant, more than once if it is short, and return its time per sample."""
+    begin, seconds, calls = time.perf_counter(), 0.0, 0
+    while calls == 0 or seconds < MIN_SECONDS:
         variant.run()
-    return (time.perf_counter() - begin) / (repeats * variant.samples)
+        calls += 1
+        seconds = time.perf_counter() - begin
+    return seconds / (calls * variant.samples)
 
 
 def time_in_turn(
@@ -64,26 +60,21 @@ def time_in_turn(
 ) -> list[list[float]]:
     """Return the seconds per sample of each variant in each round.
 
-    The first call of each variant is not counted: it prepares kernels and memory. Nor is a second
-    one that says how often a short variant is repeated per round. Every second round runs the
+    A first round, which prepares kernels and memory, is not counted. Every second round runs the
     variants in reverse order.
 
     Args:
         variants: they compute the same.
         rounds: number of rounds, at least 1.
-        after_run: called after each variant of each round and after its warm-up, for progress.
+        after_run: called after each variant of each round, also of the first one, for progress.
     """
-    repeats = []
-    for variant in variants:
-        repeats.append(_repeats_after_warm_up(variant))
-        after_run()
     values: list[list[float]] = [[] for _ in variants]
-    for number in range(rounds):
-        order = list(range(len(variants)))
-        for k in order if number % 2 == 0 else reversed(order):
-            values[k].append(seconds_per_sample(variants[k], repeats[k]))
+    for number in range(rounds + 1):
+        pairs = list(zip(variants, values, strict=True))
+        for variant, own in pairs if number % 2 == 0 else reversed(pairs):
+            own.append(seconds_per_sample(variant))
             after_run()
-    return values
+    return [own[1:] for own in values]
 
 
 def measure_in_turn(
@@ -111,10 +102,3 @@ def ratios(values: Sequence[Sequence[float]]) -> list[Spread]:
         Spread.of([reference / own for reference, own in zip(first, each, strict=True)])
         for each in values
     ]
-
-
-def _repeats_after_warm_up(variant: Variant) -> int:
-    if seconds_per_sample(variant) * variant.samples > LONG_SECONDS:
-        return 1
-    seconds = max(seconds_per_sample(variant) * variant.samples, 1e-9)
-    return min(MAX_REPEATS, max(1, math.ceil(MIN_SECONDS / seconds)))

@@ -41,15 +41,16 @@ def test_variants_take_turns_after_their_warm_up(clock: Clock) -> None:
     variants = [clock.variant("a", [9.0, 2.0, 4.0, 6.0]), clock.variant("b", [9.0, 1.0])]
     ticks = []
     values = time_in_turn(variants, 3, after_run=lambda: ticks.append(len(clock.calls)))
-    assert "".join(clock.calls) == "ab" + "ab" + "ba" + "ab"
+    assert "".join(clock.calls) == "ab" + "ba" + "ab" + "ba"
     assert values == [[2.0, 4.0, 6.0], [1.0, 1.0, 1.0]]
     assert ticks == [1, 2, 3, 4, 5, 6, 7, 8]
 
 
 def test_short_variants_are_repeated_and_the_time_is_that_of_a_sample(clock: Clock) -> None:
-    [values] = time_in_turn([clock.variant("a", [0.5, 0.01], samples=4)], 2, after_run=int)
-    assert values == pytest.approx([0.0025, 0.0025])
-    assert len(clock.calls) == 2 + 2 * 5  # 0.05 s per round
+    # 0.05 s per round: one call for the warm-up, then seven of 8 ms each
+    [values] = time_in_turn([clock.variant("a", [0.5, 0.008], samples=4)], 2, after_run=int)
+    assert values == pytest.approx([0.002, 0.002])
+    assert len(clock.calls) == 1 + 7 + 7
 
 
 def test_ratios_are_computed_round_by_round() -> None:
