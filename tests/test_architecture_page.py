@@ -24,6 +24,7 @@ HELPERS = {
     "events/downsample.py",  # returns the recording as it is
     "events/evt_raw.py",  # is asked whether the file is one of its own
     "kernels/choice.py",
+    "kernels/spike_conv.py",  # is asked whether it applies
     "ops/boxes.py",
     "utils/files.py",
     "utils/precision.py",

@@ -40,6 +40,7 @@ COMMANDS = {
     "eval": Command("easnn.cli.eval", "evaluate a checkpoint"),
     "demo": Command("easnn.cli.demo", "draw the detections of a checkpoint in a recording"),
     "energy": Command("easnn.cli.energy", "count operations, firing and energy of a checkpoint"),
+    "benchmark": Command("easnn.cli.benchmark", "measure the speed of easnn on this machine"),
     "sweep": Command("easnn.cli.sweep", "compare variants of an experiment over several seeds"),
     "keys": Command("easnn.cli.keys", "write the page that documents every key of an experiment"),
     "check-data": Command("easnn.cli.check_data", "read a dataset and report every problem"),

@@ -6,6 +6,7 @@ from easnn.data.augment import (
     Prepare,
     RandomPlacementPolicy,
     prepare_batch,
+    prepare_targets,
 )
 from easnn.data.automotive import (
     GEN1,
@@ -96,4 +97,5 @@ __all__ = [
     "named_worker_failures",
     "open_frame_cache",
     "prepare_batch",
+    "prepare_targets",
 ]

@@ -119,6 +119,13 @@ def prepare_batch(
         network pixels, then zero rows.
     """
     events = place_frames(batch.events, batch.placements, out_hw, interpolation, dtype)
+    return events, prepare_targets(batch, out_hw, max_boxes=max_boxes).to(dtype)
+
+
+def prepare_targets(
+    batch: DetectionBatch, out_hw: tuple[int, int], *, max_boxes: int = 50
+) -> Tensor:
+    """Return the targets ``[B,max_boxes,5]`` of a batch, float32, as :func:`prepare_batch`."""
     classes, boxes_xywh = batch.boxes[..., :1], batch.boxes[..., 1:]
     placed = xywh_to_xyxy(place_boxes(boxes_xywh, batch.placements, batch.sensor_hw))
     boxes = xyxy_to_cxcywh(clip_boxes(placed, out_hw))
@@ -126,7 +133,7 @@ def prepare_batch(
     rows = torch.where(kept, torch.cat((classes, boxes), dim=-1), 0.0)
     first_kept = kept.to(torch.uint8).argsort(dim=1, descending=True, stable=True)
     targets = rows.gather(1, first_kept.expand_as(rows))[:, :max_boxes]
-    return events, functional.pad(targets, (0, 0, 0, max_boxes - targets.shape[1])).to(dtype)
+    return functional.pad(targets, (0, 0, 0, max_boxes - targets.shape[1]))
 
 
 def _random_offset(free_px: int, rng: np.random.Generator) -> int:

@@ -112,6 +112,22 @@ class EventDetector(nn.Module):
         Raises:
             ValueError: if ``frames`` have another shape.
         """
+        raw, grid = self.raw_outputs(frames)
+        with torch.autocast(raw.device.type, enabled=False):
+            return decode(raw, grid) if targets is None else detection_losses(raw, targets, grid)
+
+    def raw_outputs(self, frames: Tensor) -> tuple[Tensor, AnchorGrid]:
+        """Return the outputs of the head for frames of the embedding, and their anchors.
+
+        Args:
+            frames: as for :meth:`detect`.
+
+        Returns:
+            ``[B, A, 5 + num_classes]``, averaged over time, in float32 even in mixed precision.
+
+        Raises:
+            ValueError: if ``frames`` have another shape.
+        """
         self._check("frames", "[Ts, B, {C}, H, W] or [B, {C}, H, W]", frames, (4, 5))
         mode, T = self.config.use_spike, self.config.T
         features = self.backbone(frames.flatten(0, -4))  # 3 of [T·B, C', H', W']
@@ -123,11 +139,9 @@ class EventDetector(nn.Module):
         raw = self.head(features)  # [B, A, 5 + num_classes]; if the head spikes, [T·B, …]
         if mode is SpikeMode.FULL_V2:
             raw = mean_over_time(raw, T)
-
         with torch.autocast(raw.device.type, enabled=False):
             raw = raw.to(torch.promote_types(raw.dtype, torch.float32))
-            grid = AnchorGrid.of(features, raw.dtype)
-            return decode(raw, grid) if targets is None else detection_losses(raw, targets, grid)
+            return raw, AnchorGrid.of(features, raw.dtype)
 
     def _check(self, name: str, layout: str, images: Tensor, axes: tuple[int, ...]) -> None:
         channels, cell = self.config.in_channels, STRIDES[-1]
