@@ -43,7 +43,7 @@ COMMON = ("-std=c++17", "-O3", "-g0", "-ffp-contract=off", "-fno-math-errno", "-
 
 DECODERS = NativeLibrary("decoders", ("sources.cpp", "decoders.cpp"), COMMON)
 
-_KERNELS = ("sources.cpp", "norm_plif.cpp")
+_KERNELS = ("sources.cpp", "norm_plif.cpp", "membrane.cpp", "segments.cpp")
 KERNELS = {
     "AVX2": NativeLibrary("kernels_avx2", _KERNELS, (*COMMON, "-fopenmp", "-march=x86-64-v3")),
     "AVX512": NativeLibrary(
