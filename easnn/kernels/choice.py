@@ -36,6 +36,13 @@ def native_library() -> ctypes.CDLL | None:
     return None if library is None else load(library)
 
 
+def loaded_library() -> ctypes.CDLL:
+    """Return the kernels for this processor, where :func:`computes_natively` says that they apply."""
+    library = native_library()
+    assert library is not None, "Ask `computes_natively` first."
+    return library
+
+
 @cache
 def default_kernels() -> Kernels:
     """Return the choice of the environment, or else the fastest kernels; logged once.
