@@ -82,7 +82,8 @@ class AdaptiveSampling(EventEmbedding):
         ends = list(self._segment_ends(steps))
         written = self._written(ends)
         surplus = [
-            torch.where(e.where & (e.segment >= self.rules.Ts), e.accumulated.abs(), 0) for e in ends
+            torch.where(e.where & (e.segment >= self.rules.Ts), e.accumulated.abs(), 0)
+            for e in ends
         ]
         return SamplerTrace(
             spikes=unpack(torch.stack([step.spikes for step in steps])) > 0,
