@@ -14,6 +14,7 @@ from test_layering import ALLOWED, PACKAGE
 from easnn import Predictor
 from easnn.events import pack_events, write_dat
 from easnn.exp import get_exp
+from easnn.kernels import Kernels, use_kernels
 
 PAGE = (PACKAGE.parent / "docs" / "architecture.md").read_text()
 
@@ -22,6 +23,7 @@ HELPERS = {
     "events/checks.py",
     "events/downsample.py",  # returns the recording as it is
     "events/evt_raw.py",  # is asked whether the file is one of its own
+    "kernels/choice.py",
     "ops/boxes.py",
     "utils/files.py",
     "utils/precision.py",
@@ -46,7 +48,9 @@ def test_the_files_to_read_first_exist() -> None:
 def test_the_files_from_event_to_box_are_those_that_run(tmp_path: Path) -> None:
     experiment = get_exp(exp_name="e-yolox-demo")
     experiment.merge(["width", "0.0625", "input_size", "64,64", "test_size", "64,64"])
-    predictor = Predictor.of(experiment, experiment.get_model(), confidence=0.0)
+    model = experiment.get_model()
+    use_kernels(model, Kernels.PLAIN)
+    predictor = Predictor.of(experiment, model, confidence=0.0)
     rng = np.random.default_rng(0)
     columns = (
         np.sort(rng.integers(0, 200_000, 2000)),
@@ -69,7 +73,7 @@ def test_the_files_from_event_to_box_are_those_that_run(tmp_path: Path) -> None:
         sys.setprofile(None)
         threading.setprofile(None)
     listed = files_in(section("From event to box").split("|---:")[1])
-    assert len(listed) == 24
+    assert len(listed) == 25
     assert ran - HELPERS == set(listed)
 
 

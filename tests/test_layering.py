@@ -12,8 +12,6 @@ PACKAGE = Path(__file__).resolve().parents[1] / "easnn"
 # package -> packages that it may import (besides itself), from the bottom up
 BELOW_EXP = {
     "utils",
-    "native",
-    "kernels",
     "config",
     "ops",
     "events",
@@ -25,9 +23,9 @@ BELOW_EXP = {
 }
 ALLOWED: dict[str, set[str]] = {
     "utils": set(),
+    "config": {"utils"},
     "native": set(),
     "kernels": {"native", "utils"},
-    "config": {"utils"},
     "ops": {"utils"},
     "events": {"native", "utils"},
     "simulator": {"events", "utils"},

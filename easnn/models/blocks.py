@@ -7,6 +7,7 @@ Whether a layer spikes depends on its :class:`UnitSpec`. Convolutions, norms and
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -23,11 +24,13 @@ class UnitSpec:
     Attributes:
         activation: builds the activation of a unit; each spiking unit has neurons of its own.
         repeats: number of identical time steps that are computed once, up to the first neurons.
+        spikes_in: whether the inputs are spikes, or sums of few of them.
         separable: whether 3×3 convolutions are split into a depthwise and a pointwise one.
     """
 
     activation: Callable[[], nn.Module]
     repeats: int = 1
+    spikes_in: bool = False
     separable: bool = False
 
 
@@ -61,13 +64,37 @@ class ConvUnit(nn.Module):
         )
         self.bn: nn.Module = batch_norm(out_channels, spec.repeats)
         self.act = spec.activation()
+        self.spikes_in = spec.spikes_in
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``[S·B, C, H, W]`` to ``[T·B, C', H', W']``; T > S only at the first neurons."""
-        current = self.conv(x)
+        with saved_as_bytes(x) if self.spikes_in else nullcontext():
+            current = self.conv(x)
         if isinstance(self.act, ParametricLIF):
             return self.act(current, self.bn)
         return self.act(self.bn(current))
+
+
+def saved_as_bytes(spikes: Tensor) -> AbstractContextManager[None]:
+    """Let operations save ``spikes``, integers up to 255, in one byte each for the backward pass.
+
+    Spikes are floating-point numbers, because convolutions of these are the fastest. Saved like
+    this, they take a quarter of the memory, and the gradients stay the same.
+    """
+    if not torch.is_grad_enabled() or torch.compiler.is_compiling():
+        return nullcontext()
+
+    # The hooks live until the backward pass, so they must not hold the spikes themselves.
+    address, dtype = spikes.data_ptr(), spikes.dtype
+
+    def pack(saved: Tensor) -> Tensor:
+        same = saved.data_ptr() == address and saved.dtype is dtype
+        return saved.to(torch.uint8) if same else saved
+
+    def unpack(saved: Tensor) -> Tensor:
+        return saved.to(dtype) if saved.dtype is torch.uint8 else saved
+
+    return torch.autograd.graph.saved_tensors_hooks(pack, unpack)
 
 
 class SeparableUnit(nn.Module):

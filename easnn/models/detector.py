@@ -45,13 +45,17 @@ class EventDetector(nn.Module):
         mode = config.use_spike
         neurons = partial(ParametricLIF, config.T, config.spike_fn, config.alpha)
         analog = UnitSpec(ANALOG[config.act], separable=config.depthwise)
-        spiking = UnitSpec(neurons, separable=config.depthwise)
+        spiking = UnitSpec(neurons, spikes_in=True, separable=config.depthwise)
         body = spiking if mode.backbone else analog
         # With Ts = 1, all time steps see the same frame: one computation stands for T of them.
         repeats = config.T // config.Ts if mode.backbone else 1
         before_neurons = UnitSpec(analog.activation, repeats)
         first_neurons = partial(neurons, steps_in=config.Ts)
-        first_unit = UnitSpec(first_neurons, repeats, config.depthwise) if mode.backbone else analog
+        first_unit = (
+            UnitSpec(first_neurons, repeats, separable=config.depthwise)
+            if mode.backbone
+            else analog
+        )
 
         base_channels, blocks = config.base_channels, config.blocks
         channels = (4 * base_channels, 8 * base_channels, 16 * base_channels)

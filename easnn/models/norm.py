@@ -33,9 +33,11 @@ class RepeatedBatchNorm2d(nn.BatchNorm2d):
         """Normalise ``[S·B, C, H, W]``."""
         if not self.training:
             return super().forward(x)
-        kept, updated = (1 - MOMENTUM) * self.running_var, self.running_var.clone()
+        assert self.momentum is not None
+        momentum = self.momentum
+        kept, updated = (1 - momentum) * self.running_var, self.running_var.clone()
         out = functional.batch_norm(
-            x, self.running_mean, updated, self.weight, self.bias, True, MOMENTUM, EPS
+            x, self.running_mean, updated, self.weight, self.bias, True, momentum, self.eps
         )
         n = x.numel() // self.num_features
         bessel = self.repeats * (n - 1) / (self.repeats * n - 1)  # from n/(n−1) to rn/(rn−1)
@@ -69,9 +71,11 @@ def native_statistics(norm: nn.BatchNorm2d, values: Tensor) -> Statistics:
     batch_mean, batch_var = batch_moments(values)  # each [C]
     repeats = norm.repeats if isinstance(norm, RepeatedBatchNorm2d) else 1
     n = repeats * (values.numel() // values.shape[1])
+    assert norm.momentum is not None
+    momentum = norm.momentum
     with torch.no_grad():
-        mean.lerp_(batch_mean.to(mean.dtype), MOMENTUM)
-        var.lerp_((batch_var * (n / (n - 1))).to(var.dtype), MOMENTUM)
+        mean.lerp_(batch_mean.to(mean.dtype), momentum)
+        var.lerp_((batch_var * (n / (n - 1))).to(var.dtype), momentum)
         assert norm.num_batches_tracked is not None
         norm.num_batches_tracked.add_(1)
     return Statistics(batch_mean, (batch_var + norm.eps).rsqrt(), of_batch=True)
