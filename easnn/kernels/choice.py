@@ -37,7 +37,7 @@ def native_library() -> ctypes.CDLL | None:
 
 
 def loaded_library() -> ctypes.CDLL:
-    """Return the kernels for this processor, where :func:`computes_natively` says that they apply."""
+    """Return the kernels for this processor; only where :func:`computes_natively` holds."""
     library = native_library()
     assert library is not None, "Ask `computes_natively` first."
     return library

@@ -109,11 +109,9 @@ class _Arguments(ctypes.Structure):
     """As ``MembraneArguments`` in membrane.cpp."""
 
     _fields_ = [
-        *(
-            (name, ctypes.c_int64)
-            for name in ("steps", "images", "channels", "height", "width")
-            + ("slice_stride", "image_stride", "depth", "size", "soft_reset", "threads")
-        ),
+        *((name, ctypes.c_int64) for name in ("steps", "images", "channels", "height", "width")),
+        *((name, ctypes.c_int64) for name in ("slice_stride", "image_stride", "depth", "size")),
+        *((name, ctypes.c_int64) for name in ("soft_reset", "threads")),
         *((name, ctypes.c_double) for name in ("thresh", "reset", "keep")),
         *((name, ctypes.c_void_p) for name in ("slices", "charge", "gate")),
     ]

@@ -55,11 +55,8 @@ class _Arguments(ctypes.Structure):
     """As ``SegmentArguments`` in segments.cpp."""
 
     _fields_ = [
-        *(
-            (name, ctypes.c_int64)
-            for name in ("pixels", "steps", "most", "readout", "attach", "drop", "soft_reset")
-            + ("threads",)
-        ),
+        *((name, ctypes.c_int64) for name in ("pixels", "steps", "most", "readout")),
+        *((name, ctypes.c_int64) for name in ("attach", "drop", "soft_reset", "threads")),
         *((name, ctypes.c_double) for name in ("thresh", "reset")),
     ]
 
