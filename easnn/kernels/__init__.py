@@ -5,20 +5,33 @@ for CPUs. On a GPU, and for torch.compile, spikingjelly's are used.
 """
 
 from easnn.kernels.choice import Kernels, computes_natively, default_kernels, use_kernels
+from easnn.kernels.membrane import (
+    BranchWeights,
+    Firing,
+    native_gated_membrane,
+    native_leaky_membrane,
+)
 from easnn.kernels.norm_plif import SURROGATES, Statistics, batch_moments, native_norm_plif
 from easnn.kernels.plif import THRESHOLD, plain_plif, spikingjelly_plif
+from easnn.kernels.segments import SegmentRules, native_segments
 from easnn.kernels.spike_conv import is_spike_convolution, native_spike_conv
 
 __all__ = [
     "SURROGATES",
     "THRESHOLD",
+    "BranchWeights",
+    "Firing",
     "Kernels",
+    "SegmentRules",
     "Statistics",
     "batch_moments",
     "computes_natively",
     "default_kernels",
     "is_spike_convolution",
+    "native_gated_membrane",
+    "native_leaky_membrane",
     "native_norm_plif",
+    "native_segments",
     "native_spike_conv",
     "plain_plif",
     "spikingjelly_plif",

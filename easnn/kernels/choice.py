@@ -37,6 +37,13 @@ def native_library() -> ctypes.CDLL | None:
     return None if library is None else load(library)
 
 
+def loaded_library() -> ctypes.CDLL:
+    """Return the kernels for this processor; only where :func:`computes_natively` holds."""
+    library = native_library()
+    assert library is not None, "Ask `computes_natively` first."
+    return library
+
+
 @cache
 def default_kernels() -> Kernels:
     """Return the choice of the environment, or else the fastest kernels; logged once.

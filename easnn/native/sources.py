@@ -39,11 +39,19 @@ class NativeLibrary:
 # Without contraction, an expression is rounded in the same way for every processor and compiler.
 # Fused multiply-adds are written out where they are wanted. Results do not depend on the options
 # below: errno and trapping only keep loops from being vectorised.
-COMMON = ("-std=c++17", "-O3", "-g0", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math")
+COMMON = (
+    "-std=c++17",
+    "-O3",
+    "-g0",
+    "-fvisibility=hidden",
+    "-ffp-contract=off",
+    "-fno-math-errno",
+    "-fno-trapping-math",
+)
 
 DECODERS = NativeLibrary("decoders", ("sources.cpp", "decoders.cpp"), COMMON)
 
-_KERNELS = ("sources.cpp", "norm_plif.cpp", "spike_conv.cpp")
+_KERNELS = ("sources.cpp", "norm_plif.cpp", "spike_conv.cpp", "membrane.cpp", "segments.cpp")
 KERNELS = {
     "AVX2": NativeLibrary("kernels_avx2", _KERNELS, (*COMMON, "-fopenmp", "-march=x86-64-v3")),
     "AVX512": NativeLibrary(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -122,7 +123,7 @@ def test_identical_segments_are_one_computation(mode, depthwise):
     for Ts in (1, 3):
         torch.manual_seed(1)
         model = build_detector(TINY.replace(use_spike=mode, depthwise=depthwise, Ts=Ts)).double()
-        model.embedding.Ts = 1
+        model.embedding.rules = replace(model.embedding.rules, Ts=1)
         model.embedding = Repeated(model.embedding, Ts)
         losses = model(EVENTS.double(), TARGETS.double())
         losses["total_loss"].backward()

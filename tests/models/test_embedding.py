@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.nn import functional
 
+from easnn.kernels import Firing
 from easnn.models import DetectorConfig, SpikeMode
 from easnn.models.embedding import build_embedding
 from easnn.models.embedding.packed import PackedConv2d, pack, unpack
@@ -199,7 +200,7 @@ def test_spike_attach_changes_the_gradient_and_not_the_value():
 def test_gradient_of_a_spike_is_a_rectangle(reset, through_rest):
     # The threshold is 1; the surrogate reaches from 0.5 to 1.5.
     membrane = torch.tensor([0.4, 0.8, 1.2, 1.6], requires_grad=True)
-    spikes, rest = fire(membrane, 1.0, reset)
+    spikes, rest = fire(membrane, Firing(1.0, reset))
     assert spikes.tolist() == [0, 0, 1, 1]
     expected = torch.tensor(through_rest) + (0 if reset is None else torch.tensor([0, 1, 0, 0]))
     torch.testing.assert_close(

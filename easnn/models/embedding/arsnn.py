@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from easnn.kernels import SegmentRules, native_segments
 from easnn.models.config import DetectorConfig
 from easnn.models.embedding.base import EventEmbedding, SamplerTrace
 from easnn.models.embedding.packed import unpack
@@ -60,12 +61,19 @@ class AdaptiveSampling(EventEmbedding):
 
     def __init__(self, config: DetectorConfig) -> None:
         super().__init__(config)
-        self.Ts, self.readout = config.Ts, config.readout
-        self.spike_attach, self.write_zero = config.spike_attach, config.write_zero
         self.recurrence = GatedRecurrence(config)
+        self.rules = SegmentRules(
+            config.Ts,
+            config.readout,
+            config.spike_attach,
+            config.write_zero,
+            self.recurrence.firing,
+        )
 
     def embed(self, slices: Tensor) -> Tensor:
         """Turn slices ``[S, B, C, H, W]``, oldest first, into segments ``[Ts, B, C, H, W]``."""
+        if self.recurrence.is_native(slices):
+            return native_segments(self.recurrence.native_membranes(slices), self.rules)
         return self._written(self._segment_ends(self.recurrence(slices)))
 
     def trace_slices(self, slices: Tensor) -> SamplerTrace:
@@ -74,7 +82,8 @@ class AdaptiveSampling(EventEmbedding):
         ends = list(self._segment_ends(steps))
         written = self._written(ends)
         surplus = [
-            torch.where(e.where & (e.segment >= self.Ts), e.accumulated.abs(), 0) for e in ends
+            torch.where(e.where & (e.segment >= self.rules.Ts), e.accumulated.abs(), 0)
+            for e in ends
         ]
         return SamplerTrace(
             spikes=unpack(torch.stack([step.spikes for step in steps])) > 0,
@@ -87,12 +96,12 @@ class AdaptiveSampling(EventEmbedding):
             surplus=unpack(torch.stack(surplus).sum(0)),
             output=self.finish(written),
             adaptive=True,
-            drops_residue=self.write_zero,
+            drops_residue=self.rules.write_zero,
         )
 
     def _written(self, ends: Iterable[SegmentEnds]) -> Tensor:
         """Return what is written of the segments ``[Ts, B, C, H, W]``."""
-        kept = (e for e in ends if e.by_spike or not self.write_zero)
+        kept = (e for e in ends if e.by_spike or not self.rules.write_zero)
         return self._by_segment(kept, lambda e: e.value)
 
     def _by_segment(
@@ -102,7 +111,7 @@ class AdaptiveSampling(EventEmbedding):
         segments: list[Tensor] = []  # Ts of [B, 4·C, h, w]
         for e in ends:
             of_pixels = quantity(e)
-            ended = [e.of_segment(n, of_pixels) for n in range(self.Ts)]
+            ended = [e.of_segment(n, of_pixels) for n in range(self.rules.Ts)]
             # A segment of a pixel ends once at most, so the sum is over a single value.
             segments = [a + b for a, b in zip(segments, ended, strict=True)] if segments else ended
         return unpack(torch.stack(segments))
@@ -114,7 +123,7 @@ class AdaptiveSampling(EventEmbedding):
         for number, (membrane, spikes, _) in enumerate(steps):
             accumulated, span, fired = accumulated + membrane, span + 1, spikes > 0
             value = self._read(accumulated, membrane, span)
-            value = value * spikes if self.spike_attach else value
+            value = value * spikes if self.rules.spike_attach else value
             yield SegmentEnds(number, True, fired, segment, value, accumulated, span)
             segment = segment + fired
             accumulated, span = accumulated.masked_fill(fired, 0), span.masked_fill(fired, 0)
@@ -122,7 +131,7 @@ class AdaptiveSampling(EventEmbedding):
         yield SegmentEnds(len(steps) - 1, False, ~fired, segment, residue, accumulated, span)
 
     def _read(self, accumulated: Tensor, last: Tensor, span: Tensor) -> Tensor:
-        match self.readout:
+        match self.rules.readout:
             case "sum":
                 return accumulated
             case "last":

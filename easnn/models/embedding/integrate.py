@@ -10,7 +10,12 @@ from torch import Tensor
 from easnn.models.config import DetectorConfig
 from easnn.models.embedding.base import EventEmbedding, SamplerTrace
 from easnn.models.embedding.packed import unpack
-from easnn.models.embedding.recurrence import GatedRecurrence, LeakyRecurrence, SamplingStep
+from easnn.models.embedding.recurrence import (
+    GatedRecurrence,
+    LeakyRecurrence,
+    SamplingStep,
+    fire,
+)
 
 
 class EventCount(EventEmbedding):
@@ -30,14 +35,19 @@ class MembraneIntegral(EventEmbedding):
     def __init__(self, config: DetectorConfig) -> None:
         super().__init__(config)
         self.readout = config.readout
-        self.recurrence = (
+        self.recurrence: GatedRecurrence | LeakyRecurrence = (
             GatedRecurrence(config) if config.embedding == "rsnn" else LeakyRecurrence(config)
         )
 
     def embed(self, slices: Tensor) -> Tensor:
         """Turn slices ``[S, B, C, H, W]``, oldest first, into ``[B, C, H, W]``."""
-        steps = self.recurrence(slices)
-        return unpack(self._read(steps))
+        if self.recurrence.is_native(slices):
+            membranes = self.recurrence.native_membranes(slices)  # [S, B, C, H, W]
+            if self.readout == "last":
+                _, last = fire(membranes[-1], self.recurrence.firing)
+                return last
+            return membranes.sum(0)
+        return unpack(self._read(self.recurrence(slices)))
 
     def trace_slices(self, slices: Tensor) -> SamplerTrace:
         """Trace slices ``[S, B, C, H, W]``, oldest first: one residue spans all steps."""

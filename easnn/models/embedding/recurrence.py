@@ -1,17 +1,27 @@
 """The membranes of the embeddings: how they charge, leak, fire and reset, step by step.
 
 Slices are read from the newest to the oldest. In shapes, h = H/2 and w = W/2: images are packed,
-see :mod:`easnn.models.embedding.packed`.
+see :mod:`easnn.models.embedding.packed`. The native kernels compute the membranes of all steps at
+once, of images that are not packed.
 """
 
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from easnn.kernels import (
+    BranchWeights,
+    Firing,
+    computes_natively,
+    default_kernels,
+    native_gated_membrane,
+    native_leaky_membrane,
+)
 from easnn.models.config import DetectorConfig
 from easnn.models.embedding.packed import PackedConv2d, pack
 
@@ -32,7 +42,54 @@ class SamplingStep(NamedTuple):
     post_reset: Tensor
 
 
-class GatedRecurrence(nn.Module):
+class Recurrence(nn.Module, ABC):
+    """A membrane that events charge, and that fires and resets.
+
+    It is float32 even in mixed precision.
+    """
+
+    def __init__(self, config: DetectorConfig) -> None:
+        super().__init__()
+        self.firing = Firing(config.thresh, config.reset)
+        self.kernels = default_kernels()
+
+    def forward(self, slices: Tensor) -> list[SamplingStep]:
+        """Turn slices ``[S, B, C, H, W]``, oldest first, into S steps, newest first."""
+        if not self.is_native(slices):
+            return self._steps(slices)
+        packed = [pack(membrane) for membrane in self.native_membranes(slices)]
+        return [SamplingStep(u, *fire(u, self.firing)) for u in packed]
+
+    def is_native(self, slices: Tensor) -> bool:
+        """Return whether the native kernels compute the membrane.
+
+        They do not run the convolutions as modules, so they are not used while these or the
+        recurrence have hooks.
+        """
+        layers = [layer for layer in self.modules() if not list(layer.children())]
+        weights = next(self.parameters())
+        return (
+            computes_natively(self.kernels, slices)
+            and computes_natively(self.kernels, weights)
+            and torch.promote_types(slices.dtype, torch.float32)
+            == torch.promote_types(weights.dtype, torch.float32)
+            and all(type(layer) in (PackedConv2d, nn.ReLU) for layer in layers)
+            and not any(has_hooks(module) for module in self.modules())
+        )
+
+    @abstractmethod
+    def native_membranes(self, slices: Tensor) -> Tensor:
+        """Turn slices ``[S, B, C, H, W]``, oldest first, into U ``[S, B, C, H, W]``, newest first.
+
+        Nothing is packed. :meth:`is_native` must hold.
+        """
+
+    @abstractmethod
+    def _steps(self, slices: Tensor) -> list[SamplingStep]:
+        """Do as :meth:`forward` by torch's operations."""
+
+
+class GatedRecurrence(Recurrence):
     """A membrane whose charge and decay gate depend on the input and on the last spikes.
 
     ::
@@ -41,12 +98,11 @@ class GatedRecurrence(nn.Module):
         U = sigmoid(g_in + g_rec)·V + c_in + c_rec
         S = Θ(U − thresh);   V = U after the reset
 
-    from V = S = 0. The membrane is float32 even in mixed precision.
+    from V = S = 0.
     """
 
     def __init__(self, config: DetectorConfig) -> None:
-        super().__init__()
-        self.thresh, self.reset = config.thresh, config.reset
+        super().__init__(config)
         self.input_conv = conv_branch(config, 2 * config.in_channels)
         self.gate_conv = conv_branch(config, 2 * config.in_channels)
         for kernel in kernels(self.input_conv):
@@ -54,8 +110,12 @@ class GatedRecurrence(nn.Module):
         for kernel in kernels(self.gate_conv):
             nn.init.kaiming_uniform_(kernel, nonlinearity="sigmoid")
 
-    def forward(self, slices: Tensor) -> list[SamplingStep]:
-        """Turn slices ``[S, B, C, H, W]``, oldest first, into S steps, newest first."""
+    def native_membranes(self, slices: Tensor) -> Tensor:
+        """Compute the membranes of all steps; see :class:`Recurrence`."""
+        branches = branch_weights(self.input_conv), branch_weights(self.gate_conv)
+        return native_gated_membrane(slices, *branches, self.firing)
+
+    def _steps(self, slices: Tensor) -> list[SamplingStep]:
         packed = pack(slices)  # [S, B, 4·C, h, w]
         charges = charge_newest_first(self.input_conv, packed)  # S of [B, 8·C, h, w]
         post_reset = initial_membrane(packed[0])  # [B, 4·C, h, w]
@@ -65,12 +125,12 @@ class GatedRecurrence(nn.Module):
         for charge in charges:
             gate, charge = (charge + self.gate_conv(spikes)).chunk(2, dim=1)  # each [B, 4·C, h, w]
             membrane = gate.sigmoid() * post_reset + charge
-            spikes, post_reset = fire(membrane, self.thresh, self.reset)
+            spikes, post_reset = fire(membrane, self.firing)
             steps.append(SamplingStep(membrane, spikes, post_reset))
         return steps
 
 
-class LeakyRecurrence(nn.Module):
+class LeakyRecurrence(Recurrence):
     """A membrane that the input charges and that keeps a learned fraction from step to step.
 
     ::
@@ -78,42 +138,45 @@ class LeakyRecurrence(nn.Module):
         U = sigmoid(decay)·V + conv(e[t])
         S = Θ(U − thresh);   V = U after the reset
 
-    from V = 0. The membrane is float32 even in mixed precision.
+    from V = 0.
     """
 
     def __init__(self, config: DetectorConfig) -> None:
-        super().__init__()
-        self.thresh, self.reset = config.thresh, config.reset
+        super().__init__(config)
         self.conv = conv_branch(config, config.in_channels)
         self.decay = nn.Parameter(torch.tensor(math.log(config.decay / (1 - config.decay))))
         for kernel in kernels(self.conv):
             nn.init.orthogonal_(kernel, nn.init.calculate_gain("relu"))
 
-    def forward(self, slices: Tensor) -> list[SamplingStep]:
-        """Turn slices ``[S, B, C, H, W]``, oldest first, into S steps, newest first."""
+    def native_membranes(self, slices: Tensor) -> Tensor:
+        """Compute the membranes of all steps; see :class:`Recurrence`."""
+        return native_leaky_membrane(
+            slices, branch_weights(self.conv), self.decay.sigmoid(), self.firing
+        )
+
+    def _steps(self, slices: Tensor) -> list[SamplingStep]:
         packed = pack(slices)  # [S, B, 4·C, h, w]
         charges = charge_newest_first(self.conv, packed)  # S of [B, 4·C, h, w]
         post_reset = initial_membrane(packed[0])  # [B, 4·C, h, w]
         steps = []
         for charge in charges:
             membrane = self.decay.sigmoid() * post_reset + charge  # [B, 4·C, h, w]
-            spikes, post_reset = fire(membrane, self.thresh, self.reset)
+            spikes, post_reset = fire(membrane, self.firing)
             steps.append(SamplingStep(membrane, spikes, post_reset))
         return steps
 
 
-def fire(membrane: Tensor, thresh: float, reset: float | None) -> tuple[Tensor, Tensor]:
+def fire(membrane: Tensor, firing: Firing) -> tuple[Tensor, Tensor]:
     """Return the spikes and the membrane after the reset, each of the shape of ``membrane``.
 
-    There is a spike where the membrane is strictly above ``thresh``. Its surrogate derivative is 1
-    where the membrane is less than ½ away from ``thresh``, else 0. After a spike the membrane is
-    ``reset``; if that is ``None``, ``thresh`` is subtracted instead. The gradient also flows
+    There is a spike where the membrane is strictly above the threshold. Its surrogate derivative is
+    1 where the membrane is less than ½ away from the threshold, else 0. The gradient also flows
     through the reset.
     """
-    spikes = _RectangleStep.apply(membrane - thresh)  # type: ignore[no-untyped-call]
-    if reset is None:
-        return spikes, membrane - thresh * spikes
-    return spikes, membrane * (1 - spikes) + reset * spikes
+    spikes = _RectangleStep.apply(membrane - firing.thresh)  # type: ignore[no-untyped-call]
+    if firing.reset is None:
+        return spikes, membrane - firing.thresh * spikes
+    return spikes, membrane * (1 - spikes) + firing.reset * spikes
 
 
 class _RectangleStep(torch.autograd.Function):
@@ -157,3 +220,23 @@ def conv_branch(config: DetectorConfig, out_channels: int) -> nn.Sequential:
 def kernels(branch: nn.Sequential) -> list[Tensor]:
     """Return the weights of a branch's convolutions, in order."""
     return [layer.weight for layer in branch if isinstance(layer, PackedConv2d)]
+
+
+def branch_weights(branch: nn.Sequential) -> BranchWeights:
+    """Return the weights and biases of a branch's convolutions for the native kernels."""
+    convolutions = [layer for layer in branch if isinstance(layer, PackedConv2d)]
+    weights = []
+    for convolution in convolutions:
+        assert convolution.bias is not None
+        weights.append((convolution.weight, convolution.bias))
+    return BranchWeights.of(weights)
+
+
+def has_hooks(module: nn.Module) -> bool:
+    """Return whether calling ``module`` calls hooks, too, forward or backward."""
+    return bool(
+        module._forward_hooks
+        or module._forward_pre_hooks
+        or module._backward_hooks
+        or module._backward_pre_hooks
+    )
