@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable
 from pathlib import Path
 
@@ -39,8 +40,9 @@ class LoadedRecording:
 
     def window(self, start_us: int, end_us: int) -> np.ndarray:
         """See :meth:`easnn.events.Recording.window`."""
-        begin, end = np.searchsorted(self._events["t_us"], (start_us, end_us)).tolist()
-        return self._slice(begin, end)
+        # `np.searchsorted` would copy the times of the whole recording.
+        t_us = self._events["t_us"]
+        return self._slice(bisect_left(t_us, start_us), bisect_left(t_us, end_us))
 
     def events(self) -> np.ndarray:
         """See :meth:`easnn.events.Recording.events`."""
