@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from easnn.events.checks import check_inside, restore_order
+from easnn.events.dtypes import copied
 
 Reader = Callable[[Path], tuple[np.ndarray, tuple[int, int] | None]]
 """A module-level function that returns the N ≥ 1 events of a file (EVENT_DTYPE, in the order of the
@@ -53,6 +54,6 @@ class LoadedRecording:
         return self._late_events
 
     def _slice(self, begin: int, end: int) -> np.ndarray:
-        events = self._events[begin:end].copy()
+        events = copied(self._events[begin:end])
         check_inside(events, self.sensor_hw, self.path, first=begin)
         return events
