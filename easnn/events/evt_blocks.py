@@ -23,7 +23,7 @@ class Survey(NamedTuple):
     """What the words of a block contain.
 
     Attributes:
-        count: number of events.
+        num_events: their number.
         first_us: time of the first event; 0 if there is none.
         latest_us: largest time up to here.
         late_events: number of events after one with a larger time.
@@ -31,7 +31,7 @@ class Survey(NamedTuple):
         state: state after the words.
     """
 
-    count: int
+    num_events: int
     first_us: int
     latest_us: int
     late_events: int
@@ -101,7 +101,7 @@ class NativeDecoder:
     def decode(self, words: np.ndarray, state: DecoderState) -> tuple[np.ndarray, DecoderState]:
         """See :class:`BlockDecoder`."""
         found = self.survey(words, state, 0)
-        events = np.empty(found.count, EVENT_DTYPE)
+        events = np.empty(found.num_events, EVENT_DTYPE)
         self.decode_into(words, state, events)
         return events, found.state
 
@@ -115,12 +115,12 @@ class NativeDecoder:
     def survey(self, words: np.ndarray, state: DecoderState, latest_us: int) -> Survey:
         """See :class:`BlockDecoder`."""
         values = _values(state)
-        found = native_calls.survey_evt(
+        num_events, first_us, latest_us, late_events, late_us = native_calls.survey_evt(
             self._library, self._number, self._stored(words), values, latest_us
         )
         high, loops, *carried = values.tolist()
         after = DecoderState(high, loops, *(carried if self._number == _NUMBERS["EVT3"] else ()))
-        return Survey(*found, after)
+        return Survey(num_events, first_us, latest_us, late_events, late_us, after)
 
     def _stored(self, words: np.ndarray) -> np.ndarray:
         return np.ascontiguousarray(words, self._dtype)

@@ -122,9 +122,9 @@ class RawRecording:
             if found.late_us > LATE_US:
                 events, _ = self._decoder.decode(words, state)
                 restore_order(events, self.path, first=count, latest_us=latest_us)
-            if count == 0 and found.count:
+            if count == 0 and found.num_events:
                 self.first_us = found.first_us
-            count, latest_us, state = count + found.count, found.latest_us, found.state
+            count, latest_us, state = count + found.num_events, found.latest_us, found.state
             late += found.late_events
         self._firsts.append(count)
         self._latest_us.append(latest_us)

@@ -333,13 +333,13 @@ EASNN_EXPORT std::int64_t easnn_restore_order(char* events, std::int64_t count,
 // Returns the number of the first of `count` events that is not inside the sensor; else `count`.
 EASNN_EXPORT std::int64_t easnn_first_outside(const char* events, std::int64_t count,
                                               std::int64_t height, std::int64_t width) {
-  constexpr int64_t GROUP = 256, SIDE = 65536;
+  constexpr int64_t GROUP = 256;
   // x and y, with zeros between them: each plus its gap carries into bit 16 if it is outside.
-  const auto gap = [](int64_t side) { return SIDE - std::clamp<int64_t>(side, 0, SIDE); };
+  const auto gap = [](int64_t side) { return 65536 - std::clamp<int64_t>(side, 0, 65536); };
   const auto gaps = static_cast<uint64_t>(gap(width) | gap(height) << 32);
   const auto carries = [=](const char* event) {
     const uint64_t xy = load<uint32_t>(event + XY_AT);
-    return (xy & 0xFFFF | xy >> 16 << 32) + gaps;
+    return ((xy & 0xFFFF) | xy >> 16 << 32) + gaps;
   };
   constexpr uint64_t OUTSIDE = uint64_t{1} << 16 | uint64_t{1} << 48;
   int64_t i = 0;
