@@ -22,6 +22,7 @@ HELPERS = {
     "events/checks.py",
     "events/downsample.py",  # returns the recording as it is
     "events/evt_raw.py",  # is asked whether the file is one of its own
+    "events/native_calls.py",
     "ops/boxes.py",
     "utils/files.py",
     "utils/precision.py",

@@ -6,7 +6,6 @@ Both give the same events, states and surveys for all words.
 from __future__ import annotations
 
 import ctypes
-from dataclasses import astuple
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -133,4 +132,6 @@ def block_decoder(encoding: str) -> BlockDecoder:
 
 
 def _values(state: DecoderState) -> np.ndarray:
-    return np.array(astuple(state), np.int64)
+    return np.array(
+        (state.high, state.loops, state.low, state.y, state.base_x, state.base_p), np.int64
+    )
