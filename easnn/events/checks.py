@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from easnn.events import native_calls
 from easnn.utils.errors import DataError
 
 LATE_US = 1_000_000
@@ -63,8 +64,12 @@ def restore_order(
     Raises:
         DataError: if an event is more than 1 s late.
     """
-    latest = np.maximum.accumulate(events["t_us"])
-    np.maximum(latest, latest_us, out=latest)
+    library = native_calls.library()
+    if library is not None and native_calls.is_packed(events):
+        late = native_calls.restore_order(library, events, latest_us=latest_us, limit_us=LATE_US)
+        if late is not None:
+            return late
+    latest = running_maximum(events["t_us"], latest_us)
     reject_rows(
         latest - events["t_us"] > LATE_US,
         "must not be more than 1 s before an earlier event of the file (times run backwards)",
@@ -78,6 +83,12 @@ def restore_order(
     return late
 
 
+def running_maximum(t_us: npt.NDArray[np.int64], latest_us: int) -> npt.NDArray[np.int64]:
+    """Return the largest time up to each of the times [N], if it is ``latest_us`` before them."""
+    latest: npt.NDArray[np.int64] = np.maximum.accumulate(t_us)
+    return np.maximum(latest, latest_us, out=latest)
+
+
 def check_inside(
     events: np.ndarray, sensor_hw: tuple[int, int] | None, path: Path, *, first: int = 0
 ) -> None:
@@ -87,6 +98,13 @@ def check_inside(
         DataError: naming the first event that lies outside.
     """
     if sensor_hw is None:
+        return
+    library = native_calls.library()
+    if (
+        library is not None
+        and native_calls.is_packed(events)
+        and native_calls.are_inside(library, events, sensor_hw)
+    ):
         return
     height, width = sensor_hw
     outside = (events["x"] >= width) | (events["y"] >= height)

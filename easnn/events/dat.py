@@ -18,7 +18,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from easnn.events.checks import check_inside, check_writable, reject_rows
+from easnn.events import native_calls
+from easnn.events.checks import NO_TIME_US, check_inside, check_writable, reject_rows
 from easnn.events.dat_clock import PERIOD_US, WRAP_FALL_US, RecordClock
 from easnn.events.dtypes import EVENT_DTYPE
 from easnn.utils.errors import DataError
@@ -31,6 +32,8 @@ OTHER_TYPES = {14: "external trigger", 40: "optical flow"}
 XY_BITS = {1: (9, 8), 2: (14, 14)}
 """Width of x and y by version of the format."""
 UNUSED_BITS_FROM = 29
+BLOCK_RECORDS = 65_536
+"""How many records are decoded and checked at a time: their events stay in the cache."""
 PROBED_FOR_GARBAGE = 4096
 MAX_HEADER_BYTES = 65_536
 
@@ -83,15 +86,37 @@ class DatRecording:
         return self._clock.late_records()
 
     def _decode(self, start: int, stop: int) -> np.ndarray:
+        events = np.empty(max(0, stop - start), EVENT_DTYPE)
+        latest_us = NO_TIME_US
+        for begin in range(start, stop, BLOCK_RECORDS):
+            end = min(begin + BLOCK_RECORDS, stop)
+            block = events[begin - start : end - start]
+            latest_us = self._decode_block(begin, end, block, latest_us)
+            check_inside(block, self.sensor_hw, self.path, first=begin)
+        return events
+
+    def _decode_block(self, start: int, stop: int, events: np.ndarray, latest_us: int) -> int:
+        """Write records to ``events``, given the time before them; return that of the last one."""
+        library = native_calls.library()
+        if library is not None:
+            for begin, end, wrapped_us in self._clock.parts(start, stop):
+                latest_us = native_calls.decode_dat(
+                    library,
+                    self._records[begin:end],
+                    events[begin - start : end - start],
+                    add_us=wrapped_us,
+                    latest_us=latest_us,
+                    xy_bits=self._xy_bits,
+                )
+            return latest_us
         words = self._records["word"][start:stop]
         x_bits, y_bits = self._xy_bits
-        events = np.empty(len(words), EVENT_DTYPE)
-        events["t_us"] = self._clock.times(start, stop)
+        times = self._clock.times(start, stop, latest_us)
+        events["t_us"] = times
         events["x"] = words & (1 << x_bits) - 1
         events["y"] = words >> x_bits & (1 << y_bits) - 1
         events["p"] = words >> x_bits + y_bits & 1
-        check_inside(events, self.sensor_hw, self.path, first=start)
-        return events
+        return int(times[-1])
 
 
 def open_dat(path: Path | str, *, sensor_hw: tuple[int, int] | None = None) -> DatRecording:

@@ -17,9 +17,12 @@ uses bisection. The result is exact
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
+
+from easnn.events.checks import running_maximum
 
 LATE_RECORDS = 65_536
 MAX_PARTS = 64
@@ -61,12 +64,31 @@ class RecordClock:
         reached = self._unwrapped(start, found) >= time_us
         return start + int(reached.argmax()) if reached.any() else found
 
-    def times(self, start: int, stop: int) -> npt.NDArray[np.int64]:
-        """Return the times of the records ``start`` to ``stop``; ``start`` is 0 or a search result.
+    def parts(self, start: int, stop: int) -> Iterator[tuple[int, int, int]]:
+        """Yield the parts of the records ``start`` to ``stop`` in which u - c is constant.
 
-        No record before such a ``start`` is later than it, so the running maximum can start there.
+        Yields:
+            First record, end, and the difference in µs: the counter wrapped once for every 2³².
         """
-        return np.maximum.accumulate(self._unwrapped(start, stop))
+        first = bisect_right(self._turns, start)
+        last = bisect_left(self._turns, stop, lo=first)
+        bounds = [start, *self._turns[first:last], stop]
+        for begin, end, wraps in zip(
+            bounds[:-1], bounds[1:], self._wraps[first : last + 1], strict=True
+        ):
+            yield begin, end, PERIOD_US * wraps
+
+    def times(self, start: int, stop: int, latest_us: int) -> npt.NDArray[np.int64]:
+        """Return the times of the records ``start`` to ``stop``, in parts of any length.
+
+        Args:
+            start: 0, a search result or the end of the previous part.
+            stop: end of the part.
+            latest_us: time of the last record of the previous part; NO_TIME_US for the first part.
+                No record before a search result is later than it, so the running maximum can start
+                there.
+        """
+        return running_maximum(self._unwrapped(start, stop), latest_us)
 
     def late_records(self) -> int:
         """Return how many records are stored after a later one; this reads all of them."""
@@ -83,13 +105,8 @@ class RecordClock:
 
     def _unwrapped(self, start: int, stop: int) -> npt.NDArray[np.int64]:
         times = self._counter[start:stop].astype(np.int64)
-        first = bisect_right(self._turns, start)
-        last = bisect_left(self._turns, stop, lo=first)
-        bounds = [start, *self._turns[first:last], stop]
-        for begin, end, wraps in zip(
-            bounds[:-1], bounds[1:], self._wraps[first : last + 1], strict=True
-        ):
-            times[begin - start : end - start] += PERIOD_US * wraps
+        for begin, end, wrapped_us in self.parts(start, stop):
+            times[begin - start : end - start] += wrapped_us
         return times
 
 

@@ -4,6 +4,8 @@ A file is a sequence of words. Many words set values for the words after them (t
 time, the row), so a decoder takes the state after the previous words and returns the new state.
 With the stored state, any part of a file can be decoded separately.
 
+These decoders use NumPy. :mod:`easnn.events.evt_blocks` has native ones with the same results.
+
 The four highest bits of a word are its type. Words of types other than those below (triggers, user
 data) are skipped, and so are events before the first high time.
 """
@@ -16,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from easnn.events.dtypes import pack_events
+from easnn.events.dtypes import EVENT_DTYPE, pack_events
 
 EVT3_ROW, EVT3_SINGLE, EVT3_BASE, EVT3_VECTOR_12, EVT3_VECTOR_8, EVT3_TIME_LOW = 0, 2, 3, 4, 5, 6
 TIME_HIGH = 8
@@ -101,6 +103,8 @@ def decode_evt3(words: np.ndarray, state: DecoderState) -> tuple[np.ndarray, Dec
     vector has an event at column base + k for every bit k that is set, and advances the base by its
     12 or 8 bits. When the high time changes, the low time is 0 until it is set.
     """
+    if len(words) == 0:
+        return np.empty(0, EVENT_DTYPE), state
     kinds = words >> 12
     low_bits = (words & 0xFFF).astype(np.int64)
     mask = kinds == TIME_HIGH

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from easnn.events.checks import check_inside, restore_order
+from easnn.events.dtypes import copied
 
 Reader = Callable[[Path], tuple[np.ndarray, tuple[int, int] | None]]
 """A module-level function that returns the N ≥ 1 events of a file (EVENT_DTYPE, in the order of the
@@ -39,8 +41,9 @@ class LoadedRecording:
 
     def window(self, start_us: int, end_us: int) -> np.ndarray:
         """See :meth:`easnn.events.Recording.window`."""
-        begin, end = np.searchsorted(self._events["t_us"], (start_us, end_us)).tolist()
-        return self._slice(begin, end)
+        # `np.searchsorted` would copy the times of the whole recording.
+        t_us = self._events["t_us"]
+        return self._slice(bisect_left(t_us, start_us), bisect_left(t_us, end_us))
 
     def events(self) -> np.ndarray:
         """See :meth:`easnn.events.Recording.events`."""
@@ -51,6 +54,6 @@ class LoadedRecording:
         return self._late_events
 
     def _slice(self, begin: int, end: int) -> np.ndarray:
-        events = self._events[begin:end].copy()
+        events = copied(self._events[begin:end])
         check_inside(events, self.sensor_hw, self.path, first=begin)
         return events

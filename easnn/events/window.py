@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from easnn.events.dtypes import copied
 from easnn.events.recording import Recording
 
 
@@ -59,6 +60,6 @@ def play_at_speed(window: EventWindow, duration_us: int) -> EventWindow:
     """
     length_us = window.end_us - window.start_us
     before_us = np.ceil((window.end_us - window.events["t_us"]) * float(duration_us) / length_us)
-    events = window.events.copy()
+    events = copied(window.events)
     events["t_us"] = window.end_us - before_us.clip(1, duration_us).astype(np.int64)
     return EventWindow(events, window.end_us - duration_us, window.end_us)

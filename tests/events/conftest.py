@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from easnn.events import native_calls
+
 HEADER = b"% Data file containing CD events.\n% Version 2\n\x0c\x08"
 
 
@@ -27,3 +29,13 @@ def raw_dat(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture(params=["numpy", "native"])
+def decoders(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Run a test with NumPy, and with the native decoders."""
+    if request.param == "numpy":
+        monkeypatch.setattr(native_calls, "library", lambda: None)
+    elif native_calls.library() is None:
+        pytest.skip("the native decoders are not built")
+    return str(request.param)

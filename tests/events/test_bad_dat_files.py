@@ -11,6 +11,8 @@ import pytest
 from easnn.events import open_dat, pack_events, write_dat, write_dat_pieces
 from easnn.utils.errors import DataError
 
+pytestmark = pytest.mark.usefixtures("decoders")
+
 LINE = b"% Data file containing CD events.\n"
 EVENT = bytes(8)
 

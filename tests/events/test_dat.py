@@ -10,6 +10,8 @@ import pytest
 
 from easnn.events import EVENT_DTYPE, open_dat, pack_events, write_dat
 
+pytestmark = pytest.mark.usefixtures("decoders")
+
 EVENTS = pack_events(
     [0, 7, 7, 2**31, 2**32 - 1, 2**32, 2**32 + 9],
     [0, 303, 5, 6, 7, 8, 9],
@@ -110,6 +112,24 @@ def test_window_is_half_open_and_fresh(tmp_path):
     )
     recording.window(0, 100)["x"] = 0
     assert np.array_equal(recording.events(), EVENTS)
+
+
+def test_records_are_decoded_in_blocks(raw_dat, monkeypatch):
+    """Late records and wraps of the counter at the ends of blocks and within them."""
+    rng = np.random.default_rng(0)
+    written_us = 2**32 - 3000 + np.cumsum(rng.integers(-20, 30, 1000))
+    words = rng.integers(0, 2**29, 1000)
+    recording = open_dat(raw_dat(written_us % 2**32, words))
+    expected = pack_events(
+        np.maximum.accumulate(written_us), words & 0x3FFF, words >> 14 & 0x3FFF, words >> 28
+    )
+    for records in (1, 7, 64, 65_536):
+        monkeypatch.setattr("easnn.events.dat.BLOCK_RECORDS", records)
+        assert np.array_equal(recording.events(), expected)
+        for start_us, end_us in ((0, 2**32), (2**32 - 50, 2**32 + 900), (2**32 + 5, 2**33)):
+            assert np.array_equal(
+                recording.window(start_us, end_us), _between(expected, start_us, end_us)
+            )
 
 
 def test_recording_is_pickled_as_its_path(tmp_path):

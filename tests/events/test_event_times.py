@@ -7,6 +7,8 @@ import pytest
 
 from easnn.events import dat_clock, open_dat
 
+pytestmark = pytest.mark.usefixtures("decoders")
+
 PERIOD = 2**32
 
 

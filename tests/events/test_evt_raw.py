@@ -20,9 +20,12 @@ from evt_files import (
 )
 
 from easnn.events import open_raw, pack_events
+from easnn.events.evt_blocks import block_decoder
 from easnn.events.evt_decode import DECODERS, DecoderState
 from easnn.events.evt_raw import MAX_HEADER_BYTES, parse_raw_header
 from easnn.utils.errors import DataError
+
+pytestmark = pytest.mark.usefixtures("decoders")
 
 LOOPS = {"EVT2": loop_evt2, "EVT21": loop_evt21, "EVT3": loop_evt3}
 EVENTS = pack_events(
@@ -129,7 +132,7 @@ def test_evt3_by_hand(raw):
 def test_same_as_word_by_word(encoding, pieces):
     """Random words, decoded in pieces of any length."""
     rng = np.random.default_rng(pieces)
-    dtype, decode = DECODERS[encoding]
+    dtype, decode = DECODERS[encoding][0], block_decoder(encoding).decode
     words = rng.integers(0, 2 ** (8 * np.dtype(dtype).itemsize), 3000, dtype=dtype)
     kinds = rng.choice([0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 14, 15], len(words)).astype(dtype)
     shift = 8 * np.dtype(dtype).itemsize - 4
@@ -157,8 +160,9 @@ def test_vectors_far_outside_of_the_sensor(raw):
         "x=1284,",
     ):
         recording.events()
-    _, state = DECODERS["EVT3"][1](np.array(words, "<u2"), DecoderState())
-    events, _ = DECODERS["EVT3"][1](np.array([0x4FFF], "<u2"), state)
+    decode = block_decoder("EVT3").decode
+    _, state = decode(np.array(words, "<u2"), DecoderState())
+    events, _ = decode(np.array([0x4FFF], "<u2"), state)
     assert set(events["x"].tolist()) == {65_535}
 
 
@@ -312,6 +316,17 @@ def test_bad_files(tmp_path, content, message):
     path.write_bytes(content)
     with pytest.raises(DataError, match=f"^{re.escape(message.format(path=path))}$"):
         open_raw(path)
+
+
+def test_file_that_changes_while_it_is_open(raw):
+    path = raw([0x8000, 2, 0x2003, 0x2004])
+    recording = open_raw(path)
+    with path.open("r+b") as file:
+        file.seek(-2, 2)
+        file.write(b"\x05\x60")
+    message = f"^{path} has changed since it was opened. Open it again.$"
+    with pytest.raises(DataError, match=message):
+        recording.events()
 
 
 def test_given_sensor_size_and_events_outside(raw):

@@ -14,6 +14,8 @@ from test_open_recording import EVENTS, WRITERS
 from easnn.events import open_recording
 from easnn.utils.errors import DataError
 
+pytestmark = pytest.mark.usefixtures("decoders")
+
 CASES = 60
 
 

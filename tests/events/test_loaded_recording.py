@@ -14,6 +14,8 @@ import pytest
 from easnn.events import open_aedat4, open_n_mnist, open_npz, pack_events, write_n_mnist, write_npz
 from easnn.utils.errors import DataError
 
+pytestmark = pytest.mark.usefixtures("decoders")
+
 EVENTS = pack_events(
     [0, 7, 7, 70_000, 2**23 - 1], [0, 255, 5, 6, 7], [255, 0, 1, 2, 3], [0, 1, 0, 1, 1]
 )

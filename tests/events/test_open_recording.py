@@ -21,6 +21,8 @@ from easnn.events import (
 )
 from easnn.utils.errors import DataError
 
+pytestmark = pytest.mark.usefixtures("decoders")
+
 HW = (240, 256)
 RNG = np.random.default_rng(0)
 EVENTS = pack_events(

@@ -26,9 +26,7 @@ class PublishedSampler(EventEmbedding):
     def __init__(self, ours: AdaptiveSampling) -> None:
         nn.Module.__init__(self)
         self.rectify, self.norm = copy.deepcopy(ours.rectify), copy.deepcopy(ours.norm)
-        self.Ts, self.readout = ours.Ts, ours.readout
-        self.spike_attach, self.write_zero = ours.spike_attach, ours.write_zero
-        self.thresh, self.reset = ours.recurrence.thresh, ours.recurrence.reset
+        self.rules = ours.rules
         self.recurrence = nn.ModuleDict(
             {
                 "input_conv": _unpacked(ours.recurrence.input_conv),
@@ -38,32 +36,33 @@ class PublishedSampler(EventEmbedding):
 
     def embed(self, slices: Tensor) -> Tensor:
         """Turn slices ``[S, B, C, H, W]``, oldest first, into segments ``[Ts, B, C, H, W]``."""
+        rules = self.rules
         post_reset = initial_membrane(slices[0])  # V [B, C, H, W], as all tensors below
         spikes, accumulated = torch.zeros_like(post_reset), torch.zeros_like(post_reset)
         written = torch.zeros_like(post_reset, dtype=torch.long)
         last_spike = torch.full_like(written, -1)
-        out = post_reset.new_zeros(self.Ts, *post_reset.shape)
+        out = post_reset.new_zeros(rules.Ts, *post_reset.shape)
         for t, events in enumerate(slices.flip(0)):
             drive = self.recurrence["input_conv"](events) + self.recurrence["gate_conv"](spikes)
             gate, charge = drive.chunk(2, dim=1)
             membrane = gate.sigmoid() * post_reset + charge
-            spikes, post_reset = fire(membrane, self.thresh, self.reset)
+            spikes, post_reset = fire(membrane, self.rules.firing)
             accumulated = accumulated + membrane
             fired = spikes > 0
             value = self._read(accumulated, membrane, t - last_spike)
-            value = value * spikes if self.spike_attach else value
-            out = _scattered(out, fired & (written < self.Ts), written, value)
+            value = value * spikes if rules.spike_attach else value
+            out = _scattered(out, fired & (written < rules.Ts), written, value)
             written, last_spike = written + fired, last_spike.masked_fill(fired, t)
             accumulated = accumulated.masked_fill(fired, 0)
-            if bool((written >= self.Ts).all()):
+            if bool((written >= rules.Ts).all()):
                 break
-        if self.write_zero:
+        if rules.write_zero:
             return out
         residue = self._read(accumulated, post_reset, (t - last_spike).clamp_min(1))
-        return _scattered(out, ~fired & (written < self.Ts), written, residue)
+        return _scattered(out, ~fired & (written < rules.Ts), written, residue)
 
     def _read(self, accumulated: Tensor, last: Tensor, span: Tensor) -> Tensor:
-        match self.readout:
+        match self.rules.readout:
             case "sum":
                 return accumulated
             case "last":

@@ -1,0 +1,144 @@
+"""Calls of the native functions for events, which are described in ``native/src/decoders.cpp``.
+
+They compute the same as NumPy, several times faster. Where the library is not available,
+:func:`library` returns None, and callers use NumPy.
+"""
+
+from __future__ import annotations
+
+import ctypes
+
+import numpy as np
+
+from easnn.events.dtypes import EVENT_DTYPE
+from easnn.native import DECODERS, load
+
+
+def library() -> ctypes.CDLL | None:
+    """Return the native decoders; None if they are not available on this machine."""
+    return load(DECODERS)
+
+
+def is_packed(events: np.ndarray) -> bool:
+    """Return whether native functions can read and write ``events``: EVENT_DTYPE, contiguous."""
+    return events.dtype == EVENT_DTYPE and events.ndim == 1 and events.flags.carray
+
+
+def restore_order(
+    library: ctypes.CDLL, events: np.ndarray, *, latest_us: int, limit_us: int
+) -> int | None:
+    """Replace the times of packed events [N] by the running maximum, in place.
+
+    Returns:
+        How many events were late; None if one is more than ``limit_us`` late. That event and those
+        after it are then unchanged.
+    """
+    late = _returning_int64(library, "easnn_restore_order")(
+        address(events),
+        ctypes.c_int64(len(events)),
+        ctypes.c_int64(latest_us),
+        ctypes.c_int64(limit_us),
+    )
+    return None if late < 0 else late
+
+
+def are_inside(library: ctypes.CDLL, events: np.ndarray, sensor_hw: tuple[int, int]) -> bool:
+    """Return whether all of the packed events [N] lie inside a sensor of this height and width."""
+    first = _returning_int64(library, "easnn_first_outside")(
+        address(events), ctypes.c_int64(len(events)), *map(ctypes.c_int64, sensor_hw)
+    )
+    return first == len(events)
+
+
+def decode_dat(
+    library: ctypes.CDLL,
+    records: np.ndarray,
+    events: np.ndarray,
+    *,
+    add_us: int,
+    latest_us: int,
+    xy_bits: tuple[int, int],
+) -> int:
+    """Write the records [N] of a DAT file (8 bytes each, contiguous) to packed ``events`` [N].
+
+    Args:
+        library: the native decoders.
+        records: counters and words.
+        events: what is overwritten.
+        add_us: added to the counters.
+        latest_us: the least time of an event; the times are the running maximum.
+        xy_bits: widths of x and y.
+
+    Returns:
+        The time of the last event.
+    """
+    assert len(records) == len(events)
+    return _returning_int64(library, "easnn_dat_decode")(
+        address(records),
+        ctypes.c_int64(len(records)),
+        ctypes.c_int64(add_us),
+        ctypes.c_int64(latest_us),
+        *map(ctypes.c_int, xy_bits),
+        address(events),
+    )
+
+
+def decode_evt(
+    library: ctypes.CDLL,
+    encoding: int,
+    words: np.ndarray,
+    state: np.ndarray,
+    events: np.ndarray,
+) -> int:
+    """Write the events of words [M] (contiguous) to packed ``events`` [N], as many as fit.
+
+    Args:
+        library: the native decoders.
+        encoding: 2, 21 or 3.
+        words: of the type that belongs to the encoding.
+        state: the values of a ``DecoderState``, i8 [6]; overwritten by those after the words.
+        events: what is overwritten.
+
+    Returns:
+        The number of events of the words.
+    """
+    return _returning_int64(library, "easnn_evt_decode")(
+        ctypes.c_int(encoding),
+        address(words),
+        ctypes.c_int64(len(words)),
+        address(state),
+        address(events),
+        ctypes.c_int64(len(events)),
+    )
+
+
+def survey_evt(
+    library: ctypes.CDLL, encoding: int, words: np.ndarray, state: np.ndarray, latest_us: int
+) -> tuple[int, ...]:
+    """Count the events of words [M] without writing them; see :func:`decode_evt`.
+
+    Returns:
+        Number of events; time of the first one; the largest time, at least ``latest_us``; how many
+        come after a later one; how many µs the latest of them is late.
+    """
+    report = np.zeros(5, np.int64)
+    library.easnn_evt_survey(
+        ctypes.c_int(encoding),
+        address(words),
+        ctypes.c_int64(len(words)),
+        address(state),
+        ctypes.c_int64(latest_us),
+        address(report),
+    )
+    return tuple(report.tolist())
+
+
+def address(array: np.ndarray) -> ctypes.c_void_p:
+    """Return a pointer to the first value of ``array``."""
+    return ctypes.c_void_p(array.ctypes.data)
+
+
+def _returning_int64(library: ctypes.CDLL, name: str) -> ctypes._NamedFuncPointer:
+    function = getattr(library, name)
+    function.restype = ctypes.c_int64
+    return function
