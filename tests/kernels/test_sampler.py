@@ -45,8 +45,9 @@ def config(**changes: object) -> DetectorConfig:
 
 
 def embedding_of(settings: DetectorConfig) -> EventEmbedding:
-    """Build an embedding in float64 whose biases are not zero."""
+    """Build a native embedding in float64 whose biases are not zero."""
     embedding = build_embedding(settings).double()
+    use_kernels(embedding, Kernels.NATIVE)
     for parameter in embedding.parameters():
         if parameter.dim() == 1:
             nn.init.normal_(parameter, 0, 0.2)
@@ -306,7 +307,7 @@ def test_mixed_precision_is_computed_in_float32():
     ],
 )
 def test_modules_with_hooks_run(part, register):
-    embedding, seen = build_embedding(config()), []
+    embedding, seen = embedding_of(config()).float(), []
     module = embedding.get_submodule(part)
     getattr(module, f"register_{register}")(lambda *_: seen.append(1) or None)
     embedding(torch.ones(1, 1, 4, 2, 4, 4)).sum().backward()
@@ -314,7 +315,7 @@ def test_modules_with_hooks_run(part, register):
 
 
 def test_a_convolution_of_another_kind_runs():
-    embedding = build_embedding(config())
+    embedding = embedding_of(config()).float()
     branch = embedding.recurrence.input_conv
     torch.nn.utils.parametrizations.weight_norm(branch[0])
     embedding(torch.ones(1, 1, 4, 2, 4, 4)).sum().backward()

@@ -169,7 +169,8 @@ struct Kernel {
       const int block = block_of(out - first);
       for (int o = 0; o < block; ++o) {
         Real sum = bias[first + o];
-        for (int i = 0; i < in * taps; ++i) sum = std::fma(w[i * block + o], background[i / taps], sum);
+        for (int i = 0; i < in * taps; ++i)
+          sum = std::fma(w[i * block + o], background[i / taps], sum);
         result.push_back(relu && sum < 0 ? Real(0) : sum);
       }
       w += int64_t{in} * taps * block;
@@ -364,7 +365,7 @@ void add_weight_gradients(const Tile& tile, const Patch<Real>& grad, const Patch
       const int64_t count = std::min<int64_t>(kUnit, tile.width - first);
       grads.push_back(!grad.is_marked(row + grad.halo, column, column + count));
     }
-  // With 16 registers, two outputs at a time fit, and one if there are five taps.
+  // The sums of up to five taps for this many outputs fit into the registers.
   constexpr int most = kRegisters >= 32 ? 4 : 2;
   const auto block_at = [&](int o) { return std::min(most, block_of(grad.channels - o)); };
   for (int ky = 0; ky < size; ++ky) {
@@ -381,7 +382,9 @@ void add_weight_gradients(const Tile& tile, const Patch<Real>& grad, const Patch
     for (int i = 0; i < x.channels; ++i)
       for (int o = 0; o < grad.channels;) {
         const int block = block_at(o);
-        const auto add = [&](auto call) { call(tile, grad, o, x, i, offset, ky, live, size, sums); };
+        const auto add = [&](auto call) {
+          call(tile, grad, o, x, i, offset, ky, live, size, sums);
+        };
         if (block == 4) add(add_row_of_kernel<most, Real>);
         else if (block == 2) add(add_row_of_kernel<2, Real>);
         else add(add_row_of_kernel<1, Real>);

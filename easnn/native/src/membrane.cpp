@@ -80,7 +80,8 @@ struct Branch {
 template <class Real>
 class BranchValues {
  public:
-  // Without gradients, the output has no halo; with them, what they need is computed instead.
+  // backward: hold what the gradients need, with wider halos, instead of the output.
+  // to_input: compute the gradient of the input, too.
   BranchValues(const Branch<Real>& branch, const Sequence& sequence, bool backward,
                bool to_input)
       : branch_(branch), to_input_(to_input) {
