@@ -42,7 +42,7 @@ ALLOWED: dict[str, set[str]] = {
     "analysis": {*BELOW_EXP, "exp", "inference"},
     "sweep": {*BELOW_EXP, "exp", "engine"},
     "gpu_check": {*BELOW_EXP, "exp", "inference", "engine", "analysis"},
-    "benchmark": {*BELOW_EXP, "exp", "inference", "engine", "analysis"},
+    "benchmark": {*BELOW_EXP, "kernels", "exp", "inference", "engine", "analysis"},
 }
 ALLOWED["cli"] = {*ALLOWED}
 

@@ -15,6 +15,7 @@ from easnn.benchmark.settings import PrecisionName
 from easnn.engine.ema import ModelEma
 from easnn.engine.step import TrainingStep
 from easnn.exp import EventExp
+from easnn.kernels import Kernels, use_kernels
 from easnn.models import EventDetector, fuse
 from easnn.utils.precision import Precision
 
@@ -59,8 +60,21 @@ def _own_step(model: EventDetector, experiment: EventExp, batch: int, precision:
     return run
 
 
+def _with_plain_kernels(model: EventDetector) -> EventDetector:
+    plain = copy.deepcopy(model)
+    use_kernels(plain, Kernels.PLAIN)
+    return plain
+
+
+def _plain_step(
+    model: EventDetector, experiment: EventExp, batch: int, precision: Precision
+) -> Step:
+    return _own_step(_with_plain_kernels(model), experiment, batch, precision)
+
+
 IMPLEMENTATIONS = (
     Implementation("published", PublishedDetector, _published_step),
+    Implementation("easnn, plain kernels", _with_plain_kernels, _plain_step),
     Implementation("easnn", lambda model: model, _own_step),
     Implementation("easnn, norms folded", fuse),
 )
