@@ -22,7 +22,7 @@ from easnn.analysis import (
     write_recording_pictures,
 )
 from easnn.analysis.curves import PICTURES
-from easnn.cli.arguments import exit_code_of, plain_parser, sensor_size
+from easnn.cli.arguments import add_runtime_option, exit_code_of, plain_parser, sensor_size
 from easnn.data.prophesee_layout import BOXES_SUFFIX, EVENTS_SUFFIX
 from easnn.events import Recording
 from easnn.inference import Predictor
@@ -91,6 +91,8 @@ def make_parser() -> argparse.ArgumentParser:
     detections.add_argument(
         "--fuse", action="store_true", help="fold every batch norm into the convolution before it"
     )
+    add_runtime_option(detections)
+    detections.add_argument("--fp16", action="store_true", help="mixed precision")
     time = parser.add_argument_group("time")
     time.add_argument(
         "--step-ms",
@@ -147,12 +149,19 @@ def demo(options: argparse.Namespace) -> None:
         OutputError: if a file cannot be written.
     """
     setup_logging()
+    if options.sampler and options.runtime != "torch":
+        raise ConfigError(
+            "`--sampler` needs `--runtime torch`, whose modules have the internal states of the "
+            f"sampler, but it is {options.runtime}."
+        )
     predictor = Predictor.load(
         options.ckpt,
         confidence=options.conf,
         nms_iou=options.nms,
         fused=options.fuse,
         exp_file=options.exp_file,
+        fp16=options.fp16,
+        runtime=options.runtime,
     )
     if options.sampler:
         _check_sampler(options, predictor)
@@ -180,6 +189,7 @@ def demo(options: argparse.Namespace) -> None:
         "step_ms": options.step_ms,
         "confidence": predictor.confidence,
         "nms_iou": predictor.nms_iou,
+        "runtime": predictor.runtime,
     }
     files = [*report.files, directory / "detections.json"]
     write_json(files[-1], {**about, **of_detections, "windows": report.windows})

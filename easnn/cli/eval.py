@@ -11,7 +11,7 @@ from loguru import logger
 
 from easnn.analysis import size_line
 from easnn.checkpoints import Checkpoint
-from easnn.cli.arguments import SetKey, build_parser
+from easnn.cli.arguments import SetKey, add_runtime_option, build_parser
 from easnn.cli.experiment import (
     check,
     experiment_of,
@@ -71,6 +71,7 @@ def make_parser() -> argparse.ArgumentParser:
     group.add_argument(
         "--fuse", action="store_true", help="fold every batch norm into the convolution before it"
     )
+    add_runtime_option(group)
     group.add_argument(
         "--speed",
         action="store_true",
@@ -109,6 +110,7 @@ def evaluate(options: argparse.Namespace) -> None:
             fp16=options.fp16,
             timed=options.speed,
             cache=cache,
+            runtime=options.runtime,
         )
         run = _run_directory(options, checkpoint, experiment)
         make_directory(run.results)
@@ -120,6 +122,7 @@ def evaluate(options: argparse.Namespace) -> None:
         about = {
             "checkpoint": str(checkpoint.path),
             "fused": options.fuse,
+            "runtime": options.runtime,
             "keys": experiment.plain(),
         }
         write_json(path, {**result.to_dict(), **about})
