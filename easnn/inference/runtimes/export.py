@@ -53,9 +53,8 @@ def exported(model: EventDetector, example: Tensor, *, mixed: bool) -> ExportedP
     Returns:
         A graph that returns the outputs of the embedding and of the network.
     """
-    network: nn.Module = _Observed(model)
-    if mixed:
-        network = _Mixed(network, Precision(example.device, mixed=True))
+    observed = _Observed(model)
+    network = _Mixed(observed, Precision(example.device, mixed=True)) if mixed else observed
     return torch.export.export(network.eval(), (example,), strict=False)
 
 
@@ -64,7 +63,8 @@ def onnx_model(model: EventDetector, example: Tensor) -> bytes:
     program = exported(model, example, mixed=False)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of torch about its own code
-        in_onnx = torch.onnx.export(program, dynamo=True, verbose=False)
+        # The runtimes optimise the graph themselves, and much faster.
+        in_onnx = torch.onnx.export(program, dynamo=True, verbose=False, optimize=False)
     assert in_onnx is not None
     return in_onnx.model_proto.SerializeToString()
 

@@ -32,6 +32,7 @@ def build(model: EventDetector, example: Tensor, mixed: bool) -> Pass:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3  # errors; not each operator that is no constant
     session = onnxruntime.InferenceSession(
         onnx_model(model, example), options, providers=["CPUExecutionProvider"]
     )
