@@ -34,7 +34,7 @@ EXPECTED_WAITS = {
 
 def check_mixed_precision(setting: Setting) -> Outcome:
     """Train on one batch in mixed precision: numbers stay finite and the loss falls."""
-    steps = 16 if setting.quick else 40
+    steps = 24 if setting.quick else 40
     problem = make_problem(lively=False).on(setting.device)
     precision = Precision(setting.device, mixed=True)
     step = _step_of(problem, precision)

@@ -15,6 +15,7 @@ from easnn.evaluation import FrameResult, build_evaluator
 from easnn.inference import Predictor
 from easnn.inference.runtimes import build_inference
 from easnn.inference.runtimes.export import exported
+from easnn.kernels import Kernels, use_kernels
 from easnn.models import DetectorConfig, EventDetector, SpikeMode
 from easnn.representations import FrameSpec
 from easnn.utils.errors import ConfigError
@@ -60,6 +61,8 @@ def events() -> Tensor:
 def detector(*, surer: bool) -> EventDetector:
     """Return a network; ``surer`` makes another one that sees objects nearly everywhere."""
     model = lively_detector(SMALL, events())
+    # Native kernels compute the sampler in float32 even in mixed precision; the runtimes do not.
+    use_kernels(model, Kernels.PLAIN)
     if surer:
         for level in model.head.levels:
             torch.nn.init.constant_(level.object_out.bias, 6.0)
