@@ -7,10 +7,14 @@ import pytest
 import torch
 
 from easnn import __version__
-from easnn.benchmark import SECTIONS
-from easnn.cli import benchmark
+from easnn.benchmark import SECTIONS, TITLES
 from easnn.cli.arguments import parse
-from easnn.cli.benchmark import main, make_parser, one_value_each, settings_of
+from easnn.cli.benchmark import main, make_parser, one_value_each
+from easnn.cli.tasks import benchmark
+from easnn.cli.tasks.benchmark import settings_of
+from easnn.models import SpikeMode
+from easnn.utils.device import available_cores
+from easnn.utils.options import SPIKE_MODES
 
 TINY_WORDS = ["depth", "0.33", "width", "0.0625", "embedding_ksize", "3"]
 
@@ -49,9 +53,10 @@ def test_tables_are_printed_and_numbers_written(
     assert forward["unit"] == "seconds per sample"
     [case] = forward["cases"]
     assert case["labels"] == {"model": "e-yolox-s", "size": "32x64", "use_spike": "True"}
-    published, ours, folded = case["variants"]
-    assert [row["name"] for row in (published, ours, folded)] == [
+    published, _, ours, _ = case["variants"]
+    assert [row["name"] for row in case["variants"]] == [
         "published, fp32",
+        "easnn, plain kernels, fp32",
         "easnn, fp32",
         "easnn, norms folded, fp32",
     ]
@@ -73,6 +78,8 @@ def test_defaults_and_the_quick_run() -> None:
     )
     quick = settings_from("--quick")
     assert (quick.sizes, quick.rounds, quick.quick) == (((256, 320),), 3, True)
+    assert full.threads == available_cores()
+    assert settings_from("--threads 1").threads == 1
     assert settings_from("--quick --rounds 7 --size 64x64").rounds == 7
 
 
@@ -89,11 +96,15 @@ def test_options_of_several_values_end_where_keys_begin() -> None:
     assert settings.words == ("T", "2", "Tm", "2")
 
 
+def test_the_choices_of_spiking_parts_are_those_of_the_network() -> None:
+    assert tuple(mode.value for mode in SpikeMode) == SPIKE_MODES
+
+
 def test_every_section_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--help"])
     shown = [line.split()[0] for line in capsys.readouterr().out.splitlines() if line.strip()]
-    assert [name for name in shown if name in SECTIONS] == list(SECTIONS)
+    assert [name for name in shown if name in SECTIONS] == list(SECTIONS) == list(TITLES)
 
 
 @pytest.mark.parametrize(

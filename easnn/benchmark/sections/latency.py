@@ -126,4 +126,4 @@ def _watch(predictor: Predictor, recording: Recording, count: int) -> None:
     deque(windows, maxlen=0)
 
 
-LATENCY = Section("latency", "From events to boxes in sensor pixels", latency_cases)
+LATENCY = Section("latency", latency_cases)

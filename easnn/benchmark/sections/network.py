@@ -157,7 +157,7 @@ def _both(sampler: nn.Module, events: Tensor) -> None:
     sampler(events).sum().backward()
 
 
-SAMPLER = Section("sampler", "Adaptive sampler", sampler_cases, has_work=True)
-FORWARD = Section("forward", "Inference", forward_cases, has_work=True)
-STEP = Section("step", "Training step", step_cases, has_work=True)
-MEMORY = Section("memory", "Peak memory of a training step", memory_cases, "memory")
+SAMPLER = Section("sampler", sampler_cases, has_work=True)
+FORWARD = Section("forward", forward_cases, has_work=True)
+STEP = Section("step", step_cases, has_work=True)
+MEMORY = Section("memory", memory_cases, "memory")

@@ -86,4 +86,4 @@ def _open_anew(experiment: EventExp, cache: Path) -> None:
     experiment.get_dataset(["train"])
 
 
-SCALING = Section("scaling", "Cost of a sample against settings", scaling_cases, by_default=False)
+SCALING = Section("scaling", scaling_cases)
