@@ -9,11 +9,15 @@ from torch import Tensor, nn
 
 from easnn.benchmark.implementations import (
     IMPLEMENTATIONS,
+    OWN,
+    PLAIN,
+    PUBLISHED,
     VALUE_BYTES,
     cpu_precision,
     in_every_precision,
     inference,
     network_of,
+    with_plain_kernels,
 )
 from easnn.benchmark.inputs import network_events, network_targets
 from easnn.benchmark.peak_memory import StepRequest, peak_bytes
@@ -44,7 +48,11 @@ def sampler_cases(settings: Settings) -> Cases:
                 f"but is {experiment.embedding}."
             )
         work = sampler_work(model, events)
-        samplers = {"published": PublishedSampler(ours), "easnn": ours}
+        samplers = {
+            PUBLISHED: PublishedSampler(ours),
+            PLAIN: with_plain_kernels(ours),
+            OWN: ours,
+        }
         for name, runs, factor in (("forward", _forward, 1.0), ("backward too", _both, TRAINING)):
             yield Case(
                 {"size": size_text(hw), "pass": name},
