@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 TITLES: Mapping[str, str] = MappingProxyType(
     {
+        "decode": "Reading of whole recordings",
         "load": "Loading of training samples, from files to network input",
         "augment": "Placement of frames in the network input",
         "sampler": "Adaptive sampler",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -25,9 +26,12 @@ from easnn.benchmark.implementations import (
 )
 from easnn.benchmark.inputs import head_outputs, network_events, network_targets
 from easnn.benchmark.peak_memory import StepRequest, peak_bytes
-from easnn.benchmark.results import SectionResult
+from easnn.benchmark.raw_files import camera_bursts
+from easnn.benchmark.results import CaseResult, SectionResult, VariantResult
 from easnn.benchmark.sections import scaling
+from easnn.benchmark.timing import Spread
 from easnn.benchmark.work import detector_work, sampler_work
+from easnn.events import native_calls
 from easnn.models import ParametricLIF
 from easnn.utils.errors import ConfigError, TrainingError
 
@@ -43,9 +47,15 @@ TINY = Settings(
 BOTH = ["published", "easnn"]
 KERNELS = ["published", "easnn, plain kernels", "easnn"]
 NETWORKS = [f"{name}, {precision}" for name in KERNELS for precision in ("fp32", "bf16")]
+DECODERS = ["NumPy", "native"] if native_calls.library() else ["NumPy"]
+BURSTS = 300
 FOLDED = ["easnn, norms folded, fp32", "easnn, norms folded, bf16"]
 
 CASES = {
+    "decode": [
+        ({"format": name, "events": f"{len(camera_bursts(BURSTS).events()):,}"}, DECODERS)
+        for name in ("DAT", "EVT2", "EVT2.1", "EVT3")
+    ],
     "load": [({"size": "32x64", "workers": "0"}, BOTH)],
     "augment": [({"size": "32x64"}, BOTH)],
     "sampler": [
@@ -78,6 +88,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Do not repeat what is short."""
     monkeypatch.setattr("easnn.benchmark.timing.MIN_SECONDS", 0.0)
     monkeypatch.setattr("easnn.benchmark.inputs.EVENTS_PER_S", 20_000)
+    monkeypatch.setattr("easnn.benchmark.sections.decode.QUICK_BURSTS", BURSTS)
 
 
 def rows_of(result: SectionResult) -> list[tuple[dict[str, str], list[str]]]:
@@ -99,6 +110,22 @@ def test_the_rows_of_a_section(name: str) -> None:
     table = result.table()
     assert table.startswith(f"{section.title} ({name})\n")
     assert all(row in table for _, rows in CASES[name] for row in rows)
+
+
+def test_a_rate_of_events_is_shown_instead_of_the_time_of_an_event() -> None:
+    rows = (VariantResult("NumPy", (2e-8, 4e-8, 1e-8), Spread(1, 1, 1)),)
+    result = SectionResult(SECTIONS["decode"], (CaseResult({"format": "DAT"}, rows),))
+    lines = [re.split(" {2,}", line) for line in result.table().splitlines()]
+    assert lines[2] == ["format", "variant", "Mevents/s", "ratio"]
+    assert lines[4] == ["DAT", "NumPy", "50.0 (25.0–100)", "×1.00 (1.00–1.00)"]
+    assert result.to_dict()["unit"] == "seconds per event"
+
+
+def test_without_native_decoders_there_is_nothing_to_compare() -> None:
+    with native_calls.numpy_only():
+        result = run_section(SECTIONS["decode"], TINY, None)
+    assert [rows for _, rows in rows_of(result)] == [["NumPy"]] * 4
+    assert result.table().splitlines()[-1] == "The native decoders are not available here."
 
 
 def test_scaling_varies_one_setting_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:

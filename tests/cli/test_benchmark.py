@@ -113,8 +113,8 @@ def test_every_section_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
         (
             "forwrad",
             "`forwrad` is neither a section nor a key. Did you mean `forward`? The sections are "
-            "load, augment, sampler, forward, step, memory, assignment, nms, evaluation, latency, "
-            "scaling; `--help-keys` lists the keys.",
+            "decode, load, augment, sampler, forward, step, memory, assignment, nms, evaluation, "
+            "latency, scaling; `--help-keys` lists the keys.",
         ),
         (
             "nms --size 640x650",

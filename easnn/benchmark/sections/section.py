@@ -11,7 +11,7 @@ from easnn.benchmark.timing import Variant
 from easnn.benchmark.titles import OPTIONAL, TITLES
 from easnn.benchmark.work import Work
 
-Quantity = Literal["time", "memory"]
+Quantity = Literal["time", "memory", "events"]
 
 Cases = Generator["Case"]
 """Cases one by one; closing it removes what a section has written."""
@@ -43,7 +43,7 @@ class Section:
     Attributes:
         name: as on the command line, a key of ``TITLES``.
         cases: builds the cases of some settings one by one.
-        quantity: whether time per sample is measured, or memory.
+        quantity: whether time per sample is measured, or memory, or time per event.
         has_work: whether its cases know their work, so that the ceilings have to be measured.
     """
 
