@@ -38,7 +38,10 @@ newest: $(READY)  ## run the tests with the newest torch, in an environment of t
 gpu-check: $(READY)  ## on a machine with a GPU: compare it with the CPU, and measure its speed
 	$(BIN)/easnn gpu-check
 
-check: lint test docs wheel newest  ## all of these, as continuous integration does
+sanitize: $(READY)  ## build the native libraries with sanitizers and run their tests
+	.ci/sanitizer-test $(BIN)/python
+
+check: lint test docs wheel newest sanitize  ## all of these, as continuous integration does
 	@echo "Tested: $$($(BIN)/easnn --version); once more with $$(grep == .ci/newest-requirements.txt | xargs)"
 
 format: $(READY)  ## reformat the code

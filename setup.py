@@ -1,4 +1,5 @@
 # The metadata is in pyproject.toml. This file builds the native libraries.
+import os
 import runpy
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from setuptools.command.build_ext import build_ext
 ROOT = Path(__file__).parent
 NATIVE = runpy.run_path(str(ROOT / "easnn/native/sources.py"))
 SOURCES = Path("easnn/native/src")
+FLAGS = os.environ.get("EASNN_CXXFLAGS", "").split()  # after ours, for instance of a sanitizer
 
 
 class BuildNative(build_ext):  # type: ignore[misc]
@@ -36,7 +38,7 @@ setup(
             [str(SOURCES / name) for name in library.sources],
             depends=[str(path.relative_to(ROOT)) for path in NATIVE["FOLDER"].iterdir()],
             define_macros=[("EASNN_SOURCES", f"{library.digest()}ULL")],
-            extra_compile_args=list(library.options),
+            extra_compile_args=[*library.options, *FLAGS],
             language="c++",
             optional=True,  # without a compiler, the Python counterparts are used
         )

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, get_args
 
 from easnn.utils.errors import EasnnError
-from easnn.utils.options import CacheKind
+from easnn.utils.options import RUNTIMES, CacheKind
 
 DEFAULT_BATCH_SIZE = 64
 
@@ -78,6 +78,16 @@ def add_experiment_options(parser: argparse._ActionsContainer) -> None:
     parser.add_argument("-n", "--name", help="name of an experiment, e.g. e-yolox-s")
     parser.add_argument(
         "-f", "--exp_file", metavar="FILE", help="experiment file that defines `class Exp`"
+    )
+
+
+def add_runtime_option(parser: argparse._ActionsContainer) -> None:
+    """Add the option that selects what computes the network to a parser or a group."""
+    parser.add_argument(
+        "--runtime",
+        choices=RUNTIMES,
+        default=RUNTIMES[0],
+        help="what computes the network (default: %(default)s)",
     )
 
 

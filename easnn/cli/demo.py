@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from easnn.cli.arguments import exit_code_of, plain_parser, sensor_size
+from easnn.cli.arguments import add_runtime_option, exit_code_of, plain_parser, sensor_size
 from easnn.utils.options import BOXES_SUFFIX, CLIP_FORMATS, CONFIDENCE, EVENTS_SUFFIX, PICTURES
 
 DESCRIPTION = """\
@@ -69,6 +69,8 @@ def make_parser() -> argparse.ArgumentParser:
     detections.add_argument(
         "--fuse", action="store_true", help="fold every batch norm into the convolution before it"
     )
+    add_runtime_option(detections)
+    detections.add_argument("--fp16", action="store_true", help="mixed precision")
     time = parser.add_argument_group("time")
     time.add_argument(
         "--step-ms",

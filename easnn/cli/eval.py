@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from easnn.cli.arguments import SetKey, build_parser, parse
+from easnn.cli.arguments import SetKey, add_runtime_option, build_parser, parse
 
 DESCRIPTION = (
     "Evaluate a checkpoint. It contains its experiment, so `-c FILE` is enough. The result is "
@@ -48,6 +48,7 @@ def make_parser() -> argparse.ArgumentParser:
     group.add_argument(
         "--fuse", action="store_true", help="fold every batch norm into the convolution before it"
     )
+    add_runtime_option(group)
     group.add_argument(
         "--speed",
         action="store_true",

@@ -18,6 +18,7 @@ from easnn.inference import Predictor
 from easnn.utils.distributed import barrier, gather_objects
 from easnn.utils.logging import on_terminal
 from easnn.utils.meters import PartTimer
+from easnn.utils.options import RuntimeName
 
 PORTION = 1000
 """Frames per process and gather operation; limits the memory that gathering needs."""
@@ -84,6 +85,7 @@ def evaluation_of(
     fp16: bool = False,
     timed: bool = False,
     cache: FrameCache | None = None,
+    runtime: RuntimeName = "torch",
 ) -> Evaluation:
     """Return a function that evaluates a model on ``eval_split`` of an experiment.
 
@@ -94,6 +96,7 @@ def evaluation_of(
         fp16: whether to use mixed precision.
         timed: whether to measure the time per frame.
         cache: cache of frames, if any.
+        runtime: what computes the network; the function raises a ConfigError if it cannot be used.
 
     Raises:
         ConfigError: if a key does not fit the dataset.
@@ -103,7 +106,8 @@ def evaluation_of(
     evaluator = experiment.get_evaluator(loader.dataset)
 
     def run(model: nn.Module) -> EvaluationResult:
-        return evaluate(Predictor.of(experiment, model, fp16=fp16), loader, evaluator, timed=timed)
+        predictor = Predictor.of(experiment, model, fp16=fp16, runtime=runtime)
+        return evaluate(predictor, loader, evaluator, timed=timed)
 
     return run
 

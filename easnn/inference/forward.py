@@ -59,17 +59,30 @@ def fixed_form(device: torch.device, *, mixed: bool) -> Iterator[FixedForm]:
         yield on_gpu
         return
     threads = torch.get_num_threads()
+    with (
+        single_thread(device),
+        ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool,
+    ):
+
+        def on_cpu(
+            function: Callable[[Tensor], Result], events: Tensor
+        ) -> list[tuple[Result, int]]:
+            results = pool.map(lambda frame: call(function, frame), torch.split(events, 1))
+            return [(result, 0) for result in results]
+
+        yield on_cpu
+
+
+@contextmanager
+def single_thread(device: torch.device) -> Iterator[None]:
+    """Let torch use a single thread within the block if the device is a CPU."""
+    if device.type != "cpu":
+        yield
+        return
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-
-            def on_cpu(
-                function: Callable[[Tensor], Result], events: Tensor
-            ) -> list[tuple[Result, int]]:
-                results = pool.map(lambda frame: call(function, frame), torch.split(events, 1))
-                return [(result, 0) for result in results]
-
-            yield on_cpu
+        yield
     finally:
         torch.set_num_threads(threads)
 

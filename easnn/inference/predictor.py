@@ -6,7 +6,7 @@ import itertools
 import math
 import operator
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from functools import partial
 from pathlib import Path
 from typing import Self, SupportsIndex, cast
@@ -21,7 +21,8 @@ from easnn.data import DetectionBatch
 from easnn.events import Recording, downsample_recording, event_pieces, open_recording
 from easnn.exp import EventExp
 from easnn.inference.detections import Detections, LabelledFrame, Observation
-from easnn.inference.forward import GROUP, fixed_form, regrouped
+from easnn.inference.forward import GROUP, FixedForm, fixed_form, regrouped
+from easnn.inference.runtimes import build_inference
 from easnn.models import EventDetector, SamplerTrace, fuse
 from easnn.ops import (
     Interpolation,
@@ -33,9 +34,9 @@ from easnn.ops import (
 )
 from easnn.representations import FrameSpec, make_frame
 from easnn.utils.device import training_device
-from easnn.utils.errors import DataError
+from easnn.utils.errors import ConfigError, DataError
 from easnn.utils.meters import PartTimer
-from easnn.utils.options import CONFIDENCE
+from easnn.utils.options import CONFIDENCE, RuntimeName
 
 
 class Predictor:
@@ -56,8 +57,11 @@ class Predictor:
         class_names: class names in the order of their ids; empty if unknown.
         downsample: factor by which the resolution of recordings is reduced.
         fp16: whether to use mixed precision.
+        runtime: what computes the network (docs/protocols.md). Others than ``torch`` compile it
+            here, with the weights that it has now.
 
     Raises:
+        ConfigError: if the runtime needs something that is missing, or does not fit the device.
         ValueError: if ``confidence`` or ``nms_iou`` is not between 0 and 1.
     """
 
@@ -73,6 +77,7 @@ class Predictor:
         class_names: Sequence[str] = (),
         downsample: int = 1,
         fp16: bool = False,
+        runtime: RuntimeName = "torch",
     ) -> None:
         for name, value in (("confidence", confidence), ("nms_iou", nms_iou)):
             if not 0 <= value <= 1:
@@ -86,7 +91,9 @@ class Predictor:
         self.class_names = tuple(class_names)
         self.downsample = downsample
         self.device = next((p.device for p in model.parameters()), torch.device("cpu"))
-        self._fp16 = fp16
+        self.runtime: RuntimeName = runtime
+        frame_shape = (*spec.slices, spec.channels, *input_hw)
+        self._inference = build_inference(runtime, self.model, frame_shape, self.device, mixed=fp16)
 
     @classmethod
     def of(
@@ -98,6 +105,7 @@ class Predictor:
         nms_iou: float | None = None,
         class_names: Sequence[str] | None = None,
         fp16: bool = False,
+        runtime: RuntimeName = "torch",
     ) -> Self:
         """Return a predictor for a network of an experiment.
 
@@ -108,6 +116,10 @@ class Predictor:
             nms_iou: IoU threshold of the non-maximum suppression; None: ``nmsthre``.
             class_names: class names in the order of their ids; None: those of the dataset.
             fp16: whether to use mixed precision.
+            runtime: what computes the network.
+
+        Raises:
+            ConfigError: if the runtime needs something that is missing, or does not fit the device.
         """
         return cls(
             model,
@@ -119,6 +131,7 @@ class Predictor:
             class_names=experiment.class_names() if class_names is None else class_names,
             downsample=experiment.downsample,
             fp16=fp16,
+            runtime=runtime,
         )
 
     @classmethod
@@ -131,6 +144,8 @@ class Predictor:
         device: torch.device | str | None = None,
         fused: bool = False,
         exp_file: str | Path | None = None,
+        fp16: bool = False,
+        runtime: RuntimeName = "torch",
     ) -> Self:
         """Load a predictor from a checkpoint, which contains its experiment.
 
@@ -142,10 +157,13 @@ class Predictor:
             fused: whether to fold each batch norm into the preceding convolution: faster, and equal
                 up to rounding.
             exp_file: the experiment file of the training; needed if it defines more than keys.
+            fp16: whether to use mixed precision.
+            runtime: what computes the network.
 
         Raises:
             CheckpointError: if the checkpoint cannot be read, or needs its experiment file.
-            ConfigError: if the experiment file is wrong.
+            ConfigError: if the experiment file is wrong, the runtime needs something that is
+                missing, or it does not fit the device.
         """
         checkpoint = Checkpoint(Path(path).expanduser())
         experiment = (
@@ -161,6 +179,8 @@ class Predictor:
             confidence=confidence,
             nms_iou=nms_iou,
             class_names=checkpoint.class_names(experiment),
+            fp16=fp16,
+            runtime=runtime,
         )
 
     def open(self, path: str | Path, sensor_hw: tuple[int, int] | None = None) -> Recording:
@@ -250,12 +270,12 @@ class Predictor:
         """
         timer = timer or PartTimer(self.device, enabled=False)
         with (
-            fixed_form(self.device, mixed=self._fp16) as run,
+            self._fixed_form() as run,
             closing(regrouped(self._inputs(batches, timer))) as groups,
         ):
             for events, frames in groups:
                 with timer.measure("network"):
-                    computed = run(self.model, events)
+                    computed = run(self._inference.detect, events)
                     outputs = torch.stack([result[position] for result, position in computed])
                 with timer.measure("detections"):
                     found = self._select(outputs)
@@ -267,24 +287,35 @@ class Predictor:
 
         Args:
             frame: ``[Tl,Tm,C,H,W]`` at sensor resolution, oldest slice first.
-            trace: whether to record the internal states of the sampler.
+            trace: whether to record the internal states of the sampler; only the runtime ``torch``
+                has them.
+
+        Raises:
+            ConfigError: if they are requested of another runtime.
         """
         [observation] = self.observe_all([frame], trace=trace)
         return observation
 
     def observe_all(self, frames: Sequence[Tensor], *, trace: bool = False) -> list[Observation]:
         """Apply :meth:`observe` to up to :data:`GROUP` frames of one sensor."""
-        model = self.model
+        if trace and self.runtime != "torch":
+            raise ConfigError(
+                "The internal states of the sampler exist only in the modules of the network, and "
+                f"`runtime` is {self.runtime}. Use torch for them."
+            )
+        model, inference = self.model, self._inference
 
         def look(events: Tensor) -> tuple[Tensor, SamplerTrace | None, Tensor]:
             steps = model.embedding.trace(events) if trace else None
-            written = model.embedding(events) if steps is None else steps.output
-            return written, steps, cast(Tensor, model.detect(written))
+            if steps is None:
+                written, outputs = inference.observe(events)
+                return written, None, outputs
+            return steps.output, steps, cast(Tensor, model.detect(steps.output))
 
         in_hw = (frames[0].shape[-2], frames[0].shape[-1])
         placement = letterbox_placement(in_hw, self.input_hw)
         events = torch.cat([self._place(frame[None], [placement]) for frame in frames])
-        with fixed_form(self.device, mixed=self._fp16) as run:
+        with self._fixed_form() as run:
             computed = run(look, events)
         observations = []
         for frame, seen, ((written, steps, outputs), position) in zip(
@@ -308,6 +339,9 @@ class Predictor:
         """Return the network's input ``[1,Tl,Tm,C,h,w]`` for a frame ``[Tl,Tm,C,H,W]``."""
         placement = letterbox_placement((frame.shape[-2], frame.shape[-1]), self.input_hw)
         return self._place(frame[None], [placement])
+
+    def _fixed_form(self) -> AbstractContextManager[FixedForm]:
+        return fixed_form(self.device, mixed=self._inference.autocast)
 
     def _opened(self, recording: Recording | str | Path) -> Recording:
         """Open a recording if needed, and reduce it to the resolution of the frames."""
@@ -344,9 +378,9 @@ class Predictor:
         assert sensor_hw is not None
         placements = [letterbox_placement(sensor_hw, self.input_hw)]
         frames = [make_frame(self.spec, recording, time_us, sensor_hw) for time_us in times_us]
-        with fixed_form(self.device, mixed=self._fp16) as run:
+        with self._fixed_form() as run:
             events = torch.cat([self._place(frame[None], placements) for frame in frames])
-            computed = run(self.model, events)
+            computed = run(self._inference.detect, events)
             found = self._select(torch.stack([result[position] for result, position in computed]))
         detections = []
         for time_us, rows in zip(times_us, found, strict=True):

@@ -18,6 +18,11 @@ from easnn.utils.errors import ConfigError
 VARIABLE = "EASNN_KERNELS"
 """Environment variable with the choice; unset: native kernels where they are available."""
 
+NOT_THERE = (
+    "there are no native kernels for this machine: they need an x86-64 processor with AVX2, Linux, "
+    "and a C++ compiler when easnn is installed."
+)
+
 
 class Kernels(Enum):
     """How the parts of a network that have several implementations are computed on a CPU.
@@ -55,10 +60,7 @@ def default_kernels() -> Kernels:
     if chosen not in (None, *(kernels.value for kernels in Kernels)):
         raise ConfigError(f"{VARIABLE} must be plain or native, but is {chosen}.")
     if chosen == Kernels.NATIVE.value and native_library() is None:
-        raise ConfigError(
-            f"{VARIABLE} is native, but there are no native kernels for this machine: they need "
-            "an x86-64 processor with AVX2, Linux, and a C++ compiler when easnn is installed."
-        )
+        raise ConfigError(f"{VARIABLE} is native, but {NOT_THERE}")
     if chosen is None:
         kernels = Kernels.PLAIN if native_library() is None else Kernels.NATIVE
     else:
@@ -69,7 +71,13 @@ def default_kernels() -> Kernels:
 
 
 def use_kernels(model: nn.Module, kernels: Kernels) -> None:
-    """Let all parts of ``model`` use ``kernels`` on a CPU."""
+    """Let all parts of ``model`` use ``kernels`` on a CPU.
+
+    Raises:
+        ConfigError: if there are no native kernels for this machine.
+    """
+    if kernels is Kernels.NATIVE and native_library() is None:
+        raise ConfigError(f"The kernels cannot be native: {NOT_THERE}")
     for module in model.modules():
         if isinstance(getattr(module, "kernels", None), Kernels):
             module.kernels = kernels  # type: ignore[assignment]

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from easnn.kernels.arrays import address, computing_dtype, threads, type_code
-from easnn.kernels.choice import native_library
+from easnn.kernels.choice import loaded_library
 
 SURROGATES = {surrogates.ATan: 0, surrogates.Sigmoid: 1, surrogates.Rect: 2}
 """Codes of the surrogate gradients, as in norm_plif.cpp."""
@@ -74,7 +74,7 @@ def batch_moments(values: Tensor) -> tuple[Tensor, Tensor]:
     values = _channels_last(values.detach())
     channels = values.shape[1]
     mean, variance = torch.empty(2, channels, dtype=torch.float64)
-    _library().easnn_moments(
+    loaded_library().easnn_moments(
         type_code(values),
         address(values),
         ctypes.c_int64(values.numel() // channels),
@@ -122,7 +122,7 @@ class _NormPLIF(torch.autograd.Function):
             ctypes.c_int(T),
             ctypes.c_int(steps_in),
         )
-        _library().easnn_norm_plif(
+        loaded_library().easnn_norm_plif(
             type_code(current),
             address(current),
             *map(address, of_norm),
@@ -143,7 +143,7 @@ class _NormPLIF(torch.autograd.Function):
         grad_current = torch.empty_like(current)
         grad_weight, grad_bias = (None if x is None else torch.empty_like(x) for x in of_norm[2:])
         grad_keep = ctypes.c_double()
-        _library().easnn_norm_plif_backward(
+        loaded_library().easnn_norm_plif_backward(
             type_code(current),
             address(grad),
             address(current),
@@ -161,12 +161,6 @@ class _NormPLIF(torch.autograd.Function):
         leak = w.sigmoid()
         grad_w = -grad_keep.value * leak * (1 - leak)
         return grad_current, grad_weight, grad_bias, grad_w, None, None, None, None
-
-
-def _library() -> ctypes.CDLL:
-    library = native_library()
-    assert library is not None, "Ask `computes_natively` first."
-    return library
 
 
 def _channels_last(values: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from easnn.kernels.arrays import address, threads
-from easnn.kernels.choice import Kernels, computes_natively, native_library
+from easnn.kernels.choice import Kernels, computes_natively, loaded_library
 
 LANES = 16
 """Channels of input and output must be multiples of it, as in spike_conv.cpp."""
@@ -65,7 +65,7 @@ class _SpikeConv(torch.autograd.Function):
         out = torch.empty((len(spikes), len(weight), *sides), memory_format=torch.channels_last)
         ctx.layout = _layout(spikes, out, kernel, stride, padding)
         ctx.stride, ctx.padding, ctx.has_bias = stride, padding, bias is not None
-        done = _library().easnn_spike_conv(
+        done = loaded_library().easnn_spike_conv(
             address(spikes),
             address(weight),
             address(bias),
@@ -89,7 +89,7 @@ class _SpikeConv(torch.autograd.Function):
         grad_weight = None
         if needs_weight:
             grad_weight = torch.empty_like(weight)
-            done = _library().easnn_spike_conv_grad_weight(
+            done = loaded_library().easnn_spike_conv_grad_weight(
                 address(spikes),
                 address(grad),
                 *ctx.layout,
@@ -134,9 +134,3 @@ def _layout(
     inputs = (images, height, width, in_channels)
     outputs = (out_channels, kernel, stride, padding, out_height, out_width)
     return tuple(map(ctypes.c_int64, inputs + outputs))
-
-
-def _library() -> ctypes.CDLL:
-    library = native_library()
-    assert library is not None, "Ask `is_spike_convolution` first."
-    return library

@@ -5,10 +5,14 @@ It is apart from that code, so that a parser can be built without torch and othe
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 CacheKind = Literal["ram", "disk"]
 """Where frames are cached: ``--cache``."""
+
+RuntimeName = Literal["torch", "compiled", "openvino", "onnx"]
+RUNTIMES: tuple[RuntimeName, ...] = get_args(RuntimeName)
+"""What computes the network in inference; the first is the default."""
 
 WRITERS = ("tensorboard", "wandb")
 """Choices of ``--logger``."""

@@ -59,6 +59,7 @@ def test_a_labelled_recording(
         "step_ms": 50,
         "confidence": 0.0,
         "nms_iou": 0.0,
+        "runtime": "torch",
     }
     assert [window["time_us"] for window in windows] == list(range(1_050_000, 1_400_001, 50_000))
     found = [d for window in windows for d in window["detections"]]
@@ -123,9 +124,14 @@ def test_every_representation_is_drawn(recording: Path, tmp_path: Path, words: s
         assert clip.n_frames == 8
 
 
-def test_fused_it_sees_the_same(checkpoint: Path, recording: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("changed", [("--fuse",), ("--runtime", "openvino")])
+def test_fused_or_in_another_runtime_it_sees_the_same(
+    checkpoint: Path, recording: Path, tmp_path: Path, changed: tuple[str, ...]
+) -> None:
+    if "openvino" in changed:
+        pytest.importorskip("openvino")
     scores = []
-    for out, options in ((tmp_path / "plain", ()), (tmp_path / "fused", ("--fuse",))):
+    for out, options in ((tmp_path / "plain", ()), (tmp_path / "changed", changed)):
         few = ("--conf", "0", "--duration", "0.05", "--sheets", "0")
         assert run(checkpoint, recording, out, *few, *options) == 0
         [window] = json.loads((out / "detections.json").read_text())["windows"]
@@ -203,6 +209,12 @@ def test_a_dead_sampler(
             "",
             ["--sheets", "0"],
             "`--sheets` must be at least 1 for `--sampler`, but is 0.",
+        ),
+        (
+            "",
+            ["--runtime", "compiled"],
+            "`--sampler` needs `--runtime torch`, whose modules have the internal states of the "
+            "sampler, but it is compiled.",
         ),
     ],
 )

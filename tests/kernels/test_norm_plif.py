@@ -4,13 +4,12 @@ import pytest
 import torch
 from torch import nn
 
-from easnn.kernels import Kernels, batch_moments, computes_natively
+from easnn.kernels import Kernels, batch_moments
+from easnn.kernels.choice import native_library
 from easnn.models.neurons import ParametricLIF
 from easnn.models.norm import batch_norm
 
-pytestmark = pytest.mark.skipif(
-    not computes_natively(Kernels.NATIVE, torch.zeros(1)), reason="no native kernels here"
-)
+pytestmark = pytest.mark.skipif(native_library() is None, reason="no native kernels here")
 
 CHANNELS_LAST = torch.channels_last
 

@@ -16,19 +16,17 @@ from easnn.kernels import (
     Firing,
     Kernels,
     SegmentRules,
-    computes_natively,
     native_gated_membrane,
     native_leaky_membrane,
     native_segments,
     use_kernels,
 )
+from easnn.kernels.choice import native_library
 from easnn.models import DetectorConfig, SpikeMode
 from easnn.models.embedding import EventEmbedding, build_embedding
 from easnn.models.embedding.recurrence import fire
 
-pytestmark = pytest.mark.skipif(
-    not computes_natively(Kernels.NATIVE, torch.zeros(1)), reason="no native kernels here"
-)
+pytestmark = pytest.mark.skipif(native_library() is None, reason="no native kernels here")
 
 ARSNN = DetectorConfig(
     embedding="arsnn", embedding_depth=2, embedding_ksize=3, thresh=0.5, use_spike=SpikeMode.FULL

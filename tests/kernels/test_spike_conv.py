@@ -4,11 +4,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from easnn.kernels import Kernels, computes_natively, is_spike_convolution, native_spike_conv
+from easnn.kernels import Kernels, is_spike_convolution, native_spike_conv
+from easnn.kernels.choice import native_library
 
-pytestmark = pytest.mark.skipif(
-    not computes_natively(Kernels.NATIVE, torch.zeros(1)), reason="no native kernels here"
-)
+pytestmark = pytest.mark.skipif(native_library() is None, reason="no native kernels here")
 
 FORMAT = torch.channels_last
 

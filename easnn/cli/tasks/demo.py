@@ -39,12 +39,19 @@ def demo(options: argparse.Namespace) -> None:
         OutputError: if a file cannot be written.
     """
     setup_logging()
+    if options.sampler and options.runtime != "torch":
+        raise ConfigError(
+            "`--sampler` needs `--runtime torch`, whose modules have the internal states of the "
+            f"sampler, but it is {options.runtime}."
+        )
     predictor = Predictor.load(
         options.ckpt,
         confidence=options.conf,
         nms_iou=options.nms,
         fused=options.fuse,
         exp_file=options.exp_file,
+        fp16=options.fp16,
+        runtime=options.runtime,
     )
     if options.sampler:
         _check_sampler(options, predictor)
@@ -72,6 +79,7 @@ def demo(options: argparse.Namespace) -> None:
         "step_ms": options.step_ms,
         "confidence": predictor.confidence,
         "nms_iou": predictor.nms_iou,
+        "runtime": predictor.runtime,
     }
     files = [*report.files, directory / "detections.json"]
     write_json(files[-1], {**about, **of_detections, "windows": report.windows})

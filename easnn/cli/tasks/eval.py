@@ -53,6 +53,7 @@ def evaluate(options: argparse.Namespace) -> None:
             fp16=options.fp16,
             timed=options.speed,
             cache=cache,
+            runtime=options.runtime,
         )
         run = _run_directory(options, checkpoint, experiment)
         make_directory(run.results)
@@ -64,6 +65,7 @@ def evaluate(options: argparse.Namespace) -> None:
         about = {
             "checkpoint": str(checkpoint.path),
             "fused": options.fuse,
+            "runtime": options.runtime,
             "keys": experiment.plain(),
         }
         write_json(path, {**result.to_dict(), **about})

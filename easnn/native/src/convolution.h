@@ -6,6 +6,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <vector>
 
@@ -204,7 +205,7 @@ inline void convolve_vectors(const Patch<Real>& x, int64_t row, int64_t column,
           const Vec<Real> weight = broadcast(taps[o]);
 #pragma GCC unroll 16
           for (int v = 0; v < kVectors; ++v)
-            sums[o][v] = multiply_add<Real>(weight, values[v], sums[o][v]);
+            sums[o][v] = multiply_add(weight, values[v], sums[o][v]);
         }
       }
     }
@@ -321,7 +322,7 @@ void add_products(const Tile& tile, const Patch<Real>& grad, int o, const Patch<
           const Vec<Real> value = load_vector(from + column + b);
 #pragma GCC unroll 16
           for (int a = 0; a < kBlock; ++a)
-            products[a][b] = multiply_add<Real>(gradients[a], value, products[a][b]);
+            products[a][b] = multiply_add(gradients[a], value, products[a][b]);
         }
       }
     }

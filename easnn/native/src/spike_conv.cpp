@@ -7,31 +7,25 @@
 //
 // Values are stored channels last: [images, height, width, channels].
 
+#include <algorithm>
 #include <cstdint>
-#include <cstring>
 #include <memory>
+#include <type_traits>
 #include <vector>
 
 #include "export.h"
-#include "numbers.h"
+#include "vectors.h"
 
 namespace easnn {
 namespace {
 
 using std::int64_t;
 
-constexpr int64_t kLanes = 16;
 constexpr int64_t kWord = 64;  // bits
+constexpr int64_t kGroup = 16;  // inputs whose bits are found together
+constexpr int64_t kLane = kLanes<float>;
 constexpr int64_t kMaxVectors = 8;  // accumulators of one output pixel that stay in registers
-typedef float Vector __attribute__((vector_size(kLanes * sizeof(float))));
-
-inline Vector load(const float* from) {
-  Vector v;
-  std::memcpy(&v, from, sizeof v);
-  return v;
-}
-
-inline void save(float* to, Vector v) { std::memcpy(to, &v, sizeof v); }
+using Vector = Vec<float>;
 
 struct Convolution {
   int64_t images, height, width, in_channels, out_channels, kernel, stride, padding;
@@ -42,7 +36,7 @@ struct Convolution {
   int64_t rows() const { return images * out_height; }
   // Output channels of the block that starts at a channel.
   int64_t block_at(int64_t channel) const {
-    return std::min(out_channels - channel, kMaxVectors * kLanes);
+    return std::min(out_channels - channel, kMaxVectors * kLane);
   }
 };
 
@@ -57,11 +51,11 @@ class Occupancy {
     for (int64_t pixel = 0; pixel < c.pixels(); ++pixel) {
       std::uint64_t* words = &bits_[pixel * words_];
       std::fill_n(words, words_, 0);
-      for (int64_t first = 0; first < c.in_channels; first += kLanes) {
+      for (int64_t first = 0; first < c.in_channels; first += kGroup) {
         const Spike* values = x + pixel * c.in_channels + first;
         std::uint32_t bits = 0;
 #pragma omp simd reduction(| : bits)
-        for (int lane = 0; lane < kLanes; ++lane) bits |= values[lane] != 0 ? 1u << lane : 0u;
+        for (int lane = 0; lane < kGroup; ++lane) bits |= values[lane] != 0 ? 1u << lane : 0u;
         words[first / kWord] |= std::uint64_t{bits} << first % kWord;
         set += __builtin_popcount(bits);
       }
@@ -114,24 +108,25 @@ template <int vectors>
 void forward_row(const Convolution& c, const float* x, const Occupancy& occupancy,
                  const float* weights, const float* bias, int64_t row, float* out) {
   const int64_t image = row / c.out_height, out_y = row % c.out_height;
-  constexpr int64_t block = vectors * kLanes;
+  constexpr int64_t block = vectors * kLane;
   for (int64_t out_x = 0; out_x < c.out_width; ++out_x) {
     Vector sums[vectors];
 #pragma GCC unroll 8
-    for (int j = 0; j < vectors; ++j) sums[j] = bias ? load(bias + j * kLanes) : Vector{};
+    for (int j = 0; j < vectors; ++j) sums[j] = bias ? load_vector(bias + j * kLane) : Vector{};
     taps(c, image, out_y, out_x, [&](int64_t pixel, int64_t tap) {
       const float* values = x + pixel * c.in_channels;
       const float* of_tap = weights + tap * c.in_channels * block;
       spikes(occupancy.pixel(pixel), c.words(), [&](int64_t channel) {
-        const float value = values[channel];
+        const Vector value = broadcast(values[channel]);
         const float* of_input = of_tap + channel * block;
 #pragma GCC unroll 8
-        for (int j = 0; j < vectors; ++j) sums[j] += load(of_input + j * kLanes) * value;
+        for (int j = 0; j < vectors; ++j)
+          sums[j] = multiply_add(load_vector(of_input + j * kLane), value, sums[j]);
       });
     });
     float* pixel = out + (row * c.out_width + out_x) * c.out_channels;
 #pragma GCC unroll 8
-    for (int j = 0; j < vectors; ++j) save(pixel + j * kLanes, sums[j]);
+    for (int j = 0; j < vectors; ++j) store_vector(pixel + j * kLane, sums[j]);
   }
 }
 
@@ -143,7 +138,7 @@ constexpr int64_t kGradPixels = 2048;  // summed in float32 before they are adde
 template <int vectors, class Spike>
 void grad_tile(const Convolution& c, const Spike* x, const Occupancy& occupancy, const float* grad,
                int64_t tap, int64_t word, int64_t first, float* grad_weight) {
-  constexpr int64_t block = vectors * kLanes;
+  constexpr int64_t block = vectors * kLane;
   const int64_t inputs = std::min(kWord, c.in_channels - word * kWord);
   const int64_t ky = tap / c.kernel, kx = tap % c.kernel;
   std::vector<float> partial(inputs * block);
@@ -168,13 +163,15 @@ void grad_tile(const Convolution& c, const Spike* x, const Occupancy& occupancy,
       const Spike* values = x + pixel * c.in_channels + word * kWord;
       Vector of_output[vectors];
 #pragma GCC unroll 8
-      for (int j = 0; j < vectors; ++j) of_output[j] = load(of_pixel + j * kLanes);
+      for (int j = 0; j < vectors; ++j) of_output[j] = load_vector(of_pixel + j * kLane);
       spikes(&bits, 1, [&](int64_t channel) {
-        const float value = static_cast<float>(values[channel]);
+        const Vector value = broadcast(static_cast<float>(values[channel]));
         float* of_input = &partial[channel * block];
 #pragma GCC unroll 8
-        for (int j = 0; j < vectors; ++j)
-          save(of_input + j * kLanes, load(of_input + j * kLanes) + of_output[j] * value);
+        for (int j = 0; j < vectors; ++j) {
+          const Vector sum = load_vector<float>(of_input + j * kLane);
+          store_vector(of_input + j * kLane, multiply_add(of_output[j], value, sum));
+        }
       });
     }
     pixels += c.out_width;
@@ -224,7 +221,7 @@ EASNN_EXPORT int easnn_spike_conv(const float* x, const float* weight, const flo
   const std::unique_ptr<float[]> blocked(new float[inputs * out_channels]);
   arrange(c, weight, blocked.get());
   for (int64_t first = 0; first < out_channels; first += c.block_at(first))
-    with_vectors(c.block_at(first) / kLanes, [&](auto vectors) {
+    with_vectors(c.block_at(first) / kLane, [&](auto vectors) {
 #pragma omp parallel for num_threads(threads) if (threads > 1) schedule(dynamic, 4)
       for (int64_t row = 0; row < c.rows(); ++row)
         forward_row<vectors>(c, x, occupancy, &blocked[first * inputs],
@@ -243,13 +240,13 @@ EASNN_EXPORT int easnn_spike_conv_grad_weight(
                       kernel, stride, padding, out_height,  out_width};
   const Occupancy occupancy(x, c, threads);
   if (occupancy.density() > max_density) return 0;
-  constexpr int64_t block = kGradVectors * kLanes;
+  constexpr int64_t block = kGradVectors * kLane;
   const int64_t blocks = (out_channels + block - 1) / block, words = c.words();
   const int64_t tiles = blocks * kernel * kernel * words;
 #pragma omp parallel for num_threads(threads) if (threads > 1) schedule(dynamic, 1)
   for (int64_t tile = 0; tile < tiles; ++tile) {
     const int64_t first = tile % blocks * block, rest = tile / blocks;
-    with_vectors(std::min(block, out_channels - first) / kLanes, [&](auto vectors) {
+    with_vectors(std::min(block, out_channels - first) / kLane, [&](auto vectors) {
       grad_tile<vectors>(c, x, occupancy, grad, rest / words, rest % words, first, grad_weight);
     });
   }

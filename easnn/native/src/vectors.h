@@ -1,7 +1,8 @@
 // Vectors as wide as the processor's registers, by the vector types of GCC and Clang.
 #pragma once
 
-#include <cmath>
+#include <immintrin.h>
+
 #include <cstdint>
 #include <cstring>
 
@@ -38,19 +39,27 @@ inline void store_vector(Real* to, Vec<Real> v) {
   std::memcpy(to, &v, sizeof v);
 }
 
-template <class Real>
-inline Vec<Real> broadcast(Real value) {
-  Vec<Real> v;
-  for (int i = 0; i < kLanes<Real>; ++i) v[i] = value;
-  return v;
+// By intrinsics: loops over the lanes are not always vectorised. multiply_add is a·b + c, rounded
+// once.
+#ifdef __AVX512F__
+inline Vec<float> broadcast(float value) { return _mm512_set1_ps(value); }
+inline Vec<double> broadcast(double value) { return _mm512_set1_pd(value); }
+inline Vec<float> multiply_add(Vec<float> a, Vec<float> b, Vec<float> c) {
+  return _mm512_fmadd_ps(a, b, c);
 }
-
-template <class Real>
-inline Vec<Real> multiply_add(Vec<Real> a, Vec<Real> b, Vec<Real> c) {
-  Vec<Real> v;
-  for (int i = 0; i < kLanes<Real>; ++i) v[i] = std::fma(a[i], b[i], c[i]);
-  return v;
+inline Vec<double> multiply_add(Vec<double> a, Vec<double> b, Vec<double> c) {
+  return _mm512_fmadd_pd(a, b, c);
 }
+#else
+inline Vec<float> broadcast(float value) { return _mm256_set1_ps(value); }
+inline Vec<double> broadcast(double value) { return _mm256_set1_pd(value); }
+inline Vec<float> multiply_add(Vec<float> a, Vec<float> b, Vec<float> c) {
+  return _mm256_fmadd_ps(a, b, c);
+}
+inline Vec<double> multiply_add(Vec<double> a, Vec<double> b, Vec<double> c) {
+  return _mm256_fmadd_pd(a, b, c);
+}
+#endif
 
 // The sum of the lanes, by halves.
 template <class Real>

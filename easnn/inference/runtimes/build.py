@@ -1,0 +1,62 @@
+"""The names of the runtimes, and what each of them builds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+
+import torch
+from loguru import logger
+from torch import Tensor
+
+from easnn.inference.forward import GROUP, single_thread
+from easnn.inference.runtimes.inference import Inference, Pass
+from easnn.models import EventDetector
+from easnn.utils.errors import ConfigError, did_you_mean
+from easnn.utils.options import RUNTIMES, RuntimeName
+
+
+def build_inference(
+    runtime: RuntimeName,
+    model: EventDetector,
+    frame_shape: tuple[int, ...],
+    device: torch.device,
+    *,
+    mixed: bool,
+) -> Inference:
+    """Build the functions that compute ``model`` in a runtime.
+
+    Compiled networks take batches of one size, that of :func:`~easnn.inference.forward.fixed_form`,
+    and contain the weights that the model has now. On a CPU, a call computes in one thread.
+
+    Args:
+        runtime: the runtime.
+        model: the detector, in evaluation mode.
+        frame_shape: ``(Tl, Tm, C, h, w)`` of the network's input.
+        device: device of the model.
+        mixed: whether to use mixed precision.
+
+    Raises:
+        ConfigError: if the runtime is unknown, cannot compute on the device or in the precision, or
+            needs a package or a compiler that is missing.
+    """
+    if runtime == "torch":
+        return Inference.of_modules(model, mixed=mixed)
+    if runtime not in RUNTIMES:
+        raise ConfigError(
+            f"`runtime` must be one of {', '.join(RUNTIMES)}, but is {runtime}."
+            f"{did_you_mean(runtime, RUNTIMES)}"
+        )
+    # Compilers are large imports, and some are packages that may be missing.
+    module = import_module(f"easnn.inference.runtimes.{runtime}_runtime")
+    check: Callable[[torch.device, bool], None] = module.check
+    build: Callable[[EventDetector, Tensor, bool], Pass] = module.build
+    check(device, mixed)
+    shape = (1 if device.type == "cpu" else GROUP, *frame_shape)
+    logger.info(
+        "The network is built for the runtime {} and inputs {}; it takes up to some minutes",
+        runtime,
+        "x".join(map(str, shape)),
+    )
+    with single_thread(device), torch.no_grad():
+        return Inference.of_pass(build(model, torch.zeros(shape, device=device), mixed))

@@ -1,0 +1,60 @@
+"""The runtime ``compiled``: torch's own compiler, inductor, with the weights as constants.
+
+The network is exported and compiled ahead of the first frame. ``torch.compile`` would check at each
+call whether its code still fits, and might compile again, in a thread that computes frames; and it
+could give a second network of the same shape the code of the first, with its constants.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from easnn.inference.runtimes.export import exported
+from easnn.inference.runtimes.inference import Pass
+from easnn.models import EventDetector, fuse
+from easnn.utils.errors import ConfigError
+
+FREEZING: dict[str, Any] = {"freezing": True}
+"""Weights are constants: layouts and casts are computed once, norms and products are folded."""
+
+ON_CPU: dict[str, Any] = {"cpp.threads": 1, "cpp_wrapper": True}
+"""One thread for each call; C++ from input to output, so that threads do not wait for each other
+to run Python."""
+
+
+def check(device: torch.device, mixed: bool) -> None:
+    """Check that there is a C++ compiler.
+
+    Raises:
+        ConfigError: if there is none.
+    """
+    from torch._inductor.cpp_builder import get_cpp_compiler
+    from torch._inductor.exc import InvalidCxxCompiler
+
+    try:
+        get_cpp_compiler()
+    except InvalidCxxCompiler:
+        raise ConfigError(
+            "The runtime `compiled` needs a C++ compiler, but there is neither g++ nor the one "
+            "that the environment variable CXX names. Install g++, or use another runtime."
+        ) from None
+
+
+def build(model: EventDetector, example: Tensor, mixed: bool) -> Pass:
+    """Compile ``model``, fused, for inputs like ``example``."""
+    from torch import _inductor as inductor
+
+    graph = exported(fuse(model), example, mixed=mixed).module()
+    options = FREEZING | ON_CPU if example.device.type == "cpu" else FREEZING
+    compiled = inductor.compile(graph, [example], options=options)
+
+    def compute(events: Tensor) -> tuple[Tensor, Tensor]:
+        written, outputs = compiled(events)
+        return written, outputs
+
+    with torch.inference_mode():
+        compute(example)  # what is left to the first call
+    return compute
