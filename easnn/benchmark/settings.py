@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, get_args
 
 from easnn.utils.errors import ConfigError
+from easnn.utils.options import RUNTIMES, RuntimeName
 
 if TYPE_CHECKING:
     from easnn.exp import EventExp
@@ -46,6 +47,7 @@ class Settings:
         sizes: heights and widths of the network's input in pixels, multiples of 32.
         spikes: spiking parts, values of ``use_spike``.
         precisions: of the network.
+        runtimes: of inference; ``torch`` is always measured.
         batch: samples per call.
         rounds: rounds in which the variants are timed in turn.
         threads: threads of torch.
@@ -59,6 +61,7 @@ class Settings:
     sizes: tuple[Size, ...] = ((256, 320), (640, 640))
     spikes: tuple[str, ...] = ("True",)
     precisions: tuple[PrecisionName, ...] = PRECISIONS
+    runtimes: tuple[RuntimeName, ...] = RUNTIMES
     batch: int = 2
     rounds: int = 5
     threads: int = 1
@@ -121,7 +124,14 @@ class Settings:
 FULL = Settings()
 """What is measured if the command line says nothing else."""
 
-QUICK = Settings(sizes=((256, 320),), rounds=3, frames=1000, workers=(0, 1), quick=True)
+QUICK = Settings(
+    sizes=((256, 320),),
+    runtimes=("torch",),
+    rounds=3,
+    frames=1000,
+    workers=(0, 1),
+    quick=True,
+)
 """The same with ``--quick``."""
 
 

@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 from easnn.benchmark import FULL, OPTIONAL, PRECISIONS, QUICK, TITLES, size_text
 from easnn.cli.arguments import exit_code_of, parse, plain_parser, sensor_size
-from easnn.utils.options import SPIKE_MODES
+from easnn.utils.options import RUNTIMES, SPIKE_MODES
 
 DESCRIPTION = f"""\
 Measures how fast easnn is on this machine's CPU, and how many times faster than the published
@@ -35,6 +35,7 @@ SEVERAL: Mapping[str, Callable[[str], bool]] = MappingProxyType(
         "--model": lambda word: "-" in word.strip("-"),  # no key has a dash
         "--size": _is_size,
         "--precision": PRECISIONS.__contains__,
+        "--runtime": RUNTIMES.__contains__,
         "--spike": SPIKE_MODES.__contains__,
         "--workers": str.isdigit,
     }
@@ -64,6 +65,12 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--precision", action="append", choices=PRECISIONS, help="precisions (default: fp32 bf16)"
+    )
+    parser.add_argument(
+        "--runtime",
+        action="append",
+        choices=RUNTIMES,
+        help="runtimes of `forward` and `latency`; torch is always measured (default: all)",
     )
     parser.add_argument(
         "--workers",
@@ -101,7 +108,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--quick",
         action="store_true",
         help=f"other defaults, for a minute or two: size {size_text(QUICK.sizes[0])}, "
-        f"{QUICK.rounds} rounds, {QUICK.frames} frames, and less data",
+        f"{QUICK.rounds} rounds, {QUICK.frames} frames, runtime {QUICK.runtimes[0]}, and less data",
     )
     parser.add_argument(
         "--json", type=Path, metavar="FILE", help="also write all numbers to this file"

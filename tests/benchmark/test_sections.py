@@ -38,6 +38,7 @@ from easnn.utils.errors import ConfigError, TrainingError
 CEILINGS = Ceilings(fp32_flops=1e9, bf16_flops=2e9, copy_bytes_per_s=1e9)
 TINY = Settings(
     sizes=((32, 64),),
+    runtimes=("torch",),
     rounds=1,
     frames=20,
     workers=(0,),

@@ -95,6 +95,7 @@ def settings_of(options: argparse.Namespace) -> Settings:
         sizes=tuple(options.size or defaults.sizes),
         spikes=tuple(options.spike or defaults.spikes),
         precisions=tuple(options.precision or defaults.precisions),
+        runtimes=tuple(options.runtime or defaults.runtimes),
         batch=options.batch,
         rounds=defaults.rounds if options.rounds is None else options.rounds,
         threads=available_cores() if options.threads is None else options.threads,
