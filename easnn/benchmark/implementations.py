@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,8 @@ from easnn.models import EventDetector, fuse
 from easnn.utils.precision import Precision
 
 VALUE_BYTES: dict[PrecisionName, int] = {"fp32": 4, "bf16": 2}
+
+M = TypeVar("M", bound=nn.Module)
 
 Step = Callable[[Tensor, Tensor], object]
 """A training step, from events and targets."""
@@ -60,7 +62,8 @@ def _own_step(model: EventDetector, experiment: EventExp, batch: int, precision:
     return run
 
 
-def _with_plain_kernels(model: EventDetector) -> EventDetector:
+def with_plain_kernels(model: M) -> M:
+    """Return a copy of a network, or of a part of it, that uses the plain kernels."""
     plain = copy.deepcopy(model)
     use_kernels(plain, Kernels.PLAIN)
     return plain
@@ -69,13 +72,16 @@ def _with_plain_kernels(model: EventDetector) -> EventDetector:
 def _plain_step(
     model: EventDetector, experiment: EventExp, batch: int, precision: Precision
 ) -> Step:
-    return _own_step(_with_plain_kernels(model), experiment, batch, precision)
+    return _own_step(with_plain_kernels(model), experiment, batch, precision)
 
+
+PUBLISHED, PLAIN, OWN = "published", "easnn, plain kernels", "easnn"
+"""Names of rows."""
 
 IMPLEMENTATIONS = (
-    Implementation("published", PublishedDetector, _published_step),
-    Implementation("easnn, plain kernels", _with_plain_kernels, _plain_step),
-    Implementation("easnn", lambda model: model, _own_step),
+    Implementation(PUBLISHED, PublishedDetector, _published_step),
+    Implementation(PLAIN, with_plain_kernels, _plain_step),
+    Implementation(OWN, lambda model: model, _own_step),
     Implementation("easnn, norms folded", fuse),
 )
 """All implementations; ratios refer to the first one in fp32."""

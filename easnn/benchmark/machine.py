@@ -17,7 +17,10 @@ from torch.nn import functional
 from easnn import __version__
 from easnn.utils.device import available_cores
 
-PACKAGES = ("torch", "torchvision", "spikingjelly", "numpy", "faster-coco-eval", "pycocotools")
+PACKAGES = (
+    *("torch", "torchvision", "spikingjelly", "numpy", "faster-coco-eval", "pycocotools"),
+    *("openvino", "onnxruntime"),
+)
 
 ROUNDS = 5
 COPIED_BYTES = 256 * 2**20  # much more than a cache holds

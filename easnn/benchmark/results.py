@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from types import MappingProxyType
 from typing import Any
 
 from tabulate import tabulate
 
 from easnn.benchmark.machine import Ceilings
-from easnn.benchmark.sections import Section
+from easnn.benchmark.sections.section import Quantity, Section
 from easnn.benchmark.timing import Spread
 
-MS, GIGA, MB = 1e3, 1e-9, 1e-6
+MS, GIGA, MEGA = 1e3, 1e-9, 1e-6
+
+UNITS: Mapping[Quantity, str] = MappingProxyType(
+    {"time": "seconds per sample", "memory": "bytes", "events": "seconds per event"}
+)
 
 
 @dataclass(frozen=True)
@@ -102,7 +107,7 @@ class SectionResult:
         return {
             "section": self.section.name,
             "title": self.section.title,
-            "unit": "bytes" if self.section.quantity == "memory" else "seconds per sample",
+            "unit": UNITS[self.section.quantity],
             "cases": [case.to_dict() for case in self.cases],
         }
 
@@ -118,8 +123,11 @@ class SectionResult:
         low, high = variant.ratio.low, variant.ratio.high
         ratio = {"ratio": f"×{variant.ratio.median:.2f} ({low:.2f}–{high:.2f})"}
         if self.section.quantity == "memory":
-            return {"MB": f"{variant.value.median * MB:.0f}", **ratio}
+            return {"MB": f"{variant.value.median * MEGA:.0f}", **ratio}
         value = variant.value
+        if self.section.quantity == "events":
+            median, most, least = (MEGA / each for each in (value.median, value.low, value.high))
+            return {"Mevents/s": f"{_short(median)} ({_short(least)}–{_short(most)})", **ratio}
         numbers = {
             "ms/sample": f"{_short(value.median * MS)} "
             f"({_short(value.low * MS)}–{_short(value.high * MS)})",

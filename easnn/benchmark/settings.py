@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
-from easnn.exp import EventExp, get_exp
-from easnn.models import SpikeMode
 from easnn.utils.errors import ConfigError
+from easnn.utils.options import RUNTIMES, RuntimeName
+
+if TYPE_CHECKING:
+    from easnn.exp import EventExp
 
 PrecisionName = Literal["fp32", "bf16"]
 PRECISIONS: tuple[PrecisionName, ...] = get_args(PrecisionName)
-SPIKE_MODES = tuple(mode.value for mode in SpikeMode)
 
 NETWORK = (
     *("num_classes", "2", "T", "3", "Tm", "4", "embedding", "arsnn", "embedding_depth", "2"),
@@ -46,6 +47,7 @@ class Settings:
         sizes: heights and widths of the network's input in pixels, multiples of 32.
         spikes: spiking parts, values of ``use_spike``.
         precisions: of the network.
+        runtimes: of inference; ``torch`` is always measured.
         batch: samples per call.
         rounds: rounds in which the variants are timed in turn.
         threads: threads of torch.
@@ -57,8 +59,9 @@ class Settings:
 
     models: tuple[str, ...] = ("e-yolox-s",)
     sizes: tuple[Size, ...] = ((256, 320), (640, 640))
-    spikes: tuple[str, ...] = (SpikeMode.BACKBONE.value,)
+    spikes: tuple[str, ...] = ("True",)
     precisions: tuple[PrecisionName, ...] = PRECISIONS
+    runtimes: tuple[RuntimeName, ...] = RUNTIMES
     batch: int = 2
     rounds: int = 5
     threads: int = 1
@@ -107,6 +110,8 @@ class Settings:
         Raises:
             ConfigError: if there is none of this name, or its keys do not fit together.
         """
+        from easnn.exp import get_exp  # imports torch
+
         experiment = get_exp(exp_name=model)
         size = f"{hw[0]},{hw[1]}"
         experiment.merge([*NETWORK, "use_spike", spike, "input_size", size, "test_size", size])
@@ -114,6 +119,20 @@ class Settings:
         experiment.merge(changes)
         experiment.validate()
         return experiment
+
+
+FULL = Settings()
+"""What is measured if the command line says nothing else."""
+
+QUICK = Settings(
+    sizes=((256, 320),),
+    runtimes=("torch",),
+    rounds=3,
+    frames=1000,
+    workers=(0, 1),
+    quick=True,
+)
+"""The same with ``--quick``."""
 
 
 def size_text(hw: Size) -> str:

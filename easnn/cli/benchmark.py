@@ -4,39 +4,15 @@ from __future__ import annotations
 
 import argparse
 import re
-import shlex
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict
-from datetime import UTC, datetime
 from itertools import takewhile
 from pathlib import Path
 from types import MappingProxyType
 
-from loguru import logger
-
-from easnn.benchmark import (
-    PRECISIONS,
-    SECTIONS,
-    SPIKE_MODES,
-    SectionResult,
-    Settings,
-    chosen_sections,
-    describe_machine,
-    machine_text,
-    measure_ceilings,
-    run_section,
-    size_text,
-    torch_threads,
-)
+from easnn.benchmark import FULL, OPTIONAL, PRECISIONS, QUICK, TITLES, size_text
 from easnn.cli.arguments import exit_code_of, parse, plain_parser, sensor_size
-from easnn.exp import EventExp, keys_table
-from easnn.utils.device import available_cores
-from easnn.utils.errors import ConfigError
-from easnn.utils.files import make_directory, write_json
-from easnn.utils.logging import setup_logging
-
-OPTIONAL = ", ".join(name for name, section in SECTIONS.items() if not section.by_default)
+from easnn.utils.options import RUNTIMES, SPIKE_MODES
 
 DESCRIPTION = f"""\
 Measures how fast easnn is on this machine's CPU, and how many times faster than the published
@@ -44,13 +20,10 @@ formulations that it replaces. All variants of a table compute the same and take
 docs/performance.md explains the tables.
 
 sections:
-{chr(10).join(f"  {name:<12}{section.title}" for name, section in SECTIONS.items())}
+{chr(10).join(f"  {name:<12}{title}" for name, title in TITLES.items())}
 
-Without a section, all but {OPTIONAL} are measured.
+Without a section, all but {", ".join(name for name in TITLES if name in OPTIONAL)} are measured.
 """
-
-FULL = Settings()
-QUICK = Settings(sizes=((256, 320),), rounds=3, frames=1000, workers=(0, 1), quick=True)
 
 
 def _is_size(word: str) -> bool:
@@ -62,6 +35,7 @@ SEVERAL: Mapping[str, Callable[[str], bool]] = MappingProxyType(
         "--model": lambda word: "-" in word.strip("-"),  # no key has a dash
         "--size": _is_size,
         "--precision": PRECISIONS.__contains__,
+        "--runtime": RUNTIMES.__contains__,
         "--spike": SPIKE_MODES.__contains__,
         "--workers": str.isdigit,
     }
@@ -93,6 +67,12 @@ def make_parser() -> argparse.ArgumentParser:
         "--precision", action="append", choices=PRECISIONS, help="precisions (default: fp32 bf16)"
     )
     parser.add_argument(
+        "--runtime",
+        action="append",
+        choices=RUNTIMES,
+        help="runtimes of `forward` and `latency`; torch is always measured (default: all)",
+    )
+    parser.add_argument(
         "--workers",
         action="append",
         type=int,
@@ -115,9 +95,8 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--threads",
         type=int,
-        default=available_cores(),
         metavar="N",
-        help="threads of torch (default: one per core, here %(default)s)",
+        help="threads of torch (default: one per core)",
     )
     parser.add_argument(
         "--frames",
@@ -129,7 +108,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--quick",
         action="store_true",
         help=f"other defaults, for a minute or two: size {size_text(QUICK.sizes[0])}, "
-        f"{QUICK.rounds} rounds, {QUICK.frames} frames, and less data",
+        f"{QUICK.rounds} rounds, {QUICK.frames} frames, runtime {QUICK.runtimes[0]}, and less data",
     )
     parser.add_argument(
         "--json", type=Path, metavar="FILE", help="also write all numbers to this file"
@@ -147,84 +126,13 @@ def make_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
-    keys = EventExp.declarations()
-    sections = list(takewhile(lambda word: not word.startswith("-") and word not in keys, words))
+    sections = list(takewhile(TITLES.__contains__, words))
     options = parse(make_parser(), one_value_each(words[len(sections) :]))
+    from easnn.cli.tasks.benchmark import benchmark, print_keys
+
     if options.help_keys:
-        return exit_code_of(lambda: print(keys_table(EventExp())))
+        return exit_code_of(print_keys)
     return exit_code_of(lambda: benchmark(sections, options, words))
-
-
-def benchmark(names: Sequence[str], options: argparse.Namespace, words: Sequence[str]) -> None:
-    """Measure, print a table for each section and write the numbers.
-
-    Args:
-        names: sections.
-        options: the options and keys.
-        words: the command line, for the file.
-
-    Raises:
-        ConfigError: if an option or a key is wrong.
-        OutputError: if the file cannot be written.
-        TrainingError: if the process that measures memory fails.
-    """
-    setup_logging()
-    sections = chosen_sections(names)
-    settings = settings_of(options)
-    if options.json is not None:
-        make_directory(options.json.parent)
-    with torch_threads(settings.threads):
-        machine = describe_machine()
-        has_work = any(section.has_work for section in sections)
-        ceilings = measure_ceilings() if has_work else None
-        print(machine_text(machine, ceilings), flush=True)
-        report = {
-            "command": shlex.join(["easnn", "benchmark", *words]),
-            "date": datetime.now(UTC).isoformat(timespec="seconds"),
-            "machine": machine,
-            "ceilings": None if ceilings is None else ceilings.to_dict(),
-            "settings": asdict(settings),
-        }
-        results: list[SectionResult] = []
-        for section in sections:
-            results.append(run_section(section, settings, ceilings))
-            print(f"\n{results[-1].table()}", flush=True)
-            if options.json is not None:  # complete after each section, if the user stops it
-                write_json(
-                    options.json, {**report, "sections": [result.to_dict() for result in results]}
-                )
-    if options.json is not None:
-        logger.info("The numbers are in {}", options.json)
-
-
-def settings_of(options: argparse.Namespace) -> Settings:
-    """Return what the options and keys say, checked.
-
-    Raises:
-        ConfigError: if they are wrong.
-    """
-    misplaced = [name for name in options.pairs[::2] if name in SECTIONS]
-    if misplaced:
-        raise ConfigError(
-            f"Sections come before options: `easnn benchmark {misplaced[0]} …`, but "
-            f"`{misplaced[0]}` is after one."
-        )
-    defaults = QUICK if options.quick else FULL
-    settings = Settings(
-        models=tuple(options.model or defaults.models),
-        sizes=tuple(options.size or defaults.sizes),
-        spikes=tuple(options.spike or defaults.spikes),
-        precisions=tuple(options.precision or defaults.precisions),
-        batch=options.batch,
-        rounds=defaults.rounds if options.rounds is None else options.rounds,
-        threads=options.threads,
-        workers=tuple(options.workers or defaults.workers),
-        frames=defaults.frames if options.frames is None else options.frames,
-        quick=options.quick,
-        words=tuple(options.pairs),
-    )
-    settings.check()
-    return settings
 
 
 def one_value_each(words: Iterable[str]) -> list[str]:

@@ -7,16 +7,31 @@ They compute the same as NumPy, several times faster. Where the library is not a
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 import numpy as np
 
 from easnn.events.dtypes import EVENT_DTYPE
 from easnn.native import DECODERS, load
 
+_ALLOWED = ContextVar("native functions are used", default=True)
+
 
 def library() -> ctypes.CDLL | None:
-    """Return the native decoders; None if they are not available on this machine."""
-    return load(DECODERS)
+    """Return the native decoders; None if they are not available, or within `numpy_only`."""
+    return load(DECODERS) if _ALLOWED.get() else None
+
+
+@contextmanager
+def numpy_only() -> Iterator[None]:
+    """Use NumPy within the block, in this thread, also for recordings that are opened in it."""
+    token = _ALLOWED.set(False)
+    try:
+        yield
+    finally:
+        _ALLOWED.reset(token)
 
 
 def is_packed(events: np.ndarray) -> bool:

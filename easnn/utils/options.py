@@ -32,3 +32,6 @@ BOXES_SUFFIX = "_bbox.npy"
 
 RVT_DATASETS = ("gen1", "gen4")
 """The datasets that ``easnn preprocess`` knows."""
+
+SPIKE_MODES = ("False", "True", "full_spike", "full_spike_v2")
+"""Values of the key ``use_spike``: which parts of the network spike."""

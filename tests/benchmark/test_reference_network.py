@@ -17,10 +17,12 @@ from easnn.benchmark.reference import (
 )
 from easnn.engine.ema import ModelEma
 from easnn.engine.step import TrainingStep
-from easnn.models import SpikeMode
+from easnn.kernels import Kernels
+from easnn.models import ParametricLIF, SpikeMode
 from easnn.models.anchors import AnchorGrid
 from easnn.models.embedding import AdaptiveSampling
 from easnn.models.losses import detection_losses
+from easnn.models.norm import RepeatedBatchNorm2d
 from easnn.optim import build_optimizer
 from easnn.utils.precision import Precision
 
@@ -167,3 +169,21 @@ def test_two_steps_with_optimizer_and_moving_average():
         for (name, value), (expected_name, wanted) in pairs:
             assert name == expected_name
             torch.testing.assert_close(value, wanted, rtol=1e-6, atol=1e-8, msg=name)
+
+
+@pytest.mark.parametrize("mode", SpikeMode)
+def test_the_published_detector_has_no_short_cuts(mode):
+    ours = lively_detector(TINY.replace(use_spike=mode), event_counts(frames=1).double())
+    for part in ours.modules():
+        if hasattr(part, "kernels"):
+            part.kernels = Kernels.NATIVE
+    theirs = PublishedDetector(ours)
+    parts = [part for part in theirs.modules() if isinstance(getattr(part, "kernels", 0), Kernels)]
+    assert parts
+    assert {part.kernels for part in parts} == {Kernels.PLAIN}
+    assert not any(getattr(part, "spikes_in", False) for part in theirs.modules())
+    assert not any(
+        isinstance(part, ParametricLIF | RepeatedBatchNorm2d) for part in theirs.modules()
+    )
+    kernels = {part.kernels for part in ours.modules() if hasattr(part, "kernels")}
+    assert kernels == {Kernels.NATIVE}  # ours is not changed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -25,15 +26,19 @@ from easnn.benchmark.implementations import (
 )
 from easnn.benchmark.inputs import head_outputs, network_events, network_targets
 from easnn.benchmark.peak_memory import StepRequest, peak_bytes
-from easnn.benchmark.results import SectionResult
+from easnn.benchmark.raw_files import camera_bursts
+from easnn.benchmark.results import CaseResult, SectionResult, VariantResult
 from easnn.benchmark.sections import scaling
+from easnn.benchmark.timing import Spread
 from easnn.benchmark.work import detector_work, sampler_work
+from easnn.events import native_calls
 from easnn.models import ParametricLIF
 from easnn.utils.errors import ConfigError, TrainingError
 
 CEILINGS = Ceilings(fp32_flops=1e9, bf16_flops=2e9, copy_bytes_per_s=1e9)
 TINY = Settings(
     sizes=((32, 64),),
+    runtimes=("torch",),
     rounds=1,
     frames=20,
     workers=(0,),
@@ -41,15 +46,22 @@ TINY = Settings(
     words=("depth", "0.33", "width", "0.0625", "embedding_depth", "1", "embedding_ksize", "3"),
 )
 BOTH = ["published", "easnn"]
-NETWORKS = ["published, fp32", "published, bf16", "easnn, fp32", "easnn, bf16"]
+KERNELS = ["published", "easnn, plain kernels", "easnn"]
+NETWORKS = [f"{name}, {precision}" for name in KERNELS for precision in ("fp32", "bf16")]
+DECODERS = ["NumPy", "native"] if native_calls.library() else ["NumPy"]
+BURSTS = 300
 FOLDED = ["easnn, norms folded, fp32", "easnn, norms folded, bf16"]
 
 CASES = {
+    "decode": [
+        ({"format": name, "events": f"{len(camera_bursts(BURSTS).events()):,}"}, DECODERS)
+        for name in ("DAT", "EVT2", "EVT2.1", "EVT3")
+    ],
     "load": [({"size": "32x64", "workers": "0"}, BOTH)],
     "augment": [({"size": "32x64"}, BOTH)],
     "sampler": [
-        ({"size": "32x64", "pass": "forward"}, BOTH),
-        ({"size": "32x64", "pass": "backward too"}, BOTH),
+        ({"size": "32x64", "pass": "forward"}, KERNELS),
+        ({"size": "32x64", "pass": "backward too"}, KERNELS),
     ],
     "forward": [
         ({"model": "e-yolox-s", "size": "32x64", "use_spike": "True"}, [*NETWORKS, *FOLDED])
@@ -77,6 +89,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Do not repeat what is short."""
     monkeypatch.setattr("easnn.benchmark.timing.MIN_SECONDS", 0.0)
     monkeypatch.setattr("easnn.benchmark.inputs.EVENTS_PER_S", 20_000)
+    monkeypatch.setattr("easnn.benchmark.sections.decode.QUICK_BURSTS", BURSTS)
 
 
 def rows_of(result: SectionResult) -> list[tuple[dict[str, str], list[str]]]:
@@ -100,6 +113,22 @@ def test_the_rows_of_a_section(name: str) -> None:
     assert all(row in table for _, rows in CASES[name] for row in rows)
 
 
+def test_a_rate_of_events_is_shown_instead_of_the_time_of_an_event() -> None:
+    rows = (VariantResult("NumPy", (2e-8, 4e-8, 1e-8), Spread(1, 1, 1)),)
+    result = SectionResult(SECTIONS["decode"], (CaseResult({"format": "DAT"}, rows),))
+    lines = [re.split(" {2,}", line) for line in result.table().splitlines()]
+    assert lines[2] == ["format", "variant", "Mevents/s", "ratio"]
+    assert lines[4] == ["DAT", "NumPy", "50.0 (25.0–100)", "×1.00 (1.00–1.00)"]
+    assert result.to_dict()["unit"] == "seconds per event"
+
+
+def test_without_native_decoders_there_is_nothing_to_compare() -> None:
+    with native_calls.numpy_only():
+        result = run_section(SECTIONS["decode"], TINY, None)
+    assert [rows for _, rows in rows_of(result)] == [["NumPy"]] * 4
+    assert result.table().splitlines()[-1] == "The native decoders are not available here."
+
+
 def test_scaling_varies_one_setting_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     values = {"T": (1, 2), "Tm": (2,), "batch": (3,), "size": (1, 2), "recordings": (2, 3)}
     monkeypatch.setattr(scaling, "VALUES", values)
@@ -111,7 +140,7 @@ def test_scaling_varies_one_setting_at_a_time(monkeypatch: pytest.MonkeyPatch) -
             *(("size", "32x64"), ("size", "64x128")),
         ]
     ]
-    rows = ["published, fp32", "easnn, fp32", "easnn, norms folded, fp32"]
+    rows = [*NETWORKS[::2], FOLDED[0]]
     starts = [
         ({"varied": "recordings", "value": value}, ["easnn, labels read", "easnn, labels cached"])
         for value in ("2", "3")
@@ -121,7 +150,7 @@ def test_scaling_varies_one_setting_at_a_time(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_memory_is_measured_for_every_way_to_train(monkeypatch: pytest.MonkeyPatch) -> None:
-    needed = {"published": 3e6, "easnn": 1e6}  # bytes per byte of a value
+    needed = dict(zip(KERNELS, (6e6, 3e6, 1e6), strict=True))  # bytes per byte of a value
     monkeypatch.setattr(
         "easnn.benchmark.sections.network.peak_bytes",
         lambda request: needed[request.implementation] * VALUE_BYTES[request.precision],
@@ -131,8 +160,10 @@ def test_memory_is_measured_for_every_way_to_train(monkeypatch: pytest.MonkeyPat
     assert {row.name: row.ratio.median for row in case.variants} == {
         "published, fp32": 1,
         "published, bf16": 2,
-        "easnn, fp32": 3,
-        "easnn, bf16": 6,
+        "easnn, plain kernels, fp32": 2,
+        "easnn, plain kernels, bf16": 4,
+        "easnn, fp32": 6,
+        "easnn, bf16": 12,
     }
     assert "MB" in result.table()
 
@@ -198,11 +229,11 @@ def test_the_files_of_a_section_are_removed(
 def test_a_further_implementation_is_a_further_row(monkeypatch: pytest.MonkeyPatch) -> None:
     compiled = Implementation("compiled", lambda model: nn.Sequential(model))
     monkeypatch.setattr(
-        "easnn.benchmark.sections.network.IMPLEMENTATIONS", (*IMPLEMENTATIONS[:2], compiled)
+        "easnn.benchmark.sections.network.IMPLEMENTATIONS", (*IMPLEMENTATIONS[:1], compiled)
     )
     settings = Settings(**{**vars(TINY), "precisions": ("fp32",)})
     [(_, rows)] = rows_of(run_section(SECTIONS["forward"], settings, None))
-    assert rows == ["published, fp32", "easnn, fp32", "compiled, fp32"]
+    assert rows == ["published, fp32", "compiled, fp32"]
 
 
 def test_another_embedding_has_no_sampler_to_compare() -> None:

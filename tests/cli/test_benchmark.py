@@ -7,10 +7,14 @@ import pytest
 import torch
 
 from easnn import __version__
-from easnn.benchmark import SECTIONS
-from easnn.cli import benchmark
+from easnn.benchmark import SECTIONS, TITLES
 from easnn.cli.arguments import parse
-from easnn.cli.benchmark import main, make_parser, one_value_each, settings_of
+from easnn.cli.benchmark import main, make_parser, one_value_each
+from easnn.cli.tasks import benchmark
+from easnn.cli.tasks.benchmark import settings_of
+from easnn.models import SpikeMode
+from easnn.utils.device import available_cores
+from easnn.utils.options import RUNTIMES, SPIKE_MODES
 
 TINY_WORDS = ["depth", "0.33", "width", "0.0625", "embedding_ksize", "3"]
 
@@ -27,7 +31,7 @@ def test_tables_are_printed_and_numbers_written(
     monkeypatch.setattr("easnn.benchmark.machine.CONVOLUTION", (1, 8, 8, 8))
     path = tmp_path / "new" / "numbers.json"
     words = ["forward", "nms", "--size", "32x64", "--precision", "fp32", "--rounds", "2"]
-    words += ["--threads", "1", "--json", str(path), *TINY_WORDS, "T", "2"]
+    words += ["--runtime", "torch", "--threads", "1", "--json", str(path), *TINY_WORDS, "T", "2"]
     assert main(words) == 0
     out, err = capsys.readouterr()
     assert "\nInference (forward)\n" in out
@@ -49,9 +53,10 @@ def test_tables_are_printed_and_numbers_written(
     assert forward["unit"] == "seconds per sample"
     [case] = forward["cases"]
     assert case["labels"] == {"model": "e-yolox-s", "size": "32x64", "use_spike": "True"}
-    published, ours, folded = case["variants"]
-    assert [row["name"] for row in (published, ours, folded)] == [
+    published, _, ours, _ = case["variants"]
+    assert [row["name"] for row in case["variants"]] == [
         "published, fp32",
+        "easnn, plain kernels, fp32",
         "easnn, fp32",
         "easnn, norms folded, fp32",
     ]
@@ -71,29 +76,38 @@ def test_defaults_and_the_quick_run() -> None:
         ("True",),
         ("fp32", "bf16"),
     )
+    assert full.runtimes == RUNTIMES
     quick = settings_from("--quick")
+    assert quick.runtimes == ("torch",)
     assert (quick.sizes, quick.rounds, quick.quick) == (((256, 320),), 3, True)
+    assert full.threads == available_cores()
+    assert settings_from("--threads 1").threads == 1
     assert settings_from("--quick --rounds 7 --size 64x64").rounds == 7
 
 
 def test_options_of_several_values_end_where_keys_begin() -> None:
     settings = settings_from(
         "--model e-yolox-s e-yolox-nano --size 64x64 32x32 T 2 --spike True full_spike "
-        "--precision bf16 fp32 --workers 0 3 Tm 2"
+        "--precision bf16 fp32 --runtime onnx compiled --workers 0 3 Tm 2"
     )
     assert settings.models == ("e-yolox-s", "e-yolox-nano")
     assert settings.sizes == ((64, 64), (32, 32))
     assert settings.spikes == ("True", "full_spike")
     assert settings.precisions == ("bf16", "fp32")
+    assert settings.runtimes == ("onnx", "compiled")
     assert settings.workers == (0, 3)
     assert settings.words == ("T", "2", "Tm", "2")
+
+
+def test_the_choices_of_spiking_parts_are_those_of_the_network() -> None:
+    assert tuple(mode.value for mode in SpikeMode) == SPIKE_MODES
 
 
 def test_every_section_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--help"])
     shown = [line.split()[0] for line in capsys.readouterr().out.splitlines() if line.strip()]
-    assert [name for name in shown if name in SECTIONS] == list(SECTIONS)
+    assert [name for name in shown if name in SECTIONS] == list(SECTIONS) == list(TITLES)
 
 
 @pytest.mark.parametrize(
@@ -102,8 +116,8 @@ def test_every_section_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
         (
             "forwrad",
             "`forwrad` is neither a section nor a key. Did you mean `forward`? The sections are "
-            "load, augment, sampler, forward, step, memory, assignment, nms, evaluation, latency, "
-            "scaling; `--help-keys` lists the keys.",
+            "decode, load, augment, sampler, forward, step, memory, assignment, nms, evaluation, "
+            "latency, scaling; `--help-keys` lists the keys.",
         ),
         (
             "nms --size 640x650",
@@ -136,7 +150,9 @@ def test_bad_input_is_one_line(
     assert output.err.count("\n") == 1
 
 
-@pytest.mark.parametrize("line", ["nms --size 640", "nms --precision fp8", "nms --spike half"])
+@pytest.mark.parametrize(
+    "line", ["nms --size 640", "nms --precision fp8", "nms --spike half", "latency --runtime tpu"]
+)
 def test_a_wrong_option_ends_with_code_2(line: str) -> None:
     with pytest.raises(SystemExit) as stop:
         main(line.split())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -93,6 +94,19 @@ def compare(encoding: str, rng: np.random.Generator) -> int:
 def test_any_words(encoding):
     rng = np.random.default_rng(zlib.crc32(encoding.encode()))
     assert sum(compare(encoding, rng) for _ in range(400)) > 20_000
+
+
+def test_numpy_is_used_where_only_numpy_is_wanted():
+    with (
+        ThreadPoolExecutor(1) as pool,
+        pytest.raises(ZeroDivisionError),
+        native_calls.numpy_only(),
+    ):
+        assert native_calls.library() is None
+        assert isinstance(block_decoder("EVT3"), NumpyDecoder)
+        assert pool.submit(native_calls.library).result() is not None
+        raise ZeroDivisionError
+    assert isinstance(block_decoder("EVT3"), NativeDecoder)
 
 
 @pytest.mark.parametrize("encoding", DECODERS)

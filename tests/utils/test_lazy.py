@@ -12,7 +12,7 @@ from easnn.data.rvt import RULES
 from easnn.utils.lazy import lazy_names
 from easnn.utils.options import RVT_DATASETS
 
-LAZY = ("easnn.analysis", "easnn.simulator")
+LAZY = ("easnn.analysis", "easnn.benchmark", "easnn.simulator")
 
 
 @pytest.mark.parametrize("package", LAZY)

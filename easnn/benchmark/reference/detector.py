@@ -16,7 +16,7 @@ from easnn.models import EventDetector, ParametricLIF
 from easnn.models.blocks import ConvUnit
 from easnn.models.detector import decode
 from easnn.models.embedding.arsnn import AdaptiveSampling
-from easnn.models.norm import EPS, MOMENTUM, RepeatedBatchNorm2d
+from easnn.models.norm import RepeatedBatchNorm2d
 
 
 class PublishedDetector(nn.Module):
@@ -66,7 +66,7 @@ def _replace_layers(module: nn.Module) -> None:
         if isinstance(child, ParametricLIF):
             setattr(module, name, PublishedNeurons(child))
         elif isinstance(child, RepeatedBatchNorm2d):
-            norm = nn.BatchNorm2d(child.num_features, EPS, MOMENTUM).to(child.weight)
+            norm = nn.BatchNorm2d(child.num_features, child.eps, child.momentum).to(child.weight)
             norm.load_state_dict(child.state_dict())
             setattr(module, name, norm.train(child.training))
         else:

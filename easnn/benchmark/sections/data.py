@@ -140,5 +140,5 @@ def _exhaust(batches: Iterable[object]) -> None:
     deque(batches, maxlen=0)
 
 
-LOAD = Section("load", "Loading of training samples, from files to network input", load_cases)
-AUGMENT = Section("augment", "Placement of frames in the network input", augment_cases)
+LOAD = Section("load", load_cases)
+AUGMENT = Section("augment", augment_cases)

@@ -109,6 +109,6 @@ def _backward(losses: Losses, raw: Tensor, targets: Tensor, grid: AnchorGrid) ->
     torch.autograd.backward(losses(leaf, targets, grid)["total_loss"])
 
 
-ASSIGNMENT = Section("assignment", "Assignment and losses, with backward", assignment_cases)
-NMS = Section("nms", "Non-maximum suppression", nms_cases)
-EVALUATION = Section("evaluation", "Average precision", evaluation_cases)
+ASSIGNMENT = Section("assignment", assignment_cases)
+NMS = Section("nms", nms_cases)
+EVALUATION = Section("evaluation", evaluation_cases)

@@ -15,14 +15,18 @@ from torch import Tensor, nn
 from easnn.benchmark.implementations import network_of
 from easnn.benchmark.inputs import network_events, write_recordings
 from easnn.benchmark.reference import PublishedDetector, place_frame, published_detections
+from easnn.benchmark.runtimes import in_every_runtime
 from easnn.benchmark.sections.section import Case, Cases, Section, networks
-from easnn.benchmark.settings import Settings, size_text
+from easnn.benchmark.settings import PrecisionName, Settings, size_text
 from easnn.benchmark.timing import Variant
 from easnn.events import Recording, open_dat
+from easnn.exp import EventExp
 from easnn.inference import Predictor
 from easnn.inference.forward import GROUP
+from easnn.models import EventDetector
 from easnn.ops import letterbox_placement, unplace_detections
 from easnn.representations import make_frame
+from easnn.utils.options import RuntimeName
 
 WINDOWS = GROUP
 """Windows of the measurement of the throughput: as many as the predictor computes together."""
@@ -43,31 +47,42 @@ def latency_cases(settings: Settings) -> Cases:
             experiment = settings.experiment(model, hw, spike)
             network = network_of(experiment, network_events(experiment, 1))
             published = PublishedDetector(network).eval()
+            make = partial(_predictor, experiment, network)
+            own = {precision: make("torch", precision) for precision in settings.precisions}
+            others, notes = in_every_runtime(settings, make)
             predictors = {
-                precision: Predictor.of(
-                    experiment,
-                    network,
-                    confidence=CONFIDENCE,
-                    class_names=(),
-                    fp16=precision == "bf16",
-                )
-                for precision in settings.precisions
+                **{f"easnn, {precision}": each for precision, each in own.items()},
+                **{f"{name}, {precision}": each for (name, precision), each in others.items()},
             }
             labels = {"model": model, "size": size_text(hw), "use_spike": spike}
             many = QUICK_WINDOWS if settings.quick else WINDOWS
             for count, ours in ((1, _detect), (many, _watch)):
-                reference = _published(published, predictors[settings.precisions[0]])
+                reference = _published(published, own[settings.precisions[0]])
                 rows = {
                     "published, fp32": partial(_one_by_one, reference, recording, count),
                     **{
-                        f"easnn, {precision}": partial(ours, predictor, recording, count)
-                        for precision, predictor in predictors.items()
+                        name: partial(ours, predictor, recording, count)
+                        for name, predictor in predictors.items()
                     },
                 }
                 yield Case(
                     {**labels, "windows": str(count)},
                     [Variant(name, run, count) for name, run in rows.items()],
+                    notes=notes,
                 )
+
+
+def _predictor(
+    experiment: EventExp, network: EventDetector, runtime: RuntimeName, precision: PrecisionName
+) -> Predictor:
+    return Predictor.of(
+        experiment,
+        network,
+        confidence=CONFIDENCE,
+        class_names=(),
+        fp16=precision == "bf16",
+        runtime=runtime,
+    )
 
 
 def window_ends_us(recording: Recording, count: int) -> range:
@@ -126,4 +141,4 @@ def _watch(predictor: Predictor, recording: Recording, count: int) -> None:
     deque(windows, maxlen=0)
 
 
-LATENCY = Section("latency", "From events to boxes in sensor pixels", latency_cases)
+LATENCY = Section("latency", latency_cases)

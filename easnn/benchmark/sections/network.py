@@ -9,17 +9,22 @@ from torch import Tensor, nn
 
 from easnn.benchmark.implementations import (
     IMPLEMENTATIONS,
+    OWN,
+    PLAIN,
+    PUBLISHED,
     VALUE_BYTES,
     cpu_precision,
     in_every_precision,
     inference,
     network_of,
+    with_plain_kernels,
 )
 from easnn.benchmark.inputs import network_events, network_targets
 from easnn.benchmark.peak_memory import StepRequest, peak_bytes
 from easnn.benchmark.reference import PublishedSampler
+from easnn.benchmark.runtimes import in_every_runtime, runtime_inference
 from easnn.benchmark.sections.section import Case, Cases, Section, networks
-from easnn.benchmark.settings import PrecisionName, Settings, Size, size_text
+from easnn.benchmark.settings import Settings, Size, size_text
 from easnn.benchmark.timing import Variant
 from easnn.benchmark.work import TRAINING, detector_work, sampler_work
 from easnn.exp import EventExp
@@ -44,7 +49,11 @@ def sampler_cases(settings: Settings) -> Cases:
                 f"but is {experiment.embedding}."
             )
         work = sampler_work(model, events)
-        samplers = {"published": PublishedSampler(ours), "easnn": ours}
+        samplers = {
+            PUBLISHED: PublishedSampler(ours),
+            PLAIN: with_plain_kernels(ours),
+            OWN: ours,
+        }
         for name, runs, factor in (("forward", _forward, 1.0), ("backward too", _both, TRAINING)):
             yield Case(
                 {"size": size_text(hw), "pass": name},
@@ -60,33 +69,30 @@ def forward_cases(settings: Settings) -> Cases:
     """Yield inference by whole networks."""
     for model, hw, spike in networks(settings):
         experiment = settings.experiment(model, hw, spike)
-        labels = _labels(model, hw, spike)
-        yield forward_case(experiment, labels, settings.batch, settings.precisions)
+        yield forward_case(experiment, _labels(model, hw, spike), settings)
 
 
 def forward_case(
     experiment: EventExp,
     labels: dict[str, str],
-    batch: int,
-    precisions: tuple[PrecisionName, ...],
+    settings: Settings,
     *,
     with_work: bool = True,
 ) -> Case:
-    """Return the inference of one network by every implementation."""
-    events = network_events(experiment, batch)
+    """Return the inference of one network by every implementation and runtime."""
+    events = network_events(experiment, settings.batch)
     network = network_of(experiment, events)
     models = {each.name: each.build(network) for each in IMPLEMENTATIONS}
+    runs = {
+        (each.name, precision): inference(models[each.name], events, precision)
+        for each, precision in in_every_precision(IMPLEMENTATIONS, settings.precisions)
+    }
+    others, notes = in_every_runtime(settings, partial(runtime_inference, network, events))
     variants = [
-        Variant(
-            f"{each.name}, {precision}",
-            inference(models[each.name], events, precision),
-            batch,
-            VALUE_BYTES[precision],
-            precision,
-        )
-        for each, precision in in_every_precision(IMPLEMENTATIONS, precisions)
+        Variant(f"{name}, {precision}", run, settings.batch, VALUE_BYTES[precision], precision)
+        for (name, precision), run in [*runs.items(), *others.items()]
     ]
-    return Case(labels, variants, detector_work(network, events) if with_work else None)
+    return Case(labels, variants, detector_work(network, events) if with_work else None, notes)
 
 
 def step_cases(settings: Settings) -> Cases:
@@ -157,7 +163,7 @@ def _both(sampler: nn.Module, events: Tensor) -> None:
     sampler(events).sum().backward()
 
 
-SAMPLER = Section("sampler", "Adaptive sampler", sampler_cases, has_work=True)
-FORWARD = Section("forward", "Inference", forward_cases, has_work=True)
-STEP = Section("step", "Training step", step_cases, has_work=True)
-MEMORY = Section("memory", "Peak memory of a training step", memory_cases, "memory")
+SAMPLER = Section("sampler", sampler_cases, has_work=True)
+FORWARD = Section("forward", forward_cases, has_work=True)
+STEP = Section("step", step_cases, has_work=True)
+MEMORY = Section("memory", memory_cases, "memory")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -43,9 +44,13 @@ def scaling_cases(settings: Settings) -> Cases:
             experiment = settings.experiment(model, size, spike, *changes)
             if name == "size":
                 labels["value"] = size_text(size)
-            batch = value if name == "batch" else settings.batch
-            precisions = settings.precisions[:1]
-            yield forward_case(experiment, labels, batch, precisions, with_work=False)
+            one = replace(
+                settings,
+                batch=value if name == "batch" else settings.batch,
+                precisions=settings.precisions[:1],
+                runtimes=("torch",),
+            )
+            yield forward_case(experiment, labels, one, with_work=False)
 
 
 def _start_case(settings: Settings, labels: dict[str, str], recordings: int) -> Iterator[Case]:
@@ -86,4 +91,4 @@ def _open_anew(experiment: EventExp, cache: Path) -> None:
     experiment.get_dataset(["train"])
 
 
-SCALING = Section("scaling", "Cost of a sample against settings", scaling_cases, by_default=False)
+SCALING = Section("scaling", scaling_cases)

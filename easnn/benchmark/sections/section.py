@@ -8,9 +8,10 @@ from typing import Literal
 
 from easnn.benchmark.settings import Settings
 from easnn.benchmark.timing import Variant
+from easnn.benchmark.titles import OPTIONAL, TITLES
 from easnn.benchmark.work import Work
 
-Quantity = Literal["time", "memory"]
+Quantity = Literal["time", "memory", "events"]
 
 Cases = Generator["Case"]
 """Cases one by one; closing it removes what a section has written."""
@@ -40,20 +41,26 @@ class Section:
     """A part of the benchmark.
 
     Attributes:
-        name: as on the command line.
-        title: heads its table.
+        name: as on the command line, a key of ``TITLES``.
         cases: builds the cases of some settings one by one.
-        quantity: whether time per sample is measured, or memory.
+        quantity: whether time per sample is measured, or memory, or time per event.
         has_work: whether its cases know their work, so that the ceilings have to be measured.
-        by_default: whether it runs if no section is named.
     """
 
     name: str
-    title: str
     cases: Callable[[Settings], Cases]
     quantity: Quantity = "time"
     has_work: bool = False
-    by_default: bool = True
+
+    @property
+    def title(self) -> str:
+        """What heads its table."""
+        return TITLES[self.name]
+
+    @property
+    def by_default(self) -> bool:
+        """Whether it runs if no section is named."""
+        return self.name not in OPTIONAL
 
 
 def networks(settings: Settings) -> Iterator[tuple[str, tuple[int, int], str]]:
