@@ -4,7 +4,13 @@ Plain implementations use torch's operations; they are the reference of the test
 for CPUs. On a GPU, and for torch.compile, spikingjelly's are used.
 """
 
-from easnn.kernels.choice import Kernels, computes_natively, default_kernels, use_kernels
+from easnn.kernels.choice import (
+    Kernels,
+    computes_natively,
+    default_kernels,
+    has_hooks,
+    use_kernels,
+)
 from easnn.kernels.membrane import (
     BranchWeights,
     Firing,
@@ -27,6 +33,7 @@ __all__ = [
     "batch_moments",
     "computes_natively",
     "default_kernels",
+    "has_hooks",
     "is_spike_convolution",
     "native_gated_membrane",
     "native_leaky_membrane",

@@ -10,6 +10,7 @@ from functools import cache
 import torch
 from loguru import logger
 from torch import Tensor, nn
+from torch.nn.modules import module as modules
 from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 from easnn.native import KERNELS, load
@@ -56,7 +57,7 @@ def default_kernels() -> Kernels:
     Raises:
         ConfigError: if the choice is unknown, or native kernels are not available.
     """
-    chosen = os.environ.get(VARIABLE)
+    chosen = os.environ.get(VARIABLE) or None
     if chosen not in (None, *(kernels.value for kernels in Kernels)):
         raise ConfigError(f"{VARIABLE} must be plain or native, but is {chosen}.")
     if chosen == Kernels.NATIVE.value and native_library() is None:
@@ -90,6 +91,7 @@ def computes_natively(kernels: Kernels, values: Tensor) -> bool:
     """
     return (
         kernels is Kernels.NATIVE
+        and native_library() is not None  # a model can come from another machine
         and values.device.type == "cpu"
         and type(values) in (Tensor, nn.Parameter)  # neither fake nor functional
         and values.dtype in (torch.float32, torch.float64, torch.bfloat16)
@@ -97,4 +99,15 @@ def computes_natively(kernels: Kernels, values: Tensor) -> bool:
         and not torch.compiler.is_compiling()
         and not is_in_torch_dispatch_mode()
         and not torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+    )
+
+
+def has_hooks(layer: nn.Module) -> bool:
+    """Return whether calling ``layer`` calls hooks, too: its own or those of all modules."""
+    return bool(
+        layer._forward_hooks
+        or layer._forward_pre_hooks
+        or layer._backward_hooks
+        or layer._backward_pre_hooks
+        or modules._has_any_global_hook()  # type: ignore[no-untyped-call]
     )

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from easnn.kernels.arrays import address, threads
-from easnn.kernels.choice import Kernels, computes_natively, loaded_library
+from easnn.kernels.choice import Kernels, computes_natively, has_hooks, loaded_library
 
 LANES = 16
 """Channels of input and output must be multiples of it, as in spike_conv.cpp."""
@@ -31,9 +31,13 @@ def is_spike_convolution(kernels: Kernels, conv: nn.Conv2d, spikes: Tensor) -> b
         and not torch.is_autocast_enabled("cpu")
         and spikes.is_contiguous(memory_format=torch.channels_last)
         and conv.weight.is_contiguous(memory_format=torch.channels_last)
+        and type(conv) is nn.Conv2d
         and conv.groups == 1
+        and conv.dilation == (1, 1)
+        and conv.padding_mode == "zeros"
+        and all(len(set(pair)) == 1 for pair in (conv.kernel_size, conv.stride, conv.padding))
         and conv.in_channels % LANES == conv.out_channels % LANES == 0
-        and not (conv._forward_hooks or conv._forward_pre_hooks)
+        and not has_hooks(conv)
     )
 
 
@@ -50,15 +54,23 @@ def native_spike_conv(conv: nn.Conv2d, spikes: Tensor) -> Tensor:
 
     Returns:
         ``[N, C', H', W']``, channels last; equal to the dense result up to the order of its sums.
-        It does not depend on the number of threads.
+        A sparse result does not depend on the number of threads.
     """
-    return _SpikeConv.apply(spikes, conv.weight, conv.bias, conv.stride[0], conv.padding[0])  # type: ignore[no-untyped-call]
+    return _SpikeConv.apply(
+        spikes, conv.weight, conv.bias, conv.stride[0], conv.padding[0], torch.is_grad_enabled()
+    )  # type: ignore[no-untyped-call]
 
 
 class _SpikeConv(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, spikes: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int
+        ctx: Any,
+        spikes: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        stride: int,
+        padding: int,
+        keep: bool,
     ) -> Tensor:
         kernel = weight.shape[-1]
         sides = [(side + 2 * padding - kernel) // stride + 1 for side in spikes.shape[-2:]]
@@ -76,7 +88,7 @@ class _SpikeConv(torch.autograd.Function):
         )
         if not done:
             out = torch.conv2d(spikes, weight, bias, stride, padding)
-        if any(ctx.needs_input_grad):
+        if keep and any(ctx.needs_input_grad):
             ctx.save_for_backward(spikes.to(torch.uint8), weight)
         return out
 
@@ -114,7 +126,7 @@ class _SpikeConv(torch.autograd.Function):
             1,
             [needs_spikes, dense, needs_bias and ctx.has_bias],
         )
-        return of_spikes, of_weight if dense else grad_weight, of_bias, None, None
+        return of_spikes, of_weight if dense else grad_weight, of_bias, None, None, None
 
 
 def _max_density(out_channels: int) -> float:

@@ -13,6 +13,7 @@ from easnn.kernels import (
     SURROGATES,
     computes_natively,
     default_kernels,
+    has_hooks,
     native_norm_plif,
     plain_plif,
     spikingjelly_plif,
@@ -109,7 +110,7 @@ def is_inlined(norm: nn.Module, values: Tensor) -> bool:
 
     A norm with hooks runs itself. So does one of a single value per channel, which has no variance.
     """
-    if norm._forward_hooks or norm._forward_pre_hooks:
+    if has_hooks(norm):
         return False
     if type(norm) in (nn.BatchNorm2d, RepeatedBatchNorm2d):
         return not norm.training or values.numel() > values.shape[1]

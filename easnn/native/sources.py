@@ -31,7 +31,7 @@ class NativeLibrary:
     def digest(self) -> int:
         """Return 64 bits of the hash of all sources: a library contains those it was built from."""
         contents = hashlib.sha256()
-        for path in sorted(FOLDER.iterdir()):
+        for path in sorted([*FOLDER.glob("*.h"), *FOLDER.glob("*.cpp")]):
             contents.update(path.name.encode() + b"\0" + path.read_bytes())
         return int.from_bytes(contents.digest()[:8], "little")
 

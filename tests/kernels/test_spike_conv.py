@@ -114,3 +114,17 @@ def test_what_it_is_not_for():
         assert not is_spike_convolution(Kernels.NATIVE, conv, spikes)
     conv.register_forward_hook(lambda _module, _inputs, output: output)
     assert not is_spike_convolution(Kernels.NATIVE, conv, spikes)
+
+
+@pytest.mark.parametrize(
+    "options", [{"dilation": 2}, {"padding_mode": "reflect", "padding": 1}, {"padding": (1, 0)}]
+)
+def test_other_convolutions_are_refused(options):
+    conv = convolution(32, 64, 3, **options)
+    assert not is_spike_convolution(Kernels.NATIVE, conv, spikes_of((1, 32, 8, 8), 0.1))
+
+
+def test_a_backward_hook_keeps_the_module_running():
+    conv = convolution(32, 64, 3)
+    conv.register_full_backward_hook(lambda _module, _inputs, _outputs: None)
+    assert not is_spike_convolution(Kernels.NATIVE, conv, spikes_of((1, 32, 4, 4), 0.1))

@@ -19,6 +19,7 @@ from easnn.kernels import (
     Firing,
     computes_natively,
     default_kernels,
+    has_hooks,
     native_gated_membrane,
     native_leaky_membrane,
 )
@@ -230,13 +231,3 @@ def branch_weights(branch: nn.Sequential) -> BranchWeights:
         assert convolution.bias is not None
         weights.append((convolution.weight, convolution.bias))
     return BranchWeights.of(weights)
-
-
-def has_hooks(module: nn.Module) -> bool:
-    """Return whether calling ``module`` calls hooks, too, forward or backward."""
-    return bool(
-        module._forward_hooks
-        or module._forward_pre_hooks
-        or module._backward_hooks
-        or module._backward_pre_hooks
-    )
