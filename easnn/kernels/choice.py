@@ -91,7 +91,6 @@ def computes_natively(kernels: Kernels, values: Tensor) -> bool:
     """
     return (
         kernels is Kernels.NATIVE
-        and native_library() is not None  # a model can come from another machine
         and values.device.type == "cpu"
         and type(values) in (Tensor, nn.Parameter)  # neither fake nor functional
         and values.dtype in (torch.float32, torch.float64, torch.bfloat16)
@@ -99,6 +98,7 @@ def computes_natively(kernels: Kernels, values: Tensor) -> bool:
         and not torch.compiler.is_compiling()
         and not is_in_torch_dispatch_mode()
         and not torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+        and native_library() is not None  # a model can come from another machine
     )
 
 
