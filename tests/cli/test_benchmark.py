@@ -42,7 +42,7 @@ def test_tables_are_printed_and_numbers_written(
     assert report["command"] == f"easnn benchmark {' '.join(words)}"
     assert report["machine"]["threads"] == 1
     assert report["machine"]["versions"]["easnn"] == __version__
-    assert report["machine"]["versions"]["torch"] == torch.__version__
+    assert torch.__version__.startswith(report["machine"]["versions"]["torch"])
     assert report["machine"]["capability"] == torch.backends.cpu.get_cpu_capability()
     assert all(number > 0 for number in report["ceilings"].values())
     settings = report["settings"]
