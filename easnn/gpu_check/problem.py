@@ -21,16 +21,7 @@ SMALL = DetectorConfig(
     embedding="arsnn",
     embedding_ksize=3,
 )
-PUBLISHED = DetectorConfig(
-    num_classes=2,
-    depth=0.33,
-    width=0.5,
-    T=3,
-    use_spike=SpikeMode.BACKBONE,
-    embedding="arsnn",
-    embedding_depth=2,
-    embedding_ksize=5,
-)
+PUBLISHED = SMALL.replace(width=0.5, T=3, embedding_depth=2, embedding_ksize=5)
 """The size of `e-yolox-s`."""
 
 SLICES = 4
