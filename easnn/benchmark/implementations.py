@@ -11,15 +11,15 @@ import torch
 from torch import Tensor, nn
 
 from easnn.benchmark.reference import PublishedDetector, PublishedStep
-from easnn.benchmark.settings import PrecisionName
 from easnn.engine.ema import ModelEma
 from easnn.engine.step import TrainingStep
 from easnn.exp import EventExp
 from easnn.kernels import Kernels, use_kernels
 from easnn.models import EventDetector, fuse
+from easnn.utils.options import PrecisionName
 from easnn.utils.precision import Precision
 
-VALUE_BYTES: dict[PrecisionName, int] = {"fp32": 4, "bf16": 2}
+VALUE_BYTES: dict[PrecisionName, int] = {"exact": 4, "bf16": 2}
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -84,7 +84,7 @@ IMPLEMENTATIONS = (
     Implementation(OWN, lambda model: model, _own_step),
     Implementation("easnn, norms folded", fuse),
 )
-"""All implementations; ratios refer to the first one in fp32."""
+"""All implementations; ratios refer to the first one in float32."""
 
 
 def network_of(experiment: EventExp, events: Tensor) -> EventDetector:
@@ -121,14 +121,14 @@ def in_every_precision(
     implementations: Sequence[Implementation], precisions: Sequence[PrecisionName]
 ) -> list[tuple[Implementation, PrecisionName]]:
     """Return all combinations, first of all that to which the ratios refer."""
-    reference: tuple[Implementation, PrecisionName] = (IMPLEMENTATIONS[0], "fp32")
+    reference: tuple[Implementation, PrecisionName] = (IMPLEMENTATIONS[0], "exact")
     wanted = [(each, precision) for each in implementations for precision in precisions]
     return [reference, *(pair for pair in wanted if pair != reference)]
 
 
 def cpu_precision(precision: PrecisionName) -> Precision:
     """Return full or mixed precision on the CPU."""
-    return Precision(torch.device("cpu"), mixed=precision == "bf16")
+    return Precision(torch.device("cpu"), precision)
 
 
 def inference(model: nn.Module, events: Tensor, precision: PrecisionName) -> Callable[[], Tensor]:

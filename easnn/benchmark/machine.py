@@ -44,7 +44,7 @@ class Ceilings:
     copy_bytes_per_s: float
 
     def flops(self, precision: str) -> float:
-        """Return the operations per second of a convolution in ``fp32`` or ``bf16``."""
+        """Return the operations per second of a convolution in ``exact`` or ``bf16``."""
         return self.bf16_flops if precision == "bf16" else self.fp32_flops
 
     def to_dict(self) -> dict[str, float]:

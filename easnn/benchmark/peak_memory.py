@@ -9,8 +9,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from easnn.benchmark.settings import PrecisionName, Settings, Size
+from easnn.benchmark.settings import Settings, Size
 from easnn.utils.errors import ConfigError, EasnnError, TrainingError
+from easnn.utils.options import PrecisionName
 
 STATUS = Path("/proc/self/status")
 PROGRAM = "import sys; from easnn.benchmark.peak_memory import main; sys.exit(main())"

@@ -160,7 +160,7 @@ def machine_text(machine: dict[str, Any], ceilings: Ceilings | None) -> str:
     ]
     if ceilings is not None:
         lines.append(
-            f"Ceilings: convolution {ceilings.fp32_flops * GIGA:,.0f} GFLOP/s in fp32, "
+            f"Ceilings: convolution {ceilings.fp32_flops * GIGA:,.0f} GFLOP/s in float32, "
             f"{ceilings.bf16_flops * GIGA:,.0f} in bf16; copy "
             f"{ceilings.copy_bytes_per_s * GIGA:.1f} GB/s"
         )

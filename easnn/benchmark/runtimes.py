@@ -8,12 +8,12 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from easnn.benchmark.settings import PrecisionName, Settings
+from easnn.benchmark.settings import Settings
 from easnn.inference.forward import fixed_form
 from easnn.inference.runtimes import build_inference
 from easnn.models import EventDetector
 from easnn.utils.errors import ConfigError
-from easnn.utils.options import RuntimeName
+from easnn.utils.options import PrecisionName, RuntimeName
 
 T = TypeVar("T")
 
@@ -57,11 +57,11 @@ def runtime_inference(
         ConfigError: if the runtime needs something that is missing, or cannot compute in this
             precision.
     """
-    device, mixed = torch.device("cpu"), precision == "bf16"
-    inference = build_inference(runtime, model, tuple(events.shape[1:]), device, mixed=mixed)
+    device = torch.device("cpu")
+    inference = build_inference(runtime, model, tuple(events.shape[1:]), device, precision)
 
     def run() -> list[Tensor]:
-        with fixed_form(device, mixed=inference.autocast) as compute:
+        with fixed_form(device, inference.precision) as compute:
             return [outputs for outputs, _ in compute(inference.detect, events)]
 
     return run

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING
 
 from easnn.utils.errors import ConfigError
-from easnn.utils.options import RUNTIMES, RuntimeName
+from easnn.utils.options import RUNTIMES, PrecisionName, RuntimeName
 
 if TYPE_CHECKING:
     from easnn.exp import EventExp
 
-PrecisionName = Literal["fp32", "bf16"]
-PRECISIONS: tuple[PrecisionName, ...] = get_args(PrecisionName)
+PRECISIONS: tuple[PrecisionName, ...] = ("exact", "bf16")
+"""Values of ``precision`` that a CPU has."""
 
 NETWORK = (
     *("num_classes", "2", "T", "3", "Tm", "4", "embedding", "arsnn", "embedding_depth", "2"),

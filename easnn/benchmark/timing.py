@@ -31,18 +31,18 @@ class Variant:
     """A way to compute a result.
 
     Attributes:
-        name: such as ``published, fp32``.
+        name: such as ``published, exact``.
         run: computes the result once; in a section about memory it returns bytes.
         samples: samples per call.
         value_bytes: bytes of an activation, for the share of the memory bandwidth.
-        precision: ``fp32`` or ``bf16``, which selects the ceiling of convolutions.
+        precision: ``exact`` or ``bf16``, which selects the ceiling of convolutions.
     """
 
     name: str
     run: Callable[[], object]
     samples: int = 1
     value_bytes: int = 4
-    precision: str = "fp32"
+    precision: str = "exact"
 
 
 def seconds_per_sample(variant: Variant) -> float:

@@ -144,7 +144,11 @@ def build_parser(description: str, *, checkpoint_help: str) -> argparse.Argument
         help="cache frames: in memory for this run (default), or on disk, up to `cache_gb`, also "
         "for later runs",
     )
-    run.add_argument("--fp16", action="store_true", help="mixed precision")
+    run.add_argument(
+        "--fp16",
+        action="store_true",
+        help="mixed precision: `precision fp16` on GPUs, bf16 on CPUs",
+    )
     run.add_argument(
         "--num_machines", type=int, default=1, metavar="N", help="number of machines (default: 1)"
     )

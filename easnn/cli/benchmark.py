@@ -64,7 +64,7 @@ def make_parser() -> argparse.ArgumentParser:
         help="spiking parts, values of `use_spike` (default: True, the backbone)",
     )
     parser.add_argument(
-        "--precision", action="append", choices=PRECISIONS, help="precisions (default: fp32 bf16)"
+        "--precision", action="append", choices=PRECISIONS, help="precisions (default: exact bf16)"
     )
     parser.add_argument(
         "--runtime",

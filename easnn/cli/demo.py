@@ -70,7 +70,9 @@ def make_parser() -> argparse.ArgumentParser:
         "--fuse", action="store_true", help="fold every batch norm into the convolution before it"
     )
     add_runtime_option(detections)
-    detections.add_argument("--fp16", action="store_true", help="mixed precision")
+    detections.add_argument(
+        "--fp16", action="store_true", help="mixed precision (default: as in the training)"
+    )
     time = parser.add_argument_group("time")
     time.add_argument(
         "--step-ms",

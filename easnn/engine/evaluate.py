@@ -82,7 +82,6 @@ def evaluation_of(
     *,
     batch_size: int,
     device: torch.device,
-    fp16: bool = False,
     timed: bool = False,
     cache: FrameCache | None = None,
     runtime: RuntimeName = "torch",
@@ -90,10 +89,9 @@ def evaluation_of(
     """Return a function that evaluates a model on ``eval_split`` of an experiment.
 
     Args:
-        experiment: defines frames, protocol and thresholds.
+        experiment: defines frames, protocol, thresholds and precision.
         batch_size: global batch size, over all processes.
         device: device of the model.
-        fp16: whether to use mixed precision.
         timed: whether to measure the time per frame.
         cache: cache of frames, if any.
         runtime: what computes the network; the function raises a ConfigError if it cannot be used.
@@ -106,7 +104,7 @@ def evaluation_of(
     evaluator = experiment.get_evaluator(loader.dataset)
 
     def run(model: nn.Module) -> EvaluationResult:
-        predictor = Predictor.of(experiment, model, fp16=fp16, runtime=runtime)
+        predictor = Predictor.of(experiment, model, runtime=runtime)
         return evaluate(predictor, loader, evaluator, timed=timed)
 
     return run

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import torch
 
-from easnn.config import key
 from easnn.exp.keys import EvaluationKeys, OutputKeys, TrainingKeys
 from easnn.utils.errors import ConfigError
+from easnn.utils.precision import check_precision
 
 
 class TrainConfig(TrainingKeys, EvaluationKeys, OutputKeys):
-    """The configuration of a training run: ``TrainConfig.of(experiment, fp16=…)``."""
-
-    fp16: bool = key(False, "mixed precision: float16 on CUDA, bfloat16 on the CPU")
+    """The configuration of a training run: ``TrainConfig.of(experiment)``."""
 
     def check_device(self, device: torch.device) -> None:
         """Check that a device supports the configuration.
@@ -20,6 +18,7 @@ class TrainConfig(TrainingKeys, EvaluationKeys, OutputKeys):
         Raises:
             ConfigError: if it does not.
         """
+        check_precision(self.precision, device)
         if self.sync_bn and device.type != "cuda":
             raise ConfigError(
                 "`sync_bn` needs GPUs, but this process uses the CPU. Use `freeze_bn` or neither."

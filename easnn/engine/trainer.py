@@ -80,7 +80,7 @@ class Trainer:
         draw: Callable[[nn.Module], Pictures] | None = None,
     ) -> None:
         config.check_device(device)
-        precision = Precision(device, mixed=config.fp16)
+        precision = Precision(device, config.precision)
         parallel_model = average_gradients(model, device, sync_bn=config.sync_bn)
         self._step = TrainingStep(parallel_model, optimizer, precision)
         self._state = RunState(

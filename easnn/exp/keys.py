@@ -13,6 +13,7 @@ from easnn.data import DATASETS, Split
 from easnn.models.config import DetectorKeys, EmbeddingKeys
 from easnn.optim import OptimizerName, ScheduleName
 from easnn.representations import FrameKeys
+from easnn.utils.options import PrecisionName
 
 
 class DataKeys(Config):
@@ -84,6 +85,11 @@ class TrainingKeys(Config):
     optimizer: OptimizerName = key("ADAM", "optimiser")
     weight_decay: float = key(0.0, "L2 penalty on weights outside batch norm and embedding", low=0)
     momentum: float = key(0.9, "momentum of `SGD`", low=0, below=1)
+    precision: PrecisionName = key(
+        "exact",
+        "arithmetic of training and evaluation: float32 (`exact`), or mixed precision with "
+        "bfloat16 or, on GPUs, float16; `--fp16`: `fp16` on a GPU, `bf16` on a CPU",
+    )
     ema: bool = key(True, "evaluate and save averaged weights, with decay 0.9998·(1−exp(−n/2000))")
     overfit_one_batch: bool = key(
         False, "train on the first batch only, to check that the network can fit it"

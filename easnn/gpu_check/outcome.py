@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 
 import torch
 
+from easnn.utils.options import PrecisionName
+from easnn.utils.precision import mixed_precision
+
 Number = float | int | str | None
 
 
@@ -28,9 +31,9 @@ class Setting:
         return self.device.type == "cuda"
 
     @property
-    def precisions(self) -> tuple[torch.dtype, torch.dtype]:
-        """Float32, and the lower precision that mixed precision uses on the device."""
-        return torch.float32, torch.float16 if self.on_gpu else torch.bfloat16
+    def precisions(self) -> tuple[PrecisionName, PrecisionName]:
+        """``exact`` and the mixed precision of the device."""
+        return "exact", mixed_precision(self.device)
 
 
 @dataclass(frozen=True)

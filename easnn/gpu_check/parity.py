@@ -17,7 +17,7 @@ from easnn.gpu_check.problem import EMBEDDINGS, SMALL, Problem, make_problem, re
 from easnn.models import ParametricLIF, SpikeMode
 from easnn.models.config import SurrogateName
 from easnn.optim import build_optimizer
-from easnn.utils.precision import Precision
+from easnn.utils.precision import DTYPES, Precision
 
 LIMITS = {torch.float64: 1e-8, torch.float32: 0.02}
 """Largest relative error. In float32 a rounding error may flip a spike, which changes much."""
@@ -59,7 +59,8 @@ def check_neurons(setting: Setting) -> Outcome:
 
     Gradients are compared where no spike is flipped.
     """
-    outcomes = {dtype: _compare_neurons(setting.device, dtype) for dtype in setting.precisions}
+    dtypes = [DTYPES[precision] for precision in setting.precisions]
+    outcomes = {dtype: _compare_neurons(setting.device, dtype) for dtype in dtypes}
     return Outcome(
         all(outcome.passed for outcome in outcomes.values()),
         "; ".join(outcome.detail for outcome in outcomes.values()),
@@ -143,7 +144,7 @@ def _share_of_flips(found: Tensor, expected: Tensor) -> float:
 def _trained(problem: Problem, steps: int) -> tuple[Tensor, list[Tensor]]:
     model = problem.model.train()
     optimizer = build_optimizer(model, name="SGD", lr=1e-3)
-    step = TrainingStep(model, optimizer, Precision(problem.events.device, mixed=False))
+    step = TrainingStep(model, optimizer, Precision(problem.events.device, "exact"))
     losses = [step(problem.events, problem.targets).losses["total_loss"] for _ in range(steps)]
     state = [value for value in model.state_dict().values() if value.is_floating_point()]
     return torch.tensor(losses, dtype=torch.double), state

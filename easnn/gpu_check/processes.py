@@ -65,7 +65,7 @@ def train_share(problem: Problem) -> nn.Module:
     device = problem.events.device
     model = average_gradients(problem.model, device, sync_bn=False)
     optimizer = build_optimizer(problem.model, name="SGD", lr=1e-3)
-    step = TrainingStep(model, optimizer, Precision(device, mixed=False))
+    step = TrainingStep(model, optimizer, Precision(device, "exact"))
     share = slice(rank(), None, world_size())
     for _ in range(STEPS):
         step(problem.events[share], problem.targets[share])

@@ -22,7 +22,8 @@ from easnn.models import DetectorConfig
 from easnn.models.anchors import STRIDES
 from easnn.optim import build_optimizer
 from easnn.utils.device import synchronize
-from easnn.utils.precision import Precision
+from easnn.utils.options import PrecisionName
+from easnn.utils.precision import DTYPES, Precision, mixed_precision
 
 BACKWARD_SHARE = 3
 """Operations of a training step per operation of its forward pass."""
@@ -61,7 +62,8 @@ def ceilings(setting: Setting) -> dict[str, float]:
     if setting.quick:
         side, channels, images, pixels = 256, 16, 2, 16
     found = {}
-    for dtype in setting.precisions:
+    for precision in setting.precisions:
+        dtype = DTYPES[precision]
         name = str(dtype).removeprefix("torch.")
         a = torch.randn(side, side, device=device, dtype=dtype)
         found[f"matmul {name} TFLOP/s"] = (
@@ -93,13 +95,12 @@ def check_speed(setting: Setting) -> Outcome:
     numbers: dict[str, Number] = {**limits}
     for hw in sizes:
         flops = _flops(config, hw)
-        for dtype in setting.precisions:
-            mixed = dtype != torch.float32
-            name = str(dtype).removeprefix("torch.")
+        for precision in setting.precisions:
+            name = str(DTYPES[precision]).removeprefix("torch.")
             limit = 1e12 * limits[f"convolution {name} TFLOP/s"]
             where = f"{hw[0]}×{hw[1]} {name}"
-            inference = frames_per_second(config, hw, mixed, setting, training=False)
-            training = frames_per_second(config, hw, mixed, setting, training=True)
+            inference = frames_per_second(config, hw, precision, setting, training=False)
+            training = frames_per_second(config, hw, precision, setting, training=True)
             numbers[f"inference {where} frames/s"] = inference
             numbers[f"inference {where} share of ceiling"] = inference * flops / limit
             numbers[f"training {where} frames/s"] = training
@@ -112,7 +113,7 @@ def check_speed(setting: Setting) -> Outcome:
 def frames_per_second(
     config: DetectorConfig,
     hw: tuple[int, int],
-    mixed: bool,
+    precision: PrecisionName,
     setting: Setting,
     *,
     training: bool,
@@ -122,7 +123,7 @@ def frames_per_second(
     Args:
         config: the network.
         hw: height and width of its input.
-        mixed: whether precision is mixed.
+        precision: what the network computes in.
         setting: the device.
         training: whether to train.
     """
@@ -131,10 +132,10 @@ def frames_per_second(
     if training:
         model = problem.model.train()
         optimizer = build_optimizer(model, name="ADAM", lr=1e-5)
-        step = TrainingStep(model, optimizer, Precision(setting.device, mixed=mixed))
+        step = TrainingStep(model, optimizer, Precision(setting.device, precision))
         return frames / seconds_of(lambda: step(problem.events, problem.targets), setting)
     problem.model.eval()
-    with fixed_form(setting.device, mixed=mixed) as run:
+    with fixed_form(setting.device, precision) as run:
         return frames / seconds_of(lambda: run(problem.model, problem.events), setting)
 
 
@@ -144,7 +145,8 @@ def check_profile(setting: Setting) -> Outcome:
         return Outcome.not_here("there is no GPU to profile")
     problem = make_problem(PUBLISHED, frames=GROUP, hw=(256, 320), lively=False).on(setting.device)
     optimizer = build_optimizer(problem.model, name="ADAM", lr=1e-5)
-    step = TrainingStep(problem.model.train(), optimizer, Precision(setting.device, mixed=True))
+    precision = Precision(setting.device, mixed_precision(setting.device))
+    step = TrainingStep(problem.model.train(), optimizer, precision)
     for _ in range(3):
         step(problem.events, problem.targets)
     steps = 3

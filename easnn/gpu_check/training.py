@@ -19,7 +19,7 @@ from easnn.gpu_check.problem import Problem, make_problem
 from easnn.ops import Placement
 from easnn.optim import build_optimizer
 from easnn.utils.device import synchronize
-from easnn.utils.precision import Precision
+from easnn.utils.precision import Precision, mixed_precision
 
 WAITING = "called a synchronizing CUDA operation"
 """In the warning of torch for an operation for which the host waits."""
@@ -36,7 +36,7 @@ def check_mixed_precision(setting: Setting) -> Outcome:
     """Train on one batch in mixed precision: numbers stay finite and the loss falls."""
     steps = 24 if setting.quick else 40
     problem = make_problem(lively=False).on(setting.device)
-    precision = Precision(setting.device, mixed=True)
+    precision = Precision(setting.device, mixed_precision(setting.device))
     step = _step_of(problem, precision)
     reports = [step(problem.events, problem.targets) for _ in range(steps)]
     losses = [report.losses["total_loss"] for report in reports]
@@ -64,9 +64,9 @@ def check_waits(setting: Setting) -> Outcome:
     if not setting.on_gpu:
         return Outcome.not_here("only a GPU makes its host wait")
     unexpected: list[str] = []
-    for mixed in (False, True):
+    for name in setting.precisions:
         problem = make_problem().on(setting.device)
-        step = _step_of(problem, Precision(setting.device, mixed=mixed))
+        step = _step_of(problem, Precision(setting.device, name))
         average = ModelEma(problem.model)
         batch = host_batch(problem).pin_memory()
 
@@ -84,7 +84,7 @@ def check_waits(setting: Setting) -> Outcome:
         synchronize(setting.device)
         with _waits_as_warnings() as caught:
             whole_step()
-        unexpected += unexpected_waits(caught, mixed=mixed)
+        unexpected += unexpected_waits(caught, mixed=name != "exact")
     return Outcome(
         not unexpected,
         "; ".join(unexpected) or "the host waits for the report of a step only",

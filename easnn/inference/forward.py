@@ -16,6 +16,7 @@ from typing import Protocol, TypeVar
 import torch
 from torch import Tensor
 
+from easnn.utils.options import PrecisionName
 from easnn.utils.precision import Precision
 
 GROUP = 8
@@ -35,19 +36,19 @@ class FixedForm(Protocol):
 
 
 @contextmanager
-def fixed_form(device: torch.device, *, mixed: bool) -> Iterator[FixedForm]:
+def fixed_form(device: torch.device, precision: PrecisionName) -> Iterator[FixedForm]:
     """Provide a function that applies another one to frames in batches of fixed size.
 
     On a CPU, torch uses a single thread within the block.
 
     Args:
         device: device of the frames.
-        mixed: whether to use mixed precision.
+        precision: what ``function`` computes in.
     """
-    precision = Precision(device, mixed=mixed)
+    autocast = Precision(device, precision).autocast
 
     def call(function: Callable[[Tensor], Result], events: Tensor) -> Result:
-        with torch.inference_mode(), precision.autocast():
+        with torch.inference_mode(), autocast():
             return function(events)
 
     def on_gpu(function: Callable[[Tensor], Result], events: Tensor) -> list[tuple[Result, int]]:

@@ -36,7 +36,8 @@ from easnn.representations import FrameSpec, make_frame
 from easnn.utils.device import training_device
 from easnn.utils.errors import ConfigError, DataError
 from easnn.utils.meters import PartTimer
-from easnn.utils.options import CONFIDENCE, RuntimeName
+from easnn.utils.options import CONFIDENCE, PrecisionName, RuntimeName
+from easnn.utils.precision import check_precision, usable_precision
 
 
 class Predictor:
@@ -56,12 +57,13 @@ class Predictor:
         nms_iou: IoU threshold of the non-maximum suppression.
         class_names: class names in the order of their ids; empty if unknown.
         downsample: factor by which the resolution of recordings is reduced.
-        fp16: whether to use mixed precision.
+        precision: what the network computes in.
         runtime: what computes the network (docs/protocols.md). Others than ``torch`` compile it
             here, with the weights that it has now.
 
     Raises:
-        ConfigError: if the runtime needs something that is missing, or does not fit the device.
+        ConfigError: if the runtime needs something that is missing, or runtime or precision do not
+            fit the device.
         ValueError: if ``confidence`` or ``nms_iou`` is not between 0 and 1.
     """
 
@@ -76,7 +78,7 @@ class Predictor:
         nms_iou: float = 0.65,
         class_names: Sequence[str] = (),
         downsample: int = 1,
-        fp16: bool = False,
+        precision: PrecisionName = "exact",
         runtime: RuntimeName = "torch",
     ) -> None:
         for name, value in (("confidence", confidence), ("nms_iou", nms_iou)):
@@ -92,8 +94,10 @@ class Predictor:
         self.downsample = downsample
         self.device = next((p.device for p in model.parameters()), torch.device("cpu"))
         self.runtime: RuntimeName = runtime
+        self.precision: PrecisionName = precision
+        check_precision(precision, self.device)
         frame_shape = (*spec.slices, spec.channels, *input_hw)
-        self._inference = build_inference(runtime, self.model, frame_shape, self.device, mixed=fp16)
+        self._inference = build_inference(runtime, self.model, frame_shape, self.device, precision)
 
     @classmethod
     def of(
@@ -104,7 +108,7 @@ class Predictor:
         confidence: float | None = None,
         nms_iou: float | None = None,
         class_names: Sequence[str] | None = None,
-        fp16: bool = False,
+        precision: PrecisionName | None = None,
         runtime: RuntimeName = "torch",
     ) -> Self:
         """Return a predictor for a network of an experiment.
@@ -115,7 +119,7 @@ class Predictor:
             confidence: minimum score of a detection; None: ``test_conf``.
             nms_iou: IoU threshold of the non-maximum suppression; None: ``nmsthre``.
             class_names: class names in the order of their ids; None: those of the dataset.
-            fp16: whether to use mixed precision.
+            precision: what the network computes in; None: that of the experiment.
             runtime: what computes the network.
 
         Raises:
@@ -130,7 +134,7 @@ class Predictor:
             nms_iou=experiment.nmsthre if nms_iou is None else nms_iou,
             class_names=experiment.class_names() if class_names is None else class_names,
             downsample=experiment.downsample,
-            fp16=fp16,
+            precision=experiment.precision if precision is None else precision,
             runtime=runtime,
         )
 
@@ -144,7 +148,7 @@ class Predictor:
         device: torch.device | str | None = None,
         fused: bool = False,
         exp_file: str | Path | None = None,
-        fp16: bool = False,
+        precision: PrecisionName | None = None,
         runtime: RuntimeName = "torch",
     ) -> Self:
         """Load a predictor from a checkpoint, which contains its experiment.
@@ -157,7 +161,8 @@ class Predictor:
             fused: whether to fold each batch norm into the preceding convolution: faster, and equal
                 up to rounding.
             exp_file: the experiment file of the training; needed if it defines more than keys.
-            fp16: whether to use mixed precision.
+            precision: what the network computes in; None: as in its training, if this device can,
+                else ``exact``.
             runtime: what computes the network.
 
         Raises:
@@ -179,7 +184,9 @@ class Predictor:
             confidence=confidence,
             nms_iou=nms_iou,
             class_names=checkpoint.class_names(experiment),
-            fp16=fp16,
+            precision=(
+                usable_precision(experiment.precision, device) if precision is None else precision
+            ),
             runtime=runtime,
         )
 
@@ -341,7 +348,7 @@ class Predictor:
         return self._place(frame[None], [placement])
 
     def _fixed_form(self) -> AbstractContextManager[FixedForm]:
-        return fixed_form(self.device, mixed=self._inference.autocast)
+        return fixed_form(self.device, self._inference.precision)
 
     def _opened(self, recording: Recording | str | Path) -> Recording:
         """Open a recording if needed, and reduce it to the resolution of the frames."""

@@ -14,6 +14,10 @@ RuntimeName = Literal["torch", "compiled", "openvino", "onnx"]
 RUNTIMES: tuple[RuntimeName, ...] = get_args(RuntimeName)
 """What computes the network in inference; the first is the default."""
 
+PrecisionName = Literal["exact", "bf16", "fp16"]
+PRECISIONS: tuple[PrecisionName, ...] = get_args(PrecisionName)
+"""Values of the key ``precision``: float32, or mixed precision with bfloat16 or float16."""
+
 WRITERS = ("tensorboard", "wandb")
 """Choices of ``--logger``."""
 

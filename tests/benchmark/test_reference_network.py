@@ -154,7 +154,7 @@ def test_two_steps_with_optimizer_and_moving_average():
     events = event_counts(frames=2).double()
     ours = lively_detector(TINY, events).train()
     theirs = PublishedDetector(ours).train()
-    precision = Precision(torch.device("cpu"), mixed=False)
+    precision = Precision(torch.device("cpu"), "exact")
     published = PublishedStep(theirs, 1e-3, precision)
     step = TrainingStep(ours, build_optimizer(ours, name="ADAM", lr=1e-3), precision)
     ema = ModelEma(ours)

@@ -28,11 +28,11 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
 def fast_builds(monkeypatch: pytest.MonkeyPatch) -> None:
     """Build nothing; openvino is missing, and onnx has no mixed precision."""
 
-    def build(runtime, model, frame_shape, device, *, mixed):
+    def build(runtime, model, frame_shape, device, precision):
         assert frame_shape == (1, 4, 2, 32, 64)
-        if runtime == "openvino" or (runtime == "onnx" and mixed):
+        if runtime == "openvino" or (runtime == "onnx" and precision != "exact"):
             raise ConfigError(f"{runtime} cannot.")
-        return Inference.of_modules(model, mixed=mixed)
+        return Inference.of_modules(model, precision)
 
     monkeypatch.setattr("easnn.benchmark.runtimes.build_inference", build)
     monkeypatch.setattr("easnn.inference.predictor.build_inference", build)
@@ -45,11 +45,11 @@ def fast_builds(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_rows_of_runtimes_and_what_is_left_out(section: str, own: list[str]) -> None:
     settings = replace(TINY, runtimes=("torch", "compiled", "openvino", "onnx"))
     result = run_section(SECTIONS[section], settings, None)
-    in_both = [f"{name}, {precision}" for name in own for precision in ("fp32", "bf16")]
-    first = [] if section == "forward" else ["published, fp32"]
+    in_both = [f"{name}, {precision}" for name in own for precision in ("exact", "bf16")]
+    first = [] if section == "forward" else ["published, exact"]
     for case in result.cases:
         names = [row.name for row in case.variants]
-        assert names == [*first, *in_both, "compiled, fp32", "compiled, bf16", "onnx, fp32"]
+        assert names == [*first, *in_both, "compiled, exact", "compiled, bf16", "onnx, exact"]
         assert case.notes == ("Not measured: openvino cannot.", "Not measured: onnx cannot.")
     assert result.table().splitlines()[-2:] == list(result.cases[0].notes)
 
@@ -68,7 +68,7 @@ def test_a_runtime_computes_every_frame(runtime) -> None:
     events = event_counts(frames=3, slices=4, hw=(32, 64))
     config = DetectorConfig(T=2, depth=0.01, width=0.0625, embedding_depth=1, write_zero=True)
     model = lively_detector(config, events)
-    outputs = runtime_inference(model, events, runtime, "fp32")()
+    outputs = runtime_inference(model, events, runtime, "exact")()
     with torch.inference_mode():
         expected = [model(frame) for frame in events.split(1)]
     torch.testing.assert_close(outputs, expected, rtol=1e-3, atol=1e-3)

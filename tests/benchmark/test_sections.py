@@ -35,7 +35,7 @@ from easnn.events import native_calls
 from easnn.models import ParametricLIF
 from easnn.utils.errors import ConfigError, TrainingError
 
-CEILINGS = Ceilings(fp32_flops=1e9, bf16_flops=2e9, copy_bytes_per_s=1e9)
+CEILINGS = Ceilings(exact_flops=1e9, bf16_flops=2e9, copy_bytes_per_s=1e9)
 TINY = Settings(
     sizes=((32, 64),),
     runtimes=("torch",),
@@ -47,10 +47,10 @@ TINY = Settings(
 )
 BOTH = ["published", "easnn"]
 KERNELS = ["published", "easnn, plain kernels", "easnn"]
-NETWORKS = [f"{name}, {precision}" for name in KERNELS for precision in ("fp32", "bf16")]
+NETWORKS = [f"{name}, {precision}" for name in KERNELS for precision in ("exact", "bf16")]
 DECODERS = ["NumPy", "native"] if native_calls.library() else ["NumPy"]
 BURSTS = 300
-FOLDED = ["easnn, norms folded, fp32", "easnn, norms folded, bf16"]
+FOLDED = ["easnn, norms folded, exact", "easnn, norms folded, bf16"]
 
 CASES = {
     "decode": [
@@ -77,7 +77,7 @@ CASES = {
     "latency": [
         (
             {"model": "e-yolox-s", "size": "32x64", "use_spike": "True", "windows": windows},
-            ["published, fp32", "easnn, fp32", "easnn, bf16"],
+            ["published, exact", "easnn, exact", "easnn, bf16"],
         )
         for windows in ("1", "4")
     ],
@@ -158,11 +158,11 @@ def test_memory_is_measured_for_every_way_to_train(monkeypatch: pytest.MonkeyPat
     result = run_section(SECTIONS["memory"], TINY, None)
     [case] = result.cases
     assert {row.name: row.ratio.median for row in case.variants} == {
-        "published, fp32": 1,
+        "published, exact": 1,
         "published, bf16": 2,
-        "easnn, plain kernels, fp32": 2,
+        "easnn, plain kernels, exact": 2,
         "easnn, plain kernels, bf16": 4,
-        "easnn, fp32": 6,
+        "easnn, exact": 6,
         "easnn, bf16": 12,
     }
     assert "MB" in result.table()
@@ -170,7 +170,7 @@ def test_memory_is_measured_for_every_way_to_train(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
 def test_peak_memory_holds_weights_and_activations() -> None:
-    request = StepRequest("e-yolox-s", (32, 64), "True", TINY.words, 16, 1, "easnn", "fp32")
+    request = StepRequest("e-yolox-s", (32, 64), "True", TINY.words, 16, 1, "easnn", "exact")
     experiment = TINY.experiment("e-yolox-s", (32, 64), "True")
     weights = sum(p.numel() for p in experiment.get_model().parameters())
     work = detector_work(experiment.get_model(), network_events(experiment, 1))
@@ -184,7 +184,7 @@ def test_what_stops_the_process_that_measures_memory_is_said(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(peak_memory, "PROGRAM", "import sys; sys.exit('out of memory')")
-    request = StepRequest("e-yolox-s", (32, 64), "True", TINY.words, 1, 1, "easnn", "fp32")
+    request = StepRequest("e-yolox-s", (32, 64), "True", TINY.words, 1, 1, "easnn", "exact")
     with pytest.raises(TrainingError, match=r"ended with code 1 .*: out of memory$"):
         peak_bytes(request)
 
@@ -231,9 +231,9 @@ def test_a_further_implementation_is_a_further_row(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(
         "easnn.benchmark.sections.network.IMPLEMENTATIONS", (*IMPLEMENTATIONS[:1], compiled)
     )
-    settings = Settings(**{**vars(TINY), "precisions": ("fp32",)})
+    settings = Settings(**{**vars(TINY), "precisions": ("exact",)})
     [(_, rows)] = rows_of(run_section(SECTIONS["forward"], settings, None))
-    assert rows == ["published, fp32", "compiled, fp32"]
+    assert rows == ["published, exact", "compiled, exact"]
 
 
 def test_another_embedding_has_no_sampler_to_compare() -> None:

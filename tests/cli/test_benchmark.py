@@ -30,7 +30,7 @@ def test_tables_are_printed_and_numbers_written(
     monkeypatch.setattr("easnn.benchmark.machine.COPIED_BYTES", 2**16)
     monkeypatch.setattr("easnn.benchmark.machine.CONVOLUTION", (1, 8, 8, 8))
     path = tmp_path / "new" / "numbers.json"
-    words = ["forward", "nms", "--size", "32x64", "--precision", "fp32", "--rounds", "2"]
+    words = ["forward", "nms", "--size", "32x64", "--precision", "exact", "--rounds", "2"]
     words += ["--runtime", "torch", "--threads", "1", "--json", str(path), *TINY_WORDS, "T", "2"]
     assert main(words) == 0
     out, err = capsys.readouterr()
@@ -55,10 +55,10 @@ def test_tables_are_printed_and_numbers_written(
     assert case["labels"] == {"model": "e-yolox-s", "size": "32x64", "use_spike": "True"}
     published, _, ours, _ = case["variants"]
     assert [row["name"] for row in case["variants"]] == [
-        "published, fp32",
-        "easnn, plain kernels, fp32",
-        "easnn, fp32",
-        "easnn, norms folded, fp32",
+        "published, exact",
+        "easnn, plain kernels, exact",
+        "easnn, exact",
+        "easnn, norms folded, exact",
     ]
     assert published["ratio"] == {"median": 1, "low": 1, "high": 1}
     by_round = [a / b for a, b in zip(published["values"], ours["values"], strict=True)]
@@ -74,7 +74,7 @@ def test_defaults_and_the_quick_run() -> None:
     assert (full.models, full.spikes, full.precisions) == (
         ("e-yolox-s",),
         ("True",),
-        ("fp32", "bf16"),
+        ("exact", "bf16"),
     )
     assert full.runtimes == RUNTIMES
     quick = settings_from("--quick")
@@ -88,12 +88,12 @@ def test_defaults_and_the_quick_run() -> None:
 def test_options_of_several_values_end_where_keys_begin() -> None:
     settings = settings_from(
         "--model e-yolox-s e-yolox-nano --size 64x64 32x32 T 2 --spike True full_spike "
-        "--precision bf16 fp32 --runtime onnx compiled --workers 0 3 Tm 2"
+        "--precision bf16 exact --runtime onnx compiled --workers 0 3 Tm 2"
     )
     assert settings.models == ("e-yolox-s", "e-yolox-nano")
     assert settings.sizes == ((64, 64), (32, 32))
     assert settings.spikes == ("True", "full_spike")
-    assert settings.precisions == ("bf16", "fp32")
+    assert settings.precisions == ("bf16", "exact")
     assert settings.runtimes == ("onnx", "compiled")
     assert settings.workers == (0, 3)
     assert settings.words == ("T", "2", "Tm", "2")

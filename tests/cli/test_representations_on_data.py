@@ -42,7 +42,7 @@ def test_training_and_evaluation(raw_dataset: Path, embedding: str, variant: str
     exp = experiment(raw_dataset, embedding, variant, "speed_aug True")
     torch.manual_seed(0)
     model = exp.get_model()
-    step = TrainingStep(model, exp.get_optimizer(model, batch_size=2), Precision(CPU, mixed=False))
+    step = TrainingStep(model, exp.get_optimizer(model, batch_size=2), Precision(CPU, "exact"))
     loader, prepare = exp.get_train_loader(batch_size=2, device=CPU), exp.get_prepare(training=True)
     steps = 0
     for batch in loader:

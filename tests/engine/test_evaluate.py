@@ -136,7 +136,7 @@ class TestWithTheDetector:
         def outputs(size, threads):
             torch.set_num_threads(threads)
             try:
-                with fixed_form(CPU, mixed=False) as run:
+                with fixed_form(CPU, "exact") as run:
                     detector.eval()
                     parts = [run(detector, part) for part in events.split(size)]
                     return torch.stack(

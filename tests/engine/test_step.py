@@ -13,7 +13,7 @@ class ScaledPrecision(Precision):
     """What mixed precision is on CUDA, with a scaler that also works on the CPU."""
 
     def __init__(self, scale):
-        super().__init__(CPU, mixed=False)
+        super().__init__(CPU, "exact")
         self.scaler = torch.amp.GradScaler("cpu", init_scale=scale, growth_interval=1)
 
 
@@ -30,7 +30,7 @@ class Overflowing(torch.nn.Module):
 
 def step_of(model, precision=None):
     optimizer = build_optimizer(model, name="SGD", lr=0.1, momentum=0.0)
-    return TrainingStep(model, optimizer, precision or Precision(CPU, mixed=False))
+    return TrainingStep(model, optimizer, precision or Precision(CPU, "exact"))
 
 
 def test_a_step_moves_against_the_gradient_and_reports_it():
@@ -102,6 +102,6 @@ def test_mixed_precision_on_the_cpu_computes_in_bfloat16():
     seen = []
     model = ToyDetector().train()
     model.embedding.register_forward_hook(lambda module, args, output: seen.append(output.dtype))
-    step_of(model, Precision(CPU, mixed=True))(*prepare(toy_batch([0])))
+    step_of(model, Precision(CPU, "bf16"))(*prepare(toy_batch([0])))
     step_of(model)(*prepare(toy_batch([0])))
     assert seen == [torch.bfloat16, torch.float32]

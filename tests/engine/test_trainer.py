@@ -167,7 +167,7 @@ def test_one_batch_can_be_repeated(tmp_path):
 
 
 def test_mixed_precision_on_the_cpu(tmp_path):
-    result = build_trainer(tmp_path, PLAN.replace(fp16=True)).train()
+    result = build_trainer(tmp_path, PLAN.replace(precision="bf16")).train()
     assert result.last.counts.frames == 5
     assert (
         load_checkpoint(RunDirectory(tmp_path).latest)["raw_model"]["head.weight"].dtype

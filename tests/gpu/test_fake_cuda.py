@@ -74,7 +74,7 @@ def test_inference_in_groups(embedding: str, mixed: bool) -> None:
         on_fake_cuda(model)
         batches = [(fake_events(3), "abc"), (fake_events(7), "defghij")]
         seen = []
-        with fixed_form(CUDA, mixed=mixed) as run:
+        with fixed_form(CUDA, "fp16" if mixed else "exact") as run:
             for events, labels in regrouped(batches):
                 outputs = run(model, events)
                 seen += [

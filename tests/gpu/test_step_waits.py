@@ -28,7 +28,9 @@ def run_step(model: nn.Module, *, mixed: bool = False) -> bool:
     targets[0, :2] = torch.tensor([[0, 20.0, 30, 16, 20], [1, 40.0, 20, 30, 10]])
     average = ModelEma(model)
     step = TrainingStep(
-        model, torch.optim.SGD(model.parameters(), 1e-3), Precision(CPU, mixed=mixed)
+        model,
+        torch.optim.SGD(model.parameters(), 1e-3),
+        Precision(CPU, "bf16" if mixed else "exact"),
     )
     with NoHostWaits():
         report = step(events, targets)

@@ -19,7 +19,7 @@ from easnn.kernels import Kernels, use_kernels
 from easnn.models import DetectorConfig, EventDetector, SpikeMode
 from easnn.representations import FrameSpec
 from easnn.utils.errors import ConfigError
-from easnn.utils.options import RUNTIMES, RuntimeName
+from easnn.utils.options import RUNTIMES, PrecisionName, RuntimeName
 
 CPU = torch.device("cpu")
 HW = (32, 64)
@@ -69,26 +69,34 @@ def detector(*, surer: bool) -> EventDetector:
     return model
 
 
-def predictor(runtime: RuntimeName, *, fp16: bool = False) -> Predictor:
+def predictor(runtime: RuntimeName, *, precision: PrecisionName = "exact") -> Predictor:
     """Return a predictor, made once; in mixed precision it has another network."""
     skip_unless_available(runtime)
-    return made_predictor(runtime, fp16)
+    return made_predictor(runtime, precision)
 
 
 @cache
-def made_predictor(runtime: RuntimeName, fp16: bool) -> Predictor:
+def made_predictor(runtime: RuntimeName, precision: PrecisionName) -> Predictor:
     return Predictor(
-        detector(surer=fp16), FrameSpec(), input_hw=HW, confidence=0, fp16=fp16, runtime=runtime
+        detector(surer=precision != "exact"),
+        FrameSpec(),
+        input_hw=HW,
+        confidence=0,
+        precision=precision,
+        runtime=runtime,
     )
 
 
-def outputs(runtime: RuntimeName, *, size: int, threads: int, fp16: bool = False) -> list[Tensor]:
+def outputs(
+    runtime: RuntimeName, *, size: int, threads: int, precision: PrecisionName = "exact"
+) -> list[Tensor]:
     """Return the detections of each frame, observed in groups of a size by a number of threads."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
         groups = [
-            predictor(runtime, fp16=fp16).observe_all(list(group)) for group in events().split(size)
+            predictor(runtime, precision=precision).observe_all(list(group))
+            for group in events().split(size)
         ]
     finally:
         torch.set_num_threads(before)
@@ -138,15 +146,15 @@ class TestCompiledRuntimes:
 @pytest.mark.parametrize("runtime", ["compiled", "openvino"])
 class TestMixedPrecision:
     def test_a_detection_depends_on_its_frame_alone(self, runtime: RuntimeName) -> None:
-        alone = outputs(runtime, size=1, threads=1, fp16=True)
-        grouped = outputs(runtime, size=FRAMES, threads=3, fp16=True)
+        alone = outputs(runtime, size=1, threads=1, precision="bf16")
+        grouped = outputs(runtime, size=FRAMES, threads=3, precision="bf16")
         assert all(torch.equal(a, b) for a, b in zip(alone, grouped, strict=True))
 
     def test_the_embedding_writes_what_it_writes_in_torch(self, runtime: RuntimeName) -> None:
         """Later layers cannot be compared: spikes flip."""
         expected, written, exact = (
-            torch.stack(outputs(name, size=1, threads=1, fp16=fp16)[1::2])
-            for name, fp16 in (("torch", True), (runtime, True), ("torch", False))
+            torch.stack(outputs(name, size=1, threads=1, precision=precision)[1::2])
+            for name, precision in (("torch", "bf16"), (runtime, "bf16"), ("torch", "exact"))
         )
         assert written.dtype == torch.float32
         assert not torch.equal(written, exact)
@@ -155,8 +163,8 @@ class TestMixedPrecision:
 
     def test_each_network_keeps_its_weights(self, runtime: RuntimeName) -> None:
         scores, of_surer = (
-            predictor(runtime, fp16=fp16).observe(events()[0]).detections[:, 1]
-            for fp16 in (False, True)
+            predictor(runtime, precision=precision).observe(events()[0]).detections[:, 1]
+            for precision in ("exact", "bf16")
         )
         assert of_surer.max() > 10 * scores.max()
 
@@ -177,15 +185,17 @@ def test_every_network_can_be_exported(config: DetectorConfig) -> None:
     model = lively_detector(config, events())
     example = events()[:1]
     with torch.no_grad():
-        graph = exported(model, torch.zeros_like(example), mixed=False).module()
+        graph = exported(model, torch.zeros_like(example), precision="exact").module()
         written, found = graph(example)
         torch.testing.assert_close(written, model.embedding(example), rtol=1e-5, atol=1e-5)
         torch.testing.assert_close(found, model(example), rtol=1e-4, atol=1e-4)
 
 
 class TestErrors:
-    def build(self, runtime: str, *, device: torch.device = CPU, mixed: bool = False) -> None:
-        build_inference(runtime, detector(surer=False), (1, 4, 2, *HW), device, mixed=mixed)
+    def build(
+        self, runtime: str, *, device: torch.device = CPU, precision: PrecisionName = "exact"
+    ) -> None:
+        build_inference(runtime, detector(surer=False), (1, 4, 2, *HW), device, precision)
 
     def test_an_unknown_runtime(self) -> None:
         with pytest.raises(ConfigError) as error:
@@ -230,7 +240,7 @@ class TestErrors:
         there = importlib.util.find_spec("easnn")
         monkeypatch.setattr("easnn.inference.runtimes.export.find_spec", lambda name: there)
         with pytest.raises(ConfigError, match="`onnx` computes in float32 only"):
-            self.build("onnx", mixed=True)
+            self.build("onnx", precision="bf16")
 
 
 def test_the_default_is_torch() -> None:

@@ -17,7 +17,7 @@ from easnn.benchmark.inputs import network_events, write_recordings
 from easnn.benchmark.reference import PublishedDetector, place_frame, published_detections
 from easnn.benchmark.runtimes import in_every_runtime
 from easnn.benchmark.sections.section import Case, Cases, Section, networks
-from easnn.benchmark.settings import PrecisionName, Settings, size_text
+from easnn.benchmark.settings import Settings, size_text
 from easnn.benchmark.timing import Variant
 from easnn.events import Recording, open_dat
 from easnn.exp import EventExp
@@ -26,7 +26,7 @@ from easnn.inference.forward import GROUP
 from easnn.models import EventDetector
 from easnn.ops import letterbox_placement, unplace_detections
 from easnn.representations import make_frame
-from easnn.utils.options import RuntimeName
+from easnn.utils.options import PrecisionName, RuntimeName
 
 WINDOWS = GROUP
 """Windows of the measurement of the throughput: as many as the predictor computes together."""
@@ -59,7 +59,7 @@ def latency_cases(settings: Settings) -> Cases:
             for count, ours in ((1, _detect), (many, _watch)):
                 reference = _published(published, own[settings.precisions[0]])
                 rows = {
-                    "published, fp32": partial(_one_by_one, reference, recording, count),
+                    "published, exact": partial(_one_by_one, reference, recording, count),
                     **{
                         name: partial(ours, predictor, recording, count)
                         for name, predictor in predictors.items()
@@ -80,7 +80,7 @@ def _predictor(
         network,
         confidence=CONFIDENCE,
         class_names=(),
-        fp16=precision == "bf16",
+        precision=precision,
         runtime=runtime,
     )
 

@@ -23,10 +23,12 @@ from easnn.analysis import (
 from easnn.events import Recording
 from easnn.inference import Predictor
 from easnn.representations import FrameSpec
+from easnn.utils.device import training_device
 from easnn.utils.errors import ConfigError, DataError
 from easnn.utils.files import write_json
 from easnn.utils.logging import setup_logging
 from easnn.utils.options import PICTURES
+from easnn.utils.precision import mixed_precision
 
 
 def demo(options: argparse.Namespace) -> None:
@@ -50,7 +52,7 @@ def demo(options: argparse.Namespace) -> None:
         nms_iou=options.nms,
         fused=options.fuse,
         exp_file=options.exp_file,
-        fp16=options.fp16,
+        precision=mixed_precision(training_device()) if options.fp16 else None,
         runtime=options.runtime,
     )
     if options.sampler:
@@ -79,6 +81,7 @@ def demo(options: argparse.Namespace) -> None:
         "step_ms": options.step_ms,
         "confidence": predictor.confidence,
         "nms_iou": predictor.nms_iou,
+        "precision": predictor.precision,
         "runtime": predictor.runtime,
     }
     files = [*report.files, directory / "detections.json"]

@@ -17,6 +17,7 @@ from easnn.cli.tasks.experiment import (
     named_experiment,
     run_directory_path,
     seed_run,
+    set_precision,
 )
 from easnn.engine import RunDirectory, evaluation_of
 from easnn.exp import EventExp
@@ -36,8 +37,9 @@ def evaluate(options: argparse.Namespace) -> None:
     check(experiment)
     if options.batch_size < 1:
         raise ConfigError(f"`-b` must be at least 1, but is {options.batch_size}.")
-    seed_run(experiment)
     device = training_device()
+    set_precision(options, experiment, device, recorded=True)
+    seed_run(experiment)
     model = checkpoint.build_model(experiment, device)
     if is_main():
         logger.info(
@@ -50,7 +52,6 @@ def evaluate(options: argparse.Namespace) -> None:
             experiment,
             batch_size=options.batch_size,
             device=device,
-            fp16=options.fp16,
             timed=options.speed,
             cache=cache,
             runtime=options.runtime,

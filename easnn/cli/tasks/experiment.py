@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Callable
 from pathlib import Path
 
+import torch
 from loguru import logger
 
 from easnn.analysis import summarize
@@ -16,7 +17,9 @@ from easnn.engine import launch
 from easnn.exp import EventExp, get_exp, keys_table
 from easnn.models import fuse
 from easnn.utils.distributed import broadcast_object, is_main
+from easnn.utils.errors import ConfigError
 from easnn.utils.logging import setup_logging
+from easnn.utils.precision import check_precision, mixed_precision, usable_precision
 from easnn.utils.seeding import seed_everything
 
 
@@ -105,6 +108,39 @@ def check(experiment: EventExp) -> None:
     if is_main():
         for notice in experiment.notices():
             logger.warning(notice)
+
+
+def set_precision(
+    options: argparse.Namespace,
+    experiment: EventExp,
+    device: torch.device,
+    *,
+    recorded: bool = False,
+) -> None:
+    """Set ``precision`` as ``--fp16`` demands, and check that the device has it.
+
+    Args:
+        options: options of the command line.
+        experiment: its ``precision`` is that of a file, a checkpoint or the command line.
+        device: device of this process.
+        recorded: whether the network is trained, so that ``precision`` may be from another device.
+            If this one does not have it, the network is evaluated in float32.
+
+    Raises:
+        ConfigError: if the device does not have it, or the command line contradicts itself.
+    """
+    explicit = "precision" in options.pairs[::2]
+    if options.fp16:
+        mixed = mixed_precision(device)
+        if explicit and experiment.precision != mixed:
+            raise ConfigError(
+                f"`--fp16` is `precision {mixed}` on this device, but `precision` is "
+                f"{experiment.precision}. Give one of them."
+            )
+        experiment.precision = mixed
+    elif recorded and not explicit:
+        experiment.precision = usable_precision(experiment.precision, device)
+    check_precision(experiment.precision, device)
 
 
 def seed_run(experiment: EventExp) -> None:

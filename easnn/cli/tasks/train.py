@@ -22,6 +22,7 @@ from easnn.cli.tasks.experiment import (
     named_experiment,
     run_directory_path,
     seed_run,
+    set_precision,
 )
 from easnn.cli.tasks.grid_search import check_grid_search, note_grid_search
 from easnn.data import FrameCache
@@ -57,14 +58,15 @@ def train(options: argparse.Namespace) -> None:
         else named_experiment(options)
     )
     check(experiment)
-    _check_options(options, experiment)
+    device = training_device()
+    set_precision(options, experiment, device)
+    _check_options(options, experiment, device)
     if options.cache and experiment.speed_aug and is_main():
         logger.warning(
             "`speed_aug` makes other training frames in every epoch: --cache only speeds up "
             "evaluation."
         )
     seed_run(experiment)
-    device = training_device()
     if options.occupy:
         occupy_memory(device)
     model = experiment.get_model().to(device)
@@ -117,9 +119,7 @@ def build_trainer(
     """
     batch_size = options.batch_size
     train_loader = experiment.get_train_loader(batch_size=batch_size, device=device, cache=cache)
-    evaluate = evaluation_of(
-        experiment, batch_size=batch_size, device=device, fp16=options.fp16, cache=cache
-    )
+    evaluate = evaluation_of(experiment, batch_size=batch_size, device=device, cache=cache)
     optimizer = experiment.get_optimizer(model, batch_size=batch_size)
     path = run_directory_path(experiment)
     resumes_there = options.resume and checkpoint is not None and checkpoint.lies_in(path)
@@ -132,7 +132,7 @@ def build_trainer(
         train_loader=train_loader,
         prepare=experiment.get_prepare(training=True),
         evaluate=evaluate,
-        config=TrainConfig.of(experiment, fp16=options.fp16),
+        config=TrainConfig.of(experiment),
         run=run,
         device=device,
         experiment=ExperimentRecord.of(experiment).plain(),
@@ -197,13 +197,13 @@ def _checkpoint(options: argparse.Namespace) -> Checkpoint | None:
     return Checkpoint(latest)
 
 
-def _check_options(options: argparse.Namespace, experiment: EventExp) -> None:
+def _check_options(options: argparse.Namespace, experiment: EventExp, device: torch.device) -> None:
     if options.batch_size < world_size():
         raise ConfigError(
             "`-b`, the samples per step over all processes, must be at least their number "
             f"({world_size()}), but is {options.batch_size}."
         )
-    TrainConfig.of(experiment, fp16=options.fp16).check_device(training_device())
+    TrainConfig.of(experiment).check_device(device)
     check_writer(options.logger)
     if is_main():
         check_grid_search(options)

@@ -13,7 +13,7 @@ from easnn.inference.forward import GROUP, single_thread
 from easnn.inference.runtimes.inference import Inference, Pass
 from easnn.models import EventDetector
 from easnn.utils.errors import ConfigError, did_you_mean
-from easnn.utils.options import RUNTIMES, RuntimeName
+from easnn.utils.options import RUNTIMES, PrecisionName, RuntimeName
 
 
 def build_inference(
@@ -21,8 +21,7 @@ def build_inference(
     model: EventDetector,
     frame_shape: tuple[int, ...],
     device: torch.device,
-    *,
-    mixed: bool,
+    precision: PrecisionName,
 ) -> Inference:
     """Build the functions that compute ``model`` in a runtime.
 
@@ -34,14 +33,14 @@ def build_inference(
         model: the detector, in evaluation mode.
         frame_shape: ``(Tl, Tm, C, h, w)`` of the network's input.
         device: device of the model.
-        mixed: whether to use mixed precision.
+        precision: what the network computes in.
 
     Raises:
         ConfigError: if the runtime is unknown, cannot compute on the device or in the precision, or
             needs a package or a compiler that is missing.
     """
     if runtime == "torch":
-        return Inference.of_modules(model, mixed=mixed)
+        return Inference.of_modules(model, precision)
     if runtime not in RUNTIMES:
         raise ConfigError(
             f"`runtime` must be one of {', '.join(RUNTIMES)}, but is {runtime}."
@@ -49,9 +48,9 @@ def build_inference(
         )
     # Compilers are large imports, and some are packages that may be missing.
     module = import_module(f"easnn.inference.runtimes.{runtime}_runtime")
-    check: Callable[[torch.device, bool], None] = module.check
-    build: Callable[[EventDetector, Tensor, bool], Pass] = module.build
-    check(device, mixed)
+    check: Callable[[torch.device, PrecisionName], None] = module.check
+    build: Callable[[EventDetector, Tensor, PrecisionName], Pass] = module.build
+    check(device, precision)
     shape = (1 if device.type == "cpu" else GROUP, *frame_shape)
     logger.info(
         "The network is built for the runtime {} and inputs {}; it takes up to some minutes",
@@ -59,4 +58,4 @@ def build_inference(
         "x".join(map(str, shape)),
     )
     with single_thread(device), torch.no_grad():
-        return Inference.of_pass(build(model, torch.zeros(shape, device=device), mixed))
+        return Inference.of_pass(build(model, torch.zeros(shape, device=device), precision))

@@ -16,6 +16,7 @@ from easnn.inference.runtimes.export import exported
 from easnn.inference.runtimes.inference import Pass
 from easnn.models import EventDetector, fuse
 from easnn.utils.errors import ConfigError
+from easnn.utils.options import PrecisionName
 
 FREEZING: dict[str, Any] = {"freezing": True}
 """Weights are constants: layouts and casts are computed once, norms and products are folded."""
@@ -25,7 +26,7 @@ ON_CPU: dict[str, Any] = {"cpp.threads": 1, "cpp_wrapper": True}
 to run Python."""
 
 
-def check(device: torch.device, mixed: bool) -> None:
+def check(device: torch.device, precision: PrecisionName) -> None:
     """Check that there is a C++ compiler.
 
     Raises:
@@ -43,11 +44,11 @@ def check(device: torch.device, mixed: bool) -> None:
         ) from None
 
 
-def build(model: EventDetector, example: Tensor, mixed: bool) -> Pass:
+def build(model: EventDetector, example: Tensor, precision: PrecisionName) -> Pass:
     """Compile ``model``, fused, for inputs like ``example``."""
     from torch import _inductor as inductor
 
-    graph = exported(fuse(model), example, mixed=mixed).module()
+    graph = exported(fuse(model), example, precision=precision).module()
     options = FREEZING | ON_CPU if example.device.type == "cpu" else FREEZING
     compiled = inductor.compile(graph, [example], options=options)
 

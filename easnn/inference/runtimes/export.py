@@ -11,6 +11,7 @@ from torch.export import ExportedProgram
 
 from easnn.models import EventDetector
 from easnn.utils.errors import ConfigError
+from easnn.utils.options import PrecisionName
 from easnn.utils.precision import Precision
 
 
@@ -29,8 +30,8 @@ class _Observed(nn.Module):
         return written, outputs
 
 
-class _Mixed(nn.Module):
-    """The network in mixed precision; the graph contains the casts."""
+class _Cast(nn.Module):
+    """The network in a precision; the graph contains the casts."""
 
     def __init__(self, observed: _Observed, precision: Precision) -> None:
         super().__init__()
@@ -42,25 +43,25 @@ class _Mixed(nn.Module):
             return self.observed(events)
 
 
-def exported(model: EventDetector, example: Tensor, *, mixed: bool) -> ExportedProgram:
+def exported(model: EventDetector, example: Tensor, *, precision: PrecisionName) -> ExportedProgram:
     """Return the graph of ``model`` for inputs of one shape, with two outputs.
 
     Args:
         model: the detector, in evaluation mode.
         example: an input ``[b,Tl,Tm,C,h,w]``.
-        mixed: whether to compute in mixed precision.
+        precision: what it computes in; the graph contains the casts.
 
     Returns:
         A graph that returns the outputs of the embedding and of the network.
     """
     observed = _Observed(model)
-    network = _Mixed(observed, Precision(example.device, mixed=True)) if mixed else observed
+    network = _Cast(observed, Precision(example.device, precision))
     return torch.export.export(network.eval(), (example,), strict=False)
 
 
 def onnx_model(model: EventDetector, example: Tensor) -> bytes:
     """Return the graph of :func:`exported` in float32 as the contents of an ONNX file."""
-    program = exported(model, example, mixed=False)
+    program = exported(model, example, precision="exact")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of torch about its own code
         # The runtimes optimise the graph themselves, and much faster.

@@ -9,6 +9,7 @@ from typing import Self
 from torch import Tensor
 
 from easnn.models import EventDetector
+from easnn.utils.options import PrecisionName
 
 Pass = Callable[[Tensor], tuple[Tensor, Tensor]]
 """Maps events ``[b,Tl,Tm,C,h,w]`` to the output of the embedding, and to the outputs of the network
@@ -24,16 +25,16 @@ class Inference:
             objectness, class probabilities.
         observe: also returns the output of the embedding, ``[Ts,b,C,h,w]`` or ``[b,C,h,w]``, of the
             same pass; first.
-        autocast: whether the functions need the context of mixed precision. The precision of a
-            compiled network is part of it.
+        precision: the autocast context that the functions need. The precision of a compiled network
+            is part of it, and it needs none (``exact``).
     """
 
     detect: Callable[[Tensor], Tensor]
     observe: Pass
-    autocast: bool
+    precision: PrecisionName
 
     @classmethod
-    def of_modules(cls, model: EventDetector, *, mixed: bool) -> Self:
+    def of_modules(cls, model: EventDetector, precision: PrecisionName) -> Self:
         """Return functions that run the modules of ``model``."""
 
         def observe(events: Tensor) -> tuple[Tensor, Tensor]:
@@ -42,7 +43,7 @@ class Inference:
             assert isinstance(outputs, Tensor)  # without targets
             return written, outputs
 
-        return cls(detect=model, observe=observe, autocast=mixed)
+        return cls(detect=model, observe=observe, precision=precision)
 
     @classmethod
     def of_pass(cls, compiled: Pass) -> Self:
@@ -50,5 +51,5 @@ class Inference:
         return cls(
             detect=lambda events: compiled(events)[1],
             observe=compiled,
-            autocast=False,
+            precision="exact",
         )

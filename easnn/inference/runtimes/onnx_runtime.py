@@ -9,9 +9,10 @@ from easnn.inference.runtimes.export import check_on_cpu, check_packages, onnx_m
 from easnn.inference.runtimes.inference import Pass
 from easnn.models import EventDetector
 from easnn.utils.errors import ConfigError
+from easnn.utils.options import PrecisionName
 
 
-def check(device: torch.device, mixed: bool) -> None:
+def check(device: torch.device, precision: PrecisionName) -> None:
     """Check device, precision and packages.
 
     Raises:
@@ -19,14 +20,14 @@ def check(device: torch.device, mixed: bool) -> None:
     """
     check_packages("onnx", "onnx", "onnxscript", "onnxruntime")
     check_on_cpu("onnx", device)
-    if mixed:
+    if precision != "exact":
         raise ConfigError(
-            "The runtime `onnx` computes in float32 only. Use it without mixed precision (--fp16), "
-            "or use openvino or compiled."
+            f"The runtime `onnx` computes in float32 only, but `precision` is {precision}. Use "
+            "exact, or another runtime: openvino or compiled."
         )
 
 
-def build(model: EventDetector, example: Tensor, mixed: bool) -> Pass:
+def build(model: EventDetector, example: Tensor, precision: PrecisionName) -> Pass:
     """Load ``model`` into ONNX Runtime for inputs like ``example``."""
     import onnxruntime
 

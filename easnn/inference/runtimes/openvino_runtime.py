@@ -1,4 +1,4 @@
-"""The runtime ``openvino``: OpenVINO on the CPU, in float32 or, mixed, in bfloat16."""
+"""The runtime ``openvino``: OpenVINO on the CPU, in float32 or bfloat16."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from easnn.inference.runtimes.export import check_on_cpu, check_packages, onnx_m
 from easnn.inference.runtimes.inference import Pass
 from easnn.models import EventDetector
 from easnn.utils.device import available_cores
+from easnn.utils.options import PrecisionName
 
 
-def check(device: torch.device, mixed: bool) -> None:
+def check(device: torch.device, precision: PrecisionName) -> None:
     """Check device and packages.
 
     Raises:
@@ -24,14 +25,14 @@ def check(device: torch.device, mixed: bool) -> None:
     check_on_cpu("openvino", device)
 
 
-def build(model: EventDetector, example: Tensor, mixed: bool) -> Pass:
+def build(model: EventDetector, example: Tensor, precision: PrecisionName) -> Pass:
     """Compile ``model`` by OpenVINO for inputs like ``example``."""
     import openvino
 
     # One thread for each stream: a frame is computed by one thread, whatever their number.
     streams = available_cores()
     settings = {
-        "INFERENCE_PRECISION_HINT": "bf16" if mixed else "f32",
+        "INFERENCE_PRECISION_HINT": "f32" if precision == "exact" else "bf16",
         "NUM_STREAMS": streams,
         "INFERENCE_NUM_THREADS": streams,
         "ENABLE_CPU_PINNING": False,  # processes would all pin their threads to the same cores
