@@ -35,7 +35,7 @@ from easnn.events import native_calls
 from easnn.models import ParametricLIF
 from easnn.utils.errors import ConfigError, TrainingError
 
-CEILINGS = Ceilings(exact_flops=1e9, bf16_flops=2e9, copy_bytes_per_s=1e9)
+CEILINGS = Ceilings(fp32_flops=1e9, bf16_flops=2e9, copy_bytes_per_s=1e9)
 TINY = Settings(
     sizes=((32, 64),),
     runtimes=("torch",),
