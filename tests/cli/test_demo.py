@@ -59,6 +59,7 @@ def test_a_labelled_recording(
         "step_ms": 50,
         "confidence": 0.0,
         "nms_iou": 0.0,
+        "precision": "exact",
         "runtime": "torch",
     }
     assert [window["time_us"] for window in windows] == list(range(1_050_000, 1_400_001, 50_000))
