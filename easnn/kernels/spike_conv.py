@@ -11,7 +11,7 @@ from torch.autograd.function import once_differentiable
 
 from easnn.kernels.arrays import address, threads
 from easnn.kernels.choice import Kernels, loaded_library
-from easnn.kernels.winograd import convolve, gradient_of_input, is_float32_convolution
+from easnn.kernels.winograd import convolve, gradient_of_input, is_faster, is_float32_convolution
 
 GRAD_MAX_DENSITY = 0.25
 """Share of inputs above which a dense gradient of the weights is faster, as measured."""
@@ -69,7 +69,7 @@ class _SpikeConv(torch.autograd.Function):
             address(weight),
             address(bias),
             *ctx.layout,
-            ctypes.c_double(_max_density(len(weight))),
+            ctypes.c_double(_max_density(spikes.shape, weight, stride, padding)),
             address(out),
             threads(),
         )
@@ -119,12 +119,15 @@ class _SpikeConv(torch.autograd.Function):
         return of_spikes, of_weight if dense else grad_weight, of_bias, None, None, None
 
 
-def _max_density(out_channels: int) -> float:
+def _max_density(shape: torch.Size, weight: Tensor, stride: int, padding: int) -> float:
     """Return the share of inputs above which a dense convolution is faster, as measured.
 
     The sums of few output channels are few operations for each spike, which also takes time to
     find.
     """
+    out_channels = len(weight)
+    if is_faster(shape, weight, stride, padding):  # than torch's dense convolution
+        return 0.18 if out_channels >= 64 else 0.04 if out_channels >= 32 else 0.0
     return 0.3 if out_channels >= 64 else 0.08 if out_channels >= 32 else 0.0
 
 

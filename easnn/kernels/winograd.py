@@ -47,7 +47,7 @@ def is_winograd_convolution(kernels: Kernels, conv: nn.Conv2d, x: Tensor) -> boo
     return (
         is_float32_convolution(kernels, conv, x)
         and (conv.stride, conv.padding) == ((1, 1), (1, 1))
-        and _is_faster(x.shape, conv.weight, 1, 1)
+        and is_faster(x.shape, conv.weight, 1, 1)
     )
 
 
@@ -77,7 +77,7 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, paddin
         stride: stride of both axes.
         padding: zeros at each border.
     """
-    if not _is_faster(x.shape, weight, stride, padding):
+    if not is_faster(x.shape, weight, stride, padding):
         return torch.conv2d(x, weight, bias, stride, padding)
     out = torch.empty((len(x), len(weight), *x.shape[-2:]), memory_format=torch.channels_last)
     return _run(x, weight, bias, out, turned=False)
@@ -95,7 +95,7 @@ def gradient_of_input(
         stride: as for :func:`convolve`.
         padding: as for :func:`convolve`.
     """
-    if _is_faster(shape, weight, stride, padding):
+    if is_faster(shape, weight, stride, padding):
         out = torch.empty(shape, memory_format=torch.channels_last)
         return _run(grad, weight, None, out, turned=True)
     of_input: Tensor = torch.ops.aten.convolution_backward(
@@ -144,7 +144,8 @@ class _WinogradConv(torch.autograd.Function):
         return of_x, of_weight, of_bias
 
 
-def _is_faster(shape: torch.Size, weight: Tensor, stride: int, padding: int) -> bool:
+def is_faster(shape: torch.Size, weight: Tensor, stride: int, padding: int) -> bool:
+    """Return whether :func:`convolve` uses the kernel, for an input of a shape ``[N, C, H, W]``."""
     images, _, height, width = shape
     tiles = images * ((height + 1) // 2) * ((width + 1) // 2)
     return (*weight.shape[-2:], stride, padding) == (3, 3, 1, 1) and tiles >= MIN_TILES
