@@ -25,6 +25,7 @@ HELPERS = {
     "events/evt_raw.py",  # is asked whether the file is one of its own
     "kernels/choice.py",
     "kernels/spike_conv.py",  # is asked whether it applies
+    "kernels/winograd.py",  # likewise
     "events/native_calls.py",
     "ops/boxes.py",
     "utils/files.py",

@@ -21,6 +21,7 @@ from easnn.kernels.norm_plif import SURROGATES, Statistics, batch_moments, nativ
 from easnn.kernels.plif import THRESHOLD, plain_plif, spikingjelly_plif
 from easnn.kernels.segments import SegmentRules, native_segments
 from easnn.kernels.spike_conv import is_spike_convolution, native_spike_conv
+from easnn.kernels.winograd import is_winograd_convolution, native_winograd_conv
 
 __all__ = [
     "SURROGATES",
@@ -35,11 +36,13 @@ __all__ = [
     "default_kernels",
     "has_hooks",
     "is_spike_convolution",
+    "is_winograd_convolution",
     "native_gated_membrane",
     "native_leaky_membrane",
     "native_norm_plif",
     "native_segments",
     "native_spike_conv",
+    "native_winograd_conv",
     "plain_plif",
     "spikingjelly_plif",
     "use_kernels",

@@ -10,10 +10,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from easnn.kernels.arrays import address, threads
-from easnn.kernels.choice import Kernels, computes_natively, has_hooks, loaded_library
-
-LANES = 16
-"""Channels of input and output must be multiples of it, as in spike_conv.cpp."""
+from easnn.kernels.choice import Kernels, loaded_library
+from easnn.kernels.winograd import convolve, gradient_of_input, is_faster, is_float32_convolution
 
 GRAD_MAX_DENSITY = 0.25
 """Share of inputs above which a dense gradient of the weights is faster, as measured."""
@@ -25,19 +23,8 @@ def is_spike_convolution(kernels: Kernels, conv: nn.Conv2d, spikes: Tensor) -> b
     It is for float32. In lower precision, and for other layouts or a few channels, a dense
     convolution is faster. A convolution with hooks runs itself.
     """
-    return (
-        computes_natively(kernels, spikes)
-        and spikes.dtype is conv.weight.dtype is torch.float32
-        and not torch.is_autocast_enabled("cpu")
-        and spikes.is_contiguous(memory_format=torch.channels_last)
-        and conv.weight.is_contiguous(memory_format=torch.channels_last)
-        and type(conv) is nn.Conv2d
-        and conv.groups == 1
-        and conv.dilation == (1, 1)
-        and conv.padding_mode == "zeros"
-        and all(len(set(pair)) == 1 for pair in (conv.kernel_size, conv.stride, conv.padding))
-        and conv.in_channels % LANES == conv.out_channels % LANES == 0
-        and not has_hooks(conv)
+    return is_float32_convolution(kernels, conv, spikes) and all(
+        len(set(pair)) == 1 for pair in (conv.kernel_size, conv.stride, conv.padding)
     )
 
 
@@ -82,12 +69,12 @@ class _SpikeConv(torch.autograd.Function):
             address(weight),
             address(bias),
             *ctx.layout,
-            ctypes.c_double(_max_density(len(weight))),
+            ctypes.c_double(_max_density(spikes.shape, weight, stride, padding)),
             address(out),
             threads(),
         )
         if not done:
-            out = torch.conv2d(spikes, weight, bias, stride, padding)
+            out = convolve(spikes, weight, bias, stride, padding)
         if keep and any(ctx.needs_input_grad):
             ctx.save_for_backward(spikes.to(torch.uint8), weight)
         return out
@@ -111,7 +98,7 @@ class _SpikeConv(torch.autograd.Function):
             )
             grad_weight = grad_weight if done else None
         dense = needs_weight and grad_weight is None
-        of_spikes, of_weight, of_bias = torch.ops.aten.convolution_backward(
+        _, of_weight, of_bias = torch.ops.aten.convolution_backward(
             grad,
             spikes.to(grad.dtype)
             if dense
@@ -124,17 +111,23 @@ class _SpikeConv(torch.autograd.Function):
             False,
             [0, 0],
             1,
-            [needs_spikes, dense, needs_bias and ctx.has_bias],
+            [False, dense, needs_bias and ctx.has_bias],
         )
+        of_spikes = None
+        if needs_spikes:
+            of_spikes = gradient_of_input(grad, spikes.shape, weight, ctx.stride, ctx.padding)
         return of_spikes, of_weight if dense else grad_weight, of_bias, None, None, None
 
 
-def _max_density(out_channels: int) -> float:
+def _max_density(shape: torch.Size, weight: Tensor, stride: int, padding: int) -> float:
     """Return the share of inputs above which a dense convolution is faster, as measured.
 
     The sums of few output channels are few operations for each spike, which also takes time to
     find.
     """
+    out_channels = len(weight)
+    if is_faster(shape, weight, stride, padding):  # than torch's dense convolution
+        return 0.18 if out_channels >= 64 else 0.04 if out_channels >= 32 else 0.0
     return 0.3 if out_channels >= 64 else 0.08 if out_channels >= 32 else 0.0
 
 

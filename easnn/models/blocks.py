@@ -13,7 +13,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from easnn.kernels import default_kernels, is_spike_convolution, native_spike_conv
+from easnn.kernels import (
+    default_kernels,
+    is_spike_convolution,
+    is_winograd_convolution,
+    native_spike_conv,
+    native_winograd_conv,
+)
 from easnn.models.neurons import ParametricLIF
 from easnn.models.norm import batch_norm
 
@@ -77,6 +83,8 @@ class ConvUnit(nn.Module):
 
     def _convolve(self, x: Tensor) -> Tensor:
         if not self.spikes_in:
+            if is_winograd_convolution(self.kernels, self.conv, x):
+                return native_winograd_conv(self.conv, x)
             return self.conv(x)
         if is_spike_convolution(self.kernels, self.conv, x):
             return native_spike_conv(self.conv, x)

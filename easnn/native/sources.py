@@ -51,7 +51,14 @@ COMMON = (
 
 DECODERS = NativeLibrary("decoders", ("sources.cpp", "decoders.cpp"), COMMON)
 
-_KERNELS = ("sources.cpp", "norm_plif.cpp", "spike_conv.cpp", "membrane.cpp", "segments.cpp")
+_KERNELS = (
+    "sources.cpp",
+    "norm_plif.cpp",
+    "spike_conv.cpp",
+    "winograd.cpp",
+    "membrane.cpp",
+    "segments.cpp",
+)
 KERNELS = {
     "AVX2": NativeLibrary("kernels_avx2", _KERNELS, (*COMMON, "-fopenmp", "-march=x86-64-v3")),
     "AVX512": NativeLibrary(
