@@ -17,13 +17,14 @@ from easnn.models.config import DetectorKeys, EmbeddingKeys
 from easnn.utils.errors import CheckpointError, ConfigError
 
 NETWORK_KEYS = (
-    *DetectorKeys.declarations(),
+    *(name for name in DetectorKeys.declarations() if name != "activation_checkpointing"),
     *EmbeddingKeys.declarations(),
     "Tm",
     "aggregation",
     "measure",
 )
-"""Keys that define the network of a checkpoint and the meaning of its input."""
+"""Keys that define the network of a checkpoint and the meaning of its input. Activation
+checkpointing does not: a run can be resumed with another value."""
 
 
 @dataclass(frozen=True)

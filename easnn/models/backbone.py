@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from easnn.models.activation_checkpointing import computed_again
 from easnn.models.blocks import SPP, CSPLayer, UnitSpec, spatial_unit
 
 
@@ -16,6 +17,8 @@ class CSPDarknet(nn.Module):
         blocks: bottlenecks of the first and last stage; the two between have three times as many.
         spec: settings of all units but the first.
         first: settings of the first unit; it holds the first neurons if the stem has none.
+
+    If units are ``recomputed``, each stage is computed again in the backward pass.
     """
 
     def __init__(
@@ -23,6 +26,7 @@ class CSPDarknet(nn.Module):
     ) -> None:
         super().__init__()
         c2, c3, c4, c5 = (base_channels * 2**stage for stage in (1, 2, 3, 4))
+        self.recomputed = spec.recomputed
         self.stem = stem
         self.dark2 = nn.Sequential(
             spatial_unit(base_channels, c2, first, stride=2, after=spec),
@@ -42,6 +46,9 @@ class CSPDarknet(nn.Module):
 
     def forward(self, frames: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Map frames ``[S·B, C, H, W]`` to features ``[T·B, C', H', W']`` of strides 8, 16, 32."""
-        stride8 = self.dark3(self.dark2(self.stem(frames)))
-        stride16 = self.dark4(stride8)
-        return stride8, stride16, self.dark5(stride16)
+        stride8 = self._stage(self.dark3, self._stage(self.dark2, self._stage(self.stem, frames)))
+        stride16 = self._stage(self.dark4, stride8)
+        return stride8, stride16, self._stage(self.dark5, stride16)
+
+    def _stage(self, stage: nn.Module, x: Tensor) -> Tensor:
+        return computed_again(stage, x) if self.recomputed else stage(x)

@@ -33,12 +33,15 @@ class UnitSpec:
         repeats: number of identical time steps that are computed once, up to the first neurons.
         spikes_in: whether the inputs are spikes, or sums of few of them.
         separable: whether 3×3 convolutions are split into a depthwise and a pointwise one.
+        recomputed: whether the layers are computed again in the backward pass, see
+            :mod:`easnn.models.activation_checkpointing`.
     """
 
     activation: Callable[[], nn.Module]
     repeats: int = 1
     spikes_in: bool = False
     separable: bool = False
+    recomputed: bool = False
 
 
 class ConvUnit(nn.Module):
@@ -72,6 +75,7 @@ class ConvUnit(nn.Module):
         self.bn: nn.Module = batch_norm(out_channels, spec.repeats)
         self.act = spec.activation()
         self.spikes_in = spec.spikes_in
+        self.recomputed = spec.recomputed
         self.kernels = default_kernels()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -88,7 +92,8 @@ class ConvUnit(nn.Module):
             return self.conv(x)
         if is_spike_convolution(self.kernels, self.conv, x):
             return native_spike_conv(self.conv, x)
-        with saved_as_bytes(x):
+        # What hooks in a recomputed layer save would be kept in spite of the recomputation.
+        with nullcontext() if self.recomputed and self.training else saved_as_bytes(x):
             return self.conv(x)
 
 

@@ -68,6 +68,11 @@ class DetectorKeys(Config):
     )
     alpha: float = key(2.0, "sharpness of the surrogate gradient (`patan`: initial value)", above=0)
     T: int = key(4, "time steps of the spiking parts", low=1)
+    activation_checkpointing: bool = key(
+        False,
+        "compute backbone and FPN again in the backward pass instead of keeping their activations: "
+        "the same results, less memory, slower training",
+    )
 
 
 class EmbeddingKeys(Config):

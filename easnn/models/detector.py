@@ -44,8 +44,9 @@ class EventDetector(nn.Module):
         self.config = config
         mode = config.use_spike
         neurons = partial(ParametricLIF, config.T, config.spike_fn, config.alpha)
-        analog = UnitSpec(ANALOG[config.act], separable=config.depthwise)
-        spiking = UnitSpec(neurons, spikes_in=True, separable=config.depthwise)
+        again = config.activation_checkpointing
+        analog = UnitSpec(ANALOG[config.act], separable=config.depthwise, recomputed=again)
+        spiking = UnitSpec(neurons, spikes_in=True, separable=config.depthwise, recomputed=again)
         body = spiking if mode.backbone else analog
         # With Ts = 1, all time steps see the same frame: one computation stands for T of them.
         repeats = config.T // config.Ts if mode.backbone else 1

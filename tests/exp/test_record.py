@@ -52,6 +52,15 @@ def test_the_representation_belongs_to_the_network() -> None:
     assert other.detector_config().in_channels == 4
 
 
+def test_activation_checkpointing_does_not_belong_to_the_network() -> None:
+    exp = EventExp()
+    set_keys(exp, "activation_checkpointing True T 3")
+    other = get_exp(exp_name="e-yolox-s")
+    ExperimentRecord.of(exp).give(other, NETWORK_KEYS, CKPT)
+    assert (other.T, other.activation_checkpointing) == (3, False)
+    assert round_trip(exp).activation_checkpointing
+
+
 def test_no_code_runs_for_a_name_that_is_a_path(tmp_path: Path) -> None:
     evil = write_experiment(tmp_path, "raise AssertionError('executed')", name="evil")
     record = ExperimentRecord(
