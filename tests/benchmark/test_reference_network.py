@@ -173,7 +173,8 @@ def test_two_steps_with_optimizer_and_moving_average():
 
 @pytest.mark.parametrize("mode", SpikeMode)
 def test_the_published_detector_has_no_short_cuts(mode):
-    ours = lively_detector(TINY.replace(use_spike=mode), event_counts(frames=1).double())
+    config = TINY.replace(use_spike=mode, activation_checkpointing=True)
+    ours = lively_detector(config, event_counts(frames=1).double())
     for part in ours.modules():
         if hasattr(part, "kernels"):
             part.kernels = Kernels.NATIVE
@@ -181,7 +182,8 @@ def test_the_published_detector_has_no_short_cuts(mode):
     parts = [part for part in theirs.modules() if isinstance(getattr(part, "kernels", 0), Kernels)]
     assert parts
     assert {part.kernels for part in parts} == {Kernels.PLAIN}
-    assert not any(getattr(part, "spikes_in", False) for part in theirs.modules())
+    for flag in ("spikes_in", "recomputed"):
+        assert not any(getattr(part, flag, False) for part in theirs.modules())
     assert not any(
         isinstance(part, ParametricLIF | RepeatedBatchNorm2d) for part in theirs.modules()
     )

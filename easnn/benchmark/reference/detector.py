@@ -13,9 +13,11 @@ from easnn.benchmark.reference.neurons import PublishedNeurons
 from easnn.benchmark.reference.sampler import PublishedSampler
 from easnn.kernels import Kernels, use_kernels
 from easnn.models import EventDetector, ParametricLIF
+from easnn.models.backbone import CSPDarknet
 from easnn.models.blocks import ConvUnit
 from easnn.models.detector import decode
 from easnn.models.embedding.arsnn import AdaptiveSampling
+from easnn.models.neck import PAFPN
 from easnn.models.norm import RepeatedBatchNorm2d
 
 
@@ -61,7 +63,7 @@ class PublishedDetector(nn.Module):
 
 
 def _replace_layers(module: nn.Module) -> None:
-    """Replace neurons and norms that know of repeated time steps."""
+    """Replace neurons and norms that know of repeated time steps, and keep all activations."""
     for name, child in module.named_children():
         if isinstance(child, ParametricLIF):
             setattr(module, name, PublishedNeurons(child))
@@ -72,4 +74,6 @@ def _replace_layers(module: nn.Module) -> None:
         else:
             if isinstance(child, ConvUnit):
                 child.spikes_in = False
+            elif isinstance(child, (CSPDarknet, PAFPN)):
+                child.recomputed = False
             _replace_layers(child)
