@@ -74,6 +74,6 @@ def _replace_layers(module: nn.Module) -> None:
         else:
             if isinstance(child, ConvUnit):
                 child.spikes_in = False
-            elif isinstance(child, (CSPDarknet, PAFPN)):
+            if isinstance(child, ConvUnit | CSPDarknet | PAFPN):
                 child.recomputed = False
             _replace_layers(child)
