@@ -10,7 +10,7 @@ from typing import Literal
 
 from easnn.config import Config, key
 from easnn.data import DATASETS, Split
-from easnn.models.config import DetectorKeys, EmbeddingKeys
+from easnn.models.config import DetectorKeys, EmbeddingKeys, MemoryKeys
 from easnn.optim import OptimizerName, ScheduleName
 from easnn.representations import FrameKeys
 from easnn.utils.options import PrecisionName
@@ -147,6 +147,13 @@ class OutputKeys(Config):
 
 
 class ExperimentKeys(
-    OutputKeys, EvaluationKeys, TrainingKeys, DataKeys, FrameKeys, EmbeddingKeys, DetectorKeys
+    OutputKeys,
+    EvaluationKeys,
+    TrainingKeys,
+    MemoryKeys,
+    DataKeys,
+    FrameKeys,
+    EmbeddingKeys,
+    DetectorKeys,
 ):
     """All keys; :class:`~easnn.exp.event_exp.EventExp` builds the parts of a run from them."""

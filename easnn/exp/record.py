@@ -17,14 +17,13 @@ from easnn.models.config import DetectorKeys, EmbeddingKeys
 from easnn.utils.errors import CheckpointError, ConfigError
 
 NETWORK_KEYS = (
-    *(name for name in DetectorKeys.declarations() if name != "activation_checkpointing"),
+    *DetectorKeys.declarations(),
     *EmbeddingKeys.declarations(),
     "Tm",
     "aggregation",
     "measure",
 )
-"""Keys that define the network of a checkpoint and the meaning of its input. Activation
-checkpointing does not: a run can be resumed with another value."""
+"""Keys that define the network of a checkpoint and the meaning of its input."""
 
 
 @dataclass(frozen=True)

@@ -68,11 +68,6 @@ class DetectorKeys(Config):
     )
     alpha: float = key(2.0, "sharpness of the surrogate gradient (`patan`: initial value)", above=0)
     T: int = key(4, "time steps of the spiking parts", low=1)
-    activation_checkpointing: bool = key(
-        False,
-        "compute backbone and FPN again in the backward pass instead of keeping their activations: "
-        "the same results, less memory, slower training",
-    )
 
 
 class EmbeddingKeys(Config):
@@ -106,7 +101,19 @@ class EmbeddingKeys(Config):
     norm: Literal["bn"] | None = key(None, "batch norm on the output")
 
 
-class DetectorConfig(DetectorKeys, EmbeddingKeys):
+class MemoryKeys(Config):
+    """How the network is computed: of no effect on its weights and results."""
+
+    KEY_GROUP = "Training"
+
+    activation_checkpointing: bool = key(
+        False,
+        "compute backbone and FPN again in the backward pass instead of keeping their activations: "
+        "the same results, less memory, slower training",
+    )
+
+
+class DetectorConfig(MemoryKeys, DetectorKeys, EmbeddingKeys):
     """Everything that defines a network: a YOLOX with spiking neurons after an embedding."""
 
     in_channels: int = key(2, "channels of an event frame: those of its representation", low=1)

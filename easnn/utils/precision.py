@@ -8,6 +8,7 @@ from types import MappingProxyType
 import torch
 from loguru import logger
 
+from easnn.utils.distributed import is_main
 from easnn.utils.errors import ConfigError
 from easnn.utils.options import PrecisionName
 
@@ -72,12 +73,13 @@ def usable_precision(name: PrecisionName, device: torch.device) -> PrecisionName
     try:
         check_precision(name, device)
     except ConfigError:
-        logger.warning(
-            "The network was trained with `precision {}`, which {} does not have: it computes with "
-            "`precision exact`.",
-            name,
-            "a CPU" if device.type == "cpu" else "this GPU",
-        )
+        if is_main():
+            logger.warning(
+                "The network was trained with `precision {}`, which {} does not have: it computes "
+                "with `precision exact`.",
+                name,
+                "a CPU" if device.type == "cpu" else "this GPU",
+            )
         return "exact"
     return name
 

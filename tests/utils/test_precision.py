@@ -4,6 +4,7 @@ import argparse
 
 import pytest
 import torch
+from loguru import logger
 
 from easnn.cli.tasks.experiment import set_precision
 from easnn.exp import EventExp
@@ -56,8 +57,18 @@ def test_float16_needs_a_gpu() -> None:
 
 
 def test_a_network_of_another_device_is_evaluated_in_float32() -> None:
-    assert chosen(file="fp16", recorded=True) == "exact"
-    assert chosen(file="bf16", recorded=True) == "bf16"
+    messages: list[str] = []
+    handler = logger.add(messages.append, format="{message}")
+    try:
+        assert chosen(file="bf16", recorded=True) == "bf16"
+        assert not messages
+        assert chosen(file="fp16", recorded=True) == "exact"
+    finally:
+        logger.remove(handler)
+    assert messages == [
+        "The network was trained with `precision fp16`, which a CPU does not have: it computes "
+        "with `precision exact`.\n"
+    ]
 
 
 def test_the_command_line_must_not_contradict_itself() -> None:

@@ -38,7 +38,8 @@ def report(options: argparse.Namespace) -> None:
     checkpoint = Checkpoint(options.ckpt)
     experiment = experiment_of(options, checkpoint, same_network=True)
     check(experiment)
-    predictor = Predictor.of(experiment, checkpoint.build_model(experiment, training_device()))
+    model = checkpoint.build_model(experiment, training_device())
+    predictor = Predictor.of(experiment, model, precision="exact")  # as the operations are counted
     folder = make_directory(RunDirectory(checkpoint.path.parent).results)
     dataset = experiment.get_dataset([experiment.eval_split])
     energy = measure_energy(predictor.model, inputs_of(predictor, dataset, options.samples))

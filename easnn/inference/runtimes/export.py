@@ -30,8 +30,8 @@ class _Observed(nn.Module):
         return written, outputs
 
 
-class _Cast(nn.Module):
-    """The network in a precision; the graph contains the casts."""
+class _Mixed(nn.Module):
+    """The network in mixed precision; the graph contains the casts."""
 
     def __init__(self, observed: _Observed, precision: Precision) -> None:
         super().__init__()
@@ -49,13 +49,14 @@ def exported(model: EventDetector, example: Tensor, *, precision: PrecisionName)
     Args:
         model: the detector, in evaluation mode.
         example: an input ``[b,Tl,Tm,C,h,w]``.
-        precision: what it computes in; the graph contains the casts.
+        precision: what it computes in; the graph contains the casts of mixed precision.
 
     Returns:
         A graph that returns the outputs of the embedding and of the network.
     """
     observed = _Observed(model)
-    network = _Cast(observed, Precision(example.device, precision))
+    exact = precision == "exact"
+    network = observed if exact else _Mixed(observed, Precision(example.device, precision))
     return torch.export.export(network.eval(), (example,), strict=False)
 
 
