@@ -52,6 +52,11 @@ def test_the_test_split_and_options_after_keys(
     assert (report["frames"], report["split"]) == (1, "test")
 
 
+def test_a_network_trained_in_another_precision(raw_dataset: Path, tmp_path: Path) -> None:
+    words = f"test_size 32,64 T 2 data_dir {raw_dataset} data_num_workers 0 precision fp16"
+    assert main(["-c", str(untrained(tmp_path, words)), "--samples", "1"]) == 0
+
+
 def test_a_checkpoint_has_to_be_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["T", "3"]) == 1
     assert capsys.readouterr().err == "error: Give a checkpoint (-c FILE).\n"
