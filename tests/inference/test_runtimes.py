@@ -105,6 +105,17 @@ def outputs(
     ]
 
 
+def in_order_of(expected: Tensor, found: Tensor) -> Tensor:
+    """Return the rows of ``found``, each where ``expected`` has the one that is nearest to it.
+
+    Rounding exchanges detections whose scores are nearly equal.
+    """
+    assert found.shape == expected.shape
+    places = torch.cdist(found, expected).argmin(dim=1)
+    assert len(places.unique()) == len(expected)
+    return found[places.argsort()]
+
+
 def average_precision(runtime: RuntimeName) -> float:
     """Score detections; the ground truth is every third of the 30 best that torch finds."""
     evaluator = build_evaluator("coco", ["car", "pedestrian"], split="val", sensor_hw=HW)
@@ -124,7 +135,15 @@ class TestCompiledRuntimes:
         for frame in events():
             expected, found = (predictor(name).observe(frame) for name in ("torch", runtime))
             torch.testing.assert_close(found.written, expected.written, rtol=1e-5, atol=1e-5)
-            torch.testing.assert_close(found.detections, expected.detections, rtol=1e-4, atol=1e-3)
+            assert torch.equal(
+                found.detections[:, 1], found.detections[:, 1].sort(descending=True)[0]
+            )
+            torch.testing.assert_close(
+                in_order_of(expected.detections, found.detections),
+                expected.detections,
+                rtol=1e-4,
+                atol=1e-3,
+            )
 
     def test_average_precision_is_that_of_torch(self, runtime: RuntimeName) -> None:
         expected = average_precision("torch")
