@@ -8,14 +8,19 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
+from easnn.utils.cuda_graphs import GraphedFunction
 from easnn.utils.distributed import average_in_place, is_distributed, max_across_ranks
 from easnn.utils.precision import Precision
 
 TOTAL = "total_loss"
 """Name of the loss that is minimised."""
+
+TARGET_SLOTS = 16
+"""With CUDA graphs, the number of boxes of a batch is padded to multiples of this."""
 
 
 @dataclass(frozen=True)
@@ -46,14 +51,24 @@ class TrainingStep:
             processes it must come from :func:`average_gradients`.
         optimizer: the optimizer of its parameters.
         precision: full or mixed precision.
+        cuda_graphs: whether a GPU replays the forward and backward pass as a CUDA graph. What the
+            model does in Python is then not repeated in each step.
     """
 
     def __init__(
-        self, model: nn.Module, optimizer: torch.optim.Optimizer, precision: Precision
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        precision: Precision,
+        *,
+        cuda_graphs: bool = False,
     ) -> None:
         self._model = model
         self._optimizer = optimizer
         self._precision = precision
+        self._parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        self._pass = GraphedFunction(self._differentiate) if cuda_graphs else self._differentiate
+        self._slots = TARGET_SLOTS if cuda_graphs else 1
 
     def __call__(self, events: Tensor, targets: Tensor, *, stop_signal: int = 0) -> StepReport:
         """Run one step.
@@ -63,11 +78,11 @@ class TrainingStep:
             targets: ``[B,N,5]`` (class, cx, cy, w, h in network pixels; zero rows are padding).
             stop_signal: number of the signal that this process received, 0 if none.
         """
-        self._optimizer.zero_grad(set_to_none=True)
-        with self._precision.autocast():
-            losses = self._model(events, targets)
         scaler = self._precision.scaler
-        scaler.scale(losses[TOTAL]).backward()
+        scale = scaler.scale(torch.ones((), device=events.device))
+        losses, gradients = self._pass(events, self._padded(targets), scale)
+        for parameter, gradient in zip(self._parameters, gradients, strict=True):
+            parameter.grad = gradient
         scaler.unscale_(self._optimizer)
         report = self._report(losses, stop_signal)
         if report.finite:
@@ -78,10 +93,27 @@ class TrainingStep:
             average_in_place(running_statistics(self._model))
         return report
 
+    def _differentiate(
+        self, events: Tensor, targets: Tensor, scale: Tensor
+    ) -> tuple[dict[str, Tensor], list[Tensor | None]]:
+        """Return the losses and the gradients of the parameters, times ``scale``."""
+        self._optimizer.zero_grad(set_to_none=True)
+        with self._precision.autocast():
+            losses = self._model(events, targets)
+        total = losses[TOTAL]
+        total.backward(scale.to(total.dtype))
+        detached = {name: loss.detach() for name, loss in losses.items()}
+        return detached, [parameter.grad for parameter in self._parameters]
+
+    def _padded(self, targets: Tensor) -> Tensor:
+        """Return the targets with more rows of zeros, so that few shapes occur."""
+        return functional.pad(targets, (0, 0, 0, -targets.shape[1] % self._slots))
+
     def _report(self, losses: dict[str, Tensor], stop_signal: int) -> StepReport:
         """Copy all numbers to the host at once: the only device synchronisation of a step."""
-        values = torch.stack([loss.detach().double() for loss in losses.values()])
-        norm = self._gradient_norm().double()
+        values = torch.stack([loss.double() for loss in losses.values()])
+        gradients = [p.grad for p in self._parameters if p.grad is not None]
+        norm = torch.nn.utils.get_total_norm(gradients).double()
         # Filled on the device: a copy from the host would wait for it.
         signal = torch.full((), stop_signal, dtype=torch.double, device=values.device)
         verdict = torch.stack([(~values.isfinite().all()).double(), signal])
@@ -97,15 +129,6 @@ class TrainingStep:
             updated=not bad_loss and math.isfinite(grad_norm),
             stop_signal=int(any_signal),
         )
-
-    def _gradient_norm(self) -> Tensor:
-        gradients = [
-            p.grad
-            for group in self._optimizer.param_groups
-            for p in group["params"]
-            if p.grad is not None
-        ]
-        return torch.nn.utils.get_total_norm(gradients)
 
 
 def average_gradients(model: nn.Module, device: torch.device, *, sync_bn: bool) -> nn.Module:

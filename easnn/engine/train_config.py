@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from easnn.exp.keys import EvaluationKeys, OutputKeys, TrainingKeys
+from easnn.utils.distributed import is_distributed
 from easnn.utils.errors import ConfigError
 from easnn.utils.precision import check_precision
 
@@ -22,4 +23,9 @@ class TrainConfig(TrainingKeys, EvaluationKeys, OutputKeys):
         if self.sync_bn and device.type != "cuda":
             raise ConfigError(
                 "`sync_bn` needs GPUs, but this process uses the CPU. Use `freeze_bn` or neither."
+            )
+        if self.cuda_graphs and (device.type != "cuda" or is_distributed()):
+            found = "this process uses the CPU" if device.type != "cuda" else "there are several"
+            raise ConfigError(
+                f"`cuda_graphs` needs one process with a GPU, but {found}. Leave it out."
             )

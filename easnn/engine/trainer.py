@@ -82,7 +82,9 @@ class Trainer:
         config.check_device(device)
         precision = Precision(device, config.precision)
         parallel_model = average_gradients(model, device, sync_bn=config.sync_bn)
-        self._step = TrainingStep(parallel_model, optimizer, precision)
+        self._step = TrainingStep(
+            parallel_model, optimizer, precision, cuda_graphs=config.cuda_graphs
+        )
         self._state = RunState(
             model, optimizer, precision.scaler, ema=config.ema, steps_per_epoch=len(train_loader)
         )

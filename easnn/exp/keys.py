@@ -90,6 +90,9 @@ class TrainingKeys(Config):
         "arithmetic of training and evaluation: float32 (`exact`), or mixed precision with "
         "bfloat16 or, on GPUs, float16; `--fp16`: `fp16` on a GPU, `bf16` on a CPU",
     )
+    cuda_graphs: bool = key(
+        False, "replay each training step on a GPU instead of starting kernel by kernel"
+    )
     ema: bool = key(True, "evaluate and save averaged weights, with decay 0.9998·(1−exp(−n/2000))")
     overfit_one_batch: bool = key(
         False, "train on the first batch only, to check that the network can fit it"

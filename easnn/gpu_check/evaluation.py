@@ -11,11 +11,14 @@ import torch
 from torch import Tensor
 
 from easnn.data import DetectionBatch, prepare_batch
-from easnn.gpu_check.outcome import Outcome, Setting
+from easnn.gpu_check.outcome import Number, Outcome, Setting
 from easnn.gpu_check.parity import exact_convolutions
-from easnn.gpu_check.problem import SMALL, make_problem, relative_error
+from easnn.gpu_check.problem import PUBLISHED, SMALL, make_problem, relative_error
+from easnn.gpu_check.speed import seconds_of
 from easnn.gpu_check.training import host_batch
 from easnn.inference import Predictor
+from easnn.inference.forward import GROUP, fixed_form
+from easnn.inference.runtimes import build_inference
 from easnn.ops import Interpolation, select_detections
 from easnn.representations import FrameSpec
 
@@ -94,6 +97,32 @@ def check_compiled(setting: Setting) -> Outcome:
     error = relative_error([found], [expected])
     outcome = Outcome.within({"outputs": error}, 0.05, f"compiled in {seconds:.0f} s")
     return replace(outcome, numbers={**outcome.numbers, "seconds": seconds})
+
+
+def check_compiled_runtime(setting: Setting) -> Outcome:
+    """Compare ``--runtime compiled`` with the modules, and measure its speed."""
+    if not setting.on_gpu:
+        return Outcome.not_here("the tests of the runtimes check it on a CPU")
+    if importlib.util.find_spec("triton") is None:
+        return Outcome.not_here("triton is not installed")
+    numbers: dict[str, Number] = {}
+    errors: dict[str, float] = {}
+    for precision in setting.precisions:
+        config = SMALL if setting.quick else PUBLISHED
+        problem = make_problem(config, frames=GROUP, hw=(256, 320)).on(setting.device)
+        model, events = problem.model.eval(), problem.events
+        begin = time.perf_counter()
+        shape = tuple(events.shape[1:])
+        inference = build_inference("compiled", model, shape, setting.device, precision)
+        numbers[f"seconds to compile, {precision}"] = time.perf_counter() - begin
+        with fixed_form(setting.device, precision) as run:
+            expected = run(model, events)[0][0]
+        with fixed_form(setting.device, inference.precision) as run:
+            errors[precision] = relative_error([run(inference.detect, events)[0][0]], [expected])
+            seconds = seconds_of(lambda: run(inference.detect, events), setting)  # noqa: B023
+        numbers[f"frames/s, {precision}"] = GROUP / seconds
+    outcome = Outcome.within(errors, 0.05, "outputs at 256×320")
+    return replace(outcome, numbers={**outcome.numbers, **numbers})
 
 
 def _detections(predictor: Predictor, frames: DetectionBatch, size: int) -> list[Tensor]:

@@ -17,10 +17,13 @@ from easnn.gpu_check.problem import EMBEDDINGS, SMALL, Problem, make_problem, re
 from easnn.models import ParametricLIF, SpikeMode
 from easnn.models.config import SurrogateName
 from easnn.optim import build_optimizer
+from easnn.utils.options import PrecisionName
 from easnn.utils.precision import DTYPES, Precision
 
 LIMITS = {torch.float64: 1e-8, torch.float32: 0.02}
 """Largest relative error. In float32 a rounding error may flip a spike, which changes much."""
+
+GRAPH_STEPS = 24
 
 FLIPS = 1e-4
 """Largest share of spikes of a layer that rounding may flip."""
@@ -111,6 +114,51 @@ def check_training(setting: Setting) -> Outcome:
     return Outcome.within(errors, 1e-7, f"{steps} steps of SGD in float64")
 
 
+def check_cuda_graphs(setting: Setting) -> Outcome:
+    """Compare training steps that are replayed as CUDA graphs with those that are not.
+
+    The numbers of frames and boxes change from step to step, so that several graphs take turns.
+    """
+    if not setting.on_gpu:
+        return Outcome.not_here("only a GPU has them")
+    errors = {}
+    for name in setting.precisions:
+        dtype = torch.float64 if name == "exact" else torch.float32
+        problem = make_problem(frames=3, dtype=dtype)
+        losses, weights = _trained_by_graphs(problem.on(setting.device), name, graphs=False)
+        found_losses, found = _trained_by_graphs(problem.on(setting.device), name, graphs=True)
+        errors[f"losses, {name}"] = relative_error([found_losses], [losses])
+        errors[f"weights and statistics, {name}"] = relative_error(found, weights)
+    limits = {name: 1e-9 if "exact" in name else 1e-2 for name in errors}
+    worst = max(errors, key=lambda name: errors[name] / limits[name])
+    return Outcome(
+        all(errors[name] <= limits[name] for name in errors),
+        f"{GRAPH_STEPS} steps: "
+        + ", ".join(f"{name} {e:.1e}" for name, e in errors.items())
+        + f"; limit {limits[worst]:.0e} ({worst})",
+        dict(errors),
+    )
+
+
+def _trained_by_graphs(
+    problem: Problem, precision: PrecisionName, *, graphs: bool
+) -> tuple[Tensor, list[Tensor]]:
+    model = problem.model.train()
+    step = TrainingStep(
+        model,
+        build_optimizer(model, name="ADAM", lr=1e-4),
+        Precision(problem.events.device, precision),
+        cuda_graphs=graphs,
+    )
+    losses = []
+    for number in range(GRAPH_STEPS):
+        frames, boxes = 2 + number % 2, 50 if number % 3 else 20
+        report = step(problem.events[:frames], problem.targets[:frames, :boxes])
+        losses += list(report.losses.values())
+    state = [value for value in model.state_dict().values() if value.is_floating_point()]
+    return torch.tensor(losses, dtype=torch.double), state
+
+
 def _computed(problem: Problem) -> Mapping[str, list[Tensor]]:
     model = problem.model.eval()
     with torch.no_grad():
@@ -130,7 +178,7 @@ class _Fired:
 def _fired(layer: ParametricLIF, current: Tensor, upstream: Tensor) -> _Fired:
     """Return the spikes of a layer and the gradient of its input, on the CPU."""
     device = layer.w.device
-    leaf = current.to(device).requires_grad_()
+    leaf = current.detach().clone().to(device).requires_grad_()
     spikes = layer(leaf)
     spikes.backward(upstream.to(device))
     assert leaf.grad is not None
@@ -155,4 +203,5 @@ NETWORK_CHECKS: dict[str, Callable[[Setting], Outcome]] = {
     "network in float32": partial(check_network, dtype=torch.float32),
     "neurons": check_neurons,
     "training in float64": check_training,
+    "CUDA graphs": check_cuda_graphs,
 }

@@ -11,7 +11,13 @@ from importlib.metadata import PackageNotFoundError, version
 import torch
 from tabulate import tabulate
 
-from easnn.gpu_check.evaluation import check_compiled, check_groups, check_input, check_suppression
+from easnn.gpu_check.evaluation import (
+    check_compiled,
+    check_compiled_runtime,
+    check_groups,
+    check_input,
+    check_suppression,
+)
 from easnn.gpu_check.outcome import Number, Outcome, Setting
 from easnn.gpu_check.parity import NETWORK_CHECKS
 from easnn.gpu_check.processes import check_many_processes, check_one_process
@@ -32,6 +38,7 @@ CHECKS: dict[str, Callable[[Setting], Outcome]] = {
     "speed": check_speed,
     "profile": check_profile,
     "compiled": check_compiled,
+    "runtime compiled": check_compiled_runtime,
 }
 """The checks by name."""
 
@@ -111,7 +118,7 @@ def table(done: Mapping[str, tuple[Outcome, float]]) -> str:
             disable_numparse=True,
         )
     ]
-    for name in ("speed", "profile"):
+    for name in ("speed", "profile", "runtime compiled"):
         numbers = done[name][0].numbers if name in done else {}
         measured = [
             (what, f"{value:.3g}") for what, value in numbers.items() if isinstance(value, float)

@@ -101,6 +101,11 @@ def check_speed(setting: Setting) -> Outcome:
             where = f"{hw[0]}×{hw[1]} {name}"
             inference = frames_per_second(config, hw, precision, setting, training=False)
             training = frames_per_second(config, hw, precision, setting, training=True)
+            if setting.on_gpu:
+                replayed = frames_per_second(
+                    config, hw, precision, setting, training=True, cuda_graphs=True
+                )
+                numbers[f"training with CUDA graphs {where} frames/s"] = replayed
             numbers[f"inference {where} frames/s"] = inference
             numbers[f"inference {where} share of ceiling"] = inference * flops / limit
             numbers[f"training {where} frames/s"] = training
@@ -117,6 +122,7 @@ def frames_per_second(
     setting: Setting,
     *,
     training: bool,
+    cuda_graphs: bool = False,
 ) -> float:
     """Return the frames per second of inference in groups of 8, or of training in batches of 8.
 
@@ -126,13 +132,16 @@ def frames_per_second(
         precision: what the network computes in.
         setting: the device.
         training: whether to train.
+        cuda_graphs: whether to replay training steps as CUDA graphs.
     """
     frames = 2 if setting.quick else GROUP
     problem = make_problem(config, frames=frames, hw=hw, lively=setting.quick).on(setting.device)
     if training:
         model = problem.model.train()
         optimizer = build_optimizer(model, name="ADAM", lr=1e-5)
-        step = TrainingStep(model, optimizer, Precision(setting.device, precision))
+        step = TrainingStep(
+            model, optimizer, Precision(setting.device, precision), cuda_graphs=cuda_graphs
+        )
         return frames / seconds_of(lambda: step(problem.events, problem.targets), setting)
     problem.model.eval()
     with fixed_form(setting.device, precision) as run:

@@ -42,6 +42,8 @@ class EventDetector(nn.Module):
     def __init__(self, config: DetectorConfig) -> None:
         super().__init__()
         self.config = config
+        # torch.compile of torch 2.11 cannot read the declared settings of a configuration.
+        self._mode, self._T, self._in_channels = config.use_spike, config.T, config.in_channels
         mode = config.use_spike
         neurons = partial(ParametricLIF, config.T, config.spike_fn, config.alpha)
         again = config.activation_checkpointing
@@ -130,7 +132,7 @@ class EventDetector(nn.Module):
             ValueError: if ``frames`` have another shape.
         """
         self._check("frames", "[Ts, B, {C}, H, W] or [B, {C}, H, W]", frames, (4, 5))
-        mode, T = self.config.use_spike, self.config.T
+        mode, T = self._mode, self._T
         features = self.backbone(frames.flatten(0, -4))  # 3 of [T·B, C', H', W']
         if mode is SpikeMode.BACKBONE:
             features = tuple(mean_over_time(x, T) for x in features)  # 3 of [B, C', H', W']
@@ -145,7 +147,7 @@ class EventDetector(nn.Module):
             return raw, AnchorGrid.of(features, raw.dtype)
 
     def _check(self, name: str, layout: str, images: Tensor, axes: tuple[int, ...]) -> None:
-        channels, cell = self.config.in_channels, STRIDES[-1]
+        channels, cell = self._in_channels, STRIDES[-1]
         fits = images.dim() in axes and images.shape[-3] == channels
         if not fits or any(side % cell for side in images.shape[-2:]):
             raise ValueError(

@@ -67,7 +67,7 @@ def test_the_stop_signal_is_reported():
 def test_an_overflow_of_scaled_gradients_skips_the_update_and_lowers_the_scale():
     model = Overflowing()
     precision = ScaledPrecision(2.0**60 * 2.0**60)
-    report = step_of(model, precision)(None, None)
+    report = step_of(model, precision)(*NOTHING)
     assert report.finite
     assert not report.updated
     assert model.weight.item() == 1.0
@@ -81,7 +81,7 @@ def test_an_overflow_without_a_scale_skips_the_update(precision):
             return {"total_loss": torch.sqrt(self.weight - 1)}  # infinite gradient at 0
 
     model = Steep()
-    report = step_of(model, precision)(None, None)
+    report = step_of(model, precision)(*NOTHING)
     assert report.losses == {"total_loss": 0.0}
     assert report.finite
     assert not report.updated
@@ -94,7 +94,7 @@ def test_a_loss_that_is_not_finite_is_an_error_whatever_the_scale():
             return {"total_loss": self.weight * 1, "cls_loss": self.weight.detach() * torch.nan}
 
     model = NotANumber()
-    assert not step_of(model, ScaledPrecision(2.0**10))(None, None).finite
+    assert not step_of(model, ScaledPrecision(2.0**10))(*NOTHING).finite
     assert model.weight.item() == 1.0
 
 

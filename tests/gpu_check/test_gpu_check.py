@@ -28,7 +28,14 @@ from easnn.models import ParametricLIF
 from easnn.optim import build_optimizer
 
 CPU = Setting(torch.device("cpu"), quick=True)
-NEEDS_A_GPU = {"host waits", "many processes", "transfer", "profile"}
+NEEDS_A_GPU = {
+    "CUDA graphs",
+    "host waits",
+    "many processes",
+    "transfer",
+    "profile",
+    "runtime compiled",
+}
 
 
 @pytest.mark.parametrize("name", CHECKS)
