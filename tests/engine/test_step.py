@@ -8,6 +8,9 @@ from easnn.engine.step import TrainingStep
 from easnn.optim import build_optimizer
 from easnn.utils.precision import Precision
 
+NOTHING = torch.zeros(1), torch.zeros(1, 1, 5)
+"""Events and boxes for models that read neither."""
+
 
 class ScaledPrecision(Precision):
     """What mixed precision is on CUDA, with a scaler that also works on the CPU."""

@@ -23,7 +23,7 @@ from easnn.utils.options import PrecisionName
 FREEZING: dict[str, Any] = {"freezing": True}
 """Weights are constants: layouts and casts are computed once, norms and products are folded."""
 
-ON_CPU: dict[str, Any] = {"cpp.threads": 1, "cpp_wrapper": True}
+ON_CPU: dict[str, Any] = FREEZING | {"cpp.threads": 1, "cpp_wrapper": True}
 """One thread for each call; C++ from input to output, so that threads do not wait for each other
 to run Python."""
 
@@ -52,7 +52,7 @@ def build(model: EventDetector, example: Tensor, precision: PrecisionName) -> Pa
 
     graph = exported(fuse(model), example, precision=precision).module()
     on_gpu = example.device.type != "cpu"
-    options = FREEZING if on_gpu else FREEZING | ON_CPU
+    options = {} if on_gpu else ON_CPU  # freezing fails for GPUs with torch 2.11
     compiled = inductor.compile(graph, [example], options=options)
     replayed = GraphedFunction(compiled) if on_gpu else None
 
