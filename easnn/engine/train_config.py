@@ -25,7 +25,11 @@ class TrainConfig(TrainingKeys, EvaluationKeys, OutputKeys):
                 "`sync_bn` needs GPUs, but this process uses the CPU. Use `freeze_bn` or neither."
             )
         if self.cuda_graphs and (device.type != "cuda" or is_distributed()):
-            found = "this process uses the CPU" if device.type != "cuda" else "there are several"
+            found = (
+                "this process uses the CPU"
+                if device.type != "cuda"
+                else "there are several processes"
+            )
             raise ConfigError(
                 f"`cuda_graphs` needs one process with a GPU, but {found}. Leave it out."
             )

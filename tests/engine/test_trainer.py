@@ -175,6 +175,14 @@ def test_mixed_precision_on_the_cpu(tmp_path):
     )
 
 
+def test_cuda_graphs_on_the_cpu_are_refused(tmp_path):
+    with pytest.raises(ConfigError) as info:
+        build_trainer(tmp_path, PLAN.replace(cuda_graphs=True))
+    assert str(info.value) == (
+        "`cuda_graphs` needs one process with a GPU, but this process uses the CPU. Leave it out."
+    )
+
+
 def test_sync_bn_on_the_cpu_is_refused(tmp_path):
     with pytest.raises(ConfigError) as error:
         build_trainer(tmp_path, PLAN.replace(sync_bn=True))
