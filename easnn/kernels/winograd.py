@@ -22,14 +22,18 @@ The weights are transformed in each call, which few tiles do not pay for.
 """
 
 
-def is_float32_convolution(kernels: Kernels, conv: nn.Conv2d, x: Tensor) -> bool:
+def is_float32_convolution(
+    kernels: Kernels, conv: nn.Conv2d, x: Tensor, of: tuple[torch.dtype, ...] = (torch.float32,)
+) -> bool:
     """Return whether native kernels in float32 apply to ``conv(x)``, channels last.
 
-    A convolution with hooks, of a subclass, or under autocast runs itself.
+    A convolution with hooks, of a subclass, or under autocast runs itself. ``of`` are the types
+    that ``x`` may have.
     """
     return (
         computes_natively(kernels, x)
-        and x.dtype is conv.weight.dtype is torch.float32
+        and x.dtype in of
+        and conv.weight.dtype is torch.float32
         and not torch.is_autocast_enabled("cpu")
         and x.is_contiguous(memory_format=torch.channels_last)
         and conv.weight.is_contiguous(memory_format=torch.channels_last)

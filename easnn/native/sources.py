@@ -55,6 +55,7 @@ _KERNELS = (
     "sources.cpp",
     "norm_plif.cpp",
     "spike_conv.cpp",
+    "amx.cpp",
     "winograd.cpp",
     "membrane.cpp",
     "segments.cpp",
@@ -64,7 +65,10 @@ KERNELS = {
     "AVX512": NativeLibrary(
         "kernels_avx512",
         _KERNELS,
-        (*COMMON, "-fopenmp", "-march=x86-64-v4", "-mprefer-vector-width=512"),
+        (
+            *(*COMMON, "-fopenmp", "-march=x86-64-v4", "-mprefer-vector-width=512"),
+            *("-mamx-tile", "-mamx-bf16"),  # compilers use them in amx.cpp only, where written out
+        ),
     ),
 }
 """The kernels by what the processor can do, as ``torch.backends.cpu.get_cpu_capability`` names it.

@@ -5,11 +5,20 @@ import torch
 from torch import Tensor, nn
 
 from easnn.kernels import Kernels, is_spike_convolution, native_spike_conv
+from easnn.kernels.amx import has_matrix_unit
 from easnn.kernels.choice import native_library
 
 pytestmark = pytest.mark.skipif(native_library() is None, reason="no native kernels here")
 
 FORMAT = torch.channels_last
+
+
+@pytest.fixture(params=[True, False], ids=["matrix unit", "vectors"], autouse=True)
+def matrix_unit(request, monkeypatch):
+    """Let the kernel use a matrix unit, where the processor has one, and not."""
+    if request.param and not has_matrix_unit():
+        pytest.skip("The processor has no matrix unit.")
+    monkeypatch.setattr("easnn.kernels.spike_conv.has_matrix_unit", lambda: request.param)
 
 
 def spikes_of(shape: tuple[int, ...], density: float, highest: int = 3) -> Tensor:
