@@ -12,6 +12,7 @@ from torch.autograd.function import once_differentiable
 from easnn.kernels.arrays import address, threads
 from easnn.kernels.choice import Kernels, loaded_library
 from easnn.kernels.winograd import convolve, gradient_of_input, is_faster, is_float32_convolution
+from easnn.native import call
 
 GRAD_MAX_DENSITY = 0.25
 """Share of inputs above which a dense gradient of the weights is faster, as measured."""
@@ -64,7 +65,9 @@ class _SpikeConv(torch.autograd.Function):
         out = torch.empty((len(spikes), len(weight), *sides), memory_format=torch.channels_last)
         ctx.layout = _layout(spikes, out, kernel, stride, padding)
         ctx.stride, ctx.padding, ctx.has_bias = stride, padding, bias is not None
-        done = loaded_library().easnn_spike_conv(
+        done = call(
+            loaded_library(),
+            "easnn_spike_conv",
             address(spikes),
             address(weight),
             address(bias),
@@ -88,7 +91,9 @@ class _SpikeConv(torch.autograd.Function):
         grad_weight = None
         if needs_weight:
             grad_weight = torch.empty_like(weight)
-            done = loaded_library().easnn_spike_conv_grad_weight(
+            done = call(
+                loaded_library(),
+                "easnn_spike_conv_grad_weight",
                 address(spikes),
                 address(grad),
                 *ctx.layout,
