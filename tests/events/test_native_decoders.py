@@ -19,7 +19,7 @@ from easnn.events.evt_decode import DECODERS, DecoderState
 from easnn.utils.errors import ConfigError, DataError
 
 pytestmark = pytest.mark.skipif(
-    native_calls.library() is None, reason="the native decoders are not built"
+    native_calls.library() is None, reason="no native decoders, or not wanted"
 )
 ENCODERS = {"EVT2": encode_evt2, "EVT21": encode_evt21, "EVT3": encode_evt3}
 KINDS = {
