@@ -91,9 +91,9 @@ inline bool all_finite(const Real* values, std::int64_t count) {
 
 template <class Real>
 bool all_finite(const Real* values, std::int64_t count, int threads) {
-  constexpr std::int64_t part = 16384;
+  constexpr std::int64_t part = 16384, alone = 32 * part;  // what takes less than threads' waiting
   int found = 0;
-#pragma omp parallel for num_threads(threads) if (threads > 1) reduction(| : found)
+#pragma omp parallel for num_threads(threads) if (threads > 1 && count > alone) reduction(| : found)
   for (std::int64_t first = 0; first < count; first += part)
     found |= all_finite(values + first, std::min(part, count - first)) ? 0 : 1;
   return found == 0;
