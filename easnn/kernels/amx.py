@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 import ctypes
-from functools import cache
 
 import torch
 from torch import Tensor, nn
 
 from easnn.kernels.arrays import address, threads, type_code
-from easnn.kernels.choice import loaded_library, native_library
+from easnn.kernels.choice import loaded_library
 from easnn.kernels.norm_plif import Statistics
-
-
-@cache
-def has_matrix_unit() -> bool:
-    """Return whether the native kernels for this processor use a matrix unit (AMX)."""
-    library = native_library()
-    # The library for AVX2 has none.
-    supported = getattr(library, "easnn_amx_supported", None)
-    return supported is not None and bool(supported())
+from easnn.native import call
 
 
 def amx_spike_conv(
@@ -102,7 +93,9 @@ def _run(
         memory_format=torch.channels_last,
     )
     sizes = (steps, images, *hw, in_channels, out_channels, kernel, stride, padding, *out_hw)
-    loaded_library().easnn_amx_spike_conv(
+    call(
+        loaded_library(),
+        "easnn_amx_spike_conv",
         type_code(spikes),
         type_code(out),
         address(spikes),

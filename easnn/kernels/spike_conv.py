@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from easnn.kernels.amx import amx_spike_conv, has_matrix_unit
+from easnn.kernels.amx import amx_spike_conv
 from easnn.kernels.arrays import address, threads
-from easnn.kernels.choice import Kernels, loaded_library
+from easnn.kernels.choice import Kernels, has_matrix_unit, loaded_library
 from easnn.kernels.winograd import convolve, gradient_of_input, is_faster, is_float32_convolution
+from easnn.native import call
 
 GRAD_MAX_DENSITY = 0.25
 """Share of inputs above which a dense gradient of the weights is faster, as measured."""
@@ -92,7 +93,9 @@ class _SpikeConv(torch.autograd.Function):
         grad_weight = None
         if needs_weight:
             grad_weight = torch.empty_like(weight)
-            done = loaded_library().easnn_spike_conv_grad_weight(
+            done = call(
+                loaded_library(),
+                "easnn_spike_conv_grad_weight",
                 address(spikes),
                 address(grad),
                 *ctx.layout,
@@ -129,7 +132,9 @@ def _sparse_or_dense(
     kernel = weight.shape[-1]
     sides = [(side + 2 * padding - kernel) // stride + 1 for side in spikes.shape[-2:]]
     out = torch.empty((len(spikes), len(weight), *sides), memory_format=torch.channels_last)
-    done = loaded_library().easnn_spike_conv(
+    done = call(
+        loaded_library(),
+        "easnn_spike_conv",
         address(spikes),
         address(weight),
         address(bias),

@@ -11,6 +11,7 @@ from torch.autograd.function import once_differentiable
 
 from easnn.kernels.arrays import address, threads
 from easnn.kernels.choice import Kernels, computes_natively, has_hooks, loaded_library
+from easnn.native import call
 
 LANES = 16
 """Channels of input and output must be multiples of it, as in winograd.cpp and spike_conv.cpp."""
@@ -158,7 +159,9 @@ def is_faster(shape: torch.Size, weight: Tensor, stride: int, padding: int) -> b
 def _run(x: Tensor, weight: Tensor, bias: Tensor | None, out: Tensor, *, turned: bool) -> Tensor:
     images, in_channels, height, width = x.shape
     sizes = (images, height, width, in_channels, out.shape[1])
-    loaded_library().easnn_winograd(
+    call(
+        loaded_library(),
+        "easnn_winograd",
         address(x),
         address(weight),
         address(bias),

@@ -5,7 +5,8 @@ import torch
 from torch import Tensor, nn
 
 from easnn.kernels import Kernels, Statistics, amx_spiking_unit, is_one_pass_convolution, plain_plif
-from easnn.kernels.amx import amx_spike_conv, has_matrix_unit
+from easnn.kernels.amx import amx_spike_conv
+from easnn.kernels.choice import has_matrix_unit
 from easnn.models.blocks import SPP, ConvUnit, UnitSpec
 from easnn.models.neurons import ParametricLIF
 

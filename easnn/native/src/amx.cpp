@@ -324,23 +324,27 @@ void convolve(const Convolution& c, const In* x, const float* weights, const Out
   const std::unique_ptr<std::uint16_t[]> packed(new std::uint16_t[c.out_blocks() * c.panel()]);
   pack_weights(c, weights, packed.get(), threads);
   const int64_t items = c.batch * c.items_of_image();
+  Failures failures;
 #pragma omp parallel num_threads(threads) if (threads > 1)
   {
     const TileConfig config;
     _tile_loadconfig(&config);
-    PackedPixels pixels(c);
+    std::unique_ptr<PackedPixels> pixels;
+    failures.keep([&] { pixels = std::make_unique<PackedPixels>(c); });
 #pragma omp for schedule(dynamic, 1)
     for (int64_t item = 0; item < items; ++item) {
+      if (!pixels) continue;
       const int64_t image = item / c.items_of_image();
       const int64_t first_row = item % c.items_of_image() * c.item_rows();
       const int64_t out_rows = std::min(c.item_rows(), c.out_height - first_row);
-      pixels.fill(x, image, first_row, out_rows);
+      pixels->fill(x, image, first_row, out_rows);
       for (int64_t block = 0; block < c.out_blocks(); ++block)
-        compute_block(c, pixels, &packed[block * c.panel()], outcome, image, first_row, out_rows,
+        compute_block(c, *pixels, &packed[block * c.panel()], outcome, image, first_row, out_rows,
                       block * kOutputs, out);
     }
     _tile_release();
   }
+  failures.rethrow();
 }
 
 #endif
@@ -351,7 +355,7 @@ void convolve(const Convolution& c, const In* x, const float* weights, const Out
 using namespace easnn;
 
 // Whether the processor, the system and the compiler of this library have matrix units in use.
-EASNN_EXPORT int easnn_amx_supported() {
+EASNN_EXPORT int64_t easnn_amx_supported() {
 #ifdef __AMX_BF16__
   return may_use_tiles();
 #else
@@ -363,26 +367,23 @@ EASNN_EXPORT int easnn_amx_supported() {
 // A convolution of spikes, then scale·sum + shift for each channel; with `fires`, then neurons as
 // in norm_plif.cpp over `steps` time steps. Only where easnn_amx_supported. Channels of input and
 // output are multiples of 16. Types of x and out: float32 or bfloat16.
-EASNN_EXPORT void easnn_amx_spike_conv(int type_in, int type_out, const void* x,
-                                       const float* weight, const float* scale, const float* shift,
-                                       int fires, double keep, int64_t steps, int64_t images,
-                                       int64_t height, int64_t width, int64_t in_channels,
-                                       int64_t out_channels, int64_t kernel, int64_t stride,
-                                       int64_t padding, int64_t out_height, int64_t out_width,
-                                       void* out, int threads) {
-  const Convolution c{steps,        images / steps, height, width,   in_channels, out_channels,
-                      kernel,       stride,         padding, out_height, out_width};
+EASNN_EXPORT int64_t easnn_amx_spike_conv(
+    int type_in, int type_out, const void* x, const float* weight, const float* scale,
+    const float* shift, int fires, double keep, int64_t steps, int64_t images, int64_t height,
+    int64_t width, int64_t in_channels, int64_t out_channels, int64_t kernel, int64_t stride,
+    int64_t padding, int64_t out_height, int64_t out_width, void* out, int threads) {
+  const Convolution c{steps,  images / steps, height,  width,      in_channels, out_channels,
+                      kernel, stride,         padding, out_height, out_width};
   const Outcome outcome{scale, shift, fires != 0, static_cast<float>(keep)};
-  const auto run = [&](const auto* from, auto* to) {
-    convolve(c, from, weight, outcome, to, threads);
+  const auto from = [&](const auto* in) {
+    if (static_cast<Type>(type_out) == Type::bfloat16)
+      convolve(c, in, weight, outcome, static_cast<BFloat16*>(out), threads);
+    else
+      convolve(c, in, weight, outcome, static_cast<float*>(out), threads);
   };
-  const bool narrow_in = static_cast<Type>(type_in) == Type::bfloat16;
-  const bool narrow_out = static_cast<Type>(type_out) == Type::bfloat16;
-  const auto from = [&](auto* to) {
-    if (narrow_in) run(static_cast<const BFloat16*>(x), to);
-    else run(static_cast<const float*>(x), to);
-  };
-  if (narrow_out) from(static_cast<BFloat16*>(out));
-  else from(static_cast<float*>(out));
+  return guarded([&] {
+    if (static_cast<Type>(type_in) == Type::bfloat16) from(static_cast<const BFloat16*>(x));
+    else from(static_cast<const float*>(x));
+  });
 }
 #endif
