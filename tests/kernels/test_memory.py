@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from easnn.kernels.choice import loaded_library, native_library
+from easnn.kernels.choice import has_matrix_unit, loaded_library, native_library
 from easnn.kernels.membrane import _Arguments as MembraneArguments
 from easnn.kernels.segments import _Arguments as SegmentArguments
 from easnn.native import call
@@ -46,6 +46,7 @@ def segments(*, steps: int) -> SegmentArguments:
 
 
 TWO_THREADS = ctypes.c_int(2)
+WEIGHT = (ctypes.c_float * 256)()
 REQUESTS = {
     "easnn_moments": (FLOAT32, NULL, *ints(1, HUGE), NULL, NULL, TWO_THREADS),
     "easnn_norm_plif": (
@@ -64,6 +65,12 @@ REQUESTS = {
     ),
     "easnn_spike_conv_grad_weight": (
         *(NULL, NULL, *convolution(images=HUGE), ctypes.c_double(1.0), NULL, TWO_THREADS),
+    ),
+    # The pixels of all time steps, in a parallel region
+    "easnn_amx_spike_conv": (
+        *(FLOAT32, FLOAT32, NULL, ctypes.byref(WEIGHT), NULL, NULL, ctypes.c_int(0)),
+        *(ctypes.c_double(0.0), *ints(2**45, 2**45), *convolution(images=1)[1:], NULL),
+        TWO_THREADS,
     ),
     "easnn_winograd": (
         *(NULL, NULL, NULL, *ints(1, 1, 1, 2**24, 2**24), ctypes.c_int(0), NULL, TWO_THREADS),
@@ -85,6 +92,8 @@ REQUESTS = {
 
 @pytest.mark.parametrize("name", REQUESTS)
 def test_what_no_machine_has(name):
+    if "amx" in name and not has_matrix_unit():
+        pytest.skip("The processor has no matrix unit.")
     with pytest.raises(MemoryError) as raised:
         call(loaded_library(), name, *REQUESTS[name])
     assert str(raised.value) == (
