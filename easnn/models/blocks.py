@@ -299,7 +299,11 @@ class SPP(nn.Module):
 
 def mean_over_time(x: Tensor, T: int) -> Tensor:
     """Average ``[T·B, ...]``, time first, to ``[B, ...]``; images stay channels last."""
-    if x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last):
+    if (
+        x.dim() == 4
+        and x.is_contiguous(memory_format=torch.channels_last)
+        and not x.is_contiguous()  # images of one pixel have both layouts
+    ):
         # Of five axes, the result would have the default layout.
         return mean_over_time(x.permute(0, 2, 3, 1), T).permute(0, 3, 1, 2)
     return x.reshape(T, -1, *x.shape[1:]).mean(dim=0)
