@@ -15,7 +15,7 @@ $(READY): pip-requirements.txt pyproject.toml setup.py easnn/native/sources.py $
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "easnn needs Python 3.11 or newer, but '$(PYTHON)' is older: make PYTHON=/path/to/python3.11"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -r pip-requirements.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile -r pip-requirements.txt
 	@touch $@
 
 demo: $(READY)  ## simulate a data set, train the spiking detector on it, evaluate, draw pictures
@@ -32,7 +32,7 @@ lint: $(READY)  ## style and types
 wheel: $(READY)  ## build the wheel, install it into an empty environment and use it there
 	.ci/wheel-test $(BIN)/python
 
-newest: $(READY)  ## run the tests with the newest torch, in an environment of their own
+newest: $(READY)  ## run the tests that depend on torch with the newest one, in an environment of their own
 	.ci/newest-test $(BIN)/python
 
 gpu-check: $(READY)  ## on a machine with a GPU: compare it with the CPU, and measure its speed
@@ -41,7 +41,10 @@ gpu-check: $(READY)  ## on a machine with a GPU: compare it with the CPU, and me
 sanitize: $(READY)  ## build the native libraries with sanitizers and run their tests
 	.ci/sanitizer-test $(BIN)/python
 
-check: lint test docs wheel newest sanitize  ## all of these, as continuous integration does
+# Installations and some checks use one core, so two targets are made at a time, each with its output in one piece. No
+# package is installed into the environment while tests run in it, hence $(DOCS).
+check: $(DOCS)  ## lint, test, docs, wheel, newest and sanitize, as continuous integration does
+	$(MAKE) --no-print-directory -j 2 --output-sync=target test newest lint docs wheel sanitize
 	@echo "Tested: $$($(BIN)/easnn --version); once more with $$(grep == .ci/newest-requirements.txt | xargs)"
 
 format: $(READY)  ## reformat the code
