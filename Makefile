@@ -15,7 +15,7 @@ $(READY): pip-requirements.txt pyproject.toml setup.py easnn/native/sources.py $
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "easnn needs Python 3.11 or newer, but '$(PYTHON)' is older: make PYTHON=/path/to/python3.11"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile -r pip-requirements.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check -r pip-requirements.txt
 	@touch $@
 
 demo: $(READY)  ## simulate a data set, train the spiking detector on it, evaluate, draw pictures
