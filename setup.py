@@ -7,6 +7,7 @@ from pathlib import Path
 from setuptools import Extension, setup
 from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
+from setuptools.errors import CompileError
 
 ROOT = Path(__file__).parent
 NATIVE = runpy.run_path(str(ROOT / "easnn/native/sources.py"))
@@ -33,6 +34,15 @@ class BuildNative(build_ext):  # type: ignore[misc]
     def get_export_symbols(self, ext: Extension) -> list[str]:
         return []
 
+    def build_extension(self, ext: Extension) -> None:
+        try:
+            super().build_extension(ext)
+        except CompileError as error:  # setuptools warns of it and goes on
+            raise CompileError(
+                f"{error}\n{ext.name} is not built: it needs {NATIVE['COMPILER']}. easnn works "
+                "without it, but is slower."
+            ) from error
+
 
 class PlatformWheel(bdist_wheel):  # type: ignore[misc]
     """A wheel for every Python 3 on this platform."""
@@ -47,7 +57,10 @@ setup(
         Extension(
             f"easnn.native.{library.name}",
             [str(SOURCES / name) for name in library.sources],
-            depends=[str(path.relative_to(ROOT)) for path in NATIVE["FOLDER"].iterdir()],
+            depends=[
+                "easnn/native/sources.py",
+                *(str(path.relative_to(ROOT)) for path in NATIVE["FOLDER"].iterdir()),
+            ],
             define_macros=[("EASNN_SOURCES", f"{library.digest()}ULL")],
             extra_compile_args=[*library.options, *FLAGS],
             language="c++",

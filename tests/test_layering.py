@@ -24,7 +24,7 @@ BELOW_EXP = {
 ALLOWED: dict[str, set[str]] = {
     "utils": set(),
     "config": {"utils"},
-    "native": set(),
+    "native": {"utils"},
     "kernels": {"native", "utils"},
     "ops": {"utils"},
     "events": {"native", "utils"},

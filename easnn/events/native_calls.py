@@ -1,7 +1,7 @@
 """Calls of the native functions for events, which are described in ``native/src/decoders.cpp``.
 
-They compute the same as NumPy, several times faster. Where the library is not available,
-:func:`library` returns None, and callers use NumPy.
+They compute the same as NumPy, several times faster. Where the library is not available or not
+wanted (``EASNN_KERNELS=plain``), :func:`library` returns None, and callers use NumPy.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from contextvars import ContextVar
 import numpy as np
 
 from easnn.events.dtypes import EVENT_DTYPE
-from easnn.native import DECODERS, load
+from easnn.native import call, decoders
 
 _ALLOWED = ContextVar("native functions are used", default=True)
 
 
 def library() -> ctypes.CDLL | None:
-    """Return the native decoders; None if they are not available, or within `numpy_only`."""
-    return load(DECODERS) if _ALLOWED.get() else None
+    """Return the native decoders; None if they are not available or wanted, or in `numpy_only`."""
+    return decoders() if _ALLOWED.get() else None
 
 
 @contextmanager
@@ -48,7 +48,9 @@ def restore_order(
         How many events were late; None if one is more than ``limit_us`` late. That event and those
         after it are then unchanged.
     """
-    late = _returning_int64(library, "easnn_restore_order")(
+    late = call(
+        library,
+        "easnn_restore_order",
         address(events),
         ctypes.c_int64(len(events)),
         ctypes.c_int64(latest_us),
@@ -59,9 +61,8 @@ def restore_order(
 
 def are_inside(library: ctypes.CDLL, events: np.ndarray, sensor_hw: tuple[int, int]) -> bool:
     """Return whether all of the packed events [N] lie inside a sensor of this height and width."""
-    first = _returning_int64(library, "easnn_first_outside")(
-        address(events), ctypes.c_int64(len(events)), *map(ctypes.c_int64, sensor_hw)
-    )
+    sizes = map(ctypes.c_int64, (len(events), *sensor_hw))
+    first = call(library, "easnn_first_outside", address(events), *sizes)
     return first == len(events)
 
 
@@ -88,7 +89,9 @@ def decode_dat(
         The time of the last event.
     """
     assert len(records) == len(events)
-    return _returning_int64(library, "easnn_dat_decode")(
+    return call(
+        library,
+        "easnn_dat_decode",
         address(records),
         ctypes.c_int64(len(records)),
         ctypes.c_int64(add_us),
@@ -117,7 +120,9 @@ def decode_evt(
     Returns:
         The number of events of the words.
     """
-    return _returning_int64(library, "easnn_evt_decode")(
+    return call(
+        library,
+        "easnn_evt_decode",
         ctypes.c_int(encoding),
         address(words),
         ctypes.c_int64(len(words)),
@@ -137,7 +142,9 @@ def survey_evt(
         come after a later one; how many µs the latest of them is late.
     """
     report = np.zeros(5, np.int64)
-    library.easnn_evt_survey(
+    call(
+        library,
+        "easnn_evt_survey",
         ctypes.c_int(encoding),
         address(words),
         ctypes.c_int64(len(words)),
@@ -151,9 +158,3 @@ def survey_evt(
 def address(array: np.ndarray) -> ctypes.c_void_p:
     """Return a pointer to the first value of ``array``."""
     return ctypes.c_void_p(array.ctypes.data)
-
-
-def _returning_int64(library: ctypes.CDLL, name: str) -> ctypes._NamedFuncPointer:
-    function = getattr(library, name)
-    function.restype = ctypes.c_int64
-    return function

@@ -4,6 +4,7 @@ Plain implementations use torch's operations; they are the reference of the test
 for CPUs. On a GPU, and for torch.compile, spikingjelly's are used.
 """
 
+from easnn.kernels.amx import amx_spiking_unit
 from easnn.kernels.choice import (
     Kernels,
     computes_natively,
@@ -20,7 +21,11 @@ from easnn.kernels.membrane import (
 from easnn.kernels.norm_plif import SURROGATES, Statistics, batch_moments, native_norm_plif
 from easnn.kernels.plif import THRESHOLD, plain_plif, spikingjelly_plif
 from easnn.kernels.segments import SegmentRules, native_segments
-from easnn.kernels.spike_conv import is_spike_convolution, native_spike_conv
+from easnn.kernels.spike_conv import (
+    is_one_pass_convolution,
+    is_spike_convolution,
+    native_spike_conv,
+)
 from easnn.kernels.winograd import is_winograd_convolution, native_winograd_conv
 
 __all__ = [
@@ -31,10 +36,12 @@ __all__ = [
     "Kernels",
     "SegmentRules",
     "Statistics",
+    "amx_spiking_unit",
     "batch_moments",
     "computes_natively",
     "default_kernels",
     "has_hooks",
+    "is_one_pass_convolution",
     "is_spike_convolution",
     "is_winograd_convolution",
     "native_gated_membrane",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import os
 from enum import Enum
 from functools import cache
 
@@ -13,15 +12,24 @@ from torch import Tensor, nn
 from torch.nn.modules import module as modules
 from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
-from easnn.native import KERNELS, load
+from easnn.native import (
+    AGAIN,
+    DECODERS,
+    KERNELS,
+    VARIABLE,
+    NativeLibrary,
+    call,
+    choice,
+    decoders,
+    libraries,
+    load,
+    problem,
+)
 from easnn.utils.errors import ConfigError
 
-VARIABLE = "EASNN_KERNELS"
-"""Environment variable with the choice; unset: native kernels where they are available."""
-
 NOT_THERE = (
-    "there are no native kernels for this machine: they need an x86-64 processor with AVX2, Linux, "
-    "and a C++ compiler when easnn is installed."
+    "there are no native kernels for this machine: they need an x86-64 processor with AVX2, and "
+    "Linux."
 )
 
 
@@ -38,8 +46,8 @@ class Kernels(Enum):
 
 @cache
 def native_library() -> ctypes.CDLL | None:
-    """Return the kernels for this processor; None if there are none or they are not built."""
-    library = KERNELS.get(torch.backends.cpu.get_cpu_capability())
+    """Return the kernels for this processor; None if there are none or they cannot be used."""
+    library = _for_this_processor()
     return None if library is None else load(library)
 
 
@@ -51,23 +59,34 @@ def loaded_library() -> ctypes.CDLL:
 
 
 @cache
+def has_matrix_unit() -> bool:
+    """Return whether the native kernels for this processor use a matrix unit (AMX)."""
+    library = native_library()
+    return library is not None and bool(call(library, "easnn_amx_supported"))
+
+
+@cache
 def default_kernels() -> Kernels:
     """Return the choice of the environment, or else the fastest kernels; logged once.
 
     Raises:
-        ConfigError: if the choice is unknown, or native kernels are not available.
+        ConfigError: if the choice is unknown, or it is native and there are no native kernels or
+            decoders that can be used.
     """
-    chosen = os.environ.get(VARIABLE) or None
-    if chosen not in (None, *(kernels.value for kernels in Kernels)):
-        raise ConfigError(f"{VARIABLE} must be plain or native, but is {chosen}.")
-    if chosen == Kernels.NATIVE.value and native_library() is None:
-        raise ConfigError(f"{VARIABLE} is native, but {NOT_THERE}")
-    if chosen is None:
-        kernels = Kernels.PLAIN if native_library() is None else Kernels.NATIVE
-    else:
-        kernels = Kernels(chosen)
-    capability = torch.backends.cpu.get_cpu_capability()
-    logger.info("CPU kernels: {} ({}).", kernels.value, capability)
+    chosen = choice()
+    if chosen == "native":
+        missing = _missing_kernels() or _missing(DECODERS)
+        if missing is not None:
+            raise ConfigError(f"{VARIABLE} is native, but {missing}")
+    available = chosen != "plain" and native_library() is not None
+    kernels = Kernels.NATIVE if available else Kernels.PLAIN
+    processor = torch.backends.cpu.get_cpu_capability()
+    logger.info(
+        "CPU kernels: {} ({}); decoders of recordings: {}.",
+        kernels.value,
+        f"{processor}, AMX" if available and has_matrix_unit() else processor,
+        (Kernels.PLAIN if decoders() is None else Kernels.NATIVE).value,
+    )
     return kernels
 
 
@@ -75,13 +94,30 @@ def use_kernels(model: nn.Module, kernels: Kernels) -> None:
     """Let all parts of ``model`` use ``kernels`` on a CPU.
 
     Raises:
-        ConfigError: if there are no native kernels for this machine.
+        ConfigError: if there are no native kernels that can be used.
     """
-    if kernels is Kernels.NATIVE and native_library() is None:
-        raise ConfigError(f"The kernels cannot be native: {NOT_THERE}")
+    missing = _missing_kernels() if kernels is Kernels.NATIVE else None
+    if missing is not None:
+        raise ConfigError(f"The kernels cannot be native: {missing}")
     for module in model.modules():
         if isinstance(getattr(module, "kernels", None), Kernels):
             module.kernels = kernels  # type: ignore[assignment]
+
+
+def _for_this_processor() -> NativeLibrary | None:
+    library = KERNELS.get(torch.backends.cpu.get_cpu_capability())
+    return library if library in libraries() else None
+
+
+def _missing_kernels() -> str | None:
+    """Return why there are no native kernels, as the rest of a sentence; None if there are."""
+    library = _for_this_processor()
+    return NOT_THERE if library is None else _missing(library)
+
+
+def _missing(library: NativeLibrary) -> str | None:
+    text = problem(library)
+    return None if text is None else f"the native library {library.file} {text}. {AGAIN}"
 
 
 def computes_natively(kernels: Kernels, values: Tensor) -> bool:

@@ -12,6 +12,7 @@ from torch.autograd.function import once_differentiable
 
 from easnn.kernels.arrays import address, computing_dtype, type_code
 from easnn.kernels.choice import loaded_library
+from easnn.native import call
 
 
 @dataclass(frozen=True)
@@ -137,8 +138,13 @@ class _Membrane(torch.autograd.Function):
             gates = slices.new_empty(len(slices) - 1, *slices.shape[1:])
         ctx.shape, ctx.firing = replace(shape, values=shape.values[:0].detach()), firing
         arguments = _arguments(slices, charge, gate, keep, ctx.shape, firing)
-        loaded_library().easnn_membrane(
-            type_code(slices), ctypes.byref(arguments), address(membranes), address(gates)
+        call(
+            loaded_library(),
+            "easnn_membrane",
+            type_code(slices),
+            ctypes.byref(arguments),
+            address(membranes),
+            address(gates),
         )
         ctx.save_for_backward(slices, charge, gate, keep, membranes, gates)
         return membranes
@@ -154,7 +160,9 @@ class _Membrane(torch.autograd.Function):
         grad_keep = torch.empty((), dtype=torch.float64)
         arguments = _arguments(slices, charge, gate, keep, ctx.shape, ctx.firing)
         grad = grad.contiguous()
-        loaded_library().easnn_membrane_backward(
+        call(
+            loaded_library(),
+            "easnn_membrane_backward",
             type_code(slices),
             ctypes.byref(arguments),
             address(grad),

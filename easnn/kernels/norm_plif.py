@@ -13,6 +13,7 @@ from torch.autograd.function import once_differentiable
 
 from easnn.kernels.arrays import address, computing_dtype, threads, type_code
 from easnn.kernels.choice import loaded_library
+from easnn.native import call
 
 SURROGATES = {surrogates.ATan: 0, surrogates.Sigmoid: 1, surrogates.Rect: 2}
 """Codes of the surrogate gradients, as in norm_plif.cpp."""
@@ -74,7 +75,9 @@ def batch_moments(values: Tensor) -> tuple[Tensor, Tensor]:
     values = _channels_last(values.detach())
     channels = values.shape[1]
     mean, variance = torch.empty(2, channels, dtype=torch.float64)
-    loaded_library().easnn_moments(
+    call(
+        loaded_library(),
+        "easnn_moments",
         type_code(values),
         address(values),
         ctypes.c_int64(values.numel() // channels),
@@ -122,7 +125,9 @@ class _NormPLIF(torch.autograd.Function):
             ctypes.c_int(T),
             ctypes.c_int(steps_in),
         )
-        loaded_library().easnn_norm_plif(
+        call(
+            loaded_library(),
+            "easnn_norm_plif",
             type_code(current),
             address(current),
             *map(address, of_norm),
@@ -143,7 +148,9 @@ class _NormPLIF(torch.autograd.Function):
         grad_current = torch.empty_like(current)
         grad_weight, grad_bias = (None if x is None else torch.empty_like(x) for x in of_norm[2:])
         grad_keep = ctypes.c_double()
-        loaded_library().easnn_norm_plif_backward(
+        call(
+            loaded_library(),
+            "easnn_norm_plif_backward",
             type_code(current),
             address(grad),
             address(current),

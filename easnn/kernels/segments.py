@@ -13,6 +13,7 @@ from torch.autograd.function import once_differentiable
 from easnn.kernels.arrays import address, type_code
 from easnn.kernels.choice import loaded_library
 from easnn.kernels.membrane import Firing
+from easnn.native import call
 
 READOUTS = {"sum": 0, "last": 1, "avg": 2}
 """Codes of the readouts, as in segments.cpp."""
@@ -66,7 +67,9 @@ class _Segments(torch.autograd.Function):
     def forward(ctx: Any, membranes: Tensor, rules: SegmentRules) -> Tensor:
         membranes = membranes.contiguous()
         written = membranes.new_empty(rules.Ts, *membranes.shape[1:])
-        loaded_library().easnn_segments(
+        call(
+            loaded_library(),
+            "easnn_segments",
             type_code(membranes),
             ctypes.byref(_arguments(membranes, rules)),
             address(membranes),
@@ -81,7 +84,9 @@ class _Segments(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         (membranes,) = ctx.saved_tensors
         grad, grad_membranes = grad.contiguous(), torch.empty_like(membranes)
-        loaded_library().easnn_segments_backward(
+        call(
+            loaded_library(),
+            "easnn_segments_backward",
             type_code(membranes),
             ctypes.byref(_arguments(membranes, ctx.rules)),
             address(grad),

@@ -9,9 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from easnn.kernels.amx import amx_spike_conv
 from easnn.kernels.arrays import address, threads
-from easnn.kernels.choice import Kernels, loaded_library
+from easnn.kernels.choice import Kernels, has_matrix_unit, loaded_library
 from easnn.kernels.winograd import convolve, gradient_of_input, is_faster, is_float32_convolution
+from easnn.native import call
 
 GRAD_MAX_DENSITY = 0.25
 """Share of inputs above which a dense gradient of the weights is faster, as measured."""
@@ -23,9 +25,21 @@ def is_spike_convolution(kernels: Kernels, conv: nn.Conv2d, spikes: Tensor) -> b
     It is for float32. In lower precision, and for other layouts or a few channels, a dense
     convolution is faster. A convolution with hooks runs itself.
     """
-    return is_float32_convolution(kernels, conv, spikes) and all(
-        len(set(pair)) == 1 for pair in (conv.kernel_size, conv.stride, conv.padding)
+    return is_float32_convolution(kernels, conv, spikes) and _is_square(conv)
+
+
+def is_one_pass_convolution(kernels: Kernels, conv: nn.Conv2d, spikes: Tensor) -> bool:
+    """Return whether :func:`~easnn.kernels.amx.amx_spiking_unit` applies."""
+    types = (torch.float32, torch.bfloat16)
+    return (
+        is_float32_convolution(kernels, conv, spikes, types)
+        and _is_square(conv)
+        and has_matrix_unit()
     )
+
+
+def _is_square(conv: nn.Conv2d) -> bool:
+    return all(len(set(pair)) == 1 for pair in (conv.kernel_size, conv.stride, conv.padding))
 
 
 def native_spike_conv(conv: nn.Conv2d, spikes: Tensor) -> Tensor:
@@ -60,21 +74,12 @@ class _SpikeConv(torch.autograd.Function):
         keep: bool,
     ) -> Tensor:
         kernel = weight.shape[-1]
-        sides = [(side + 2 * padding - kernel) // stride + 1 for side in spikes.shape[-2:]]
-        out = torch.empty((len(spikes), len(weight), *sides), memory_format=torch.channels_last)
+        if has_matrix_unit():
+            out = amx_spike_conv(spikes, weight, bias, stride, padding)
+        else:
+            out = _sparse_or_dense(spikes, weight, bias, stride, padding)
         ctx.layout = _layout(spikes, out, kernel, stride, padding)
         ctx.stride, ctx.padding, ctx.has_bias = stride, padding, bias is not None
-        done = loaded_library().easnn_spike_conv(
-            address(spikes),
-            address(weight),
-            address(bias),
-            *ctx.layout,
-            ctypes.c_double(_max_density(spikes.shape, weight, stride, padding)),
-            address(out),
-            threads(),
-        )
-        if not done:
-            out = convolve(spikes, weight, bias, stride, padding)
         if keep and any(ctx.needs_input_grad):
             ctx.save_for_backward(spikes.to(torch.uint8), weight)
         return out
@@ -88,7 +93,9 @@ class _SpikeConv(torch.autograd.Function):
         grad_weight = None
         if needs_weight:
             grad_weight = torch.empty_like(weight)
-            done = loaded_library().easnn_spike_conv_grad_weight(
+            done = call(
+                loaded_library(),
+                "easnn_spike_conv_grad_weight",
                 address(spikes),
                 address(grad),
                 *ctx.layout,
@@ -117,6 +124,26 @@ class _SpikeConv(torch.autograd.Function):
         if needs_spikes:
             of_spikes = gradient_of_input(grad, spikes.shape, weight, ctx.stride, ctx.padding)
         return of_spikes, of_weight if dense else grad_weight, of_bias, None, None, None
+
+
+def _sparse_or_dense(
+    spikes: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int
+) -> Tensor:
+    kernel = weight.shape[-1]
+    sides = [(side + 2 * padding - kernel) // stride + 1 for side in spikes.shape[-2:]]
+    out = torch.empty((len(spikes), len(weight), *sides), memory_format=torch.channels_last)
+    done = call(
+        loaded_library(),
+        "easnn_spike_conv",
+        address(spikes),
+        address(weight),
+        address(bias),
+        *_layout(spikes, out, kernel, stride, padding),
+        ctypes.c_double(_max_density(spikes.shape, weight, stride, padding)),
+        address(out),
+        threads(),
+    )
+    return out if done else convolve(spikes, weight, bias, stride, padding)
 
 
 def _max_density(shape: torch.Size, weight: Tensor, stride: int, padding: int) -> float:

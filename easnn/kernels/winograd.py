@@ -11,6 +11,7 @@ from torch.autograd.function import once_differentiable
 
 from easnn.kernels.arrays import address, threads
 from easnn.kernels.choice import Kernels, computes_natively, has_hooks, loaded_library
+from easnn.native import call
 
 LANES = 16
 """Channels of input and output must be multiples of it, as in winograd.cpp and spike_conv.cpp."""
@@ -22,14 +23,18 @@ The weights are transformed in each call, which few tiles do not pay for.
 """
 
 
-def is_float32_convolution(kernels: Kernels, conv: nn.Conv2d, x: Tensor) -> bool:
+def is_float32_convolution(
+    kernels: Kernels, conv: nn.Conv2d, x: Tensor, of: tuple[torch.dtype, ...] = (torch.float32,)
+) -> bool:
     """Return whether native kernels in float32 apply to ``conv(x)``, channels last.
 
-    A convolution with hooks, of a subclass, or under autocast runs itself.
+    A convolution with hooks, of a subclass, or under autocast runs itself. ``of`` are the types
+    that ``x`` may have.
     """
     return (
         computes_natively(kernels, x)
-        and x.dtype is conv.weight.dtype is torch.float32
+        and x.dtype in of
+        and conv.weight.dtype is torch.float32
         and not torch.is_autocast_enabled("cpu")
         and x.is_contiguous(memory_format=torch.channels_last)
         and conv.weight.is_contiguous(memory_format=torch.channels_last)
@@ -154,7 +159,9 @@ def is_faster(shape: torch.Size, weight: Tensor, stride: int, padding: int) -> b
 def _run(x: Tensor, weight: Tensor, bias: Tensor | None, out: Tensor, *, turned: bool) -> Tensor:
     images, in_channels, height, width = x.shape
     sizes = (images, height, width, in_channels, out.shape[1])
-    loaded_library().easnn_winograd(
+    call(
+        loaded_library(),
+        "easnn_winograd",
         address(x),
         address(weight),
         address(bias),

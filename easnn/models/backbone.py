@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from torch import Tensor, nn
 
 from easnn.models.activation_checkpointing import computed_again
@@ -27,21 +29,24 @@ class CSPDarknet(nn.Module):
         super().__init__()
         c2, c3, c4, c5 = (base_channels * 2**stage for stage in (1, 2, 3, 4))
         self.recomputed = spec.recomputed
+        inner = replace(spec, narrow=True)  # other parts of the network read the last units
         self.stem = stem
         self.dark2 = nn.Sequential(
-            spatial_unit(base_channels, c2, first, stride=2, after=spec),
-            CSPLayer(c2, c2, blocks, spec),
+            spatial_unit(base_channels, c2, first, stride=2, after=inner),
+            CSPLayer(c2, c2, blocks, inner),
         )
         self.dark3 = nn.Sequential(
-            spatial_unit(c2, c3, spec, stride=2), CSPLayer(c3, c3, 3 * blocks, spec)
+            spatial_unit(c2, c3, inner, stride=2),
+            CSPLayer(c3, c3, 3 * blocks, inner, after=spec),
         )
         self.dark4 = nn.Sequential(
-            spatial_unit(c3, c4, spec, stride=2), CSPLayer(c4, c4, 3 * blocks, spec)
+            spatial_unit(c3, c4, inner, stride=2),
+            CSPLayer(c4, c4, 3 * blocks, inner, after=spec),
         )
         self.dark5 = nn.Sequential(
-            spatial_unit(c4, c5, spec, stride=2),
-            SPP(c5, spec),
-            CSPLayer(c5, c5, blocks, spec, shortcut=False),
+            spatial_unit(c4, c5, inner, stride=2),
+            SPP(c5, inner),
+            CSPLayer(c5, c5, blocks, inner, shortcut=False, after=spec),
         )
 
     def forward(self, frames: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -9,19 +9,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from easnn.kernels import (
+    amx_spiking_unit,
     default_kernels,
+    has_hooks,
+    is_one_pass_convolution,
     is_spike_convolution,
     is_winograd_convolution,
     native_spike_conv,
     native_winograd_conv,
 )
-from easnn.models.neurons import ParametricLIF
-from easnn.models.norm import batch_norm
+from easnn.models.neurons import ParametricLIF, is_inlined
+from easnn.models.norm import batch_norm, native_statistics
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,8 @@ class UnitSpec:
         repeats: number of identical time steps that are computed once, up to the first neurons.
         spikes_in: whether the inputs are spikes, or sums of few of them.
         separable: whether 3×3 convolutions are split into a depthwise and a pointwise one.
+        narrow: whether nothing but units, sums and maxima read the spikes. Then they may be
+            bfloat16, which holds them exactly, where no gradient is needed.
         recomputed: whether the layers are computed again in the backward pass, see
             :mod:`easnn.models.activation_checkpointing`.
     """
@@ -41,6 +48,7 @@ class UnitSpec:
     repeats: int = 1
     spikes_in: bool = False
     separable: bool = False
+    narrow: bool = False
     recomputed: bool = False
 
 
@@ -75,21 +83,52 @@ class ConvUnit(nn.Module):
         self.bn: nn.Module = batch_norm(out_channels, spec.repeats)
         self.act = spec.activation()
         self.spikes_in = spec.spikes_in
+        self.narrow = spec.narrow
         self.recomputed = spec.recomputed
         self.kernels = default_kernels()
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``[S·B, C, H, W]`` to ``[T·B, C', H', W']``; T > S only at the first neurons."""
+        if self._is_one_pass(x):
+            return self._one_pass(x)
         current = self._convolve(x)
         if isinstance(self.act, ParametricLIF):
             return self.act(current, self.bn)
         return self.act(self.bn(current))
+
+    def _is_one_pass(self, x: Tensor) -> bool:
+        """Return whether one kernel computes all, which keeps nothing for a backward pass."""
+        return (
+            self.spikes_in
+            and not torch.is_grad_enabled()
+            and not self.bn.training
+            and isinstance(self.act, ParametricLIF)
+            and self.act.repeats == 1
+            and not has_hooks(self.act)
+            and is_inlined(self.bn, x)
+            and is_one_pass_convolution(self.kernels, self.conv, x)
+        )
+
+    def _one_pass(self, x: Tensor) -> Tensor:
+        norm, neurons = self.bn if isinstance(self.bn, nn.BatchNorm2d) else None, self.act
+        assert isinstance(neurons, ParametricLIF)
+        return amx_spiking_unit(
+            self.conv,
+            x,
+            neurons.w.sigmoid().item(),
+            neurons.T,
+            dtype=torch.bfloat16 if self.narrow else torch.float32,
+            norm=None if norm is None else (norm.weight, norm.bias),
+            statistics=None if norm is None else native_statistics(norm, x),
+        )
 
     def _convolve(self, x: Tensor) -> Tensor:
         if not self.spikes_in:
             if is_winograd_convolution(self.kernels, self.conv, x):
                 return native_winograd_conv(self.conv, x)
             return self.conv(x)
+        if x.dtype is torch.bfloat16 and not torch.is_autocast_enabled(x.device.type):
+            x = x.to(self.conv.weight.dtype)  # narrow spikes
         if is_spike_convolution(self.kernels, self.conv, x):
             return native_spike_conv(self.conv, x)
         # What hooks in a recomputed layer save would be kept in spite of the recomputation.
@@ -201,7 +240,10 @@ class Bottleneck(nn.Module):
 
 
 class CSPLayer(nn.Module):
-    """Cross-stage partial layer: half of the channels pass bottlenecks, half skip them."""
+    """Cross-stage partial layer: half of the channels pass bottlenecks, half skip them.
+
+    ``after`` holds the settings of the last unit; by default, they are those of the others.
+    """
 
     def __init__(
         self,
@@ -210,13 +252,14 @@ class CSPLayer(nn.Module):
         blocks: int,
         spec: UnitSpec,
         shortcut: bool = True,
+        after: UnitSpec | None = None,
     ) -> None:
         super().__init__()
         half = out_channels // 2
         self.deep = ConvUnit(in_channels, half, 1, spec)
         self.blocks = nn.Sequential(*[Bottleneck(half, spec, shortcut) for _ in range(blocks)])
         self.skip = ConvUnit(in_channels, half, 1, spec)
-        self.merge = ConvUnit(2 * half, out_channels, 1, spec)
+        self.merge = ConvUnit(2 * half, out_channels, 1, after or spec)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``[T·B, C, H, W]`` to ``[T·B, C', H, W]``."""
@@ -229,6 +272,7 @@ class SPP(nn.Module):
     def __init__(self, channels: int, spec: UnitSpec, sides: tuple[int, ...] = (5, 9, 13)) -> None:
         super().__init__()
         half = channels // 2
+        self.sides = sides
         self.reduce = ConvUnit(channels, half, 1, spec)
         self.pools = nn.ModuleList(
             [nn.MaxPool2d(side, stride=1, padding=side // 2) for side in sides]
@@ -238,9 +282,24 @@ class SPP(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map ``[T·B, C, H, W]`` to the same shape."""
         x = self.reduce(x)
-        return self.merge(torch.cat((x, *[pool(x) for pool in self.pools]), dim=1))
+        return self.merge(torch.cat((x, *self._maxima(x)), dim=1))
+
+    def _maxima(self, x: Tensor) -> list[Tensor]:
+        if torch.is_grad_enabled() or any(map(has_hooks, self.pools)):
+            return [pool(x) for pool in self.pools]
+        # A maximum over a larger square is one of those over smaller squares. Since equal values
+        # would share the gradient in another way, this is for inference only.
+        maxima = []
+        for before, side in pairwise((1, *self.sides)):
+            step = side - before + 1
+            x = functional.max_pool2d(x, step, stride=1, padding=step // 2)
+            maxima.append(x)
+        return maxima
 
 
 def mean_over_time(x: Tensor, T: int) -> Tensor:
-    """Average ``[T·B, ...]``, time first, to ``[B, ...]``."""
+    """Average ``[T·B, ...]``, time first, to ``[B, ...]``; images stay channels last."""
+    if x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last):
+        # Of five axes, the result would have the default layout.
+        return mean_over_time(x.permute(0, 2, 3, 1), T).permute(0, 3, 1, 2)
     return x.reshape(T, -1, *x.shape[1:]).mean(dim=0)

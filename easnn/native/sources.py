@@ -13,6 +13,13 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parent / "src"
 
+COMPILER = "GCC 11 or newer"
+"""What the kernels need; any compiler of C++17 builds the decoders.
+
+Older ones do not know the processors, and what Clang compiles needs another OpenMP library than
+the one of torch.
+"""
+
 
 @dataclass(frozen=True)
 class NativeLibrary:
@@ -28,9 +35,14 @@ class NativeLibrary:
     sources: tuple[str, ...]
     options: tuple[str, ...] = ()
 
+    @property
+    def file(self) -> str:
+        """Name of the file, in the folder of this module."""
+        return f"{self.name}.so"
+
     def digest(self) -> int:
-        """Return 64 bits of the hash of all sources: a library contains those it was built from."""
-        contents = hashlib.sha256()
+        """Return 64 bits of the hash of options and all sources; the built library contains it."""
+        contents = hashlib.sha256(repr((self.sources, self.options)).encode())
         for path in sorted([*FOLDER.glob("*.h"), *FOLDER.glob("*.cpp")]):
             contents.update(path.name.encode() + b"\0" + path.read_bytes())
         return int.from_bytes(contents.digest()[:8], "little")
@@ -55,6 +67,7 @@ _KERNELS = (
     "sources.cpp",
     "norm_plif.cpp",
     "spike_conv.cpp",
+    "amx.cpp",
     "winograd.cpp",
     "membrane.cpp",
     "segments.cpp",
@@ -64,7 +77,10 @@ KERNELS = {
     "AVX512": NativeLibrary(
         "kernels_avx512",
         _KERNELS,
-        (*COMMON, "-fopenmp", "-march=x86-64-v4", "-mprefer-vector-width=512"),
+        (
+            *(*COMMON, "-fopenmp", "-march=x86-64-v4", "-mprefer-vector-width=512"),
+            *("-mamx-tile", "-mamx-bf16"),  # compilers use them in amx.cpp only, where written out
+        ),
     ),
 }
 """The kernels by what the processor can do, as ``torch.backends.cpu.get_cpu_capability`` names it.

@@ -16,10 +16,10 @@ from easnn.events import EVENT_DTYPE, native_calls, pack_events
 from easnn.events.checks import LATE_US, NO_TIME_US, check_inside, restore_order
 from easnn.events.evt_blocks import NativeDecoder, NumpyDecoder, Survey, block_decoder
 from easnn.events.evt_decode import DECODERS, DecoderState
-from easnn.utils.errors import DataError
+from easnn.utils.errors import ConfigError, DataError
 
 pytestmark = pytest.mark.skipif(
-    native_calls.library() is None, reason="the native decoders are not built"
+    native_calls.library() is None, reason="no native decoders, or not wanted"
 )
 ENCODERS = {"EVT2": encode_evt2, "EVT21": encode_evt21, "EVT3": encode_evt3}
 KINDS = {
@@ -107,6 +107,19 @@ def test_numpy_is_used_where_only_numpy_is_wanted():
         assert pool.submit(native_calls.library).result() is not None
         raise ZeroDivisionError
     assert isinstance(block_decoder("EVT3"), NativeDecoder)
+
+
+def test_plain_kernels_are_plain_decoders(monkeypatch):
+    monkeypatch.setenv("EASNN_KERNELS", "plain")
+    assert native_calls.library() is None
+    assert isinstance(block_decoder("EVT3"), NumpyDecoder)
+    monkeypatch.setenv("EASNN_KERNELS", "native")
+    assert isinstance(block_decoder("EVT3"), NativeDecoder)
+    monkeypatch.setenv("EASNN_KERNELS", "fast")
+    with pytest.raises(
+        ConfigError, match=r"^EASNN_KERNELS must be plain or native, but is fast\.$"
+    ):
+        block_decoder("EVT3")
 
 
 @pytest.mark.parametrize("encoding", DECODERS)

@@ -317,3 +317,54 @@ def test_layouts_of_weights_and_events_do_not_matter():
     embedding = embedding.to(memory_format=torch.channels_last)
     turned = events.transpose(-1, -2).contiguous().transpose(-1, -2)
     torch.testing.assert_close(embedding(turned), expected, rtol=0, atol=0)
+
+
+def are_finite(embedding: EventEmbedding, kernels: Kernels, events: Tensor) -> dict[str, Tensor]:
+    """Return where the membranes and the gradients of the weights are finite."""
+    embedding = copy.deepcopy(embedding)
+    use_kernels(embedding, kernels)
+    membranes = torch.stack([step.membrane for step in embedding.recurrence(events)])
+    membranes.sum().backward()
+    found = {name: p.grad.isfinite() for name, p in embedding.named_parameters()}
+    return {"membranes": membranes.isfinite(), **found}
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+@pytest.mark.parametrize("layer", [0, 2])
+@pytest.mark.parametrize(
+    ("embedding", "branch"),
+    [("arsnn", "input_conv"), ("arsnn", "gate_conv"), ("snn", "conv")],
+)
+def test_a_weight_that_is_not_finite_is_not_skipped(embedding, branch, layer, value):
+    """Its products with zeros are NaN, and hide nothing here."""
+    model = embedding_of(config(embedding=embedding)).double()
+    events = events_of((4, 1, 2, 38, 70), rate=0.01)
+    convolution = model.get_submodule(f"recurrence.{branch}.{layer}")
+    with torch.no_grad():
+        convolution.weight[1, 1, 0, 0] = value
+    plain, native = (are_finite(model, kernels, events) for kernels in Kernels)
+    assert not plain["membranes"].all()
+    for name, finite in plain.items():
+        assert not native[name][~finite].any(), name
+
+
+@pytest.mark.parametrize("embedding", ["arsnn", "snn"])
+def test_a_gradient_that_is_not_finite_is_not_skipped(embedding):
+    model = embedding_of(config(embedding=embedding)).double()
+    events = events_of((4, 1, 2, 38, 70), rate=0)  # no events: all of them are skipped
+    found = {}
+    for kernels in Kernels:
+        use_kernels(model, kernels)
+        steps = model.recurrence(events)
+        membranes = torch.stack([step.membrane for step in steps])
+        grad = torch.ones_like(membranes)
+        grad[2, 0, 0, 9, 9] = torch.nan
+        names, parameters = zip(*model.recurrence.named_parameters(), strict=True)
+        gradients = torch.autograd.grad(membranes, parameters, grad)
+        found[kernels] = dict(zip(names, gradients, strict=True))
+    spoilt = 0
+    for name, plain in found[Kernels.PLAIN].items():
+        missing = ~plain.isfinite() & found[Kernels.NATIVE][name].isfinite()
+        assert not missing.any(), name
+        spoilt += int((~plain.isfinite()).sum())
+    assert spoilt > 10

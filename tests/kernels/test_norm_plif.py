@@ -138,3 +138,13 @@ def test_a_nan_is_no_spike():
     for kernels in Kernels:
         neurons.kernels = kernels
         assert not neurons(current).any()
+
+
+def test_moments_of_values_that_are_not_finite():
+    values = torch.ones(2, 3, 4, 5)
+    values[1, 1, 2, 2] = torch.nan
+    values[0, 2, 2, 2] = torch.inf
+    mean, variance = batch_moments(values)
+    assert variance[0] == 0
+    assert not mean[1:].isfinite().any()
+    assert variance[1:].isnan().all()

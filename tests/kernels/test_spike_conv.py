@@ -5,11 +5,19 @@ import torch
 from torch import Tensor, nn
 
 from easnn.kernels import Kernels, is_spike_convolution, native_spike_conv
-from easnn.kernels.choice import native_library
+from easnn.kernels.choice import has_matrix_unit, native_library
 
 pytestmark = pytest.mark.skipif(native_library() is None, reason="no native kernels here")
 
 FORMAT = torch.channels_last
+
+
+@pytest.fixture(params=[True, False], ids=["matrix unit", "vectors"], autouse=True)
+def matrix_unit(request, monkeypatch):
+    """Let the kernel use a matrix unit, where the processor has one, and not."""
+    if request.param and not has_matrix_unit():
+        pytest.skip("The processor has no matrix unit.")
+    monkeypatch.setattr("easnn.kernels.spike_conv.has_matrix_unit", lambda: request.param)
 
 
 def spikes_of(shape: tuple[int, ...], density: float, highest: int = 3) -> Tensor:
@@ -124,3 +132,28 @@ def test_a_backward_hook_keeps_the_module_running():
     conv = convolution(32, 64, 3)
     conv.register_full_backward_hook(lambda _module, _inputs, _outputs: None)
     assert not is_spike_convolution(Kernels.NATIVE, conv, spikes_of((1, 32, 4, 4), 0.1))
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+@pytest.mark.parametrize("size", [(7, 9), (40, 40)])  # the dense kernel is torch's, or ours
+def test_a_weight_that_is_not_finite_is_not_skipped(value, size):
+    """Its products with zeros are NaN in a dense convolution, and hide nothing here."""
+    conv, spikes = convolution(64, 64, 3, padding=1), spikes_of((2, 64, *size), 0.05).detach()
+    spikes[:, 5] = 0
+    with torch.no_grad():
+        conv.weight[7, 5, 1, 1] = value
+        dense = conv(spikes).isfinite()
+        found = native_spike_conv(conv, spikes).isfinite()
+    assert not dense[:, 7].any()
+    assert torch.equal(found, dense)
+
+
+def test_a_gradient_that_is_not_finite_is_not_skipped():
+    conv, spikes = convolution(64, 64, 3, padding=1), spikes_of((2, 64, 7, 9), 0.05)
+    grad = torch.ones(2, 64, 7, 9).contiguous(memory_format=FORMAT)
+    grad[1, 3, 2, 2] = torch.nan
+    spikes.detach()[1, :, 1:4, 1:4] = 0
+    (dense,) = torch.autograd.grad(conv(spikes), conv.weight, grad)
+    (found,) = torch.autograd.grad(native_spike_conv(conv, spikes), conv.weight, grad)
+    assert not dense[3].isfinite().any()
+    assert torch.equal(found.isfinite(), dense.isfinite())

@@ -113,6 +113,20 @@ def test_infinite_values_stay_where_they_are_seen():
     assert finite.sum() >= 32 * 32 - 16  # the tiles that see the pixel
 
 
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+@pytest.mark.parametrize("tap", [(1, 1), (0, 2)])
+def test_infinite_weights_spoil_their_channel(value, tap):
+    conv, x = convolution(16, 16, bias=False), dense_of(1, 16, 32, 32).detach()
+    x[:, 3] = 0
+    with torch.no_grad():
+        conv.weight[5, 3, *tap] = value
+        dense = conv(x).isfinite()
+        found = native_winograd_conv(conv, x).isfinite()
+    assert not dense[:, 5, 1:-1, 1:-1].any()
+    assert not found[:, 5].any()
+    assert (found | ~dense)[:, [c for c in range(16) if c != 5]].all()
+
+
 def test_gradients_of_a_layout_other_than_channels_last():
     conv, x = convolution(32, 32), dense_of(2, 32, 16, 16)
     grad = torch.randn(2, 32, 16, 16, generator=torch.Generator().manual_seed(4))

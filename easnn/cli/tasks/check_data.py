@@ -21,6 +21,7 @@ from easnn.data.survey import (
     shared_recordings,
     survey_recording,
 )
+from easnn.events import native_calls
 from easnn.exp import EventExp, get_exp
 from easnn.utils.errors import DataError, EasnnError
 from easnn.utils.files import write_json
@@ -89,6 +90,7 @@ def survey_source(
         return _survey_some(source, reach_us, range(count))
     parts = [range(first, count, processes) for first in range(processes)]
     surveys: list[RecordingSurvey | None] = [None] * count
+    native_calls.library()  # a warning about it comes from here, not from each process
     # The interrupt key ends these processes without a traceback; they write no files.
     with ProcessPoolExecutor(
         processes,

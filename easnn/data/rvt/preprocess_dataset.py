@@ -18,7 +18,7 @@ from easnn.data.prophesee_layout import find_recordings, sensor_of
 from easnn.data.rvt.preprocess_recording import Outcome, Task
 from easnn.data.rvt.rvt_rules import RvtRules
 from easnn.data.rvt.sequence_writer import partial_folder
-from easnn.events import open_recording
+from easnn.events import native_calls, open_recording
 from easnn.utils.errors import ConfigError, OutputError
 from easnn.utils.files import make_directory, write_json
 
@@ -90,6 +90,7 @@ def run_tasks(tasks: Sequence[Task], processes: int) -> Generator[tuple[Task, Ou
     if processes <= 1:
         yield from ((task, task.run()) for task in tasks)
         return
+    native_calls.library()  # a warning about it comes from here, not from each process
     others = set(active_children())
     pool = ProcessPoolExecutor(
         processes, get_context("spawn"), initializer=_end_with_parent, initargs=(os.getpid(),)

@@ -8,6 +8,9 @@ the code is replayed as a CUDA graph.
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -50,8 +53,9 @@ def build(model: EventDetector, example: Tensor, precision: PrecisionName) -> Pa
     """Compile ``model``, fused, for inputs like ``example``."""
     from torch import _inductor as inductor
 
-    graph = exported(fuse(model), example, precision=precision).module()
     on_gpu = example.device.type != "cpu"
+    with _quiet_about_triton():
+        graph = exported(fuse(model), example, precision=precision).module()
     options = {} if on_gpu else ON_CPU  # freezing fails for GPUs with torch 2.11
     compiled = inductor.compile(graph, [example], options=options)
     replayed = GraphedFunction(compiled) if on_gpu else None
@@ -67,3 +71,15 @@ def build(model: EventDetector, example: Tensor, precision: PrecisionName) -> Pa
         for _ in range(EAGER_CALLS + 1 if on_gpu else 1):  # what is left to the first calls
             compute(example)
     return compute
+
+
+@contextmanager
+def _quiet_about_triton() -> Iterator[None]:
+    """Silence torch's warnings that there is no Triton, which only GPUs need."""
+    log = logging.getLogger("torch._library.triton")
+    before = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(before)

@@ -2,7 +2,8 @@
 //
 // Images of events and spikes are mostly zero, and where they are, a convolution has the same
 // result everywhere. Units, pieces of a row, are marked where this is known, and not computed
-// again. Adding zeros changes no sum, so the results are equal to those without marks.
+// again. Adding zeros changes no sum, so the results are equal to those without marks, unless a
+// number is not finite: then nothing may be marked.
 #pragma once
 
 #include <algorithm>
@@ -94,8 +95,9 @@ class Patch {
   }
 
   // Fills the patch by fill(channel, y - tile.y, first column of the image, number, where to).
+  // marks: mark the units that are zero.
   template <class Fill>
-  void fill(const Tile& tile, Fill fill) {
+  void fill(const Tile& tile, bool marks, Fill fill) {
     place(tile);
     std::fill(background.begin(), background.end(), Real(0));
     for (int64_t row = 0; row < rows; ++row) {
@@ -104,7 +106,8 @@ class Patch {
           fill(c, tile.y - halo + row, tile.x - halo + begin, end - begin, at(c, row, begin));
         clear_outside(c, row);
       }
-      for (int64_t unit = 0; unit * kUnit < columns; ++unit) mark(row, unit) = is_zero(row, unit);
+      for (int64_t unit = 0; unit * kUnit < columns; ++unit)
+        mark(row, unit) = marks && is_zero(row, unit);
     }
   }
 
@@ -236,7 +239,7 @@ inline void convolve_unit(const Patch<Real>& x, int64_t row, int64_t column,
 
 // Computes `out`, whose halo is smaller than that of `x` by at least half the kernel.
 //
-// mask: where its values are not above zero, the output is zero; or null.
+// mask: where its values are zero or less, the output is zero; or null. A NaN passes, as in torch.
 template <class Real>
 void convolve(const Tile& tile, const Patch<Real>& x, const Kernel<Real>& kernel, bool relu,
               const Patch<Real>* mask, Patch<Real>& out) {
@@ -286,7 +289,7 @@ void convolve(const Tile& tile, const Patch<Real>& x, const Kernel<Real>& kernel
           Real* to = out.at(o, row, first);
           const Real* active = mask->at(o, row + inner, first + inner);
 #pragma omp simd
-          for (int64_t i = 0; i < count; ++i) to[i] = active[i] > 0 ? to[i] : Real(0);
+          for (int64_t i = 0; i < count; ++i) to[i] = active[i] <= 0 ? Real(0) : to[i];
         }
       }
     }

@@ -286,11 +286,14 @@ int64_t write(const char* words, int64_t count, State& state, char* events, int6
 
 }  // namespace
 
+// Nothing below allocates or throws, so nothing is guarded (export.h).
+
 // Counts the events of `count` words and updates the state. Reports: number of events, time of the
 // first one, largest time (`latest_us` or later), how many come after a later one, and by how many
 // µs at most. Returns whether the number of bits per word is known.
-EASNN_EXPORT int easnn_evt_survey(int encoding, const char* words, std::int64_t count,
-                                  State* state, std::int64_t latest_us, std::int64_t* report) {
+EASNN_EXPORT std::int64_t easnn_evt_survey(int encoding, const char* words, std::int64_t count,
+                                           State* state, std::int64_t latest_us,
+                                           std::int64_t* report) {
   switch (encoding) {
     case 2: survey<Evt2>(words, count, *state, latest_us, report); return 1;
     case 21: survey<Evt21>(words, count, *state, latest_us, report); return 1;

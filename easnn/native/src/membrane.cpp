@@ -3,9 +3,12 @@
 // Images are divided into tiles that do not depend on the number of threads. A tile is computed
 // from its events and from the membrane of the step before, with the pixels around it: the values
 // between convolutions stay in the cache. Sums of tiles are added in their order.
+//
+// Zeros are skipped, except where something is not finite: 0·∞ and 0·NaN are NaN.
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -74,6 +77,7 @@ struct Branch {
     return sum;
   }
   int64_t number() const { return offset(depth); }
+  bool is_finite() const { return all_finite(parameters, number()); }
 };
 
 // The values of a branch in one tile, from the input (layer 0) to the output.
@@ -141,17 +145,22 @@ struct Membrane {
   std::unique_ptr<Branch<Real>> gate;  // null: the membrane keeps the fraction `keep`
   Real keep;
 
-  void load_events(int64_t t, int64_t image, const Tile& tile, Patch<Real>& patch) const {
+  bool has_finite_weights() const {
+    return charge.is_finite() && (!gate || gate->is_finite());
+  }
+
+  void load_events(int64_t t, int64_t image, const Tile& tile, bool marks,
+                   Patch<Real>& patch) const {
     const Real* from = slices.values + (sequence.steps - 1 - t) * slices.slice_stride +
                        image * slices.image_stride;
-    patch.fill(tile, [&](int c, int64_t y, int64_t x, int64_t count, Real* to) {
+    patch.fill(tile, marks, [&](int c, int64_t y, int64_t x, int64_t count, Real* to) {
       std::copy_n(from + c * sequence.plane() + y * sequence.width + x, count, to);
     });
   }
 
   // The spikes of a step with the membrane u; null: no spikes.
-  void load_spikes(const Real* u, const Tile& tile, Patch<Real>& patch) const {
-    patch.fill(tile, [&](int c, int64_t y, int64_t x, int64_t count, Real* to) {
+  void load_spikes(const Real* u, const Tile& tile, bool marks, Patch<Real>& patch) const {
+    patch.fill(tile, marks, [&](int c, int64_t y, int64_t x, int64_t count, Real* to) {
       if (!u) return void(std::fill_n(to, count, Real(0)));
       const Real* from = u + c * sequence.plane() + y * sequence.width + x;
 #pragma omp simd
@@ -161,36 +170,43 @@ struct Membrane {
 
   // u: [steps, images, channels, height, width]; gates: those of all steps but the first, or null.
   void forward(Real* u, Real* gates, int threads) const {
+    const bool marks = has_finite_weights();
+    Failures failures;
 #pragma omp parallel num_threads(threads) if (threads > 1)
     {
-      BranchValues<Real> charged(charge, sequence, false, false);
-      std::unique_ptr<BranchValues<Real>> gated;
-      if (gate) gated = std::make_unique<BranchValues<Real>>(*gate, sequence, false, false);
-      std::vector<Real> unused(sequence.tile_width());
+      std::optional<BranchValues<Real>> charged, gated;
+      std::vector<Real> unused;
+      failures.keep([&] {
+        charged.emplace(charge, sequence, false, false);
+        if (gate) gated.emplace(*gate, sequence, false, false);
+        unused.resize(sequence.tile_width());
+      });
+      const auto compute = [&](int64_t t, int64_t number) {
+        const Tile tile = sequence.tile(number);
+        const int64_t image = sequence.image_of(number);
+        const int64_t at = t * sequence.step() + image * sequence.image();
+        const Real* before = t == 0 ? nullptr : u + at - sequence.step();
+        load_events(t, image, tile, marks, charged->input());
+        charged->forward(tile);
+        if (gated) {
+          load_spikes(before, tile, marks, gated->input());
+          gated->forward(tile);
+        }
+        for (int c = 0; c < sequence.channels; ++c)
+          for (int64_t row = 0; row < tile.height; ++row) {
+            const int64_t pixel = c * sequence.plane() + (tile.y + row) * sequence.width + tile.x;
+            Real* kept = gates && t > 0 ? gates + at - sequence.step() + pixel : unused.data();
+            step(charged->output(), gated ? &gated->output() : nullptr, c, row, tile.width,
+                 before ? before + pixel : nullptr, u + at + pixel, kept);
+          }
+      };
       for (int64_t t = 0; t < sequence.steps; ++t) {
 #pragma omp for schedule(dynamic)
-        for (int64_t number = 0; number < sequence.tiles(); ++number) {
-          const Tile tile = sequence.tile(number);
-          const int64_t image = sequence.image_of(number);
-          const int64_t at = t * sequence.step() + image * sequence.image();
-          const Real* before = t == 0 ? nullptr : u + at - sequence.step();
-          load_events(t, image, tile, charged.input());
-          charged.forward(tile);
-          if (gated) {
-            load_spikes(before, tile, gated->input());
-            gated->forward(tile);
-          }
-          for (int c = 0; c < sequence.channels; ++c)
-            for (int64_t row = 0; row < tile.height; ++row) {
-              const int64_t pixel =
-                  c * sequence.plane() + (tile.y + row) * sequence.width + tile.x;
-              Real* kept = gates && t > 0 ? gates + at - sequence.step() + pixel : unused.data();
-              step(charged.output(), gated ? &gated->output() : nullptr, c, row, tile.width,
-                   before ? before + pixel : nullptr, u + at + pixel, kept);
-            }
-        }
+        for (int64_t number = 0; number < sequence.tiles(); ++number)
+          if (!failures.any()) failures.keep([&] { compute(t, number); });
       }
     }
+    failures.rethrow();
   }
 
   struct Gradients {
@@ -207,50 +223,58 @@ struct Membrane {
     // The whole gradients of two successive membranes.
     std::vector<Real> whole[2] = {std::vector<Real>(sequence.step()),
                                   std::vector<Real>(sequence.step())};
-
+    const int64_t all = sequence.steps * sequence.step();
+    const bool marks = has_finite_weights() && all_finite(grad_u, all, threads) &&
+                       all_finite(u, all, threads);
+    Failures failures;
 #pragma omp parallel num_threads(threads) if (threads > 1)
     {
-      BranchValues<Real> charged(charge, sequence, true, gradients.events != nullptr);
-      std::unique_ptr<BranchValues<Real>> gated;
-      if (gate) gated = std::make_unique<BranchValues<Real>>(*gate, sequence, true, true);
-      const int64_t halo = (gate || gradients.events ? charge.depth : charge.depth - 1);
-      Patch<Real> grad(charge.out, halo * charge.reach(), sequence.tile_height(),
-                       sequence.tile_width());
-      for (int64_t t = sequence.steps - 1; t >= 0; --t) {
+      std::optional<BranchValues<Real>> charged, gated;
+      std::optional<Patch<Real>> grad;
+      failures.keep([&] {
+        charged.emplace(charge, sequence, true, gradients.events != nullptr);
+        if (gate) gated.emplace(*gate, sequence, true, true);
+        const int64_t halo = (gate || gradients.events ? charge.depth : charge.depth - 1);
+        grad.emplace(charge.out, halo * charge.reach(), sequence.tile_height(),
+                     sequence.tile_width());
+      });
+      const auto compute = [&](int64_t t, int64_t number) {
         const bool last = t == sequence.steps - 1;
         const Real* now = last ? grad_u + t * sequence.step() : whole[t % 2].data();
-#pragma omp for schedule(dynamic)
-        for (int64_t number = 0; number < sequence.tiles(); ++number) {
-          const Tile tile = sequence.tile(number);
-          const int64_t image = sequence.image_of(number), of_image = image * sequence.image();
-          const int64_t before = (t - 1) * sequence.step() + of_image;
-          const Real* u_before = t > 0 ? u + before : nullptr;
-          const Real* of_gate = t > 0 && gated ? gates + before : nullptr;
-          double* sum = &sums[number * numbers];
-          load_grads(now + of_image, u_before, of_gate, tile, grad);
-          load_events(t, image, tile, charged.input());
-          charged.backward(tile, grad, sum);
-          if (gradients.events)
-            put(charged.input_grad(), tile,
-                gradients.events + (sequence.steps - 1 - t) * sequence.step() + of_image);
-          if (gated) {
-            load_spikes(u_before, tile, gated->input());
-            gated->backward(tile, grad, sum + of_charge);
-          }
-          if (t == 0) continue;
-          for (int c = 0; c < sequence.channels; ++c)
-            for (int64_t row = 0; row < tile.height; ++row) {
-              const int64_t pixel =
-                  c * sequence.plane() + (tile.y + row) * sequence.width + tile.x;
-              const Real* of_spikes = gated ? gated->input_grad().at(c, row) : nullptr;
-              sum[numbers - 1] += step_back(
-                  now + of_image + pixel, grad_u + before + pixel, u_before + pixel,
-                  gated ? of_gate + pixel : nullptr, of_spikes, tile.width,
-                  &whole[(t - 1) % 2][of_image + pixel]);
-            }
+        const Tile tile = sequence.tile(number);
+        const int64_t image = sequence.image_of(number), of_image = image * sequence.image();
+        const int64_t before = (t - 1) * sequence.step() + of_image;
+        const Real* u_before = t > 0 ? u + before : nullptr;
+        const Real* of_gate = t > 0 && gated ? gates + before : nullptr;
+        double* sum = &sums[number * numbers];
+        load_grads(now + of_image, u_before, of_gate, tile, marks, *grad);
+        load_events(t, image, tile, marks, charged->input());
+        charged->backward(tile, *grad, sum);
+        if (gradients.events)
+          put(charged->input_grad(), tile,
+              gradients.events + (sequence.steps - 1 - t) * sequence.step() + of_image);
+        if (gated) {
+          load_spikes(u_before, tile, marks, gated->input());
+          gated->backward(tile, *grad, sum + of_charge);
         }
+        if (t == 0) return;
+        for (int c = 0; c < sequence.channels; ++c)
+          for (int64_t row = 0; row < tile.height; ++row) {
+            const int64_t pixel = c * sequence.plane() + (tile.y + row) * sequence.width + tile.x;
+            const Real* of_spikes = gated ? gated->input_grad().at(c, row) : nullptr;
+            sum[numbers - 1] += step_back(
+                now + of_image + pixel, grad_u + before + pixel, u_before + pixel,
+                gated ? of_gate + pixel : nullptr, of_spikes, tile.width,
+                &whole[(t - 1) % 2][of_image + pixel]);
+          }
+      };
+      for (int64_t t = sequence.steps - 1; t >= 0; --t) {
+#pragma omp for schedule(dynamic)
+        for (int64_t number = 0; number < sequence.tiles(); ++number)
+          if (!failures.any()) failures.keep([&] { compute(t, number); });
       }
     }
+    failures.rethrow();
 
     std::vector<double> total(numbers);
     for (int64_t i = 0; i < static_cast<int64_t>(sums.size()); ++i) total[i % numbers] += sums[i];
@@ -266,9 +290,15 @@ struct Membrane {
     const int first = gated ? sequence.channels : 0;
     const Real* in = charged.at(first + c, row);
     const Real* in_gate = charged.at(c, row);
-    if (!before) {
-      const Real* recurrent = gated ? gated->at(first + c, row) : nullptr;
-      for (int64_t i = 0; i < count; ++i) u[i] = gated ? in[i] + recurrent[i] : in[i];
+    if (!before && !gated) {
+      std::copy_n(in, count, u);
+    } else if (!before) {
+      const Real *recurrent = gated->at(first + c, row), *recurrent_gate = gated->at(c, row);
+#pragma omp simd
+      for (int64_t i = 0; i < count; ++i) {
+        const Real gate = in_gate[i] + recurrent_gate[i];
+        u[i] = gate == gate ? in[i] + recurrent[i] : gate;  // V is zero, but 0·NaN is not
+      }
     } else if (!gated) {
 #pragma omp simd
       for (int64_t i = 0; i < count; ++i) u[i] = keep * firing.after(before[i]) + in[i];
@@ -284,8 +314,8 @@ struct Membrane {
 
   // The gradients of a branch's output: those of the gates, then those of the charges.
   void load_grads(const Real* grad, const Real* before, const Real* gates, const Tile& tile,
-                  Patch<Real>& patch) const {
-    patch.fill(tile, [&](int c, int64_t y, int64_t x, int64_t count, Real* to) {
+                  bool marks, Patch<Real>& patch) const {
+    patch.fill(tile, marks, [&](int c, int64_t y, int64_t x, int64_t count, Real* to) {
       const int64_t pixel = y * sequence.width + x;
       if (!gate || c >= sequence.channels) {
         const int charged = gate ? c - sequence.channels : c;
@@ -358,6 +388,12 @@ Membrane<Real> membrane_of(const MembraneArguments& a) {
 }
 
 template <class Real>
+void run_forward(const MembraneArguments& a, void* u, void* gates) {
+  membrane_of<Real>(a).forward(static_cast<Real*>(u), static_cast<Real*>(gates),
+                               static_cast<int>(a.threads));
+}
+
+template <class Real>
 void run_backward(const MembraneArguments& a, const void* grad_u, const void* u,
                   const void* gates, void* grad_events, double* grad_charge, double* grad_gate,
                   double* grad_keep) {
@@ -373,21 +409,21 @@ void run_backward(const MembraneArguments& a, const void* grad_u, const void* u,
 
 using namespace easnn;
 
-EASNN_EXPORT void easnn_membrane(int type, const MembraneArguments* arguments, void* u,
-                                 void* gates) {
-  const auto& a = *arguments;
-  const int threads = static_cast<int>(a.threads);
-  if (static_cast<Type>(type) == Type::float64)
-    membrane_of<double>(a).forward(static_cast<double*>(u), static_cast<double*>(gates), threads);
-  else
-    membrane_of<float>(a).forward(static_cast<float*>(u), static_cast<float*>(gates), threads);
+EASNN_EXPORT int64_t easnn_membrane(int type, const MembraneArguments* arguments, void* u,
+                                    void* gates) {
+  const auto run =
+      static_cast<Type>(type) == Type::float64 ? run_forward<double> : run_forward<float>;
+  return guarded([&] { run(*arguments, u, gates); });
 }
 
-EASNN_EXPORT void easnn_membrane_backward(int type, const MembraneArguments* arguments,
-                                          const void* grad_u, const void* u, const void* gates,
-                                          void* grad_events, double* grad_charge,
-                                          double* grad_gate, double* grad_keep) {
+EASNN_EXPORT int64_t easnn_membrane_backward(int type, const MembraneArguments* arguments,
+                                             const void* grad_u, const void* u,
+                                             const void* gates, void* grad_events,
+                                             double* grad_charge, double* grad_gate,
+                                             double* grad_keep) {
   const auto run =
       static_cast<Type>(type) == Type::float64 ? run_backward<double> : run_backward<float>;
-  run(*arguments, grad_u, u, gates, grad_events, grad_charge, grad_gate, grad_keep);
+  return guarded([&] {
+    run(*arguments, grad_u, u, gates, grad_events, grad_charge, grad_gate, grad_keep);
+  });
 }

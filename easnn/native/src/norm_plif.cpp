@@ -34,6 +34,15 @@ struct Layout {
   int64_t width() const { return tile_rows * channels; }
   int64_t values() const { return rows * channels; }  // of one time step
 
+  // Calls work(block) for each block, in parallel.
+  template <class Work>
+  void each_block(int threads, Work work) const {
+    Failures failures;
+#pragma omp parallel for num_threads(threads) if (threads > 1)
+    for (int64_t block = 0; block < blocks; ++block) failures.keep([&] { work(block); });
+    failures.rethrow();
+  }
+
   // Calls visit(first value, number of values) for each tile of a block.
   template <class Visit>
   void tiles(int64_t block, Visit visit) const {
@@ -83,9 +92,7 @@ void moments(const Stored* x, int64_t rows, int64_t channels, double* mean, doub
   for (int64_t c = 0; c < channels; ++c) origin[c] = widen(x[c]);
   const std::vector<Real> from = layout.tiled(origin.data());
   BlockSums sums(layout), squares(layout);
-
-#pragma omp parallel for num_threads(threads) if (threads > 1)
-  for (int64_t block = 0; block < layout.blocks; ++block) {
+  layout.each_block(threads, [&](int64_t block) {
     std::vector<double> sum(layout.width()), square(layout.width());
     layout.tiles(block, [&](int64_t first, int64_t count) {
       for (int64_t i = 0; i < count; ++i) {
@@ -96,13 +103,13 @@ void moments(const Stored* x, int64_t rows, int64_t channels, double* mean, doub
     });
     sums.put(block, sum);
     squares.put(block, square);
-  }
+  });
 
   const std::vector<double> sum = sums.total(), square = squares.total();
   for (int64_t c = 0; c < channels; ++c) {
     const double offset = sum[c] / rows;
     mean[c] = origin[c] + offset;
-    variance[c] = std::max(0.0, square[c] / rows - offset * offset);
+    variance[c] = std::max(square[c] / rows - offset * offset, 0.0);  // a NaN stays one
   }
 }
 
@@ -128,8 +135,7 @@ template <class Stored>
 void forward(const Stored* x, const Affine<computed_t<Stored>>& norm, computed_t<Stored> keep,
              const Layout& layout, int steps, int steps_in, Stored* spikes, int threads) {
   using Real = computed_t<Stored>;
-#pragma omp parallel for num_threads(threads) if (threads > 1)
-  for (int64_t block = 0; block < layout.blocks; ++block) {
+  layout.each_block(threads, [&](int64_t block) {
     std::vector<Real> membrane(layout.width());
     layout.tiles(block, [&](int64_t first, int64_t count) {
       Real* v = membrane.data();
@@ -148,7 +154,7 @@ void forward(const Stored* x, const Affine<computed_t<Stored>>& norm, computed_t
         }
       }
     });
-  }
+  });
 }
 
 template <Surrogate kind, class Real>
@@ -181,9 +187,7 @@ void backward(const Stored* grad_spikes, const Stored* x, const computed_t<Store
   const std::vector<Real> center =
       mean ? layout.tiled(mean) : std::vector<Real>(width, Real(0));
   BlockSums sum_of_grads(layout), sum_of_products(layout), sum_of_keep(layout);
-
-#pragma omp parallel for num_threads(threads) if (threads > 1)
-  for (int64_t block = 0; block < layout.blocks; ++block) {
+  layout.each_block(threads, [&](int64_t block) {
     std::vector<Real> charged(steps * width), carried(width), shared(width);
     std::vector<Real> grads(width), products(width), keeps(width);
     layout.tiles(block, [&](int64_t first, int64_t count) {
@@ -232,7 +236,7 @@ void backward(const Stored* grad_spikes, const Stored* x, const computed_t<Store
     sum_of_grads.put(block, grads);
     sum_of_products.put(block, products);
     sum_of_keep.put(block, keeps);
-  }
+  });
 
   *gradients.keep = 0;
   for (const double value : sum_of_keep.total()) *gradients.keep += value;
@@ -253,8 +257,7 @@ void backward(const Stored* grad_spikes, const Stored* x, const computed_t<Store
   }
   const std::vector<Real> mean_grads = layout.tiled(mean_grad.data());
   const std::vector<Real> slopes = layout.tiled(slope.data());
-#pragma omp parallel for num_threads(threads) if (threads > 1)
-  for (int64_t block = 0; block < layout.blocks; ++block)
+  layout.each_block(threads, [&](int64_t block) {
     layout.tiles(block, [&](int64_t first, int64_t count) {
       const Real *scale = norm.scale.data(), *mu = center.data();
       for (int t = 0; t < steps_in; ++t) {
@@ -267,23 +270,22 @@ void backward(const Stored* grad_spikes, const Stored* x, const computed_t<Store
         }
       }
     });
+  });
 }
 
-// Calls a function with a null pointer to the stored type.
+// Calls a function with a null pointer to the stored type, and returns as `guarded`.
 template <class Call>
-bool with_type(int type, Call call) {
-  switch (static_cast<Type>(type)) {
-    case Type::float32:
-      call(static_cast<float*>(nullptr));
-      return true;
-    case Type::float64:
-      call(static_cast<double*>(nullptr));
-      return true;
-    case Type::bfloat16:
-      call(static_cast<BFloat16*>(nullptr));
-      return true;
-  }
-  return false;
+int64_t with_type(int type, Call call) {
+  return guarded([&] {
+    switch (static_cast<Type>(type)) {
+      case Type::float32:
+        return call(static_cast<float*>(nullptr));
+      case Type::float64:
+        return call(static_cast<double*>(nullptr));
+      case Type::bfloat16:
+        return call(static_cast<BFloat16*>(nullptr));
+    }
+  });
 }
 
 template <class Pointer>
@@ -295,9 +297,9 @@ using pointee = std::remove_pointer_t<Pointer>;
 using namespace easnn;
 
 // Mean and biased variance of each channel over all steps and rows.
-EASNN_EXPORT void easnn_moments(int type, const void* x, int64_t rows, int64_t channels,
-                                double* mean, double* variance, int threads) {
-  with_type(type, [&](auto* of_type) {
+EASNN_EXPORT int64_t easnn_moments(int type, const void* x, int64_t rows, int64_t channels,
+                                   double* mean, double* variance, int threads) {
+  return with_type(type, [&](auto* of_type) {
     using Stored = pointee<decltype(of_type)>;
     moments(static_cast<const Stored*>(x), rows, channels, mean, variance, threads);
   });
@@ -305,11 +307,12 @@ EASNN_EXPORT void easnn_moments(int type, const void* x, int64_t rows, int64_t c
 
 // From currents [steps_in, rows, channels] to spikes [steps, rows, channels]; without a norm, the
 // four pointers to its values are null.
-EASNN_EXPORT void easnn_norm_plif(int type, const void* x, const void* mean,
-                                  const void* inverse_std, const void* weight, const void* bias,
-                                  double keep, int64_t rows, int64_t channels, int steps,
-                                  int steps_in, void* spikes, int threads) {
-  with_type(type, [&](auto* of_type) {
+EASNN_EXPORT int64_t easnn_norm_plif(int type, const void* x, const void* mean,
+                                     const void* inverse_std, const void* weight,
+                                     const void* bias, double keep, int64_t rows,
+                                     int64_t channels, int steps, int steps_in, void* spikes,
+                                     int threads) {
+  return with_type(type, [&](auto* of_type) {
     using Stored = pointee<decltype(of_type)>;
     using Real = computed_t<Stored>;
     const Layout layout(rows, channels);
@@ -321,12 +324,12 @@ EASNN_EXPORT void easnn_norm_plif(int type, const void* x, const void* mean,
   });
 }
 
-EASNN_EXPORT void easnn_norm_plif_backward(
+EASNN_EXPORT int64_t easnn_norm_plif_backward(
     int type, const void* grad_spikes, const void* x, const void* mean, const void* inverse_std,
     const void* weight, const void* bias, int batch_statistics, double keep, int64_t rows,
     int64_t channels, int steps, int steps_in, int surrogate, double alpha, void* grad_x,
     void* grad_weight, void* grad_bias, double* grad_keep, int threads) {
-  with_type(type, [&](auto* of_type) {
+  return with_type(type, [&](auto* of_type) {
     using Stored = pointee<decltype(of_type)>;
     using Real = computed_t<Stored>;
     const Layout layout(rows, channels);

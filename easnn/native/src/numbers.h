@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 
 namespace easnn {
 
@@ -76,6 +77,26 @@ inline double exponential(double x) {
   // The integer n stands in the low bits of the shifted number.
   const auto power = (bit_cast<std::uint64_t>(shifted) + 1023) << 52;
   return p * bit_cast<double>(power);
+}
+
+// Whether all values are finite. What skips products with zero asks for it: 0·∞ is not 0.
+template <class Real>
+inline bool all_finite(const Real* values, std::int64_t count) {
+  int found = 0;
+#pragma omp simd reduction(| : found)
+  for (std::int64_t i = 0; i < count; ++i)
+    found |= std::abs(values[i]) <= std::numeric_limits<Real>::max() ? 0 : 1;
+  return found == 0;
+}
+
+template <class Real>
+bool all_finite(const Real* values, std::int64_t count, int threads) {
+  constexpr std::int64_t part = 16384, alone = 32 * part;  // what takes less than threads' waiting
+  int found = 0;
+#pragma omp parallel for num_threads(threads) if (threads > 1 && count > alone) reduction(| : found)
+  for (std::int64_t first = 0; first < count; first += part)
+    found |= all_finite(values + first, std::min(part, count - first)) ? 0 : 1;
+  return found == 0;
 }
 
 template <class Real>

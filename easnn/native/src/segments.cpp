@@ -34,11 +34,14 @@ struct Segments {
   template <class Work>
   void blocks(int threads, Work work) const {
     const int64_t number = (pixels + kBlockPixels - 1) / kBlockPixels;
+    Failures failures;
 #pragma omp parallel for num_threads(threads) if (threads > 1)
-    for (int64_t block = 0; block < number; ++block) {
-      const int64_t first = block * kBlockPixels;
-      work(first, std::min(kBlockPixels, pixels - first));
-    }
+    for (int64_t block = 0; block < number; ++block)
+      failures.keep([&] {
+        const int64_t first = block * kBlockPixels;
+        work(first, std::min(kBlockPixels, pixels - first));
+      });
+    failures.rethrow();
   }
 
   // u: [steps, pixels]; written: [most, pixels].
@@ -150,24 +153,24 @@ Segments<Real> segments_of(const SegmentArguments& a) {
 
 using namespace easnn;
 
-EASNN_EXPORT void easnn_segments(int type, const SegmentArguments* arguments, const void* u,
-                                 void* written) {
+EASNN_EXPORT int64_t easnn_segments(int type, const SegmentArguments* arguments, const void* u,
+                                    void* written) {
   const auto run = [&](auto zero) {
     using Real = decltype(zero);
     segments_of<Real>(*arguments)
         .forward(static_cast<const Real*>(u), static_cast<Real*>(written),
                  static_cast<int>(arguments->threads));
   };
-  static_cast<Type>(type) == Type::float64 ? run(0.0) : run(0.0f);
+  return guarded([&] { static_cast<Type>(type) == Type::float64 ? run(0.0) : run(0.0f); });
 }
 
-EASNN_EXPORT void easnn_segments_backward(int type, const SegmentArguments* arguments,
-                                          const void* grad, const void* u, void* grad_u) {
+EASNN_EXPORT int64_t easnn_segments_backward(int type, const SegmentArguments* arguments,
+                                             const void* grad, const void* u, void* grad_u) {
   const auto run = [&](auto zero) {
     using Real = decltype(zero);
     segments_of<Real>(*arguments)
         .backward(static_cast<const Real*>(grad), static_cast<const Real*>(u),
                   static_cast<Real*>(grad_u), static_cast<int>(arguments->threads));
   };
-  static_cast<Type>(type) == Type::float64 ? run(0.0) : run(0.0f);
+  return guarded([&] { static_cast<Type>(type) == Type::float64 ? run(0.0) : run(0.0f); });
 }

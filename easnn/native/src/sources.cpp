@@ -1,6 +1,7 @@
-// The hash of the sources that a library was built from (easnn/native/sources.py).
+// The hash of the sources and options that a library was built from (easnn/native/sources.py).
 #include <cstdint>
 
 #include "export.h"
 
-EASNN_EXPORT std::uint64_t easnn_sources() { return EASNN_SOURCES; }
+// In memory, not in code, so that Python finds it in the file before it loads the library.
+EASNN_EXPORT const std::uint64_t easnn_sources = EASNN_SOURCES;

@@ -5,6 +5,9 @@
 // channels, are added. The sums are those of the dense convolution without its zeros, in the order
 // row of the kernel, column of the kernel, input channel.
 //
+// A weight that is not finite is not skipped by a dense convolution: 0·∞ and 0·NaN are NaN. So the
+// functions refuse such weights and gradients.
+//
 // Values are stored channels last: [images, height, width, channels].
 
 #include <algorithm>
@@ -14,6 +17,7 @@
 #include <vector>
 
 #include "export.h"
+#include "numbers.h"
 #include "vectors.h"
 
 namespace easnn {
@@ -95,13 +99,20 @@ inline void spikes(const std::uint64_t* occupied, int64_t words, Visit visit) {
       visit(word * kWord + __builtin_ctzll(bits));
 }
 
-// Turns weights [out, taps, in] into [blocks of out][taps, in, out of the block].
-void arrange(const Convolution& c, const float* from, float* to) {
+// Turns weights [out, taps, in] into [blocks of out][taps, in, out of the block]. Returns whether all
+// of them are finite.
+bool arrange(const Convolution& c, const float* from, float* to) {
   const int64_t inputs = c.kernel * c.kernel * c.in_channels;
+  bool finite = true;
   for (int64_t first = 0; first < c.out_channels; first += c.block_at(first))
-    for (int64_t input = 0; input < inputs; ++input)
-      for (int64_t lane = 0, block = c.block_at(first); lane < block; ++lane)
-        to[first * inputs + input * block + lane] = from[(first + lane) * inputs + input];
+    for (int64_t input = 0; input < inputs; input += kGroup)  // a line of the cache
+      for (int64_t lane = 0, block = c.block_at(first); lane < block; ++lane) {
+        const float* row = from + (first + lane) * inputs + input;
+        float* column = to + first * inputs + input * block + lane;
+        finite = all_finite(row, kGroup) && finite;
+        for (int64_t i = 0; i < kGroup; ++i) column[i * block] = row[i];
+      }
+  return finite;
 }
 
 template <int vectors>
@@ -201,54 +212,70 @@ void with_vectors(int64_t vectors, Call call) {
   }
 }
 
-}  // namespace
-}  // namespace easnn
-
-using namespace easnn;
-
-// Channels of input and output are multiples of 16. Returns 0, without a result, if more than a
-// share `max_density` of the inputs is not zero, since a dense convolution is then faster.
-EASNN_EXPORT int easnn_spike_conv(const float* x, const float* weight, const float* bias,
-                                  int64_t images, int64_t height, int64_t width,
-                                  int64_t in_channels, int64_t out_channels, int64_t kernel,
-                                  int64_t stride, int64_t padding, int64_t out_height,
-                                  int64_t out_width, double max_density, float* out, int threads) {
-  const Convolution c{images, height,  width,   in_channels, out_channels,
-                      kernel, stride, padding, out_height,  out_width};
+bool forward(const Convolution& c, const float* x, const float* weight, const float* bias,
+             double max_density, float* out, int threads) {
+  const int64_t inputs = c.kernel * c.kernel * c.in_channels;
   const Occupancy occupancy(x, c, threads);
-  if (occupancy.density() > max_density) return 0;
-  const int64_t inputs = kernel * kernel * in_channels;
-  const std::unique_ptr<float[]> blocked(new float[inputs * out_channels]);
-  arrange(c, weight, blocked.get());
-  for (int64_t first = 0; first < out_channels; first += c.block_at(first))
+  if (occupancy.density() > max_density) return false;
+  const std::unique_ptr<float[]> blocked(new float[inputs * c.out_channels]);
+  if (!arrange(c, weight, blocked.get())) return false;
+  for (int64_t first = 0; first < c.out_channels; first += c.block_at(first))
     with_vectors(c.block_at(first) / kLane, [&](auto vectors) {
 #pragma omp parallel for num_threads(threads) if (threads > 1) schedule(dynamic, 4)
       for (int64_t row = 0; row < c.rows(); ++row)
         forward_row<vectors>(c, x, occupancy, &blocked[first * inputs],
                              bias ? bias + first : nullptr, row, out + first);
     });
-  return 1;
+  return true;
+}
+
+bool backward(const Convolution& c, const std::uint8_t* x, const float* grad, double max_density,
+              float* grad_weight, int threads) {
+  const Occupancy occupancy(x, c, threads);
+  if (occupancy.density() > max_density) return false;
+  if (!all_finite(grad, c.rows() * c.out_width * c.out_channels, threads)) return false;
+  constexpr int64_t block = kGradVectors * kLane;
+  const int64_t blocks = (c.out_channels + block - 1) / block, words = c.words();
+  const int64_t tiles = blocks * c.kernel * c.kernel * words;
+  Failures failures;
+#pragma omp parallel for num_threads(threads) if (threads > 1) schedule(dynamic, 1)
+  for (int64_t tile = 0; tile < tiles; ++tile)
+    failures.keep([&] {
+      const int64_t first = tile % blocks * block, rest = tile / blocks;
+      with_vectors(std::min(block, c.out_channels - first) / kLane, [&](auto vectors) {
+        grad_tile<vectors>(c, x, occupancy, grad, rest / words, rest % words, first, grad_weight);
+      });
+    });
+  failures.rethrow();
+  return true;
+}
+
+}  // namespace
+}  // namespace easnn
+
+using namespace easnn;
+
+// Channels of input and output are multiples of 16. Returns 0, without a result, where a dense
+// convolution must compute it: if more than a share `max_density` of the inputs is not zero, since
+// it is then faster, or if a weight is not finite.
+EASNN_EXPORT int64_t easnn_spike_conv(const float* x, const float* weight, const float* bias,
+                                      int64_t images, int64_t height, int64_t width,
+                                      int64_t in_channels, int64_t out_channels, int64_t kernel,
+                                      int64_t stride, int64_t padding, int64_t out_height,
+                                      int64_t out_width, double max_density, float* out,
+                                      int threads) {
+  const Convolution c{images, height,  width,   in_channels, out_channels,
+                      kernel, stride, padding, out_height,  out_width};
+  return guarded([&] { return forward(c, x, weight, bias, max_density, out, threads); });
 }
 
 // From spikes in bytes and the gradient of the output to the gradient of the weights [out, kernel,
-// kernel, in]. Returns 0 as easnn_spike_conv does.
-EASNN_EXPORT int easnn_spike_conv_grad_weight(
+// kernel, in]. Returns 0 as easnn_spike_conv does, or if a gradient is not finite.
+EASNN_EXPORT int64_t easnn_spike_conv_grad_weight(
     const std::uint8_t* x, const float* grad, int64_t images, int64_t height, int64_t width,
     int64_t in_channels, int64_t out_channels, int64_t kernel, int64_t stride, int64_t padding,
     int64_t out_height, int64_t out_width, double max_density, float* grad_weight, int threads) {
   const Convolution c{images, height,  width,   in_channels, out_channels,
                       kernel, stride, padding, out_height,  out_width};
-  const Occupancy occupancy(x, c, threads);
-  if (occupancy.density() > max_density) return 0;
-  constexpr int64_t block = kGradVectors * kLane;
-  const int64_t blocks = (out_channels + block - 1) / block, words = c.words();
-  const int64_t tiles = blocks * kernel * kernel * words;
-#pragma omp parallel for num_threads(threads) if (threads > 1) schedule(dynamic, 1)
-  for (int64_t tile = 0; tile < tiles; ++tile) {
-    const int64_t first = tile % blocks * block, rest = tile / blocks;
-    with_vectors(std::min(block, out_channels - first) / kLane, [&](auto vectors) {
-      grad_tile<vectors>(c, x, occupancy, grad, rest / words, rest % words, first, grad_weight);
-    });
-  }
-  return 1;
+  return guarded([&] { return backward(c, x, grad, max_density, grad_weight, threads); });
 }

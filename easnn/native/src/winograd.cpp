@@ -5,6 +5,9 @@
 // of the weights, a tile is Aᵀ (Σ U∘V) A, summed over the input channels: 16 multiplications for four
 // outputs in place of 36. B and A contain 0, 1 and -1 only, and G also 1/2.
 //
+// Where a direct convolution is not finite, this one is not either; but a NaN or ∞ in an input reaches
+// all four outputs of the tiles that see it, and one in a weight the whole channel, with its borders.
+//
 // Values are stored channels last: [images, height, width, channels].
 
 #include <algorithm>
@@ -211,11 +214,17 @@ void convolve(const Convolution& c, const float* x, const Weights& weights, cons
   }
   const std::vector<float> zeros(c.in_channels);
   const int64_t room = c.tile_block(), tiles = c.tiles();
+  Failures failures;
 #pragma omp parallel num_threads(threads) if (threads > 1)
   {
-    std::vector<float> inputs(kPoints * room * c.in_stride()), sums(kPoints * room * kBlock);
+    std::vector<float> inputs, sums;
+    failures.keep([&] {
+      inputs.resize(kPoints * room * c.in_stride());
+      sums.resize(kPoints * room * kBlock);
+    });
 #pragma omp for schedule(dynamic, 1)
     for (int64_t first_tile = 0; first_tile < tiles; first_tile += room) {
+      if (failures.any()) continue;
       const int64_t count = std::min(room, tiles - first_tile);
       for (int64_t t = 0; t < count; ++t)
         transform_inputs(c, x, zeros.data(), first_tile + t, &inputs[t * c.in_stride()],
@@ -227,6 +236,7 @@ void convolve(const Convolution& c, const float* x, const Weights& weights, cons
       }
     }
   }
+  failures.rethrow();
 }
 
 }  // namespace
@@ -236,10 +246,12 @@ using namespace easnn;
 
 // Channels of input and output are multiples of 16. If `turned`, x is the gradient of the output, and
 // the result that of the input.
-EASNN_EXPORT void easnn_winograd(const float* x, const float* weight, const float* bias,
-                                 int64_t images, int64_t height, int64_t width,
-                                 int64_t in_channels, int64_t out_channels, int turned, float* out,
-                                 int threads) {
-  convolve({images, height, width, in_channels, out_channels}, x, {weight, turned != 0}, bias, out,
-           threads);
+EASNN_EXPORT int64_t easnn_winograd(const float* x, const float* weight, const float* bias,
+                                    int64_t images, int64_t height, int64_t width,
+                                    int64_t in_channels, int64_t out_channels, int turned,
+                                    float* out, int threads) {
+  return guarded([&] {
+    convolve({images, height, width, in_channels, out_channels}, x, {weight, turned != 0}, bias,
+             out, threads);
+  });
 }
