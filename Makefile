@@ -32,7 +32,7 @@ lint: $(READY)  ## style and types
 wheel: $(READY)  ## build the wheel, install it into an empty environment and use it there
 	.ci/wheel-test $(BIN)/python
 
-newest: $(READY)  ## run the tests with the newest torch, in an environment of their own
+newest: $(READY)  ## run the tests that depend on torch with the newest one, in an environment of their own
 	.ci/newest-test $(BIN)/python
 
 gpu-check: $(READY)  ## on a machine with a GPU: compare it with the CPU, and measure its speed
@@ -41,7 +41,10 @@ gpu-check: $(READY)  ## on a machine with a GPU: compare it with the CPU, and me
 sanitize: $(READY)  ## build the native libraries with sanitizers and run their tests
 	.ci/sanitizer-test $(BIN)/python
 
-check: lint test docs wheel newest sanitize  ## all of these, as continuous integration does
+# Installations and some checks use one core, so two targets are made at a time, each with its output in one piece. No
+# package is installed into the environment while tests run in it, hence $(DOCS).
+check: $(DOCS)  ## lint, test, docs, wheel, newest and sanitize, as continuous integration does
+	$(MAKE) --no-print-directory -j 2 --output-sync=target test newest lint docs wheel sanitize
 	@echo "Tested: $$($(BIN)/easnn --version); once more with $$(grep == .ci/newest-requirements.txt | xargs)"
 
 format: $(READY)  ## reformat the code

@@ -1,4 +1,5 @@
 # The metadata is in pyproject.toml. This file builds the native libraries.
+import copy
 import os
 import runpy
 from pathlib import Path
@@ -16,6 +17,16 @@ FLAGS = os.environ.get("EASNN_CXXFLAGS", "").split()  # after ours, for instance
 
 class BuildNative(build_ext):  # type: ignore[misc]
     """Builds libraries that are no Python modules: their names do not contain Python's version."""
+
+    def finalize_options(self) -> None:
+        super().finalize_options()
+        self.parallel: bool | int = self.parallel or True  # one compiler for each core
+
+    def build_extension(self, ext: Extension) -> None:
+        # Libraries share sources, which each of them compiles with options of its own.
+        own = copy.copy(self)
+        own.build_temp = str(Path(self.build_temp) / ext.name)
+        super(BuildNative, own).build_extension(ext)
 
     def get_ext_filename(self, fullname: str) -> str:
         return f"{fullname.replace('.', '/')}.so"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,18 @@ def _folder(name: str) -> Path:
     if not folder.is_dir():
         pytest.skip(f"{folder} is missing; set EASNN_TEST_DATA to the folder that holds `{name}`")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Begin every test with one thread, so that it may set another number.
+
+    More threads than cores wait for each other: a number that stays would slow down what follows.
+    Sums are reproducible with one, and the first threaded `exp` may be wrong.
+    """
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(1)  # fixtures of a module are set up before the next test begins
 
 
 @pytest.fixture(scope="session")

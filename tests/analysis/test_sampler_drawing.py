@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from small_parts import sampler_view
 
 from easnn.analysis import SamplerView, sampler_sheet
@@ -76,7 +77,7 @@ def test_panels_are_about_equally_wide_whatever_the_sensor(
 
 
 def colours_on(sheet: np.ndarray) -> set[tuple[int, ...]]:
-    return {tuple(colour) for colour in np.unique(sheet.reshape(-1, 3), axis=0).tolist()}
+    return {colour for _, colour in Image.fromarray(sheet).getcolors(sheet.size)}
 
 
 def test_the_sheet_shows_steps_signs_and_channels() -> None:

@@ -120,7 +120,7 @@ def test_every_representation_is_drawn(recording: Path, tmp_path: Path, words: s
     assert run(untrained(tmp_path, words), recording, out, "--sheets", "1", "--sampler") == 0
     for name in ("sheet_street_1250ms.png", "sampler_street_1250ms.png"):
         with Image.open(out / name) as sheet:
-            assert len(np.unique(np.asarray(sheet).reshape(-1, 3), axis=0)) > 20
+            assert len(sheet.getcolors(sheet.width * sheet.height)) > 20
     with Image.open(out / "clip_street.gif") as clip:
         assert clip.n_frames == 8
 

@@ -57,14 +57,6 @@ class Noise(DetectionDataset):
         return Frame(counts, boxes, 1000 * index, "noise")
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def build_run(path, schedule, *, resume=False, num_workers=0):
     torch.manual_seed(0)
     model = build_detector(CONFIG)

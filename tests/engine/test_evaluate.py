@@ -135,22 +135,16 @@ class TestWithTheDetector:
     def test_an_output_depends_on_its_frame_alone(self, detector, events):
         def outputs(size, threads):
             torch.set_num_threads(threads)
-            try:
-                with fixed_form(CPU, "exact") as run:
-                    detector.eval()
-                    parts = [run(detector, part) for part in events.split(size)]
-                    return torch.stack(
-                        [result[position] for part in parts for result, position in part]
-                    )
-            finally:
-                torch.set_num_threads(threads_before)
+            with fixed_form(CPU, "exact") as run:
+                detector.eval()
+                parts = [run(detector, part) for part in events.split(size)]
+            assert torch.get_num_threads() == threads
+            return torch.stack([result[position] for part in parts for result, position in part])
 
-        threads_before = torch.get_num_threads()
         alone = outputs(1, 1)
         assert alone.std(dim=0).max() > 0  # frames differ
         assert torch.equal(alone, outputs(9, 1))
         assert torch.equal(alone, outputs(4, 2))
-        assert torch.get_num_threads() == threads_before
 
     def test_the_result_does_not_depend_on_the_batch_size(self, detector):
         def result(batch_size):

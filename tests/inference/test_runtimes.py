@@ -91,15 +91,11 @@ def outputs(
     runtime: RuntimeName, *, size: int, threads: int, precision: PrecisionName = "exact"
 ) -> list[Tensor]:
     """Return the detections of each frame, observed in groups of a size by a number of threads."""
-    before = torch.get_num_threads()
     torch.set_num_threads(threads)
-    try:
-        groups = [
-            predictor(runtime, precision=precision).observe_all(list(group))
-            for group in events().split(size)
-        ]
-    finally:
-        torch.set_num_threads(before)
+    groups = [
+        predictor(runtime, precision=precision).observe_all(list(group))
+        for group in events().split(size)
+    ]
     return [
         tensor for group in groups for seen in group for tensor in (seen.detections, seen.written)
     ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
 from itertools import pairwise
 
 import pytest
@@ -242,14 +241,6 @@ def test_float32_spikes_are_those_of_the_plain_kernels(depth):
     assert plain["output"].any()
 
 
-@pytest.fixture
-def _threads() -> Iterator[None]:
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.mark.usefixtures("_threads")
 @pytest.mark.parametrize("embedding", ["arsnn", "snn"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_the_number_of_threads_changes_nothing(dtype, embedding):

@@ -101,14 +101,10 @@ def test_bfloat16_is_computed_in_float32():
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_the_number_of_threads_changes_nothing(dtype):
-    before = torch.get_num_threads()
     results = []
-    try:
-        for threads in (1, 2, 5):
-            torch.set_num_threads(threads)
-            results.append(run(Kernels.NATIVE, shape=(2, 24, 90, 71), dtype=dtype))
-    finally:
-        torch.set_num_threads(before)
+    for threads in (1, 2, 5):
+        torch.set_num_threads(threads)
+        results.append(run(Kernels.NATIVE, shape=(2, 24, 90, 71), dtype=dtype))
     for result in results[1:]:
         for name, value in result.items():
             assert torch.equal(value, results[0][name]), name
