@@ -22,12 +22,6 @@ class BuildNative(build_ext):  # type: ignore[misc]
         super().finalize_options()
         self.parallel: bool | int = self.parallel or True  # one compiler for each core
 
-    def build_extension(self, ext: Extension) -> None:
-        # Libraries share sources, which each of them compiles with options of its own.
-        own = copy.copy(self)
-        own.build_temp = str(Path(self.build_temp) / ext.name)
-        super(BuildNative, own).build_extension(ext)
-
     def get_ext_filename(self, fullname: str) -> str:
         return f"{fullname.replace('.', '/')}.so"
 
@@ -35,8 +29,11 @@ class BuildNative(build_ext):  # type: ignore[misc]
         return []
 
     def build_extension(self, ext: Extension) -> None:
+        # Libraries share sources, which each of them compiles with options of its own.
+        own = copy.copy(self)
+        own.build_temp = str(Path(self.build_temp) / ext.name)
         try:
-            super().build_extension(ext)
+            super(BuildNative, own).build_extension(ext)
         except CompileError as error:  # setuptools warns of it and goes on
             raise CompileError(
                 f"{error}\n{ext.name} is not built: it needs {NATIVE['COMPILER']}. easnn works "

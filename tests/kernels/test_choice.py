@@ -1,132 +1,167 @@
 from __future__ import annotations
 
 import copy
+import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from loguru import logger
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from easnn.kernels import Kernels, computes_natively, use_kernels
+from easnn import native
+from easnn.kernels import Kernels, computes_natively, default_kernels, use_kernels
 from easnn.kernels.choice import has_matrix_unit, native_library
 from easnn.models import ParametricLIF
-from easnn.native import KERNELS, VARIABLE
+from easnn.native import DECODERS, KERNELS, VARIABLE, NativeLibrary
+from easnn.utils.errors import ConfigError
 
 has_native = pytest.mark.skipif(native_library() is None, reason="no native kernels here")
 
+LOADED_ONCE = (native._open, native.load, native_library, has_matrix_unit, default_kernels)
+"""What a process finds out once."""
 
-def chosen(
-    monkeypatch: pytest.MonkeyPatch, value: str | None, before: str = ""
-) -> subprocess.CompletedProcess[str]:
-    """Return what a new process with this choice prints, which runs the code ``before``."""
-    if value is None:
-        monkeypatch.delenv(VARIABLE, raising=False)
-    else:
-        monkeypatch.setenv(VARIABLE, value)
-    script = (
-        f"{before}\n"
-        "from easnn.kernels import default_kernels\n"
-        "from easnn.utils.errors import ConfigError\n"
-        "try:\n    print(default_kernels().value)\n"
-        "except ConfigError as error:\n    print(error)\n"
-    )
-    return subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True
-    )
+
+@pytest.fixture
+def log(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """What is logged; the process is as if it had just started."""
+    monkeypatch.setenv(native.WARNED, "")
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    messages: list[str] = []
+    sink = logger.add(lambda text: messages.append(text.rstrip()), format="{level} {message}")
+    for function in LOADED_ONCE:
+        function.cache_clear()
+    yield messages
+    for function in LOADED_ONCE:
+        function.cache_clear()
+    logger.remove(sink)
+
+
+def chosen(monkeypatch: pytest.MonkeyPatch, value: str) -> str:
+    """Return what this choice of the environment results in."""
+    monkeypatch.setenv(VARIABLE, value)
+    try:
+        return default_kernels().value
+    except ConfigError as error:
+        return str(error)
 
 
 @has_native
-def test_native_kernels_are_the_default(monkeypatch):
-    result = chosen(monkeypatch, None)
+def test_native_kernels_are_the_default():
+    """In a new process, where nothing has loaded a library."""
+    script = "from easnn.kernels import default_kernels; print(default_kernels().value)"
+    environment = {name: value for name, value in os.environ.items() if name != VARIABLE}
+    result = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, env=environment
+    )
     assert result.stdout == "native\n"
     processor = torch.backends.cpu.get_cpu_capability() + (", AMX" if has_matrix_unit() else "")
     assert f"CPU kernels: native ({processor}); decoders of recordings: native." in result.stderr
 
 
-def test_the_environment_chooses(monkeypatch):
-    result = chosen(monkeypatch, "plain")
-    assert result.stdout == "plain\n"
+def test_the_environment_chooses(monkeypatch, log):
+    assert chosen(monkeypatch, "plain") == "plain"
     capability = torch.backends.cpu.get_cpu_capability()
-    assert f"CPU kernels: plain ({capability}); decoders of recordings: plain." in result.stderr
-
-
-def test_nobody_misses_native_libraries_who_does_not_want_them(monkeypatch):
-    result = chosen(monkeypatch, "plain", elsewhere("/nowhere"))
-    assert result.stdout == "plain\n"
-    assert len(result.stderr.splitlines()) == 1  # the choice
-
-
-def test_an_unknown_choice_is_named(monkeypatch):
-    result = chosen(monkeypatch, "fast")
-    assert result.stdout == "EASNN_KERNELS must be plain or native, but is fast.\n"
-
-
-def test_native_kernels_that_are_not_there(monkeypatch):
-    monkeypatch.setenv("ATEN_CPU_CAPABILITY", "default")  # torch then treats it as an old processor
-    assert chosen(monkeypatch, None).stdout == "plain\n"
-    assert chosen(monkeypatch, "native").stdout == (
-        "EASNN_KERNELS is native, but there are no native kernels for this machine: they need an "
-        "x86-64 processor with AVX2, and Linux.\n"
-    )
-
-
-def elsewhere(folder: Path | str) -> str:
-    """Return code that lets libraries be looked for in another folder."""
-    return (
-        "from easnn import native\nfrom pathlib import Path\n"
-        f"native._path = lambda library: Path({str(folder)!r}) / library.file"
-    )
-
-
-AGAIN = "Install easnn again, with a C++ compiler (GCC 11 or newer): pip install -e .\n"
+    assert log == [f"INFO CPU kernels: plain ({capability}); decoders of recordings: plain."]
 
 
 @has_native
-def test_native_kernels_that_are_not_built(monkeypatch, tmp_path):
+def test_an_empty_choice_is_none(monkeypatch, log):
+    assert chosen(monkeypatch, "") == "native"
+    assert len(log) == 1
+
+
+def test_nobody_misses_native_libraries_who_does_not_want_them(monkeypatch, log):
+    look_in(monkeypatch, "/nowhere")
+    assert chosen(monkeypatch, "plain") == "plain"
+    assert len(log) == 1  # the choice
+
+
+def test_an_unknown_choice_is_named(monkeypatch, log):
+    assert chosen(monkeypatch, "fast") == "EASNN_KERNELS must be plain or native, but is fast."
+
+
+@pytest.mark.parametrize(
+    ("choice", "result"),
+    [
+        ("", "plain"),
+        (
+            "native",
+            "EASNN_KERNELS is native, but there are no native kernels for this machine: they need "
+            "an x86-64 processor with AVX2, and Linux.",
+        ),
+    ],
+)
+def test_native_kernels_that_are_not_there(monkeypatch, log, choice, result):
+    monkeypatch.setattr("torch.backends.cpu.get_cpu_capability", lambda: "DEFAULT")
+    assert chosen(monkeypatch, choice) == result
+
+
+def look_in(
+    monkeypatch: pytest.MonkeyPatch,
+    folder: Path | str,
+    which: Callable[[NativeLibrary], bool] = lambda library: True,
+) -> None:
+    """Let libraries be looked for in another folder."""
+    usual = native._path
+    monkeypatch.setattr(
+        native,
+        "_path",
+        lambda library: Path(folder) / library.file if which(library) else usual(library),
+    )
+
+
+AGAIN = "Install easnn again, with a C++ compiler (GCC 11 or newer): pip install -e ."
+
+
+@has_native
+def test_native_kernels_that_are_not_built(monkeypatch, log, tmp_path):
     file = KERNELS[torch.backends.cpu.get_cpu_capability()].file
-    assert chosen(monkeypatch, "native", elsewhere(tmp_path)).stdout == (
+    look_in(monkeypatch, tmp_path)
+    assert chosen(monkeypatch, "native") == (
         f"EASNN_KERNELS is native, but the native library {file} is not built. {AGAIN}"
     )
 
 
 @has_native
-def test_native_kernels_of_other_sources(monkeypatch, tmp_path):
+def test_native_kernels_of_other_sources(monkeypatch, log, tmp_path):
     file = KERNELS[torch.backends.cpu.get_cpu_capability()].file
     (tmp_path / file).write_bytes(b"an older build")
-    assert chosen(monkeypatch, "native", elsewhere(tmp_path)).stdout == (
+    look_in(monkeypatch, tmp_path)
+    assert chosen(monkeypatch, "native") == (
         f"EASNN_KERNELS is native, but the native library {file} was built from other sources or "
         f"with other options. {AGAIN}"
     )
 
 
 @has_native
-def test_native_kernels_that_cannot_be_loaded(monkeypatch, tmp_path):
+def test_native_kernels_that_cannot_be_loaded(monkeypatch, log, tmp_path):
     library = KERNELS[torch.backends.cpu.get_cpu_capability()]
     path = tmp_path / library.file
     path.write_bytes(library.digest().to_bytes(8, "little"))
-    assert chosen(monkeypatch, "native", elsewhere(tmp_path)).stdout == (
+    look_in(monkeypatch, tmp_path)
+    assert chosen(monkeypatch, "native") == (
         f"EASNN_KERNELS is native, but the native library {library.file} cannot be loaded ({path}: "
         f"file too short). {AGAIN}"
     )
 
 
 @has_native
-def test_native_decoders_belong_to_the_choice(monkeypatch):
-    hidden = elsewhere("/nowhere").replace("native._path", "hidden")
-    hidden += (
-        "\nusual = native._path\n"
-        "native._path = lambda library: (hidden if library is native.DECODERS else usual)(library)"
-    )
-    assert chosen(monkeypatch, "native", hidden).stdout == (
+def test_native_decoders_belong_to_the_choice(monkeypatch, log):
+    look_in(monkeypatch, "/nowhere", lambda library: library is DECODERS)
+    assert chosen(monkeypatch, "native") == (
         f"EASNN_KERNELS is native, but the native library decoders.so is not built. {AGAIN}"
     )
-    result = chosen(monkeypatch, None, hidden)
-    assert result.stdout == "native\n"
-    assert "; decoders of recordings: plain." in result.stderr
-    assert result.stderr.count("WARNING") == 1
-    assert "Native libraries are not used: decoders.so is not built. Every" in result.stderr
+    assert log == []
+    assert chosen(monkeypatch, "") == "native"
+    warning, choice = log
+    assert choice.endswith("; decoders of recordings: plain.")
+    assert warning.startswith(
+        "WARNING Native libraries are not used: decoders.so is not built. Every"
+    )
 
 
 def test_use_kernels_sets_every_part_of_a_model():
