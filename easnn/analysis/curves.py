@@ -64,7 +64,7 @@ def write_curves(run_dir: Path) -> Path:
 def _read(path: Path) -> list[dict[str, Any]]:
     """Return the records of a run."""
     try:
-        lines = path.read_text().splitlines()
+        lines = path.read_text("utf-8").splitlines()
     except OSError as error:
         raise DataError(
             f"Cannot read {path}: {error.strerror}. Give the directory of a training run."

@@ -162,7 +162,7 @@ def _refuse_other_content(out: Path, settings: dict[str, Any]) -> None:
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
     try:
-        present = dict(json.loads((out / "dataset.json").read_text())["settings"])
+        present = dict(json.loads((out / "dataset.json").read_text("utf-8"))["settings"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise OutputError(
             f"{out} is not an empty directory and does not hold a synthetic dataset (dataset.json "

@@ -128,7 +128,7 @@ def read_sweep(path: Path, pairs: Sequence[str] = ()) -> Sweep:
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        contents = tomllib.loads(path.read_text())
+        contents = tomllib.loads(path.read_text("utf-8-sig"))
     except OSError as error:
         raise ConfigError(f"Cannot read the sweep file {path}: {error.strerror}.") from error
     except ValueError as error:  # not TOML, or not UTF-8

@@ -55,7 +55,7 @@ class SweepFolder:
 
     def scores(self, run: SweepRun) -> tuple[float | None, float | None]:
         """Return AP and AP50 of an evaluated run, ``None`` if undefined."""
-        result = json.loads(self.result(run).read_text())
+        result = json.loads(self.result(run).read_text("utf-8"))
         return result["ap"], result["ap50"]
 
     def new_record(self, run: SweepRun) -> RunRecord:
@@ -74,7 +74,7 @@ class SweepFolder:
     def record(self, run: SweepRun) -> RunRecord | None:
         """Return the record of a run, ``None`` if it was never started."""
         path = self._record_path(run)
-        return RunRecord(**json.loads(path.read_text())) if path.is_file() else None
+        return RunRecord(**json.loads(path.read_text("utf-8"))) if path.is_file() else None
 
     def write_record(self, run: SweepRun, record: RunRecord) -> None:
         """Write the record of a run.
