@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, get_args
 
-from easnn.utils.errors import EasnnError
+from easnn.utils.errors import EasnnError, said_plainly
 from easnn.utils.options import RUNTIMES, CacheKind
 
 DEFAULT_BATCH_SIZE = 64
@@ -196,9 +196,10 @@ INTERRUPTED = 130  # as a shell reports a program that the interrupt key ended
 def exit_code_of(command: Callable[[], object], *, if_interrupted: str = "") -> int:
     """Run a command and return its exit code: 1 after an error that the user can act on, else 0.
 
-    The message of such an error is printed. The interrupt key ends the command with one line and
-    code 130; an output that is no longer read (``| head``) ends it quietly with code 1. Any other
-    exception is a bug and is not caught.
+    The message of such an error is printed, and so is what the operating system refuses, such as to
+    read a folder. The interrupt key ends the command with one line and code 130; an output that is
+    no longer read (``| head``) ends it quietly with code 1. Any other exception is a bug and is not
+    caught.
 
     Args:
         command: the command.
@@ -216,6 +217,12 @@ def exit_code_of(command: Callable[[], object], *, if_interrupted: str = "") -> 
     except BrokenPipeError:
         if not _output_is_closed():
             raise
+        return 1
+    except OSError as error:
+        plain = said_plainly(error)
+        if plain is None:
+            raise
+        print(f"error: {plain}", file=sys.stderr)
         return 1
     return 0
 

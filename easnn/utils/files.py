@@ -1,4 +1,4 @@
-"""Atomic writes and read-only memory maps of files."""
+"""Atomic writes, temporary folders and read-only memory maps of files."""
 
 from __future__ import annotations
 
@@ -68,6 +68,27 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def temporary_folder(prefix: str) -> Iterator[Path]:
+    """Make a folder for the block, where the environment variable ``TMPDIR`` says.
+
+    Args:
+        prefix: beginning of its name.
+
+    Raises:
+        OutputError: if there is no folder for temporary files, or none can be made there.
+    """
+    try:
+        folder = tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True)
+    except OSError as error:
+        raise OutputError(
+            f"Cannot make a temporary folder: {error.strerror}. Set TMPDIR to a folder with some "
+            "space that can be written to."
+        ) from error
+    with folder as name:
+        yield Path(name)
 
 
 def map_file(path: Path) -> mmap.mmap:
