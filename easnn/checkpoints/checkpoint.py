@@ -16,6 +16,7 @@ from easnn.models import EventDetector
 from easnn.published import PublishedCheckpoint, PublishedRecord
 from easnn.utils.distributed import is_main
 from easnn.utils.errors import CheckpointError, DataError
+from easnn.utils.files import file_stamp
 from easnn.utils.tensor_file import read_tensor_file
 
 
@@ -41,6 +42,7 @@ class Checkpoint:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._stamp = file_stamp(path)
         contents = read_tensor_file(path)
         if is_own(contents):
             self.contents = own_checkpoint(contents, path)
@@ -99,9 +101,17 @@ class Checkpoint:
                 "state has another order. Leave out --resume to start a new run from its weights."
             )
 
-    def lies_in(self, directory: Path) -> bool:
-        """Return whether the file is in ``directory``."""
-        return self.path.resolve().parent == directory.resolve()
+    def check_unchanged(self) -> None:
+        """Check that the file is still the one that was read.
+
+        Raises:
+            CheckpointError: if a training has replaced it.
+        """
+        if file_stamp(self.path) != self._stamp:
+            raise CheckpointError(
+                f"{self.path} was replaced while it was read, by a training that has ended since. "
+                "Run the command again."
+            )
 
 
 def experiment_for(

@@ -57,7 +57,10 @@ class Trainer:
         run: paths of the run's files.
         device: this process's device.
         experiment: the keys of the run as plain values; saved in each checkpoint.
-        writers: writers of metrics and pictures.
+        open_writers: returns the writers of metrics and pictures; called when the training begins,
+            so that nothing is written before.
+        check_owned: called on the main process before each checkpoint; raises an error if this run
+            must not write to its directory any more.
         after_epoch: called on every process at the end of each epoch.
         draw: draws pictures of a model after each evaluation; called on the main process only.
     """
@@ -75,7 +78,8 @@ class Trainer:
         run: RunDirectory,
         device: torch.device,
         experiment: Mapping[str, Any],
-        writers: Sequence[MetricWriter] = (),
+        open_writers: Callable[[], Sequence[MetricWriter]] = list,
+        check_owned: Callable[[], None] | None = None,
         after_epoch: Callable[[], None] | None = None,
         draw: Callable[[nn.Module], Pictures] | None = None,
     ) -> None:
@@ -99,7 +103,8 @@ class Trainer:
         self._run = run
         self._device = device
         self._experiment = dict(experiment)
-        self._progress = Progress(config, len(train_loader), device, writers)
+        self._progress = Progress(config, len(train_loader), device, open_writers)
+        self._check_owned = check_owned
         self._after_epoch = after_epoch
         self._overflows = Overflows()
         self._signals = StopSignals()
@@ -111,7 +116,7 @@ class Trainer:
         return self._state.evaluated_model
 
     def resume(self, checkpoint: Mapping[str, Any], source: Path) -> None:
-        """Continue from a checkpoint as if the run had never stopped.
+        """Continue from a checkpoint as if the run had never stopped; no file is changed yet.
 
         Args:
             checkpoint: from :func:`~easnn.checkpoints.load_checkpoint`.
@@ -219,6 +224,8 @@ class Trainer:
         return stale >= self._config.patience
 
     def _save(self, path: Path) -> None:
+        if self._check_owned is not None and is_main():
+            self._check_owned()
         self._state.save(path, self._experiment)
 
     def _stop(self, signal_number: int) -> None:

@@ -8,9 +8,13 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
+from strategies import seeds
 
+from easnn.data import EvaluationSampler
 from easnn.evaluation import CocoEvaluator, Counts, FrameResult, build_evaluator
 from easnn.utils.errors import DataError
 
@@ -98,6 +102,73 @@ def test_no_detection_at_all_is_a_result():
     result = evaluate([frame(0, [(0, 0, 0, 50, 50)]), frame(1, [(1, 0, 0, 50, 50)])])
     assert (result.ap, result.ap50, result.ar100) == (0, 0, 0)
     assert [c.ap for c in result.per_class] == [0, 0]
+
+
+SIDES = st.floats(1, 300, width=32)
+CORNERS = st.floats(-50, 1000, width=32)
+TRUTH = st.lists(
+    st.lists(st.tuples(st.integers(0, 1), CORNERS, CORNERS, SIDES, SIDES), max_size=6), max_size=6
+)
+
+
+@given(TRUTH, st.data())
+def test_perfect_detections_score_one_and_none_score_zero(truth, data):
+    scores = st.floats(0, 1, width=32)
+    perfect = [
+        frame(n, boxes, [(label, data.draw(scores), *box) for label, *box in boxes])
+        for n, boxes in enumerate(truth)
+    ]
+    silent = [frame(n, boxes) for n, boxes in enumerate(truth)]
+    there = {label for boxes in truth for label, *_ in boxes}
+    for frames, expected in ((perfect, 1), (silent, 0)):
+        result = evaluate(frames)
+        assert [c.ap for c in result.per_class] == pytest.approx(
+            [expected if label in there else math.nan for label in (0, 1)], nan_ok=True
+        )
+        of_all = expected if there else math.nan
+        values = [result.ap, result.ap50, result.ap75, result.ar100]
+        assert values == pytest.approx([of_all] * 4, nan_ok=True)
+
+
+@st.composite
+def found_and_missed(draw):
+    """Frames with detections near the boxes and elsewhere; within a frame, no scores are equal."""
+    frames = []
+    for number, boxes in enumerate(draw(TRUTH)):
+        rng = np.random.default_rng(draw(seeds))
+        found = np.array([(*box,) for box in boxes]).reshape(-1, 5)
+        found = np.concatenate(
+            (found, rng.uniform([0, 0, 0, 1, 1], [2, 900, 900, 300, 300], (3, 5)))
+        )
+        found[:, 0] = np.floor(found[:, 0])
+        found[:, 1:3] += rng.normal(0, 0.1, (len(found), 2)) * found[:, 3:]
+        scores = rng.permutation(len(found)) / len(found)
+        frames.append(frame(number, boxes, np.insert(found, 1, scores, axis=1)))
+    return frames
+
+
+@given(found_and_missed(), st.integers(1, 4), st.integers(1, 5), st.randoms(use_true_random=False))
+def test_order_processes_and_batches_do_not_matter(frames, processes, batch_size, random):
+    expected = evaluate(frames).to_dict()
+    assert all(value is None or 0 <= value <= 1 for value in measures(evaluate(frames)).values())
+
+    shuffled = []
+    for whole in random.sample(frames, len(frames)):
+        rows = random.sample(range(len(whole.detections)), len(whole.detections))
+        boxes = random.sample(range(len(whole.ground_truth)), len(whole.ground_truth))
+        shuffled.append(
+            dataclasses.replace(
+                whole, detections=whole.detections[rows], ground_truth=whole.ground_truth[boxes]
+            )
+        )
+    assert evaluate(shuffled).to_dict() == expected
+
+    evaluator = CocoEvaluator(CLASSES, split="val")
+    for rank in range(processes):
+        sampler = EvaluationSampler(len(frames), batch_size, rank=rank, world_size=processes)
+        for batch in sampler:
+            evaluator.process(frames[request.index] for request in batch)
+    assert evaluator.evaluate().to_dict() == expected
 
 
 @pytest.mark.parametrize("frames", [[], [frame(0)], [frame(0, detections=[(0, 0.5, 0, 0, 9, 9)])]])
