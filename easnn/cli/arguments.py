@@ -7,9 +7,11 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, get_args
 
 from easnn.utils.errors import EasnnError, said_plainly
+from easnn.utils.files import expand_home
 from easnn.utils.options import RUNTIMES, CacheKind
 
 DEFAULT_BATCH_SIZE = 64
@@ -59,6 +61,14 @@ def plain_parser(description: str) -> argparse.ArgumentParser:
     )
 
 
+def file_path(text: str) -> Path:
+    """Parse a path, in which ``~`` is the home folder; the ``type`` of every option of this kind.
+
+    A shell expands it only where a word begins with it, unlike in ``--json=~/a.json``.
+    """
+    return Path(expand_home(text))
+
+
 def sensor_size(text: str) -> tuple[int, int]:
     """Parse ``HxW`` into height and width; the ``type`` of an option.
 
@@ -77,7 +87,11 @@ def add_experiment_options(parser: argparse._ActionsContainer) -> None:
     """Add the options that select an experiment, ``-n`` and ``-f``, to a parser or a group."""
     parser.add_argument("-n", "--name", help="name of an experiment, e.g. e-yolox-s")
     parser.add_argument(
-        "-f", "--exp_file", metavar="FILE", help="experiment file that defines `class Exp`"
+        "-f",
+        "--exp_file",
+        type=file_path,
+        metavar="FILE",
+        help="experiment file that defines `class Exp`",
     )
 
 
@@ -141,7 +155,7 @@ def build_parser(description: str, *, checkpoint_help: str) -> argparse.Argument
         "--summary", action="store_true", help="print the network's size, layer by layer, and exit"
     )
     run = parser.add_argument_group("run")
-    run.add_argument("-c", "--ckpt", metavar="FILE", help=checkpoint_help)
+    run.add_argument("-c", "--ckpt", type=file_path, metavar="FILE", help=checkpoint_help)
     run.add_argument(
         "-d",
         "--devices",

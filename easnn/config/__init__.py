@@ -2,5 +2,6 @@
 
 from easnn.config.config import Config
 from easnn.config.key import Key, key
+from easnn.config.kinds import FilePath
 
-__all__ = ["Config", "Key", "key"]
+__all__ = ["Config", "FilePath", "Key", "key"]

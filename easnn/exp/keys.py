@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from easnn.config import Config, key
+from easnn.config import Config, FilePath, key
 from easnn.data import DATASETS, Split
 from easnn.models.config import DetectorKeys, EmbeddingKeys, MemoryKeys
 from easnn.optim import OptimizerName, ScheduleName
@@ -22,7 +22,7 @@ class DataKeys(Config):
     KEY_GROUP = "Data"
 
     data_name: str = key("n-caltech", "dataset", choices=DATASETS)
-    data_dir: str | None = key(
+    data_dir: FilePath | None = key(
         None,
         "folder of the dataset, relative to the working directory; `None`: `datasets/DATA_NAME`",
     )
@@ -135,8 +135,8 @@ class OutputKeys(Config):
     exp_name: str | None = key(
         None, "name of the run directory (`-expn`); `None`: name of the experiment file"
     )
-    output_dir: str = key("./YOLOX_outputs", "folder of the run directories")
-    cache_dir: str | None = key(
+    output_dir: FilePath = key("./YOLOX_outputs", "folder of the run directories")
+    cache_dir: FilePath | None = key(
         None,
         "folder of the caches, on a local disk; `None`: `~/.cache/easnn` (see `XDG_CACHE_HOME`)",
     )

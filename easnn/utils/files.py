@@ -24,6 +24,14 @@ ABANDONED_S = 3600.0
 """Nobody writes a file that has not changed for so long, even on another machine."""
 
 
+def expand_home(path: str | os.PathLike[str]) -> str:
+    """Return a path with the home folder in place of a ``~`` or ``~user`` at its start.
+
+    A path whose home folder is unknown stays as it is.
+    """
+    return os.path.expanduser(path)  # noqa: PTH111 - pathlib raises an error instead
+
+
 def make_directory(path: Path) -> Path:
     """Create ``path`` and its parents and check that files can be written there.
 
