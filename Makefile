@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 DOCS   := $(VENV)/.docs-ready
 
-.PHONY: help demo test lint wheel newest gpu-check sanitize check format docs clean
+.PHONY: help demo test lint wheel newest oldest gpu-check sanitize check format docs clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 11
@@ -35,6 +35,9 @@ wheel: $(READY)  ## build the wheel, install it into an empty environment and us
 newest: $(READY)  ## run the tests that depend on torch with the newest one, in an environment of their own
 	.ci/newest-test $(BIN)/python
 
+oldest: $(READY)  ## run a few tests with the lower bounds of pyproject.toml, in an environment of their own
+	.ci/oldest-test $(BIN)/python
+
 gpu-check: $(READY)  ## on a machine with a GPU: compare it with the CPU, and measure its speed
 	$(BIN)/easnn gpu-check
 
@@ -43,8 +46,8 @@ sanitize: $(READY)  ## build the native libraries with sanitizers and run their 
 
 # Installations and some checks use one core, so two targets are made at a time, each with its output in one piece. No
 # package is installed into the environment while tests run in it, hence $(DOCS).
-check: $(DOCS)  ## lint, test, docs, wheel, newest and sanitize, as continuous integration does
-	$(MAKE) --no-print-directory -j 2 --output-sync=target test newest lint docs wheel sanitize
+check: $(DOCS)  ## lint, test, docs, wheel, newest, oldest and sanitize, as continuous integration does
+	$(MAKE) --no-print-directory -j 2 --output-sync=target test newest oldest lint docs wheel sanitize
 	@echo "Tested: $$($(BIN)/easnn --version); once more with $$(grep == .ci/newest-requirements.txt | xargs)"
 
 format: $(READY)  ## reformat the code

@@ -24,8 +24,9 @@ options) or in an experiment file (`self.key = value`); see [experiments.md](exp
 
 def keys_table(experiment: Experiment) -> str:
     """Return a table of every key with its value in ``experiment``, for a terminal."""
+    widths = list(COLUMN_WIDTHS)  # tabulate 0.9 takes no tuple
     return "\n\n".join(
-        f"{group}\n{tabulate(rows, HEADERS, disable_numparse=True, maxcolwidths=COLUMN_WIDTHS)}"
+        f"{group}\n{tabulate(rows, HEADERS, disable_numparse=True, maxcolwidths=widths)}"
         for group, rows in _rows_by_group(experiment)
     )
 
