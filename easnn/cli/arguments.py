@@ -157,6 +157,13 @@ def build_parser(description: str, *, checkpoint_help: str) -> argparse.Argument
     )
     run.add_argument("--dist-backend", metavar="NAME", help="nccl or gloo (default: by device)")
     run.add_argument("--dist-url", metavar="URL", help="tcp://HOST:PORT of machine 0")
+    run.add_argument(
+        "--timeout",
+        type=float,
+        default=1800.0,
+        metavar="S",
+        help="longest time in seconds that processes wait for one another (default: %(default)g)",
+    )
     parser.add_argument(
         "words",
         nargs=argparse.REMAINDER,

@@ -43,6 +43,7 @@ def run_command(process: Callable[[argparse.Namespace], None], options: argparse
             machine_rank=options.machine_rank,
             dist_backend=options.dist_backend,
             dist_url=options.dist_url,
+            timeout_s=options.timeout,
         )
     )
 
