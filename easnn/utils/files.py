@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import mmap
 import os
@@ -43,7 +44,8 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
     """Open a binary file that replaces ``path`` only when the block ends without an error.
 
     The bytes are written to a temporary file in the same directory, which is flushed to the disk
-    and then renamed: a reader sees either the old file or the complete new one.
+    and then renamed: a reader sees either the old file or the complete new one. The directory is
+    flushed last, so that the new file is there after a power failure, too.
 
     Raises:
         OutputError: if the file cannot be written (no permission, no space left).
@@ -60,6 +62,7 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
         temporary = None
+        flush(path.parent)
     except OSError as error:
         raise OutputError(
             f"Cannot write {path}: {error.strerror or error}. Nothing was replaced; free some "
@@ -68,6 +71,22 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def flush(path: Path) -> None:
+    """Flush a file, or the names in a directory, to the disk.
+
+    Raises:
+        OSError: if it cannot be flushed. Some file systems cannot flush directories, which is none.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP) or not path.is_dir():
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def map_file(path: Path) -> mmap.mmap:

@@ -15,13 +15,13 @@ def sign(rank, collectives, place="epoch 2, step 7"):
 HERE = sign(0, 50)
 
 HANGS = (
-    "Process 2 (pid 102 on host2) hangs: the others have waited for it for more than 60 s. It is in "
-    "epoch 2, step 7. See what it does (`py-spy dump --pid 102`) and whether its disks answer; "
+    "Process 2 (pid 102 on host2) hangs: the others have waited for it for more than 60 s. It is "
+    "in epoch 2, step 7. See what it does (`py-spy dump --pid 102`) and whether its disks answer; "
     "`--timeout` sets the limit."
 )
 LOST = (
-    "Process 2 (pid 102 on host2) was lost: it has given no sign of life for more than 60 s. It was "
-    "last seen in epoch 2, step 7. Check its last message, its machine, its memory and the network."
+    "Process 2 (pid 102 on host2) was lost: it has given no sign of life for more than 60 s. It "
+    "was last seen in epoch 2, step 7. Check its last message, its machine, its memory and the network."
 )
 ALL = (
     "All processes have waited for one another for more than 60 s, in epoch 2, step 7. Check the "

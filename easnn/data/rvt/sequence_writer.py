@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from easnn.data.rvt.rvt_files import LABEL_KEYS, sequence_files
 from easnn.data.rvt.rvt_labels import read_histogram_numbers, read_sequence_boxes
 from easnn.representations import HISTOGRAM_CHANNELS
 from easnn.utils.errors import DataError, OutputError
+from easnn.utils.files import flush
 
 LABEL_DTYPE = np.dtype(
     [
@@ -134,8 +134,9 @@ def _complete_folder(folder: Path) -> Iterator[Path]:
         partial.mkdir(parents=True)
         yield partial
         for path in sorted(partial.rglob("*")):
-            _flush(path)
+            flush(path)
         partial.rename(folder)
+        flush(folder.parent)
     except OSError as error:
         raise OutputError(
             f"Cannot write {folder}: {error.strerror or error}. Free some space or choose another "
@@ -143,15 +144,6 @@ def _complete_folder(folder: Path) -> Iterator[Path]:
         ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-
-
-def _flush(path: Path) -> None:
-    """Flush a file or folder to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _stored_labels(boxes: np.ndarray) -> np.ndarray:
