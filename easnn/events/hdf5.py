@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from easnn.events.checks import NO_TIME_US, check_inside, check_writable, restore_order
 from easnn.events.columns import COLUMNS, check_columns, pack_columns
-from easnn.events.hdf5_file import StoredDataset, open_file
+from easnn.events.hdf5_file import StoredDataset, hdf5_output, open_file
 from easnn.utils.errors import DataError
 from easnn.utils.files import atomic_write
 
@@ -190,7 +190,7 @@ def write_hdf5_pieces(
         OutputError: if the file cannot be written.
     """
     path = Path(path)
-    with atomic_write(path) as file, h5py.File(file.name, "w") as stored:
+    with atomic_write(path) as file, hdf5_output(file) as (stored, check_disk):
         columns = {
             name: stored.create_dataset(
                 f"events/{name}",
@@ -212,6 +212,7 @@ def write_hdf5_pieces(
             for name, column in columns.items():
                 column.resize(count + len(events), axis=0)
                 column[count:] = events["t_us" if name == "t" else name]
+            check_disk()
             count, last_us = count + len(events), int(events["t_us"][-1])
         if count == 0:
             raise DataError(f"{path} must get at least one event, but gets none.")

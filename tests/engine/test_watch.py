@@ -21,7 +21,8 @@ HANGS = (
 )
 LOST = (
     "Process 2 (pid 102 on host2) was lost: it has given no sign of life for more than 60 s. It "
-    "was last seen in epoch 2, step 7. Check its last message, its machine, its memory and the network."
+    "was last seen in epoch 2, step 7. Check its last message, its machine, its memory and the "
+    "network."
 )
 ALL = (
     "All processes have waited for one another for more than 60 s, in epoch 2, step 7. Check the "

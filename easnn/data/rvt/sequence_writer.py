@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import h5py
 import hdf5plugin
 import numpy as np
 
 from easnn.data.rvt.histogram_file import HDF5_DATASET, HistogramFile
 from easnn.data.rvt.rvt_files import LABEL_KEYS, sequence_files
 from easnn.data.rvt.rvt_labels import read_histogram_numbers, read_sequence_boxes
+from easnn.events.hdf5_file import hdf5_output
 from easnn.representations import HISTOGRAM_CHANNELS
 from easnn.utils.errors import DataError, OutputError
 from easnn.utils.files import flush
@@ -80,7 +80,10 @@ def write_sequence(folder: Path, plan: SequencePlan, histograms: Iterable[np.nda
         files = sequence_files(partial, halved=plan.halved)
         for path in (files.events_path, files.boxes_path):
             path.parent.mkdir(parents=True)
-        with h5py.File(files.events_path, "w") as stored:
+        with (
+            files.events_path.open("w+b") as file,
+            hdf5_output(file) as (stored, check_disk),
+        ):
             shape = (HISTOGRAM_CHANNELS, *plan.frame_hw)
             data = stored.create_dataset(
                 HDF5_DATASET,
@@ -92,6 +95,7 @@ def write_sequence(folder: Path, plan: SequencePlan, histograms: Iterable[np.nda
             )
             for number, histogram in enumerate(histograms):
                 data[number] = histogram
+                check_disk()
         starts = np.searchsorted(plan.boxes["t_us"], plan.frames_us)
         arrays: dict[str, Any] = dict(
             zip(LABEL_KEYS, (_stored_labels(plan.boxes), starts), strict=True)
