@@ -201,7 +201,10 @@ class Trainer:
         self._state.position = Position(self._state.position.epoch + 1)
         self._save(self._run.latest)
         if self._config.save_history_ckpt:
-            self._save(self._run.history(self._state.position.epoch))
+            epoch = self._state.position.epoch
+            self._save(self._run.history(epoch))
+            if self._config.max_history and is_main():
+                self._run.remove_history(before=epoch - self._config.max_history + 1)
         if self._after_epoch is not None:
             self._after_epoch()
 

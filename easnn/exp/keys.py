@@ -146,6 +146,9 @@ class OutputKeys(Config):
         True, "draw samples at each evaluation, and pictures of the run at its end"
     )
     save_history_ckpt: bool = key(False, "keep a checkpoint of every epoch")
+    max_history: int = key(
+        0, "number of checkpoints that `save_history_ckpt` keeps, the newest ones; 0: all", low=0
+    )
     ckpt_interval_steps: int = key(0, "steps between checkpoints within an epoch; 0: none", low=0)
 
 

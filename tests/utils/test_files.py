@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import errno
 import json
+import os
+import stat
 from pathlib import Path
 
 import pytest
 
 from easnn.utils.errors import OutputError, did_you_mean
-from easnn.utils.files import atomic_write, make_directory, write_json
+from easnn.utils.files import atomic_write, flush, make_directory, write_json
 
 
 def test_atomic_write_replaces_only_at_the_end(tmp_path: Path) -> None:
@@ -18,6 +20,37 @@ def test_atomic_write_replaces_only_at_the_end(tmp_path: Path) -> None:
         assert path.read_bytes() == b"old"
     assert path.read_bytes() == b"new"
     assert [p.name for p in tmp_path.iterdir()] == ["result.json"]
+
+
+def test_file_and_folder_are_flushed_around_the_rename(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "result.json"
+    done = []
+    fsync = os.fsync
+
+    def noting(descriptor: int) -> None:
+        kind = "folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file"
+        done.append((kind, path.exists()))
+        fsync(descriptor)
+
+    monkeypatch.setattr("easnn.utils.files.os.fsync", noting)
+    with atomic_write(path) as file:
+        file.write(b"new")
+    assert done == [("file", False), ("folder", True)]
+
+
+def test_a_folder_that_cannot_be_flushed_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_descriptor: int) -> None:
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr("easnn.utils.files.os.fsync", refuse)
+    flush(tmp_path)
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="Invalid argument"):
+        flush(tmp_path / "file")
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
