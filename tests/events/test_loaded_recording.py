@@ -201,6 +201,28 @@ def test_cut_n_mnist_file(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            b"1000000,12,34,1\n" * 5,
+            "{path} is not an N-MNIST .bin file (40-bit events), but text. Text is not read as "
+            "events: convert it to npz, with `easnn.events.write_npz`.",
+        ),
+        (
+            bytes(1000),
+            "The last 200 of 200 events of {path} are zero in every byte: the file was not "
+            "completely downloaded or copied. Copy it again.",
+        ),
+    ],
+)
+def test_files_that_are_no_events(tmp_path, content, message):
+    path = tmp_path / "a.bin"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=f"^{re.escape(message.format(path=path))}$"):
+        open_n_mnist(path)
+
+
+@pytest.mark.parametrize(
     ("events", "message"),
     [
         (EVENTS[:0], "{path} must get at least one event, but gets none."),
