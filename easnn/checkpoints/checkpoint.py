@@ -120,6 +120,7 @@ def experiment_for(
     exp_file: str | Path | None = None,
     words: Sequence[str] = (),
     same_network: bool = True,
+    compare: bool = True,
 ) -> EventExp:
     """Return the experiment to use with a checkpoint, and log how it differs from the saved one.
 
@@ -134,6 +135,7 @@ def experiment_for(
         exp_file: file of an experiment, instead of a name.
         words: ``key value key value …``.
         same_network: whether the weights must fit; if not, they only initialise another network.
+        compare: whether to log the differences.
 
     Raises:
         ConfigError: if a key is invalid.
@@ -159,7 +161,7 @@ def experiment_for(
         if experiment.seed is None:
             record.give(experiment, ["seed"], source)
     experiment.merge(words)
-    differences = record.differences(experiment)
+    differences = record.differences(experiment) if compare else ""
     if differences and is_main():
         logger.warning("Keys that differ from those of {}:\n{}", source, differences)
     return experiment

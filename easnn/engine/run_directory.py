@@ -29,7 +29,7 @@ RUN_FILES: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "metrics.jsonl",
             "latest_ckpt.pth",
             "best_ckpt.pth",
-            "best_before_epoch_*_ckpt.pth",
+            "former_best_epoch_*_ckpt.pth",
             "initial_ckpt.pth",
             "epoch_*_ckpt.pth",
         ),
@@ -71,9 +71,9 @@ class RunDirectory:
         """Return the checkpoint after ``epoch`` epochs."""
         return self.path / f"epoch_{epoch}_ckpt.pth"
 
-    def earlier_best(self, epoch: int) -> Path:
-        """Return the checkpoint that was the best before ``epoch``, if the best started anew."""
-        return self.path / f"best_before_epoch_{epoch}_ckpt.pth"
+    def former_best(self, epoch: int) -> Path:
+        """Return where the best checkpoint, of ``epoch``, stays when the best starts anew."""
+        return self.path / f"former_best_epoch_{epoch}_ckpt.pth"
 
     def result(self, epoch: int) -> Path:
         """Return the evaluation result after ``epoch`` epochs."""

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from loguru import logger
 from torch import nn
 
 from easnn.analysis import size_line
-from easnn.checkpoints import Checkpoint, load_weights
+from easnn.checkpoints import (
+    Change,
+    Checkpoint,
+    changes_of,
+    changes_table,
+    load_weights,
+    refuse_changes,
+)
 from easnn.cli.tasks.experiment import (
     check,
     experiment_of,
@@ -55,7 +62,7 @@ def train(options: argparse.Namespace) -> None:
     if checkpoint and options.resume:
         checkpoint.check_resumable()
     experiment = (
-        experiment_of(options, checkpoint, same_network=options.resume)
+        experiment_of(options, checkpoint, same_network=options.resume, compare=not options.resume)
         if checkpoint
         else named_experiment(options)
     )
@@ -69,12 +76,13 @@ def train(options: argparse.Namespace) -> None:
             "evaluation."
         )
     seed_run(experiment)
+    changes = _changes(options, experiment, checkpoint)
     if options.occupy:
         occupy_memory(device)
     with RunOwner(run_directory_path(experiment)) as owner:
         if checkpoint:
             checkpoint.check_unchanged()
-        _train_in(owner, experiment, options, device, checkpoint)
+        _train_in(owner, experiment, options, device, checkpoint, changes)
 
 
 def _train_in(
@@ -83,6 +91,7 @@ def _train_in(
     options: argparse.Namespace,
     device: torch.device,
     checkpoint: Checkpoint | None,
+    changes: Sequence[Change],
 ) -> None:
     """Train in a run directory that is ours; its files are touched when all else is checked."""
     model = experiment.get_model().to(device)
@@ -95,11 +104,13 @@ def _train_in(
     with experiment.open_cache(options.cache) if options.cache else nullcontext() as cache:
         trainer = build_trainer(experiment, model, options, device, owner, cache)
         if checkpoint and options.resume:
-            trainer.resume(checkpoint.contents, checkpoint.path)
+            trainer.resume(checkpoint.contents, checkpoint.path, changes)
         if options.start_epoch is not None:
             trainer.start_from(options.start_epoch)
         run = owner.start(resume=_continues_its_files(options, experiment, checkpoint))
         setup_logging(run.log)
+        if changes and is_main():
+            logger.warning("Resumed with other settings:\n{}", changes_table(changes))
         result = trainer.train()
         if cache is not None:
             cache.report_all()
@@ -150,6 +161,7 @@ def build_trainer(
         run=run,
         device=device,
         experiment=ExperimentRecord.of(experiment).plain(),
+        options=_recorded_options(options),
         open_writers=partial(build_writers, options.logger, run, experiment=experiment.plain()),
         check_owned=owner.check,
         after_epoch=None if cache is None else cache.report,
@@ -210,6 +222,29 @@ def _checkpoint(options: argparse.Namespace) -> Checkpoint | None:
             "(-expn) or its checkpoint (-c)."
         )
     return Checkpoint(latest)
+
+
+def _recorded_options(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the options that a checkpoint records besides the keys."""
+    return {"batch_size": options.batch_size, "processes": world_size()}
+
+
+def _changes(
+    options: argparse.Namespace, experiment: EventExp, checkpoint: Checkpoint | None
+) -> list[Change]:
+    """Return what differs from the checkpoint of a resumed run.
+
+    Raises:
+        CheckpointError: if something differs that must not.
+    """
+    if not options.resume or checkpoint is None:
+        return []
+    assert isinstance(checkpoint.record, ExperimentRecord), "`check_resumable` refuses others"
+    changes = changes_of(
+        checkpoint.contents, checkpoint.record, experiment, _recorded_options(options)
+    )
+    refuse_changes(changes, checkpoint.path)
+    return changes
 
 
 def _continues_its_files(
