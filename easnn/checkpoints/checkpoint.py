@@ -33,7 +33,8 @@ class Checkpoint:
         record: the experiment; of a published checkpoint the part that its weights determine.
 
     Raises:
-        CheckpointError: if the file cannot be read, has no experiment or is not a checkpoint.
+        CheckpointError: if the file cannot be read, has no experiment or is not a checkpoint, or if
+            its weights are not finite.
     """
 
     contents: dict[str, Any]

@@ -81,6 +81,27 @@ def add_experiment_options(parser: argparse._ActionsContainer) -> None:
     )
 
 
+def add_recording_options(parser: argparse._ActionsContainer, *, default_size: str) -> None:
+    """Add the options that say how to open a recording to a parser or a group.
+
+    Args:
+        parser: the parser or group.
+        default_size: where the size of the sensor comes from without the option.
+    """
+    parser.add_argument(
+        "--sensor-size",
+        type=sensor_size,
+        metavar="HxW",
+        help=f"height and width of the sensor in pixels (default: {default_size})",
+    )
+    parser.add_argument(
+        "--stream",
+        type=int,
+        metavar="N",
+        help="number of the stream of events to read, for AEDAT4 files with several",
+    )
+
+
 def add_runtime_option(parser: argparse._ActionsContainer) -> None:
     """Add the option that selects what computes the network to a parser or a group."""
     parser.add_argument(

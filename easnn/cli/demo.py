@@ -7,7 +7,12 @@ import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from easnn.cli.arguments import add_runtime_option, exit_code_of, plain_parser, sensor_size
+from easnn.cli.arguments import (
+    add_recording_options,
+    add_runtime_option,
+    exit_code_of,
+    plain_parser,
+)
 from easnn.utils.options import BOXES_SUFFIX, CLIP_FORMATS, CONFIDENCE, EVENTS_SUFFIX, PICTURES
 
 DESCRIPTION = """\
@@ -45,13 +50,7 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help=f"output folder (default: {PICTURES}/NAME next to the checkpoint)",
     )
-    parser.add_argument(
-        "--sensor-size",
-        type=sensor_size,
-        metavar="HxW",
-        help="height and width of the sensor in pixels (default: from the header, or from the "
-        "events)",
-    )
+    add_recording_options(parser, default_size="from the header, or from the events")
     detections = parser.add_argument_group("detections")
     detections.add_argument(
         "--conf",

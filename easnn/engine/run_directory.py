@@ -86,7 +86,7 @@ class RunDirectory:
     def record(self) -> dict[str, Any]:
         """Return the contents of ``owner.json``, empty if the directory does not carry our mark."""
         try:
-            record = json.loads(self.owner.read_text())
+            record = json.loads(self.owner.read_text(encoding="utf-8"))
         except (OSError, ValueError):  # missing, or not ours
             return {}
         return record if isinstance(record, dict) and record.get("mark") == MARK else {}
@@ -207,7 +207,7 @@ class RunDirectory:
 
     def _has_our_metrics(self) -> bool:
         try:
-            with self.metrics.open() as file:
+            with self.metrics.open(encoding="utf-8") as file:
                 line = json.loads(file.readline())
         except (OSError, ValueError):  # missing, or not ours
             return False

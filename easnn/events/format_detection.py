@@ -31,7 +31,7 @@ PROBED_EVENTS = 1000
 
 
 def open_recording(
-    path: Path | str, *, sensor_hw: tuple[int, int] | None = None
+    path: Path | str, *, sensor_hw: tuple[int, int] | None = None, stream: int | None = None
 ) -> StoredRecording:
     """Open a recording: DAT, RAW (EVT2, EVT2.1, EVT3), HDF5, AEDAT4, N-MNIST .bin or npz.
 
@@ -41,13 +41,23 @@ def open_recording(
         path: the file.
         sensor_hw: height and width of the sensor in pixels; overrides the size in the file. Every
             event that is read must lie inside. If neither is given, coordinates are not checked.
+        stream: number of the stream of events to read from an AEDAT4 file; needed if it has
+            several. Other formats have one.
 
     Raises:
-        DataError: if the file is missing, damaged or in none of these formats, or if it is a RAW
-            file and the size of its sensor is unknown.
+        DataError: if the file is missing, damaged or in none of these formats, if it is a RAW file
+            and the size of its sensor is unknown, or if ``stream`` does not fit it.
     """
     path = Path(path)
-    return _opener(path)(path, sensor_hw=sensor_hw)
+    opener = _opener(path)
+    if opener is open_aedat4:
+        return open_aedat4(path, sensor_hw=sensor_hw, stream=stream)
+    if stream is not None:
+        raise DataError(
+            f"--stream (`stream` in Python) chooses a stream of an AEDAT4 file, but {path} has "
+            "another format. Omit it."
+        )
+    return opener(path, sensor_hw=sensor_hw)
 
 
 def _opener(path: Path) -> Opener:

@@ -44,7 +44,7 @@ def get_exp(exp_file: str | Path | None = None, exp_name: str | None = None) -> 
 
 def experiment_names() -> list[str]:
     """Return the names that :func:`get_exp` knows."""
-    return sorted(path.stem.replace("_", "-") for path in NAMED_EXPERIMENTS.glob("[!_]*.py"))
+    return sorted(path.stem.replace("_", "-") for path in NAMED_EXPERIMENTS.glob("[!_.]*.py"))
 
 
 def source_file(experiment: EventExp) -> Path | None:

@@ -25,7 +25,7 @@ from easnn.simulator.config import DatasetConfig
 from easnn.simulator.simulate import simulate_recording
 from easnn.simulator.sprite import CLASS_NAMES
 from easnn.utils.errors import ConfigError, OutputError
-from easnn.utils.files import make_directory, write_json
+from easnn.utils.files import make_directory, read_text, write_json
 from easnn.utils.logging import on_terminal
 
 SIMULATOR_VERSION = 1
@@ -162,7 +162,7 @@ def _refuse_other_content(out: Path, settings: dict[str, Any]) -> None:
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
     try:
-        present = dict(json.loads((out / "dataset.json").read_text())["settings"])
+        present = dict(json.loads(read_text(out / "dataset.json"))["settings"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise OutputError(
             f"{out} is not an empty directory and does not hold a synthetic dataset (dataset.json "

@@ -15,6 +15,7 @@ from easnn.config import Config, key
 from easnn.data import Split
 from easnn.exp import EventExp, get_exp
 from easnn.utils.errors import ConfigError, did_you_mean
+from easnn.utils.files import read_text
 
 DEFAULT_BATCH_SIZE = 64
 """Default of ``-b`` in training."""
@@ -128,7 +129,7 @@ def read_sweep(path: Path, pairs: Sequence[str] = ()) -> Sweep:
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        contents = tomllib.loads(path.read_text())
+        contents = tomllib.loads(read_text(path))
     except OSError as error:
         raise ConfigError(f"Cannot read the sweep file {path}: {error.strerror}.") from error
     except ValueError as error:  # not TOML, or not UTF-8

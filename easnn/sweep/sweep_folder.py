@@ -13,7 +13,7 @@ from easnn.engine import RunDirectory, RunOwner
 from easnn.exp.keys import OutputKeys
 from easnn.sweep.sweep_file import Sweep, SweepRun
 from easnn.utils.errors import OutputError
-from easnn.utils.files import make_directory, write_json
+from easnn.utils.files import make_directory, read_text, write_json
 from easnn.utils.locks import only_one
 
 
@@ -55,7 +55,7 @@ class SweepFolder:
 
     def scores(self, run: SweepRun) -> tuple[float | None, float | None]:
         """Return AP and AP50 of an evaluated run, ``None`` if undefined."""
-        result = json.loads(self.result(run).read_text())
+        result = json.loads(read_text(self.result(run)))
         return result["ap"], result["ap50"]
 
     def new_record(self, run: SweepRun) -> RunRecord:
@@ -74,7 +74,7 @@ class SweepFolder:
     def record(self, run: SweepRun) -> RunRecord | None:
         """Return the record of a run, ``None`` if it was never started."""
         path = self._record_path(run)
-        return RunRecord(**json.loads(path.read_text())) if path.is_file() else None
+        return RunRecord(**json.loads(read_text(path))) if path.is_file() else None
 
     def write_record(self, run: SweepRun, record: RunRecord) -> None:
         """Write the record of a run.

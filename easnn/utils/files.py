@@ -145,6 +145,27 @@ def map_file(path: Path) -> mmap.mmap:
         raise DataError(f"Cannot read {path}: {error.strerror}.") from error
 
 
+def read_text(path: Path) -> str:
+    """Return the content of a UTF-8 text file, without the byte order mark that it may begin with.
+
+    Editors on Windows write this mark.
+
+    Raises:
+        OSError: if the file cannot be read.
+        ValueError: if it is not UTF-8.
+    """
+    return path.read_text(encoding="utf-8-sig")
+
+
+def is_apple_double(name: str) -> bool:
+    """Return whether a file of this name is what macOS leaves beside another one.
+
+    macOS writes attributes of ``NAME`` to ``._NAME`` on disks and in archives that do not keep
+    them. Such a file has the suffix of the other one, but nothing of its content.
+    """
+    return name.startswith("._")
+
+
 def file_stamp(path: Path) -> tuple[int, int]:
     """Return the size in bytes and the modification time in ns, to detect a changed file.
 

@@ -106,7 +106,12 @@ def test_aedat4(real: Path, tmp_path):
     cut = tmp_path / "cut.aedat4"
     for size in (14, 1000, 100_000, 945_000):
         cut.write_bytes(path.read_bytes()[:size])
-        with pytest.raises(DataError, match=f"^{cut} is damaged or cut off after [0-9]+ events: "):
+        with pytest.raises(
+            DataError,
+            match=f"^{cut} is damaged or cut off: its header cannot be read "
+            if size <= 1000
+            else f"^{cut} is damaged or cut off after [0-9]+ events: ",
+        ):
             open_aedat4(cut)
 
 

@@ -40,7 +40,7 @@ def convert(options: argparse.Namespace) -> None:
             f"The name of the output must end in {', '.join(WRITERS)}, but is {output.name!r}."
         )
     refuse_existing(output)
-    recording = open_recording(options.input, sensor_hw=options.sensor_size)
+    recording = open_recording(options.input, sensor_hw=options.sensor_size, stream=options.stream)
     offset_us = recording.first_us if options.from_zero else 0
     if output.suffix == ".dat" and recording.first_us - offset_us >= DAT_PERIOD_US:
         raise DataError(

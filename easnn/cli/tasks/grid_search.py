@@ -49,9 +49,10 @@ def _append(path: Path, *rows: tuple[object, ...]) -> None:
         with exclusive(path), path.open("a+b", buffering=0) as file:
             file.seek(0)
             content = file.read()
+            header = content.decode("utf-8-sig", errors="replace").partition("\n")[0].rstrip("\r")
             if not content:
                 writer.writerow(COLUMNS)
-            elif (header := content.decode(errors="replace").splitlines()[0]) != ",".join(COLUMNS):
+            elif header != ",".join(COLUMNS):
                 raise OutputError(
                     f"{path} must begin with the header {','.join(COLUMNS)}, but begins with "
                     f"{header!r}. Choose another file."
@@ -59,7 +60,7 @@ def _append(path: Path, *rows: tuple[object, ...]) -> None:
             elif not content.endswith(b"\n"):  # edited by hand
                 text.write("\n")
             writer.writerows(rows)
-            data = text.getvalue().encode()
+            data = text.getvalue().encode(errors="surrogateescape")  # as paths were given
             try:
                 while data:
                     data = data[file.write(data) :]
