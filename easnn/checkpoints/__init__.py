@@ -1,7 +1,7 @@
 """Checkpoint files: reading, writing, loading weights and restoring the experiment."""
 
 from easnn.checkpoints.checkpoint import Checkpoint, experiment_for
-from easnn.checkpoints.format import load_checkpoint, save_checkpoint
+from easnn.checkpoints.format import is_own, load_checkpoint, save_checkpoint
 from easnn.checkpoints.resuming import Change, changes_of, changes_table, refuse_changes
 from easnn.checkpoints.weights import LoadReport, load_weights
 
@@ -12,6 +12,7 @@ __all__ = [
     "changes_of",
     "changes_table",
     "experiment_for",
+    "is_own",
     "load_checkpoint",
     "load_weights",
     "refuse_changes",

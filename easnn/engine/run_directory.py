@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
 from types import MappingProxyType
@@ -12,10 +13,11 @@ from typing import Any
 
 from loguru import logger
 
-from easnn.checkpoints import load_checkpoint
+from easnn.checkpoints import is_own
 from easnn.utils.errors import CheckpointError, OutputError
 from easnn.utils.files import make_directory, remove_unfinished, write_json
 from easnn.utils.options import PICTURES
+from easnn.utils.tensor_file import read_tensor_file
 
 MARK = "run directory of easnn"
 """Entry ``mark`` of ``owner.json``; a directory with it belongs to a run of this framework."""
@@ -215,11 +217,9 @@ class RunDirectory:
 
     def _has_our_checkpoint(self) -> bool:
         for path in self.path.glob(CHECKPOINTS):
-            try:
-                load_checkpoint(path)
-            except CheckpointError:
-                continue
-            return True
+            with suppress(CheckpointError):  # damaged, or something else
+                if is_own(read_tensor_file(path)):
+                    return True
         return False
 
 
