@@ -93,6 +93,15 @@ class RunDirectory:
             return {}
         return record if isinstance(record, dict) and record.get("mark") == MARK else {}
 
+    def make_results(self) -> None:
+        """Create the folder of results, and remove what killed evaluations left in it.
+
+        Raises:
+            OutputError: if it is not writable.
+        """
+        make_directory(self.results)
+        remove_unfinished(self.results, *RUN_FILES["results"])
+
     def mark(self) -> None:
         """Create the directory for results, and mark it as ours if it is new.
 
@@ -101,7 +110,7 @@ class RunDirectory:
         """
         self.check_usable()
         new = not self.is_run()
-        make_directory(self.results)
+        self.make_results()
         if new:
             write_json(self.owner, {"mark": MARK})
 
