@@ -17,9 +17,18 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import torch  # noqa: E402
+from hypothesis import settings  # noqa: E402
 from small_parts import OBJECTS, FixedDetector  # noqa: E402
 
 from easnn.models import DetectorConfig  # noqa: E402
+
+# Property tests draw the same examples in every run. `--hypothesis-profile wide` draws others, and
+# many more.
+settings.register_profile("same", derandomize=True, database=None, deadline=None, max_examples=100)
+settings.register_profile(
+    "wide", settings.get_profile("same"), derandomize=False, max_examples=2000
+)
+settings.load_profile("same")
 
 SHARED = Path(os.environ.get("EASNN_TEST_DATA", Path(__file__).resolve().parents[2] / "shared"))
 

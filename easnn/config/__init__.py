@@ -2,5 +2,6 @@
 
 from easnn.config.config import Config
 from easnn.config.key import Key, key
+from easnn.config.on_resume import HARMLESS, TAKES_EFFECT, OnResume, refused
 
-__all__ = ["Config", "Key", "key"]
+__all__ = ["HARMLESS", "TAKES_EFFECT", "Config", "Key", "OnResume", "key", "refused"]

@@ -19,7 +19,7 @@ from easnn.utils.files import is_apple_double
 from easnn.utils.seeding import generator
 
 N_CALTECH_CLASSES: tuple[str, ...] = tuple(
-    json.loads(Path(__file__).with_name("n_caltech_classes.json").read_text())
+    json.loads(Path(__file__).with_name("n_caltech_classes.json").read_text("utf-8"))
 )
 """In the order of the published checkpoints, which is not alphabetical."""
 N_CALTECH_SENSOR_HW = (180, 240)

@@ -5,6 +5,7 @@ from easnn.engine.evaluate import EvalLoader, Evaluation, evaluate, evaluation_o
 from easnn.engine.launch import launch
 from easnn.engine.remote_error import WorkerError
 from easnn.engine.run_directory import RunDirectory
+from easnn.engine.run_owner import RunOwner
 from easnn.engine.state import Position
 from easnn.engine.train_config import TrainConfig
 from easnn.engine.trainer import Trainer, TrainResult
@@ -18,6 +19,7 @@ __all__ = [
     "ModelEma",
     "Position",
     "RunDirectory",
+    "RunOwner",
     "TrainConfig",
     "TrainResult",
     "Trainer",

@@ -53,7 +53,8 @@ def raise_first_failure(folder: Path, failed: ChildFailedError) -> NoReturn:
         SystemExit: if the process exited after a signal.
     """
     reports = sorted(
-        (json.loads(file.read_text()) for file in folder.glob("*.json")), key=lambda r: r["time_ns"]
+        (json.loads(file.read_text("utf-8")) for file in folder.glob("*.json")),
+        key=lambda r: r["time_ns"],
     )
     # A killed process cannot write a report, but the processes that wait for it can.
     if not reports or _was_killed(failed):
@@ -69,7 +70,9 @@ def raise_first_failure(folder: Path, failed: ChildFailedError) -> NoReturn:
 def _report(folder: Path, failure: dict[str, object]) -> None:
     rank = os.environ["RANK"]
     unfinished = folder / f"{rank}.unfinished"  # the launcher may end this process while it writes
-    unfinished.write_text(json.dumps({"time_ns": time.time_ns(), "rank": rank, **failure}))
+    unfinished.write_text(
+        json.dumps({"time_ns": time.time_ns(), "rank": rank, **failure}), encoding="utf-8"
+    )
     unfinished.rename(folder / f"{rank}.json")
 
 

@@ -123,7 +123,7 @@ class JsonLinesWriter:
         """
         numbers = {name: value if math.isfinite(value) else None for name, value in values.items()}
         try:
-            with self._path.open("a") as file:
+            with self._path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps({"kind": kind, "iteration": iteration, **numbers}) + "\n")
         except OSError as error:
             raise OutputError(

@@ -17,6 +17,9 @@ LATE_US = 1_000_000
 NO_TIME_US = -(2**62)
 """A time before every event."""
 
+MAX_TIME_US = 2**61
+"""The latest time of an event; differences of times, also of such before 0, fit into 64 bits."""
+
 
 def reject_rows(
     wrong: npt.NDArray[np.bool_],
@@ -141,6 +144,7 @@ def check_writable(
     t_us = events["t_us"]
     reject = functools.partial(reject_rows, rows=events, name="Event", path=path, first=first)
     reject(t_us < 0, "must not be before 0 µs")
+    reject(t_us > MAX_TIME_US, "must not be after 2⁶¹ µs")
     reject(np.diff(t_us, prepend=last_us) < 0, "must not be before the previous event")
     reject(events["p"] > 1, "must have a polarity of 0 or 1")
     check_inside(events, limit_hw, path, first=first)

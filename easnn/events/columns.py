@@ -6,12 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from easnn.events.checks import reject_rows
+from easnn.events.checks import MAX_TIME_US, reject_rows
 from easnn.events.dtypes import pack_events
 from easnn.utils.errors import DataError
 
 COLUMNS = ("t", "x", "y", "p")
-_MAX_TIME_US = 2**61
 _MAX_PX = 65_535
 
 
@@ -59,7 +58,7 @@ def pack_columns(
     """
     t, x, y, p = (columns[name] for name in COLUMNS)
     for wrong, rule in (
-        ((t > _MAX_TIME_US) | (t < -_MAX_TIME_US), "must be within 2⁶¹ µs of 0"),
+        ((t > MAX_TIME_US) | (t < -MAX_TIME_US), "must be within 2⁶¹ µs of 0"),
         ((x < 0) | (x > _MAX_PX) | (y < 0) | (y > _MAX_PX), f"must lie at 0 to {_MAX_PX}"),
         ((p < -1) | (p > 1), "must have a polarity of 0 or 1, or of -1 or 1"),
     ):

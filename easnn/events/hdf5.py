@@ -230,7 +230,8 @@ def write_hdf5_pieces(
         OutputError: if the file cannot be written.
     """
     path = Path(path)
-    with atomic_write(path) as file, h5py.File(file.name, "w") as stored:
+    # The temporary file is locked already, so HDF5 must not lock it, too.
+    with atomic_write(path) as file, h5py.File(file.name, "w", locking=False) as stored:
         columns = {
             name: stored.create_dataset(
                 f"events/{name}",

@@ -5,13 +5,23 @@ from __future__ import annotations
 import json
 import mmap
 import os
+import re
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import IO, Any
 
 from easnn.utils.errors import DataError, OutputError
+from easnn.utils.locks import LocksMissingError, try_lock
+
+_UNFINISHED = re.compile(r"\.(?P<name>.+)\.[a-z0-9_]{8}")
+"""Name of the temporary file of :func:`atomic_write`, with the name of the file."""
+
+ABANDONED_S = 3600.0
+"""Nobody writes a file that has not changed for so long, even on another machine."""
 
 
 def make_directory(path: Path) -> Path:
@@ -43,7 +53,8 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
     """Open a binary file that replaces ``path`` only when the block ends without an error.
 
     The bytes are written to a temporary file in the same directory, which is flushed to the disk
-    and then renamed: a reader sees either the old file or the complete new one.
+    and then renamed: a reader sees either the old file or the complete new one. If the process is
+    killed, the temporary file stays: :func:`remove_unfinished`. It is locked while it is written.
 
     Raises:
         OutputError: if the file cannot be written (no permission, no space left).
@@ -54,6 +65,8 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
             dir=path.parent, prefix=f".{path.name}.", delete=False
         ) as file:
             temporary = Path(file.name)
+            with suppress(LocksMissingError):  # then its age tells that nobody writes it
+                try_lock(file)
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -68,6 +81,53 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def remove_unfinished(folder: Path, *patterns: str, alone: bool = False) -> list[Path]:
+    """Remove what killed processes left in a folder while they wrote files with given names.
+
+    Args:
+        folder: the folder; nothing is done if it does not exist.
+        patterns: names of the files, in which ``*`` stands for any characters.
+        alone: whether the caller knows that no other process writes files with these names.
+            Otherwise, a temporary file is removed only if no process of this machine has locked it
+            and it has not changed for :data:`ABANDONED_S`.
+
+    Returns:
+        The temporary files that were removed.
+
+    Raises:
+        OutputError: if one cannot be removed.
+    """
+    removed = []
+    try:
+        for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+            match = _UNFINISHED.fullmatch(path.name)
+            if (
+                match is not None
+                and any(fnmatchcase(match["name"], pattern) for pattern in patterns)
+                and path.is_file()
+                and (alone or _is_abandoned(path))
+            ):
+                path.unlink(missing_ok=True)
+                removed.append(path)
+    except OSError as error:
+        raise OutputError(
+            f"Cannot remove unfinished files from {folder}: {error.strerror}. Check who may write "
+            "there."
+        ) from error
+    return removed
+
+
+def _is_abandoned(path: Path) -> bool:
+    try:
+        # Network folders can lock only files that are open for writing.
+        with path.open("ab") as file, suppress(LocksMissingError):
+            if not try_lock(file):
+                return False
+        return time.time() - path.stat().st_mtime > ABANDONED_S
+    except (FileNotFoundError, PermissionError):  # its writer has finished it, or it is another's
+        return False
 
 
 def map_file(path: Path) -> mmap.mmap:

@@ -45,7 +45,13 @@ def setup_logging(log_file: Path | None = None) -> None:
     )
     if log_file is not None and is_main():
         try:
-            logger.add(log_file, format=FILE_FORMAT, level="INFO")
+            logger.add(
+                log_file,
+                format=FILE_FORMAT,
+                level="INFO",
+                encoding="utf-8",
+                errors="backslashreplace",  # parts of file names that are no text
+            )
         except OSError as error:
             raise OutputError(
                 f"Cannot write {log_file}: {error.strerror}. Choose another directory or free some "

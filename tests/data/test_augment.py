@@ -3,6 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import placements, seeds, sizes_hw
 
 from easnn.data import (
     DetectionSample,
@@ -11,7 +14,7 @@ from easnn.data import (
     collate,
     prepare_batch,
 )
-from easnn.ops import Placement
+from easnn.ops import Placement, place_boxes
 from easnn.utils.seeding import generator
 
 GEN1_HW = (240, 304)
@@ -76,28 +79,71 @@ def test_placement_depends_on_the_samples_own_numbers_alone():
     assert len(set(draw(policy, 50))) == 50
 
 
-@pytest.mark.parametrize(
-    "placement",
-    [
-        Placement(40, 80),
-        Placement(30, 50, top_px=20, left_px=35),
-        Placement(30, 50, top_px=20, left_px=35, flip=True),
-        Placement(60, 120, top_px=-10, left_px=-30, flip=True),
-    ],
+OUT_HW = (24, 40)
+policies = st.builds(
+    RandomPlacementPolicy,
+    st.just(OUT_HW),
+    st.floats(0, 0.9),
+    st.tuples(st.floats(0.05, 1), st.floats(1, 2)),
+    st.floats(0, 1),
 )
-def test_boxes_follow_their_frame(placement):
-    events = torch.zeros(1, 1, 1, 20, 40, dtype=torch.uint8)
-    events[..., 6:16, 12:30] = 1
-    batch = batch_of(placement, events=events, boxes=[[1, 12, 6, 18, 10]])
-    frames, targets = prepare_batch(batch, (64, 96))
-    class_id, cx, cy, w, h = targets[0, 0].tolist()
-    rows, columns = torch.nonzero(frames[0, 0, 0, 0] > 0.5, as_tuple=True)
-    assert class_id == 1
-    # The border of the box is where the interpolated edge is half as bright.
-    assert columns.min() == pytest.approx(cx - w / 2, abs=1)
-    assert columns.max() + 1 == pytest.approx(cx + w / 2, abs=1)
-    assert rows.min() == pytest.approx(cy - h / 2, abs=1)
-    assert rows.max() + 1 == pytest.approx(cy + h / 2, abs=1)
+
+
+@st.composite
+def placed_boxes(draw):
+    """A sensor, a box of whole pixels inside of it, and a placement: any, or one of a policy."""
+    in_hw = draw(sizes_hw(20))
+    (top, bottom), (left, right) = (
+        sorted(draw(st.lists(st.integers(0, side), min_size=2, max_size=2, unique=True)))
+        for side in in_hw
+    )
+    policy = st.one_of(st.just(LetterboxPolicy(OUT_HW)), policies)
+    chosen = st.builds(lambda p, seed: p(in_hw, np.random.default_rng(seed)), policy, seeds)
+    return in_hw, (top, bottom, left, right), draw(st.one_of(placements(60), chosen))
+
+
+def inside(points_px, start_px, length_px):
+    """Return which points lie in an interval; and which of them are too near to its ends to say."""
+    ends = torch.tensor([start_px, start_px + length_px], dtype=torch.float64)
+    unclear = ((points_px[:, None] - ends).abs() < 1e-3).any(dim=1)
+    return (ends[0] < points_px) & (points_px < ends[1]), unclear
+
+
+@given(placed_boxes())
+def test_boxes_follow_their_frame(drawn):
+    """A pixel is brighter than one half exactly if its centre lies in the box.
+
+    That holds for linear interpolation, along each axis: so channel 0 is bright in the columns of
+    the box, and channel 1 in its rows.
+    """
+    in_hw, (top, bottom, left, right), placement = drawn
+    events = torch.zeros(1, 1, 2, *in_hw, dtype=torch.uint8)
+    events[:, :, 0, :, left:right] = 1
+    events[:, :, 1, top:bottom, :] = 1
+    box = [1, left, top, right - left, bottom - top]
+    frames, targets = prepare_batch(batch_of(placement, events=events, boxes=[box]), OUT_HW)
+    in_columns, in_rows = frames[0, 0, 0] > 0.5
+
+    [[[x, y, w, h]]] = place_boxes(
+        torch.tensor([[box[1:]]], dtype=torch.float64), [placement], in_hw
+    ).tolist()
+    columns_px = torch.arange(OUT_HW[1], dtype=torch.float64) + 0.5
+    rows_px = torch.arange(OUT_HW[0], dtype=torch.float64) + 0.5
+    in_frame = (
+        inside(columns_px, placement.left_px, placement.width_px)[0]
+        & (inside(rows_px, placement.top_px, placement.height_px)[0][:, None])
+    )
+    column, column_unclear = inside(columns_px, x, w)
+    row, row_unclear = inside(rows_px, y, h)
+    assert (in_columns == (column & in_frame))[:, ~column_unclear].all()
+    assert (in_rows == (row[:, None] & in_frame))[~row_unclear].all()
+
+    x1, x2 = (min(max(edge, 0), OUT_HW[1]) for edge in (x, x + w))
+    y1, y2 = (min(max(edge, 0), OUT_HW[0]) for edge in (y, y + h))
+    sides = x2 - x1, y2 - y1
+    expected = [1, (x1 + x2) / 2, (y1 + y2) / 2, *sides] if min(sides) > 1 else [0.0] * 5
+    if abs(min(sides) - 1) > 1e-4:
+        assert targets[0, 0].tolist() == pytest.approx(expected, abs=1e-4)
 
 
 def test_float_frames_are_placed_as_the_same_numbers_in_integers():

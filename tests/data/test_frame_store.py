@@ -6,12 +6,22 @@ import signal
 import sqlite3
 import time
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from easnn.data import GB
 from easnn.data.cache.cache_folder import CacheFolder
-from easnn.data.cache.frame_store import RESERVE_BYTES, FrameStore, PutResult
+from easnn.data.cache.frame_store import (
+    RESERVE_BYTES,
+    FrameStore,
+    PutResult,
+    pack_frame,
+    unpack_frame,
+)
 
 FRAME = torch.arange(2 * 3 * 2 * 4 * 5, dtype=torch.uint8).reshape(1, 6, 2, 4, 5)
 
@@ -24,6 +34,33 @@ def folder(tmp_path):
     folder = CacheFolder(tmp_path / "frames", GB)
     folder.make()
     return folder
+
+
+SHAPES = st.tuples(*[st.integers(1, 3)] * 3, *[st.integers(1, 8)] * 2)
+
+
+@given(
+    st.sampled_from([np.uint8, np.int16, np.int32, np.float16, np.float32]).flatmap(
+        lambda dtype: arrays(dtype, SHAPES)
+    ),
+    st.integers(0, 7),
+    st.data(),
+)
+def test_a_packed_frame_is_unpacked_or_refused(values, bit, data):
+    """Also if a bit of it is flipped: a frame is never another one."""
+    packed = pack_frame(torch.from_numpy(values))
+    found = unpack_frame(packed).numpy()
+    assert (found.dtype, found.shape) == (values.dtype, values.shape)
+    assert found.tobytes() == values.tobytes()
+    position = data.draw(st.integers(0, len(packed) - 1))
+    flipped = bytearray(packed)
+    flipped[position] ^= 1 << bit
+    try:
+        again = unpack_frame(bytes(flipped)).numpy()
+    except ValueError:
+        return
+    assert (again.dtype, again.shape) == (values.dtype, values.shape)
+    assert again.tobytes() == values.tobytes()
 
 
 def random_frame(number: int, shape=(1, 1, 2, 300, 400)) -> torch.Tensor:

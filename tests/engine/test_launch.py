@@ -87,7 +87,7 @@ def stop_and_resume(path: Path) -> dict[str, object]:
         code = stop.code
     latest = RunDirectory(path / "run").latest
     stopped = load_checkpoint(latest)
-    trainer = build_trainer(path / "run", config, resume=True, schedule=lambda iteration: 0.01)
+    trainer = build_trainer(path / "run", config, schedule=lambda iteration: 0.01)
     trainer.resume(stopped, latest)
     trainer.train()
     return {

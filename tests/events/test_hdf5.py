@@ -280,6 +280,11 @@ def test_shape_that_promises_more_than_the_file_holds(stored):
             "p=0.",
         ),
         (
+            pack_events([5, 2**61 + 1], 0, 0, 0),
+            "Event 1 of {path} must not be after 2⁶¹ µs, but is t_us=2305843009213693953, x=0, "
+            "y=0, p=0.",
+        ),
+        (
             pack_events([5], [20], 0, 0),
             "Event 0 of {path} must lie inside the sensor, 20×10 pixels, but is t_us=5, x=20, y=0, "
             "p=0.",

@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from literal import KERNELS, literal_embedding, lively
+from strategies import seeds
 from torch.nn import functional
 
-from easnn.kernels import Firing
+from easnn.kernels import Firing, use_kernels
 from easnn.models import DetectorConfig, SpikeMode
 from easnn.models.embedding import build_embedding
 from easnn.models.embedding.packed import PackedConv2d, pack, unpack
@@ -111,68 +116,40 @@ def test_newest_slice_is_read_first():
     assert out[:, 0, 0, 0, 0].tolist() == [6.0, 0.0]
 
 
-def reference(embedding, config, events):
-    """The sampler as the paper writes it, pixel by pixel, with plain convolutions."""
-
-    def branch(layers, x):
-        for layer in layers:
-            x = (
-                functional.conv2d(x, layer.weight, layer.bias, padding=layer.kernel_size[0] // 2)
-                if isinstance(layer, PackedConv2d)
-                else layer(x)
-            )
-        return x.chunk(2, dim=1)
-
-    slices = events[:, 0].unbind(1)[::-1]
-    V = S = torch.zeros_like(slices[0])
-    history = []
-    for e in slices:
-        (g_in, c_in), (g_rec, c_rec) = (
-            branch(embedding.recurrence.input_conv, e),
-            branch(embedding.recurrence.gate_conv, S),
-        )
-        U = torch.sigmoid(g_in + g_rec) * V + c_in + c_rec
-        S = (config.thresh < U).to(U.dtype)
-        V = U - config.thresh * S if config.reset is None else U * (1 - S) + config.reset * S
-        history.append((U, S, V))
-    out = torch.zeros(config.Ts, *V.shape, dtype=V.dtype)
-    for pixel in torch.cartesian_prod(*(torch.arange(n) for n in V.shape)).tolist():
-        pixel, A, n, t_last = tuple(pixel), 0.0, 0, -1
-        for t, (U, S, _) in enumerate(history):
-            A += U[pixel].item()
-            if S[pixel] and n < config.Ts:
-                out[(n, *pixel)] = {"sum": A, "last": U[pixel].item(), "avg": A / (t - t_last)}[
-                    config.readout
-                ]
-            if S[pixel]:
-                A, n, t_last = 0.0, n + 1, t
-        if not history[-1][1][pixel] and n < config.Ts and not config.write_zero:
-            rest = history[-1][2][pixel].item()
-            out[(n, *pixel)] = {"sum": A, "last": rest, "avg": A / (len(history) - 1 - t_last)}[
-                config.readout
-            ]
-    return out
-
-
-@pytest.mark.parametrize("reset", [0.0, None])
-@pytest.mark.parametrize("readout", ["sum", "last", "avg"])
-@pytest.mark.parametrize(("Ts", "write_zero"), [(1, True), (2, False), (4, False)])
-def test_agrees_with_the_sampler_pixel_by_pixel(readout, Ts, write_zero, reset):
-    config = sampler(
-        embedding_depth=2,
-        embedding_ksize=3,
+@st.composite
+def embeddings(draw):
+    """A setting of `arsnn`, `rsnn` or `snn`, with as many time steps as segments."""
+    kind = draw(st.sampled_from(["arsnn", "rsnn", "snn"]))
+    Ts = draw(st.integers(1, 4)) if kind == "arsnn" else 1
+    return DetectorConfig(
+        embedding=kind,
+        embedding_depth=draw(st.integers(1, 2)),
+        embedding_ksize=draw(st.sampled_from([1, 3])),
+        use_spike=SpikeMode.FULL,
+        T=Ts,
         Ts=Ts,
-        readout=readout,
-        write_zero=write_zero,
-        reset=reset,
-        thresh=0.4,
+        readout=draw(
+            st.sampled_from(["sum", "last", "avg"] if kind == "arsnn" else ["sum", "last"])
+        ),
+        write_zero=draw(st.booleans()),
+        spike_attach=draw(st.booleans()),
+        reset=draw(st.sampled_from([0.0, None, 0.25, -0.5])),
+        thresh=draw(st.sampled_from([0.3, 1.0, -0.2])),
+        decay=draw(st.sampled_from([0.1, 0.5, 0.9])),
+        abs=draw(st.booleans()),
     )
-    embedding = build_embedding(config).double()
-    events = torch.poisson(torch.full((2, 1, 4, 2, 4, 6), 0.7, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("kernels", KERNELS)
+@given(embeddings(), st.integers(1, 2), st.integers(1, 5), seeds)
+def test_agrees_with_the_literal_loop_over_pixels(kernels, config, B, steps, seed):
+    embedding = lively(build_embedding(config), seed)
+    use_kernels(embedding, kernels)
+    events = np.random.default_rng(seed).poisson(0.7, (B, steps, 2, 2, 4)).astype(np.float64)
     with torch.no_grad():
-        expected = reference(embedding, config, events)
-        torch.testing.assert_close(embedding(events), expected, rtol=1e-12, atol=1e-12)
-    assert (expected[-1] != 0).any()
+        found = embedding(torch.from_numpy(events)[:, None]).numpy()
+    expected = literal_embedding(embedding, config, events)
+    np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-10)
 
 
 def test_macro_slices_continue_the_sequence():

@@ -2,13 +2,18 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from literal import KERNELS
 from spikingjelly.activation_based import functional
 from spikingjelly.activation_based.neuron import ParametricLIFNode
 from spikingjelly.activation_based.surrogate import ATan
 
-from easnn.kernels import plain_plif, spikingjelly_plif
+from easnn.kernels import plain_plif, spikingjelly_plif, use_kernels
 from easnn.models import ParametricLIF
 from easnn.models.neurons import LearnedATan, build_surrogate
 
@@ -20,6 +25,40 @@ def test_hand_counted_spikes():
     neuron = ParametricLIF(5, "atan", 2.0)
     current = torch.tensor([0.8, 0.8, 0.9, 2.5, 0.0])[:, None]
     assert neuron(current)[:, 0].tolist() == [0, 1, 1, 1, 0]
+
+
+def literal_plif(current, leak):
+    """Run one neuron, one step after the other: currents of T steps → spikes."""
+    spikes, membrane = [], 0.0
+    for x in current:
+        charged = x + membrane * (1 - leak)
+        spikes.append(1.0 if charged >= 1 else 0.0)
+        membrane = charged - spikes[-1]
+    return spikes
+
+
+CURRENTS = st.integers(-16, 24).map(lambda eighths: eighths / 8)
+"""Where τ is 2, sums of these and their halves are exact, and often exactly the threshold."""
+
+
+@pytest.mark.parametrize("kernels", KERNELS)
+@given(
+    st.integers(1, 5).flatmap(
+        lambda T: arrays(np.float64, (T, 2, 3, 2, 2), elements=CURRENTS, fill=st.nothing())
+    ),
+    st.one_of(st.just(0.0), st.floats(-3, 3)),
+)
+def test_every_neuron_is_the_literal_loop(kernels, currents, w):
+    T = len(currents)
+    neuron = ParametricLIF(T, "atan", 2.0).double()
+    neuron.w.data.fill_(w)
+    use_kernels(neuron, kernels)
+    with torch.no_grad():
+        stacked = torch.from_numpy(currents).flatten(0, 1)
+        spikes = neuron(stacked.contiguous(memory_format=torch.channels_last)).unflatten(0, (T, -1))
+        leak = torch.tensor(w, dtype=torch.float64).sigmoid().item()
+    expected = np.apply_along_axis(literal_plif, 0, currents, leak)
+    assert np.array_equal(spikes.numpy(), expected)
 
 
 @pytest.mark.parametrize("T", [1, 3])

@@ -8,9 +8,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import events
 from windows import GOLDEN_TAGS, golden_values, golden_windows, make_window, random_window
 
-from easnn.representations import REPRESENTATIONS, FrameSpec, represent, slice_bounds_us
+from easnn.events import EventWindow
+from easnn.representations import (
+    REPRESENTATIONS,
+    FrameSpec,
+    event_sum,
+    represent,
+    slice_bounds_us,
+    stacked_histogram,
+)
+from easnn.representations.histogram import BINS, MAX_COUNT
 from easnn.utils.errors import DataError
 
 SHAPES = {"micro_sum": (None, 2), "sum": (1, 2), "voxel_cube": (None, 4)}
@@ -107,6 +119,72 @@ def test_sums_equal_a_loop_and_leave_the_window_alone(name, measure, slicing, se
     assert values.dtype == (np.uint8 if measure == "count" else np.float16)
     np.testing.assert_allclose(values, expected, rtol=0 if measure == "count" else 2**-11 + 1e-9)
     assert np.array_equal(window.events, before)
+
+
+HW = (3, 4)
+
+
+@st.composite
+def windows(draw):
+    """Events of a window of 1 to 400 µs, some of which has no event."""
+    start_us, length_us = draw(st.integers(0, 10**9)), draw(st.integers(1, 400))
+    found = draw(
+        events(
+            sensor_hw=HW, first_us=st.just(start_us), gaps_us=st.integers(0, 3 * length_us // 40)
+        )
+    )
+    return EventWindow(found[found["t_us"] < start_us + length_us], start_us, start_us + length_us)
+
+
+def per_pixel(events):
+    """Return the number of events by polarity, row and column."""
+    counts = np.zeros((2, *HW), int)
+    np.add.at(counts, (events["p"], events["y"], events["x"]), 1)
+    return counts
+
+
+@given(windows(), st.integers(1, 6))
+def test_every_event_of_a_window_is_counted_once(window, Tm):
+    expected = per_pixel(window.events)
+
+    def values(name):
+        return represent(FrameSpec(aggregation=name, Tm=Tm, slicing="window"), window, HW)
+
+    assert np.array_equal(values("sum")[0], expected)
+    assert np.array_equal(values("micro_sum").sum(axis=0), expected)
+    cube = values("voxel_cube").sum(axis=0)
+    assert np.array_equal(cube.sum(axis=0), expected.sum(axis=0))
+    histograms = stacked_histogram(window.events, HW)[None]
+    capped = histograms.reshape(2, BINS, *HW)
+    assert np.array_equal(event_sum(histograms)[0], capped.sum(axis=1))
+    assert np.array_equal(
+        np.minimum(expected, MAX_COUNT), np.minimum(capped.sum(axis=1), MAX_COUNT)
+    )
+    assert (capped.sum(axis=1) <= expected).all()
+
+
+@given(windows(), st.integers(1, 6))
+def test_only_the_tail_of_the_extent_is_not_counted(window, Tm):
+    times_us = window.events["t_us"]
+    step_us = (int(times_us[-1]) - int(times_us[0])) // Tm if len(times_us) else 0
+    counted = window.events[times_us < (times_us[0] + Tm * step_us if len(times_us) else 0)]
+    for name in ("micro_sum", "voxel_cube"):
+        values = represent(FrameSpec(aggregation=name, Tm=Tm), window, HW)
+        assert np.array_equal(values.sum(axis=(0, 1)), per_pixel(counted).sum(axis=0)), name
+
+
+@given(windows(), st.integers(1, 6))
+def test_a_voxel_grid_shares_the_sign_of_an_event_between_two_steps(window, Tm):
+    expected = np.zeros(HW)
+    for event in window.events:
+        position = Tm * (int(event["t_us"]) - window.start_us) / (window.end_us - window.start_us)
+        sign = 1 if event["p"] else -1
+        # What would be in step Tm is dropped.
+        expected[event["y"], event["x"]] += sign * min(1.0, Tm - position)
+    grid = represent(FrameSpec(aggregation="voxel_grid", Tm=Tm, slicing="window"), window, HW)
+    np.testing.assert_allclose(
+        grid.astype(np.float64).sum(axis=(0, 1)), expected, atol=2**-10 * len(window.events)
+    )
 
 
 def test_halves_of_a_slice_and_the_channel_that_they_share():

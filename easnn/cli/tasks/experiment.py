@@ -81,7 +81,11 @@ def named_experiment(options: argparse.Namespace) -> EventExp:
 
 
 def experiment_of(
-    options: argparse.Namespace, checkpoint: Checkpoint, *, same_network: bool
+    options: argparse.Namespace,
+    checkpoint: Checkpoint,
+    *,
+    same_network: bool,
+    compare: bool = True,
 ) -> EventExp:
     """Call :func:`~easnn.checkpoints.experiment_for` with the options.
 
@@ -95,6 +99,7 @@ def experiment_of(
         exp_file=options.exp_file,
         words=options.pairs,
         same_network=same_network,
+        compare=compare,
     )
 
 

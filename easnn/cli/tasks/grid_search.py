@@ -60,7 +60,7 @@ def _append(path: Path, *rows: tuple[object, ...]) -> None:
             elif not content.endswith(b"\n"):  # edited by hand
                 text.write("\n")
             writer.writerows(rows)
-            data = text.getvalue().encode()
+            data = text.getvalue().encode(errors="surrogateescape")  # as paths were given
             try:
                 while data:
                     data = data[file.write(data) :]
