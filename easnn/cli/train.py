@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
-from easnn.cli.arguments import build_parser, parse
+from easnn.cli.arguments import build_parser, file_path, parse
 from easnn.utils.options import WRITERS
 
 DESCRIPTION = "Train the detector of an experiment. All output is written to OUTPUT_DIR/EXP_NAME."
@@ -45,7 +44,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     training.add_argument(
         "--grid_search",
-        type=Path,
+        type=file_path,
         metavar="CSV",
         help="append best AP, checkpoint and command to a table, which runs can share",
     )

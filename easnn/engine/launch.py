@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
-import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,6 +24,7 @@ from easnn.engine.interrupt import exit_code, handlers_restored
 from easnn.engine.remote_error import raise_first_failure, reported
 from easnn.utils.device import available_cores
 from easnn.utils.errors import ConfigError
+from easnn.utils.files import temporary_folder
 
 Result = TypeVar("Result")
 Main = Callable[..., Result]
@@ -77,23 +77,23 @@ def launch(
         raise ConfigError(f"`--num_machines` must be at least 1, but is {num_machines}.")
     config = _launch_config(devices, num_machines, machine_rank, dist_url)
     _quiet("torch.distributed.elastic", "torch.multiprocessing")
-    with tempfile.TemporaryDirectory(prefix="easnn-launch-") as folder, handlers_restored():
+    with temporary_folder("easnn-launch-") as folder, handlers_restored():
         try:
             results = elastic_launch(config, _worker)(main, args, backend, timeout_s, folder)
         except ChildFailedError as error:
-            raise_first_failure(Path(folder), error)
+            raise_first_failure(folder, error)
         except SignalException as stopped:
             raise SystemExit(exit_code(stopped.sigval)) from None
     return results[min(results)]
 
 
 def _worker(
-    main: Main[Result], args: tuple[object, ...], backend: str, timeout_s: float, folder: str
+    main: Main[Result], args: tuple[object, ...], backend: str, timeout_s: float, folder: Path
 ) -> Result | None:
     """Run ``main`` in a process that the launcher started; only local rank 0 returns its result."""
     # The launcher spawns this process; its data workers use the default start method again.
     multiprocessing.set_start_method(None, force=True)
-    with reported(Path(folder)), _world(backend, timeout_s):
+    with reported(folder), _world(backend, timeout_s):
         result = main(*args)
     return result if os.environ["LOCAL_RANK"] == "0" else None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import socket
@@ -141,6 +142,18 @@ def test_a_fault_of_the_program_comes_with_its_traceback(tmp_path, monkeypatch):
         WorkerError, match=r"(?s)^Process 1 failed:\nTraceback.*ZeroDivisionError: a bug"
     ):
         raise_first_failure(tmp_path, exited)
+
+
+def test_what_the_operating_system_refuses_a_process_is_a_sentence(tmp_path, monkeypatch):
+    monkeypatch.setenv("RANK", "1")
+    with pytest.raises(SystemExit), reported(tmp_path):
+        raise PermissionError(errno.EACCES, "Permission denied", "/data")
+    failed = ChildFailedError("train", {1: ProcessFailure(1, 9, 1, "no file")})
+    with pytest.raises(DataError) as error:
+        raise_first_failure(tmp_path, failed)
+    assert str(error.value) == (
+        "Cannot use /data: Permission denied. Change its permissions, or give another path."
+    )
 
 
 def test_a_killed_process_is_named():

@@ -61,7 +61,7 @@ def print_summary(options: argparse.Namespace) -> None:
     if options.ckpt is None:
         experiment = named_experiment(options)
     else:
-        experiment = experiment_of(options, Checkpoint(Path(options.ckpt)), same_network=True)
+        experiment = experiment_of(options, Checkpoint(options.ckpt), same_network=True)
     check(experiment)
     model = experiment.get_model()
     if vars(options).get("fuse"):  # only the evaluation has this option

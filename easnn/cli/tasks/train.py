@@ -6,7 +6,6 @@ import argparse
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from functools import cache, partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -212,7 +211,7 @@ def occupy_memory(device: torch.device) -> None:
 
 def _checkpoint(options: argparse.Namespace) -> Checkpoint | None:
     if options.ckpt is not None:
-        return Checkpoint(Path(options.ckpt))
+        return Checkpoint(options.ckpt)
     if not options.resume:
         return None
     latest = RunDirectory(run_directory_path(named_experiment(options))).latest
