@@ -61,6 +61,35 @@ def test_two_processes_train_as_one_does(tmp_path):
     assert "process 0" not in message_of_two
 
 
+def lose_a_process(path: Path, resume: bool) -> list[int]:
+    """Train; without ``resume``, kill one process in the second epoch. Return where it began."""
+
+    def schedule(iteration: int) -> float:
+        if not resume and iteration == 7 and distributed.rank() == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return 0.01
+
+    trainer = build_trainer(path, TrainConfig(max_epoch=2, eval_interval=2), schedule=schedule)
+    latest = RunDirectory(path).latest
+    checkpoint = load_checkpoint(latest) if resume else {"epoch": 0, "step": 0}
+    if resume:
+        trainer.resume(checkpoint, latest)
+    trainer.train()
+    return [checkpoint["epoch"], checkpoint["step"]]
+
+
+def test_a_lost_process_starts_all_again_from_the_last_checkpoint(tmp_path):
+    began = launch(
+        lose_a_process,
+        (tmp_path / "run", False),
+        devices=2,
+        max_restarts=1,
+        args_of_restart=(tmp_path / "run", True),
+    )
+    assert began == [1, 0]
+    assert load_checkpoint(RunDirectory(tmp_path / "run").latest)["epoch"] == 2
+
+
 def evaluate_few() -> list[dict[str, object]]:
     """Evaluate fewer frames than there are processes, and more."""
     torch.manual_seed(0)
@@ -191,6 +220,10 @@ def test_a_signal_to_the_launcher_reaches_every_process(tmp_path):
     ("options", "message"),
     [
         ({"devices": 0}, "`-d` must be at least 1, but is 0."),
+        (
+            {"devices": 2, "max_restarts": -1},
+            "`--max-restarts` must be at least 0, but is -1.",
+        ),
         ({"dist_backend": "mpi"}, "`--dist-backend` must be nccl or gloo, but is mpi."),
         (
             {"num_machines": 2, "machine_rank": 2, "dist_url": "tcp://a:1"},
