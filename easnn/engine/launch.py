@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import partial
+from multiprocessing.resource_tracker import ensure_running
 from pathlib import Path
 from types import FrameType
 from typing import TypeVar
@@ -141,6 +142,10 @@ def _passed_on(number: int | None) -> Iterator[None]:
                     os.kill(process.pid, number)
 
     with handlers_restored((number,)):
+        # Batch systems signal every process of a job. Python's helper process would end with a
+        # traceback; it inherits that the signal is ignored.
+        signal.signal(number, signal.SIG_IGN)
+        ensure_running()
         signal.signal(number, pass_on)
         yield
 

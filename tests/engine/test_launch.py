@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import socket
@@ -17,6 +18,7 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, P
 
 from easnn.checkpoints import load_checkpoint
 from easnn.engine import RunDirectory, TrainConfig, WorkerError, launch
+from easnn.engine.launch import _passed_on
 from easnn.engine.remote_error import raise_first_failure, reported
 from easnn.utils import distributed
 from easnn.utils.errors import ConfigError, DataError, TrainingError
@@ -279,3 +281,22 @@ def test_under_torchrun_the_process_joins_its_world(monkeypatch):
     assert str(error.value) == (
         "`-d` must be 1 or left out under torchrun, which started 1 processes here, but is 2."
     )
+
+
+def test_a_stop_signal_is_passed_on_to_the_processes():
+    context = multiprocessing.get_context("fork")
+    waits = context.Event()
+
+    def wait_for_the_signal():
+        signal.signal(signal.SIGUSR1, lambda *_: os._exit(7))
+        waits.set()
+        time.sleep(60)
+
+    with _passed_on(signal.SIGUSR1):
+        process = context.Process(target=wait_for_the_signal)
+        process.start()
+        waits.wait()
+        os.kill(os.getpid(), signal.SIGUSR1)
+        process.join(30)
+    assert process.exitcode == 7
+    assert signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL

@@ -44,6 +44,7 @@ def run_command(
         return exit_code_of(lambda: print_keys(options))
     if options.summary:
         return exit_code_of(lambda: print_summary(options))
+    setup_logging()
     return exit_code_of(
         lambda: launch(
             process,
