@@ -7,6 +7,7 @@ import json
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -98,6 +99,19 @@ def test_an_epoch_to_start_at_contradicts_it(
         "error: `-e` cannot be given with --auto-resume or restarts: each time the run would go "
         "back to epoch 1. Leave one of them out."
     )
+
+
+def test_processes_that_are_started_again_resume(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launched: dict[str, Any] = {}
+    monkeypatch.setattr(
+        "easnn.cli.tasks.experiment.launch", lambda _main, _args, **how: launched.update(how)
+    )
+    assert train.main([*words(folder, folder / "out", ""), "--max-restarts", "3"]) == 0
+    assert (launched["max_restarts"], launched["stop_signal"]) == (3, signal.SIGUSR1)
+    [options] = launched["args_of_restart"]
+    assert options.auto_resume
 
 
 def test_a_process_that_torchrun_started_again_resumes(

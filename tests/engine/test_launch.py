@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 from engine_toys import ToyDetector, build_trainer, evaluate, train_double, train_loader
+from loguru import logger
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
 
 from easnn.checkpoints import load_checkpoint
@@ -61,35 +62,6 @@ def test_two_processes_train_as_one_does(tmp_path):
     assert message.startswith(f"{begin} 0: total_loss nan")
     assert message_of_two.startswith(f"{begin} 1: total_loss nan")
     assert "process 0" not in message_of_two
-
-
-def lose_a_process(path: Path, resume: bool) -> list[int]:
-    """Train; without ``resume``, kill one process in the second epoch. Return where it began."""
-
-    def schedule(iteration: int) -> float:
-        if not resume and iteration == 7 and distributed.rank() == 1:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return 0.01
-
-    trainer = build_trainer(path, TrainConfig(max_epoch=2, eval_interval=2), schedule=schedule)
-    latest = RunDirectory(path).latest
-    checkpoint = load_checkpoint(latest) if resume else {"epoch": 0, "step": 0}
-    if resume:
-        trainer.resume(checkpoint, latest)
-    trainer.train()
-    return [checkpoint["epoch"], checkpoint["step"]]
-
-
-def test_a_lost_process_starts_all_again_from_the_last_checkpoint(tmp_path):
-    began = launch(
-        lose_a_process,
-        (tmp_path / "run", False),
-        devices=2,
-        max_restarts=1,
-        args_of_restart=(tmp_path / "run", True),
-    )
-    assert began == [1, 0]
-    assert load_checkpoint(RunDirectory(tmp_path / "run").latest)["epoch"] == 2
 
 
 def evaluate_few() -> list[dict[str, object]]:
@@ -155,10 +127,15 @@ def fail(how: str) -> None:
 
 
 @pytest.mark.timeout(50)  # the other process would sleep for a minute
-def test_the_error_of_a_process_is_the_error_of_the_run():
+def test_a_lost_process_starts_all_again_and_an_error_of_the_input_ends_the_run():
+    said = []
+    sink = logger.add(said.append, format="{message}")
     with pytest.raises(DataError) as error:
-        launch(fail, ("data",), devices=2)
+        launch(fail, ("killed",), devices=2, max_restarts=2, args_of_restart=("data",))
     assert str(error.value) == "File x is broken."
+    logger.remove(sink)
+    [again] = [line for line in said if "starts again" in line]
+    assert again.endswith("The run starts again, 2 more times at most.\n")
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
