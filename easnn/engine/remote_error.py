@@ -53,7 +53,7 @@ def raise_first_failure(folder: Path, failed: ChildFailedError) -> NoReturn:
     Raises:
         EasnnError: with the class and the message of the original error.
         WorkerError: with the traceback of any other exception.
-        TrainingError: if the process was killed.
+        LostProcessError: if the process was killed.
         SystemExit: if the process exited after a signal.
     """
     reports = sorted(
@@ -97,4 +97,4 @@ def _killed(failed: ChildFailedError) -> EasnnError:
         "smaller batch (-b).",
         "SIGABRT": "A collective operation may have timed out: see its output above.",
     }.get(how, "See its output above.")
-    return errors.TrainingError(f"Process {rank} was killed ({how}). {hint}")
+    return errors.LostProcessError(f"Process {rank} was killed ({how}). {hint}")

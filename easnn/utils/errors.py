@@ -34,6 +34,10 @@ class TrainingError(EasnnError):
     """A run had to stop: a loss is not finite, or a process failed."""
 
 
+class LostProcessError(TrainingError):
+    """A process of a run was killed, or does not answer; another try may succeed."""
+
+
 class OutputError(EasnnError):
     """A result cannot be written: no permission, no space left, or the path is already in use."""
 
