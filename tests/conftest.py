@@ -1,4 +1,4 @@
-"""Folders with golden numbers and real recordings; tests that need a missing one are skipped."""
+"""Folders of golden numbers and recordings; tests that need a missing one are skipped."""
 
 from __future__ import annotations
 
@@ -62,6 +62,12 @@ def golden() -> Path:
 def real() -> Path:
     """Small recordings made by real event cameras."""
     return _folder("real")
+
+
+@pytest.fixture(scope="session")
+def field() -> Path:
+    """Small files like those that users of comparable software had trouble with."""
+    return _folder("field")
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ PAGE = (PACKAGE.parent / "docs" / "architecture.md").read_text()
 HELPERS = {
     "config/key.py",
     "events/checks.py",
+    "events/evidence.py",
     "events/downsample.py",  # returns the recording as it is
     "events/evt_raw.py",  # is asked whether the file is one of its own
     "kernels/choice.py",

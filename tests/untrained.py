@@ -20,6 +20,7 @@ def untrained(folder: Path, words: str = "") -> Path:
     model = experiment.get_model()
     contents = dict.fromkeys(KEYS) | {
         "model": dict(model.state_dict()),
+        "raw_model": dict(model.state_dict()),
         "experiment": ExperimentRecord.of(experiment).plain(),
     }
     path = folder / "best_ckpt.pth"

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from easnn.analysis.palette import BACKGROUND, CURVE_COLOURS, FAINT_INK, GRID, INK, PAPER, as_hex
 from easnn.utils.errors import DataError
-from easnn.utils.files import atomic_write, make_directory
+from easnn.utils.files import atomic_write, make_directory, read_text
 from easnn.utils.options import PICTURES
 
 METRICS_FILE = "metrics.jsonl"
@@ -64,7 +64,7 @@ def write_curves(run_dir: Path) -> Path:
 def _read(path: Path) -> list[dict[str, Any]]:
     """Return the records of a run."""
     try:
-        lines = path.read_text().splitlines()
+        lines = read_text(path).splitlines()
     except OSError as error:
         raise DataError(
             f"Cannot read {path}: {error.strerror}. Give the directory of a training run."

@@ -78,20 +78,28 @@ class Playback:
         )
 
 
-def open_playback(path: Path, sensor_hw: tuple[int, int] | None, predictor: Predictor) -> Playback:
+def open_playback(
+    path: Path,
+    sensor_hw: tuple[int, int] | None,
+    predictor: Predictor,
+    *,
+    stream: int | None = None,
+) -> Playback:
     """Open a recording and its labels, if any, at the resolution of the predictor's frames.
 
     Args:
         path: the file.
         sensor_hw: height and width of the sensor, or None to read them from the file.
         predictor: determines the resolution and the frames.
+        stream: number of the stream of events to read from an AEDAT4 file; needed if it has
+            several.
 
     Raises:
         ConfigError: if the model does not take windows of raw recordings.
         DataError: if a file cannot be read, or an event lies outside the sensor.
     """
     predictor.spec.check_from_events()
-    recording, factor = predictor.open(path, sensor_hw), predictor.downsample
+    recording, factor = predictor.open(path, sensor_hw, stream=stream), predictor.downsample
     hw = recording.sensor_hw
     assert hw is not None
     name = path.name.removesuffix(EVENTS_SUFFIX).removesuffix(path.suffix)

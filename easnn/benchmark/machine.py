@@ -106,7 +106,7 @@ def _best_seconds(run: Callable[[], object]) -> float:
 def _processor() -> str:
     """Return the processor's name, on Linux from the kernel's list."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
     except OSError:
         lines = []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]

@@ -69,7 +69,8 @@ def peak_bytes(request: StepRequest) -> float:
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, request.to_json()],
         capture_output=True,
-        text=True,
+        encoding="utf-8",
+        errors="replace",
     )
     if done.returncode:
         raise TrainingError(
@@ -107,7 +108,7 @@ def _status_bytes(name: str) -> int:
 
     ``ru_maxrss`` would not do: a new process inherits the peak of the one that starts it.
     """
-    lines = STATUS.read_text().splitlines()
+    lines = STATUS.read_text("utf-8").splitlines()
     [number] = [line.split()[1] for line in lines if line.startswith(f"{name}:")]
     return 1024 * int(number)
 

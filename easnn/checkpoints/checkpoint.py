@@ -17,6 +17,7 @@ from easnn.models import EventDetector
 from easnn.published import PublishedCheckpoint, PublishedRecord
 from easnn.utils.distributed import is_main
 from easnn.utils.errors import CheckpointError, DamagedCheckpointError, DataError
+from easnn.utils.files import file_stamp
 from easnn.utils.tensor_file import read_tensor_file
 
 
@@ -33,7 +34,8 @@ class Checkpoint:
         record: the experiment; of a published checkpoint the part that its weights determine.
 
     Raises:
-        CheckpointError: if the file cannot be read, has no experiment or is not a checkpoint.
+        CheckpointError: if the file cannot be read, has no experiment or is not a checkpoint, or if
+            its weights are not finite.
     """
 
     contents: dict[str, Any]
@@ -41,6 +43,7 @@ class Checkpoint:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._stamp = file_stamp(path)
         try:
             contents = read_tensor_file(path)
         except DamagedCheckpointError as error:
@@ -102,9 +105,17 @@ class Checkpoint:
                 "state has another order. Leave out --resume to start a new run from its weights."
             )
 
-    def lies_in(self, directory: Path) -> bool:
-        """Return whether the file is in ``directory``."""
-        return self.path.resolve().parent == directory.resolve()
+    def check_unchanged(self) -> None:
+        """Check that the file is still the one that was read.
+
+        Raises:
+            CheckpointError: if a training has replaced it.
+        """
+        if file_stamp(self.path) != self._stamp:
+            raise CheckpointError(
+                f"{self.path} was replaced while it was read, by a training that has ended since. "
+                "Run the command again."
+            )
 
 
 def _newest_beside(damaged: Path) -> str:
@@ -131,6 +142,7 @@ def experiment_for(
     exp_file: str | Path | None = None,
     words: Sequence[str] = (),
     same_network: bool = True,
+    compare: bool = True,
 ) -> EventExp:
     """Return the experiment to use with a checkpoint, and log how it differs from the saved one.
 
@@ -145,6 +157,7 @@ def experiment_for(
         exp_file: file of an experiment, instead of a name.
         words: ``key value key value …``.
         same_network: whether the weights must fit; if not, they only initialise another network.
+        compare: whether to log the differences.
 
     Raises:
         ConfigError: if a key is invalid.
@@ -170,7 +183,7 @@ def experiment_for(
         if experiment.seed is None:
             record.give(experiment, ["seed"], source)
     experiment.merge(words)
-    differences = record.differences(experiment)
+    differences = record.differences(experiment) if compare else ""
     if differences and is_main():
         logger.warning("Keys that differ from those of {}:\n{}", source, differences)
     return experiment

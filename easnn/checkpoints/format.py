@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from easnn.utils.errors import CheckpointError
+from easnn.utils.state_dicts import check_finite, is_state_dict
 from easnn.utils.tensor_file import read_tensor_file, write_tensor_file
 
 FORMAT = 1
@@ -57,8 +58,8 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     """Read a checkpoint of this framework; its tensors are on the CPU.
 
     Raises:
-        CheckpointError: if the file is missing, damaged, contains executable code, or is not a
-            checkpoint of this framework.
+        CheckpointError: if the file is missing, damaged, contains executable code or weights that
+            are not finite, or is not a checkpoint of this framework.
     """
     return own_checkpoint(read_tensor_file(path), path)
 
@@ -71,7 +72,8 @@ def own_checkpoint(checkpoint: object, path: Path) -> dict[str, Any]:
         path: the file, for messages.
 
     Raises:
-        CheckpointError: if it is something else, incomplete, or of another version.
+        CheckpointError: if it is something else, incomplete, or of another version, or if its
+            weights are not finite.
     """
     if not is_own(checkpoint):
         raise CheckpointError(
@@ -88,11 +90,13 @@ def own_checkpoint(checkpoint: object, path: Path) -> dict[str, Any]:
         raise CheckpointError(
             f"{path} is not a complete checkpoint: it has no {', '.join(missing)}. Copy it again."
         )
-    weights = checkpoint["model"]
-    if not isinstance(weights, Mapping) or not all(isinstance(w, Tensor) for w in weights.values()):
-        raise CheckpointError(
-            f"`model` of {path} must map names to tensors, but does not. Give another checkpoint."
-        )
+    for name in ("model", "raw_model"):
+        if not is_state_dict(checkpoint[name]):
+            raise CheckpointError(
+                f"`{name}` of {path} must map names to tensors, but does not. Give another "
+                "checkpoint."
+            )
+        check_finite(checkpoint[name], str(path))
     return checkpoint
 
 

@@ -10,6 +10,7 @@ from tabulate import tabulate
 from torch import Tensor, nn
 
 from easnn.utils.errors import CheckpointError
+from easnn.utils.state_dicts import unwrapped
 
 SHOWN = 8
 """Maximum number of names that a message lists of each kind."""
@@ -72,7 +73,8 @@ def load_weights(
 
     Args:
         model: the model; its other weights are unchanged.
-        weights: a state dict, such as ``model`` of a checkpoint.
+        weights: a state dict, such as ``model`` of a checkpoint. Names may contain the parts that
+            wrappers of a network add, ``module.`` and ``_orig_mod.``.
         strict: whether every name and shape must match; on an error the model is unchanged.
         source: origin of the weights, for messages.
 
@@ -80,6 +82,7 @@ def load_weights(
         CheckpointError: if ``strict`` and something does not fit, or if nothing fits at all.
     """
     own = model.state_dict()
+    weights = _unwrapped(weights, own)
     report = _compare(weights, own)
     if strict and not report.complete:
         raise CheckpointError(
@@ -92,6 +95,18 @@ def load_weights(
         for name in report.loaded:
             own[name].copy_(weights[name])
     return report
+
+
+def _unwrapped(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return weights under the model's names, where these differ by parts of wrappers only.
+
+    A model may have such a part in its own names, and a file none: so both are compared without.
+    """
+    names = {unwrapped(name): name for name in own if name not in weights}
+    return {
+        name if name in own else names.get(unwrapped(name), name): weight
+        for name, weight in weights.items()
+    }
 
 
 def _compare(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> LoadReport:

@@ -3,6 +3,7 @@
 import os
 
 from easnn.utils.allocator import reuse_freed_memory
+from easnn.utils.console import show_everywhere
 
 # OpenMP threads wait for each other in a busy loop. With the default duration, a training step can
 # take 20 times as long on a machine whose cores are all in use. The variable is read when torch is
@@ -10,3 +11,6 @@ from easnn.utils.allocator import reuse_freed_memory
 os.environ.setdefault("GOMP_SPINCOUNT", "3000")
 
 reuse_freed_memory()
+
+# Here, so that the processes that a command starts do it, too: they import the program again.
+show_everywhere()

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
-from easnn.cli.arguments import exit_code_of, plain_parser, sensor_size
+from easnn.cli.arguments import add_recording_options, exit_code_of, file_path, plain_parser
 
 SUFFIXES = (".dat", ".h5", ".hdf5")
 """Suffixes of the output."""
@@ -22,22 +21,17 @@ def make_parser() -> argparse.ArgumentParser:
     parser = plain_parser(DESCRIPTION)
     parser.add_argument(
         "input",
-        type=Path,
+        type=file_path,
         metavar="INPUT",
         help="recording; its format is detected from its content",
     )
     parser.add_argument(
         "output",
-        type=Path,
+        type=file_path,
         metavar="OUTPUT",
         help=f"file to write; the suffix ({', '.join(SUFFIXES)}) selects the format",
     )
-    parser.add_argument(
-        "--sensor-size",
-        type=sensor_size,
-        metavar="HxW",
-        help="height and width of the sensor in pixels (default: from INPUT)",
-    )
+    add_recording_options(parser, default_size="from INPUT")
     parser.add_argument(
         "--from-zero",
         action="store_true",

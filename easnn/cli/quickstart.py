@@ -106,7 +106,7 @@ def summary(seconds: dict[str, float]) -> str:
     Args:
         seconds: duration of each step.
     """
-    results = {name: json.loads(Path(path).read_text()) for name, path in RESULTS.items()}
+    results = {name: json.loads(Path(path).read_text("utf-8")) for name, path in RESULTS.items()}
     measures = [
         (name, f"{result['ap50'] or 0:.3f}", f"{result['ap'] or 0:.3f}")
         for name, result in results.items()

@@ -15,10 +15,11 @@ from easnn.data.recording_dataset import RecordingSource
 from easnn.events import BOX_DTYPE, LoadedRecording, open_n_mnist, read_contours
 from easnn.utils.distributed import is_main
 from easnn.utils.errors import DataError
+from easnn.utils.files import is_apple_double
 from easnn.utils.seeding import generator
 
 N_CALTECH_CLASSES: tuple[str, ...] = tuple(
-    json.loads(Path(__file__).with_name("n_caltech_classes.json").read_text())
+    json.loads(Path(__file__).with_name("n_caltech_classes.json").read_text("utf-8"))
 )
 """In the order of the published checkpoints, which is not alphabetical."""
 N_CALTECH_SENSOR_HW = (180, 240)
@@ -144,7 +145,8 @@ def find_listed(root: Path, split: str) -> list[RecordingFiles]:
 
 def _read_list(root: Path, path: Path) -> list[RecordingFiles]:
     try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        # What precedes the folders is ignored, so it may be in another encoding.
+        lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
     except OSError as error:
         raise DataError(f"Cannot read {path}: {error.strerror}.") from error
     recordings: dict[str, RecordingFiles] = {}
@@ -157,7 +159,7 @@ def _read_list(root: Path, path: Path) -> list[RecordingFiles]:
                 f"Line {number} of {path} must be {EVENTS_FOLDER}/CLASS/image_XXXX.bin "
                 f"{BOXES_FOLDER}/CLASS/annotation_XXXX.bin, but is {line[:200]!r}."
             )
-        if match["class_name"] in IGNORED_CLASSES:
+        if match["class_name"] in IGNORED_CLASSES or is_apple_double(match["events"]):
             continue
         files = _recording(root, match["class_name"], match["events"], match["boxes"])
         missing = next(
@@ -183,7 +185,7 @@ def _make_list(root: Path, split: str) -> list[RecordingFiles]:
     for folder in sorted((root / EVENTS_FOLDER).iterdir()):
         if not folder.is_dir() or folder.name in IGNORED_CLASSES:
             continue
-        names = sorted(path.name for path in folder.glob("*.bin"))
+        names = sorted(path.name for path in folder.glob("*.bin") if not is_apple_double(path.name))
         order = generator(LIST_SEED, "n-caltech lists", folder.name).permutation(len(names))
         validation = {names[position] for position in order[: len(names) // VAL_DIVISOR]}
         chosen = [name for name in names if (name in validation) == (split == "val")]

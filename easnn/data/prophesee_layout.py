@@ -16,6 +16,7 @@ from easnn.data.recording_dataset import RecordingSource
 from easnn.data.recording_pool import open_first
 from easnn.events import DatRecording, Recording, open_dat, read_boxes
 from easnn.utils.errors import DataError
+from easnn.utils.files import is_apple_double
 from easnn.utils.options import BOXES_SUFFIX, EVENTS_SUFFIX
 
 Opened = TypeVar("Opened", bound=Recording, covariant=True)
@@ -152,7 +153,7 @@ def _recordings_of_split(
     missing = next((path for path in (root, folder) if not path.is_dir()), None)
     if missing is not None:
         raise DataError(f"{missing} is not a folder. {_expected_layout(root)}")
-    files = [path.name for path in folder.iterdir()]
+    files = [path.name for path in folder.iterdir() if not is_apple_double(path.name)]
     events = [
         (name.removesuffix(suffix), name)
         for suffix in events_suffixes

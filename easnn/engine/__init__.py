@@ -2,15 +2,18 @@
 
 from easnn.engine.ema import ModelEma
 from easnn.engine.evaluate import EvalLoader, Evaluation, evaluate, evaluation_of
+from easnn.engine.interrupt import SIGNALS
 from easnn.engine.launch import launch
 from easnn.engine.remote_error import WorkerError
 from easnn.engine.run_directory import RunDirectory
+from easnn.engine.run_owner import RunOwner
 from easnn.engine.state import Position
 from easnn.engine.train_config import TrainConfig
 from easnn.engine.trainer import Trainer, TrainResult
 from easnn.engine.writers import JsonLinesWriter, MetricWriter, build_writers, check_writer
 
 __all__ = [
+    "SIGNALS",
     "EvalLoader",
     "Evaluation",
     "JsonLinesWriter",
@@ -18,6 +21,7 @@ __all__ = [
     "ModelEma",
     "Position",
     "RunDirectory",
+    "RunOwner",
     "TrainConfig",
     "TrainResult",
     "Trainer",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from typing import Self, TypeVar
 
@@ -34,7 +34,8 @@ class Progress:
         config: configuration of the run.
         steps_per_epoch: steps in an epoch.
         device: device whose peak memory is shown.
-        writers: metric writers; they are closed when the ``with`` block of this object ends.
+        open_writers: returns the metric writers; called when the ``with`` block of this object
+            begins. They are closed when it ends.
     """
 
     def __init__(
@@ -42,17 +43,25 @@ class Progress:
         config: TrainConfig,
         steps_per_epoch: int,
         device: torch.device,
-        writers: Sequence[MetricWriter],
+        open_writers: Callable[[], Sequence[MetricWriter]],
     ) -> None:
         self._config = config
         self._steps_per_epoch = steps_per_epoch
         self._device = device
-        self._writers = writers
+        self._open_writers = open_writers
+        self._writers: Sequence[MetricWriter] = ()
+        self._done_before: int | None = None
+        self._evaluates = False
+        self._steps_of_other_epochs = 0
         self._stopwatch = Stopwatch()
         self._samples = 0
         self._steps = 0
 
     def __enter__(self) -> Self:
+        self._writers = self._open_writers()
+        if self._done_before is not None:
+            for writer in self._writers:
+                writer.continue_from(self._done_before, evaluates=self._evaluates)
         return self
 
     def __exit__(self, error: type[BaseException] | None, *_details: object) -> None:
@@ -61,12 +70,16 @@ class Progress:
             for writer in self._writers:
                 writer.close()
 
-    def continue_from(self, start: Position) -> None:
-        """Let the writers drop everything after ``start``, because a resumed run repeats it."""
-        for writer in self._writers:
-            writer.continue_from(
-                self._iteration(start), evaluates=start.step == self._steps_per_epoch
-            )
+    def continue_from(self, start: Position, *, steps_of_other_epochs: int) -> None:
+        """Let the writers drop everything after ``start``, because a resumed run repeats it.
+
+        Args:
+            start: where the run continues.
+            steps_of_other_epochs: see :class:`~easnn.engine.state.RunState`.
+        """
+        self._steps_of_other_epochs = steps_of_other_epochs
+        self._done_before = self._iteration(start)
+        self._evaluates = start.step == self._steps_per_epoch
 
     def over(self, batches: Iterable[Item], start: Position) -> Iterator[Item]:
         """Yield the remaining batches of an epoch, with a progress bar; time the wait for data."""
@@ -117,7 +130,7 @@ class Progress:
         seconds = self._stopwatch.elapsed
         speed = self._samples * world_size() / seconds
         waiting = self._stopwatch.share("data")
-        remaining = self._config.max_epoch * self._steps_per_epoch - self._iteration(done)
+        remaining = (self._config.max_epoch - done.epoch) * self._steps_per_epoch - done.step
         memory_mb = peak_memory_mb(self._device)
         logger.bind(progress=True).info(
             "epoch {}/{} step {}/{} | {} | lr {:.3g} | {:.1f} samples/s, {:.0%} waiting for data | "
@@ -149,7 +162,8 @@ class Progress:
         )
 
     def _iteration(self, done: Position) -> int:
-        return done.epoch * self._steps_per_epoch + done.step
+        here = done.epoch * self._steps_per_epoch + done.step
+        return here + self._steps_of_other_epochs
 
     def _restart_window(self) -> None:
         self._stopwatch.reset()

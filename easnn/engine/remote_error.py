@@ -17,7 +17,7 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
 from easnn.engine.watch import SignOfLife
 from easnn.utils import errors
-from easnn.utils.errors import EasnnError
+from easnn.utils.errors import EasnnError, said_plainly
 
 
 class WorkerError(Exception):
@@ -36,8 +36,12 @@ def reported(folder: Path) -> Iterator[None]:
     except EasnnError as error:
         _report(folder, {"kind": type(error).__name__, "message": str(error)})
         raise SystemExit(1) from None
-    except Exception:  # a bug: the launching process shows the traceback
-        _report(folder, {"traceback": traceback.format_exc()})
+    except Exception as error:
+        plain = said_plainly(error) if isinstance(error, OSError) else None
+        if plain is not None:
+            _report(folder, {"kind": type(plain).__name__, "message": str(plain)})
+        else:  # a bug: the launching process shows the traceback
+            _report(folder, {"traceback": traceback.format_exc()})
         raise SystemExit(1) from None
 
 
@@ -51,11 +55,12 @@ def raise_first_failure(folder: Path, failed: ChildFailedError) -> NoReturn:
     Raises:
         EasnnError: with the class and the message of the original error.
         WorkerError: with the traceback of any other exception.
-        TrainingError: if the process was killed.
+        LostProcessError: if the process was killed.
         SystemExit: if the process exited after a signal.
     """
     reports = sorted(
-        (json.loads(file.read_text()) for file in folder.glob("*.json")), key=lambda r: r["time_ns"]
+        (json.loads(file.read_text("utf-8")) for file in folder.glob("*.json")),
+        key=lambda r: r["time_ns"],
     )
     # A killed process cannot write a report, but the processes that wait for it can.
     if not reports or _was_killed(failed):
@@ -70,7 +75,7 @@ def raise_first_failure(folder: Path, failed: ChildFailedError) -> NoReturn:
 
 def report_and_exit(folder: Path, message: str) -> None:
     """Report that the run failed, and end this process at once, whatever its main thread does."""
-    _report(folder, {"kind": errors.TrainingError.__name__, "message": message})
+    _report(folder, {"kind": errors.LostProcessError.__name__, "message": message})
     os._exit(1)
 
 
@@ -78,14 +83,16 @@ def note_sign(folder: Path, sign: SignOfLife) -> None:
     """Keep the last sign of life of this process for the process that launched it."""
     with suppress(OSError):  # a full disk must not end the watch: the messages are less exact
         unfinished = folder / f"{sign.rank}.sign-unfinished"
-        unfinished.write_text(json.dumps(asdict(sign)))
+        unfinished.write_text(json.dumps(asdict(sign)), encoding="utf-8")
         unfinished.rename(folder / f"{sign.rank}.sign")
 
 
 def _report(folder: Path, failure: dict[str, object]) -> None:
     rank = os.environ["RANK"]
     unfinished = folder / f"{rank}.unfinished"  # the launcher may end this process while it writes
-    unfinished.write_text(json.dumps({"time_ns": time.time_ns(), "rank": rank, **failure}))
+    unfinished.write_text(
+        json.dumps({"time_ns": time.time_ns(), "rank": rank, **failure}), encoding="utf-8"
+    )
     unfinished.rename(folder / f"{rank}.json")
 
 
@@ -107,8 +114,8 @@ def _killed(folder: Path, failed: ChildFailedError) -> EasnnError:
         "SIGABRT": "A collective operation may have timed out: see its output above.",
     }.get(how, "See its output above.")
     try:
-        sign = SignOfLife(**json.loads((folder / f"{rank}.sign").read_text()))
+        sign = SignOfLife(**json.loads((folder / f"{rank}.sign").read_text("utf-8")))
         who = f"{sign.process} was killed ({how}), last seen in {sign.place}."
     except FileNotFoundError:  # it had not even begun
         who = f"Process {rank} was killed ({how})."
-    return errors.TrainingError(f"{who} {hint}")
+    return errors.LostProcessError(f"{who} {hint}")

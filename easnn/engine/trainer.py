@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
 from loguru import logger
 from torch import nn
 
+from easnn.checkpoints import Change
 from easnn.data import DetectionBatch, Prepare, TrainLoader, named_worker_failures
 from easnn.engine.evaluate import Evaluation
-from easnn.engine.interrupt import StopSignals, exit_code
+from easnn.engine.interrupt import SIGNALS, StopSignals, exit_code
 from easnn.engine.nan_guard import Overflows, not_finite
 from easnn.engine.progress import Progress
 from easnn.engine.run_directory import RunDirectory
@@ -23,7 +26,7 @@ from easnn.engine.train_config import TrainConfig
 from easnn.engine.writers import MetricWriter, Pictures
 from easnn.evaluation import EvaluationResult
 from easnn.optim import Schedule, set_learning_rate
-from easnn.utils.distributed import is_main, note_place
+from easnn.utils.distributed import broadcast_object, is_main, note_place
 from easnn.utils.files import write_json
 from easnn.utils.precision import Precision
 
@@ -57,7 +60,12 @@ class Trainer:
         run: paths of the run's files.
         device: this process's device.
         experiment: the keys of the run as plain values; saved in each checkpoint.
-        writers: writers of metrics and pictures.
+        options: other settings of the run; saved in each checkpoint.
+        open_writers: returns the writers of metrics and pictures; called when the training begins,
+            so that nothing is written before.
+        stop_signals: signals that stop the run after the current step.
+        check_owned: called on the main process before each checkpoint; raises an error if this run
+            must not write to its directory any more.
         after_epoch: called on every process at the end of each epoch.
         draw: draws pictures of a model after each evaluation; called on the main process only.
     """
@@ -75,7 +83,10 @@ class Trainer:
         run: RunDirectory,
         device: torch.device,
         experiment: Mapping[str, Any],
-        writers: Sequence[MetricWriter] = (),
+        options: Mapping[str, Any] = MappingProxyType({}),
+        open_writers: Callable[[], Sequence[MetricWriter]] = list,
+        stop_signals: Sequence[int] = SIGNALS,
+        check_owned: Callable[[], None] | None = None,
         after_epoch: Callable[[], None] | None = None,
         draw: Callable[[nn.Module], Pictures] | None = None,
     ) -> None:
@@ -99,10 +110,13 @@ class Trainer:
         self._run = run
         self._device = device
         self._experiment = dict(experiment)
-        self._progress = Progress(config, len(train_loader), device, writers)
+        self._options = dict(options)
+        self._best_ends = ""
+        self._progress = Progress(config, len(train_loader), device, open_writers)
+        self._check_owned = check_owned
         self._after_epoch = after_epoch
         self._overflows = Overflows()
-        self._signals = StopSignals()
+        self._signals = StopSignals(stop_signals)
         self._last_result: EvaluationResult | None = None
 
     @property
@@ -110,35 +124,52 @@ class Trainer:
         """The model whose AP is reported: the moving average of the weights if ``ema`` is set."""
         return self._state.evaluated_model
 
-    def resume(self, checkpoint: Mapping[str, Any], source: Path) -> None:
-        """Continue from a checkpoint as if the run had never stopped.
+    def resume(
+        self, checkpoint: Mapping[str, Any], source: Path, changes: Sequence[Change] = ()
+    ) -> None:
+        """Continue from a checkpoint as if the run had never stopped; no file is changed yet.
 
         Args:
             checkpoint: from :func:`~easnn.checkpoints.load_checkpoint`.
             source: its file, for messages.
+            changes: settings that differ from the checkpoint; each checkpoint records them. If an
+                AP is not comparable with those before, the best AP starts anew.
 
         Raises:
             CheckpointError: if the model, the optimizer or the number of steps per epoch differs.
         """
         self._state.restore(checkpoint, source)
-        self._progress.continue_from(self._state.position)
+        if changes:
+            self._state.changes.append(
+                {
+                    **self._state.position._asdict(),
+                    "settings": {change.name: [change.before, change.now] for change in changes},
+                }
+            )
+        self._best_ends = ", ".join(
+            f"`{change.name}` was {change.before} and is {change.now}"
+            for change in changes
+            if change.scores
+        )
+        self._continue_progress()
 
     def start_from(self, epoch: int) -> None:
         """Start the run at ``epoch`` (0-based) instead of the first one."""
         self._state.position = Position(epoch)
-        self._progress.continue_from(self._state.position)
+        self._continue_progress()
 
     def train(self) -> TrainResult:
         """Train to the last epoch, or until the AP has not improved for ``patience`` evaluations.
 
-        On SIGINT or SIGTERM, the current step is completed, the state is saved and the process
-        exits with code 130 or 143.
+        On a stop signal, the current step is completed, the state is saved and the process exits
+        with 128 and the number of the signal.
 
         Raises:
             TrainingError: if a loss is not finite, or the gradients of many steps in a row are not.
             OutputError: if a file cannot be written.
         """
         with self._signals, self._progress:
+            self._check_best()
             if self._config.eval_initial and self._state.iteration == 0:
                 self._evaluate_model(epochs_done=0)
                 self._save(self._run.initial)
@@ -180,8 +211,47 @@ class Trainer:
     def _evaluate_and_keep_best(self) -> None:
         epochs_done = self._state.position.epoch + 1
         self._last_result = self._evaluate_model(epochs_done)
-        if self._state.update_best(self._last_result.ap, epochs_done):
+        given = self._last_result.given
+        counts = [given.frames, given.boxes]
+        if self._state.best_counts not in (None, counts):
+            before = "{} frames and {} boxes".format(*self._state.best_counts or ())
+            self._end_best(f"{before} were evaluated, and are {counts[0]} and {counts[1]}")
+        if self._state.update_best(self._last_result.ap, epochs_done, counts):
             self._save(self._run.best)
+
+    def _check_best(self) -> None:
+        """Let the best AP start anew if it is not comparable, or if its checkpoint is missing."""
+        if self._state.best_epoch is None:
+            return
+        if self._best_ends:
+            self._end_best(self._best_ends)
+        elif broadcast_object(not self._run.best.exists()):
+            self._end_best(f"{self._run.best} is not there")
+
+    def _end_best(self, reason: str) -> None:
+        best_ap, best_epoch = self._state.best_ap, self._state.best_epoch
+        assert best_epoch is not None
+        self._state.forget_best()
+        if not is_main():
+            return
+        kept = ""
+        if self._run.best.exists():
+            former = self._run.former_best(best_epoch)
+            self._run.best.rename(former)
+            kept = f" Its checkpoint is {former}."
+        logger.warning(
+            "The best AP so far ({:.4f}, after epoch {}) is not comparable: {}. The best starts "
+            "anew.{}",
+            best_ap,
+            best_epoch,
+            reason,
+            kept,
+        )
+
+    def _continue_progress(self) -> None:
+        self._progress.continue_from(
+            self._state.position, steps_of_other_epochs=self._state.steps_of_other_epochs
+        )
 
     def _evaluate_model(self, epochs_done: int) -> EvaluationResult:
         with self._signals.immediate():
@@ -228,16 +298,18 @@ class Trainer:
         return stale >= self._config.patience
 
     def _save(self, path: Path) -> None:
-        self._state.save(path, self._experiment)
+        if self._check_owned is not None and is_main():
+            self._check_owned()
+        self._state.save(path, self._experiment, self._options)
 
     def _stop(self, signal_number: int) -> None:
         self._save(self._run.latest)
         position = self._state.position
         if is_main():
             logger.warning(
-                "Stopped by signal {} after epoch {}, step {}. The state was saved to {}. Run the "
-                "same command with --resume to continue.",
-                signal_number,
+                "Stopped by {} after epoch {}, step {}. The state was saved to {}. Run the same "
+                "command with --resume to continue.",
+                signal.Signals(signal_number).name,
                 position.epoch + 1,
                 position.step,
                 self._run.latest,

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from easnn.engine.run_directory import RunDirectory
 from easnn.utils.distributed import is_main
 from easnn.utils.errors import ConfigError, OutputError, did_you_mean
-from easnn.utils.files import atomic_write
+from easnn.utils.files import atomic_write, read_text
 from easnn.utils.options import WRITERS
 
 Pictures: TypeAlias = Mapping[str, npt.NDArray[np.uint8]]
@@ -110,7 +110,7 @@ class JsonLinesWriter:
             OutputError: if the file cannot be written.
         """
         if self._path.exists():
-            lines = self._path.read_text().splitlines(keepends=True)
+            lines = read_text(self._path).splitlines(keepends=True)
             kept = [line for line in lines if _is_kept(line, iteration, evaluates)]
             with atomic_write(self._path) as file:
                 file.write("".join(kept).encode())
@@ -123,7 +123,7 @@ class JsonLinesWriter:
         """
         numbers = {name: value if math.isfinite(value) else None for name, value in values.items()}
         try:
-            with self._path.open("a") as file:
+            with self._path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps({"kind": kind, "iteration": iteration, **numbers}) + "\n")
         except OSError as error:
             raise OutputError(
@@ -142,6 +142,9 @@ class TensorboardWriter:
 
     Args:
         path: directory of the event files.
+
+    Raises:
+        OutputError: if they cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -149,7 +152,8 @@ class TensorboardWriter:
 
         self._open = SummaryWriter
         self._path = path
-        self._writer = SummaryWriter(str(path))
+        with self._named_failures():
+            self._writer = SummaryWriter(str(path))
 
     def continue_from(self, iteration: int, *, evaluates: bool) -> None:
         """Let TensorBoard hide the points after ``iteration`` steps."""

@@ -38,7 +38,8 @@ class CocoEvaluator:
         """Score all frames added since the last reset.
 
         Raises:
-            DataError: if a frame was added twice, or a class is unknown.
+            DataError: if a frame was added twice, rows do not have the right form, or a box of the
+                ground truth is not finite, has a negative size or an unknown class.
         """
         given = FrameTable.of(self._frames, self.class_names)
         table = self.filtered(given)
@@ -49,6 +50,7 @@ class CocoEvaluator:
             filters=self.filters,
             given=given.counts,
             counts=table.counts,
+            invalid_detections=given.invalid_detections,
             ap=curves.ap(),
             ap50=curves.ap(iou=0.5),
             ap75=curves.ap(iou=0.75),

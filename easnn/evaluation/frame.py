@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from easnn.evaluation.result import EvaluationResult
 
-Rows = npt.NDArray[np.floating]
+Rows: TypeAlias = npt.NDArray[np.floating] | Sequence[Sequence[float]]
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,8 @@ class FrameResult:
         ground_truth: ``[N, 5]``: class, left, top, width, height.
         detections: ``[M, 6]``: class, score, left, top, width, height. Of equal scores the earlier
             row ranks first.
+
+    Rows may also be lists. Without any, an empty list or array of any shape will do.
     """
 
     frame: int

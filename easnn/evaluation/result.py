@@ -84,6 +84,8 @@ class EvaluationResult:
         ar_medium: ``ar100`` of boxes between 32² and 96² px.
         ar_large: ``ar100`` of boxes from 96² px.
         per_class: one result per class, in the order of the dataset's classes.
+        invalid_detections: detections that hit nothing and are not in ``given``: a number of them
+            is not finite, their size is negative, or their class is unknown.
         timing: milliseconds per frame of each part of the evaluation, if measured.
         beside: the results of other protocols on the same detections.
     """
@@ -106,6 +108,7 @@ class EvaluationResult:
     ar_medium: float
     ar_large: float
     per_class: tuple[ClassResult, ...]
+    invalid_detections: int = 0
     timing: Mapping[str, float] | None = None
     beside: tuple[EvaluationResult, ...] = ()
 
@@ -123,19 +126,26 @@ class EvaluationResult:
             ("detections", *(_of(r.counts.detections, r.given.detections) for r in results)),
             ("left out", *("\n".join(r.filters) or "nothing" for r in results)),
         ]
+        if self.invalid_detections:
+            about.append(("invalid", *(f"{r.invalid_detections} detections" for r in results)))
         if self.timing:
             parts = (f"{name} {milliseconds:.2f}" for name, milliseconds in self.timing.items())
             about.append(("ms per frame", ", ".join(parts)))
-        empty = [
+        notes = [
             f"The {r.protocol} protocol leaves no box to score, so every metric is undefined (–) "
             "and cannot select a best checkpoint."
             for r in results
             if not r.counts.boxes
         ]
+        if self.invalid_detections:
+            notes.append(
+                "Invalid detections were left out: a number of them is not finite, their size is "
+                "negative, or their class is unknown. Check the detector."
+            )
         return "\n\n".join(
             (
                 tabulate(about, tablefmt="plain"),
-                *empty,
+                *notes,
                 tabulate(_measure_rows(results), tablefmt="plain", disable_numparse=True),
                 *(
                     r.class_table(f"{r.protocol}: class" if self.beside else "class")

@@ -35,7 +35,8 @@ class SideBySide:
         """Score all frames added since the last reset.
 
         Raises:
-            DataError: if a frame was added twice, or a class is unknown.
+            DataError: if a frame was added twice, rows do not have the right form, or a box of the
+                ground truth is not finite, has a negative size or an unknown class.
         """
         first, *others = (evaluator.evaluate() for evaluator in self.evaluators)
         return replace(first, beside=tuple(others))

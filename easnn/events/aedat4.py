@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import json
+import functools
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from easnn.events import aedat4_decode
+from easnn.events.aedat4_container import EVENTS, Stream, read_header, with_one_stream
 from easnn.events.columns import pack_columns
 from easnn.events.loaded_recording import LoadedRecording
 from easnn.utils.errors import DataError
@@ -20,8 +22,10 @@ BYTES_PER_S = 1_000_000
 """Decoding is aborted when it is slower than this and takes longer than MIN_TIMEOUT_S."""
 
 
-def open_aedat4(path: Path | str, *, sensor_hw: tuple[int, int] | None = None) -> LoadedRecording:
-    """Load an AEDAT4 file with one stream of events.
+def open_aedat4(
+    path: Path | str, *, sensor_hw: tuple[int, int] | None = None, stream: int | None = None
+) -> LoadedRecording:
+    """Load the events of an AEDAT4 file; its streams of other kinds are skipped.
 
     Times are as stored by the camera; for most cameras these are µs since 1970.
 
@@ -29,39 +33,62 @@ def open_aedat4(path: Path | str, *, sensor_hw: tuple[int, int] | None = None) -
         path: the file.
         sensor_hw: height and width of the sensor in pixels; overrides the size in the file. Every
             event that is read must lie inside.
+        stream: number of the stream of events to read; needed if the file has several.
 
     Raises:
-        DataError: if the file is missing, damaged or cut off, if it does not have exactly one
-            stream of events, or if its times run backwards.
+        DataError: if the file is missing, damaged or cut off, if it has no stream of events, not
+            the one with this number or several without one being chosen, or if its times run
+            backwards.
     """
-    return LoadedRecording(Path(path), sensor_hw, _read)
+    return LoadedRecording(Path(path), sensor_hw, functools.partial(_read, number=stream))
 
 
-def _read(path: Path) -> tuple[np.ndarray, tuple[int, int]]:
+def _read(path: Path, number: int | None) -> tuple[np.ndarray, tuple[int, int] | None]:
     with map_file(path) as data:
-        timeout_s = max(MIN_TIMEOUT_S, len(data) / BYTES_PER_S)
-    command = [sys.executable, "-P", aedat4_decode.__file__, str(path)]
+        header = read_header(data, path)
+        stream = _chosen(header.streams, number, path)
+        content = b"".join(with_one_stream(data, header, stream))
+    timeout_s = max(MIN_TIMEOUT_S, len(content) / BYTES_PER_S)
+    command = [sys.executable, "-P", aedat4_decode.__file__]
     try:
-        done = subprocess.run(command, capture_output=True, timeout=timeout_s, check=False)
+        done = subprocess.run(
+            command, input=content, capture_output=True, timeout=timeout_s, check=False
+        )
     except subprocess.TimeoutExpired as error:
         raise DataError(
             f"{path} is damaged: it takes more than {timeout_s:.0f} s to decode."
         ) from error
-    head, _, body = done.stdout.partition(b"\n")
-    count = len(body) // aedat4_decode.RECORD_DTYPE.itemsize
+    count = len(done.stdout) // aedat4_decode.RECORD_DTYPE.itemsize
     if done.returncode != 0:
         raise DataError(
             f"{path} is damaged or cut off after {count} events{_reason(done.stderr)}. Copy it "
             "again."
         )
-    sizes = json.loads(head)
-    if len(sizes) != 1:
-        raise DataError(f"{path} must have one stream of events, but has {len(sizes)}.")
     if count == 0:
-        raise DataError(f"{path} has no events. Record it again.")
-    records = np.frombuffer(body, aedat4_decode.RECORD_DTYPE)
-    height, width = sizes[0]
-    return pack_columns({name: records[name] for name in "txyp"}, path), (height, width)
+        raise DataError(f"{path} has no events in stream {stream.number}. Record it again.")
+    records = np.frombuffer(done.stdout, aedat4_decode.RECORD_DTYPE)
+    return pack_columns({name: records[name] for name in "txyp"}, path), stream.sensor_hw
+
+
+def _chosen(streams: Sequence[Stream], number: int | None, path: Path) -> Stream:
+    """Return the stream of events with this number, or the only one."""
+    of_events = [stream for stream in streams if stream.kind == EVENTS]
+    named = " and ".join(map(str, of_events))
+    if not of_events:
+        kinds = ", ".join(stream.kind for stream in streams) or "no stream"
+        raise DataError(f"{path} must have a stream of events (EVTS), but has {kinds}.")
+    if number is None and len(of_events) > 1:
+        raise DataError(
+            f"{path} has {len(of_events)} streams of events: {named}. Choose one with --stream N "
+            "(`stream` in Python)."
+        )
+    chosen = [stream for stream in of_events if number in (None, stream.number)]
+    if not chosen:
+        raise DataError(
+            f"{path} has no stream of events with the number {number}, but {named}. Choose one of "
+            "these with --stream N (`stream` in Python)."
+        )
+    return chosen[0]
 
 
 def _reason(messages: bytes) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 
 from easnn.events.checks import reject_rows
 from easnn.events.dtypes import BOX_DTYPE
+from easnn.events.evidence import reject_zeros
 from easnn.events.numpy_files import load_array
 from easnn.utils.errors import DataError
 from easnn.utils.files import atomic_write
@@ -37,6 +38,9 @@ LAYOUTS = {
 }
 """The two layouts in use, of 40 bytes (padded) and 33 bytes (packed) per box."""
 
+ZERO_BOXES = 8
+"""So many boxes of zeros, which have no size, do not occur one after another."""
+
 SYNONYMS = {"t": "t_us", "ts": "t_us", "class_confidence": "confidence"}
 """Field names in the files and in BOX_DTYPE, where they differ."""
 
@@ -48,8 +52,9 @@ def read_boxes(path: Path | str) -> np.ndarray:
         The boxes [N] (BOX_DTYPE), stably sorted by time. N may be 0.
 
     Raises:
-        DataError: if the file is missing, damaged or not an array of boxes, or if a box is not
-            finite, has a negative size or a time before 0.
+        DataError: if the file is missing, damaged or not an array of boxes, or if a box has a field
+            that is not finite, a time, class or track that is no whole number or too large for its
+            type, a negative size or a time before 0.
     """
     path = Path(path)
     boxes = parse_boxes(load_array(path), path)
@@ -64,15 +69,15 @@ def parse_boxes(stored: np.ndarray, path: Path) -> np.ndarray:
         path: name of the file, for errors.
 
     Raises:
-        DataError: if it is not an array of boxes, or if a box is not finite, has a negative size
-            or a time before 0.
+        DataError: if it is not an array of boxes, or if a box is wrong; see :func:`read_boxes`.
     """
     _check_fields(stored, path)
+    reject_zeros(stored, path, "boxes", at_least=ZERO_BOXES)
     names = {SYNONYMS.get(name, name): name for name in stored.dtype.names or ()}
     boxes = np.empty(len(stored), BOX_DTYPE)
-    with np.errstate(invalid="ignore", over="ignore"):
-        for name in BOX_DTYPE.names or ():
-            boxes[name] = stored[names[name]]
+    for name in BOX_DTYPE.names or ():
+        _check_representable(stored, names[name], BOX_DTYPE[name], path)
+        boxes[name] = stored[names[name]]
     _check_boxes(boxes, path)
     return boxes
 
@@ -83,8 +88,8 @@ def write_boxes(
     """Write ``boxes`` [N] (BOX_DTYPE) as a ``_bbox.npy``, in the given order.
 
     Raises:
-        DataError: if a box is not finite, has a negative size or a time before 0, or if its class
-            or track does not fit the layout.
+        DataError: if a box has a field that is not finite, a negative size or a time before 0, or
+            if its class or track does not fit the layout.
         OutputError: if the file cannot be written.
     """
     path = Path(path)
@@ -125,8 +130,30 @@ def _check_fields(stored: np.ndarray, path: Path) -> None:
             )
 
 
+def _check_representable(stored: np.ndarray, name: str, dtype: np.dtype, path: Path) -> None:
+    """Check that a field of stored boxes keeps its values in the type ``dtype``, up to rounding."""
+    reject = functools.partial(reject_rows, rows=stored, name="Box", path=path)
+    column = stored[name]
+    if np.issubdtype(column.dtype, np.floating):
+        column = column.astype(np.promote_types(column.dtype, np.float64))
+        reject(~np.isfinite(column), f"must have a finite `{name}`")
+    if np.issubdtype(dtype, np.floating):
+        limit = float(np.finfo(dtype).max)
+        reject(np.abs(column) > limit, f"must have a `{name}` of at most {limit:.2g}")
+        return
+    if np.issubdtype(column.dtype, np.floating):
+        unit = " of µs" if SYNONYMS.get(name, name) == "t_us" else ""
+        reject(column != np.floor(column), f"must have a whole number{unit} as `{name}`")
+    limits = np.iinfo(dtype)
+    # As a float, the largest integer of 64 bits would be rounded up; the next one is exact.
+    too_large = column >= limits.max + 1
+    rule = f"must have a `{name}` of {limits.min} to {limits.max}"
+    reject((column < limits.min) | too_large, rule)
+
+
 def _check_boxes(boxes: np.ndarray, path: Path) -> None:
     reject = functools.partial(reject_rows, rows=boxes, name="Box", path=path)
-    reject(~np.logical_and.reduce([np.isfinite(boxes[name]) for name in "xywh"]), "must be finite")
+    for name in ("x", "y", "w", "h", "confidence"):
+        reject(~np.isfinite(boxes[name]), f"must have a finite `{name}`")
     reject((boxes["w"] < 0) | (boxes["h"] < 0), "must not have a negative size")
     reject(boxes["t_us"] < 0, "must not be before 0 µs")

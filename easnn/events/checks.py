@@ -73,17 +73,28 @@ def restore_order(
         if late is not None:
             return late
     latest = running_maximum(events["t_us"], latest_us)
-    reject_rows(
-        latest - events["t_us"] > LATE_US,
-        "must not be more than 1 s before an earlier event of the file (times run backwards)",
-        events,
-        name="Event",
-        path=path,
-        first=first,
-    )
+    reject_late(latest - events["t_us"] > LATE_US, events, path, first=first)
     late = int(np.count_nonzero(events["t_us"] < latest))
     events["t_us"] = latest
     return late
+
+
+def reject_late(
+    too_late: npt.NDArray[np.bool_], events: np.ndarray, path: Path, *, first: int = 0
+) -> None:
+    """Raise an error that names the first of the events [N] that is ``too_late`` [N], if any is.
+
+    Args:
+        too_late: which events are more than LATE_US late.
+        events: events with their stored times (EVENT_DTYPE).
+        path: name of the file, for errors.
+        first: number of the first of these events in the file.
+
+    Raises:
+        DataError: if an event is too late.
+    """
+    rule = "must not be more than 1 s before an earlier event of the file (times run backwards)"
+    reject_rows(too_late, rule, events, name="Event", path=path, first=first)
 
 
 def running_maximum(t_us: npt.NDArray[np.int64], latest_us: int) -> npt.NDArray[np.int64]:

@@ -19,9 +19,18 @@ from typing import NamedTuple
 import numpy as np
 
 from easnn.events import native_calls
-from easnn.events.checks import NO_TIME_US, check_inside, check_writable, reject_rows
+from easnn.events.checks import (
+    LATE_US,
+    NO_TIME_US,
+    check_inside,
+    check_writable,
+    reject_late,
+    reject_rows,
+    restore_order,
+)
 from easnn.events.dat_clock import PERIOD_US, WRAP_FALL_US, RecordClock
 from easnn.events.dtypes import EVENT_DTYPE
+from easnn.events.evidence import reject_other_content, reject_zeros
 from easnn.utils.errors import DataError
 from easnn.utils.files import atomic_write, map_file
 
@@ -56,6 +65,7 @@ class DatRecording:
         self._xy_bits = XY_BITS[header.version]
         self._records = _records(data, header.size, path)
         self._clock = RecordClock(self._records["counter"])
+        self._reject_late(self._clock.first_fall)
 
     def __reduce__(self) -> tuple[type[DatRecording], tuple[Path, tuple[int, int] | None]]:
         return DatRecording, (self.path, self._given_hw)
@@ -83,7 +93,9 @@ class DatRecording:
 
     def late_events(self) -> int:
         """See :meth:`easnn.events.StoredRecording.late_events`; this reads the whole file."""
-        return self._clock.late_records()
+        count, too_late = self._clock.late_records()
+        self._reject_late(too_late)
+        return count
 
     def _decode(self, start: int, stop: int) -> np.ndarray:
         events = np.empty(max(0, stop - start), EVENT_DTYPE)
@@ -99,24 +111,38 @@ class DatRecording:
         """Write records to ``events``, given the time before them; return that of the last one."""
         library = native_calls.library()
         if library is not None:
+            last_us, late_us = latest_us, 0
             for begin, end, wrapped_us in self._clock.parts(start, stop):
-                latest_us = native_calls.decode_dat(
+                last_us, by_us = native_calls.decode_dat(
                     library,
                     self._records[begin:end],
                     events[begin - start : end - start],
                     add_us=wrapped_us,
-                    latest_us=latest_us,
+                    latest_us=last_us,
                     xy_bits=self._xy_bits,
                 )
-            return latest_us
+                late_us = max(late_us, by_us)
+            if late_us <= LATE_US:
+                return last_us
+        self._decode_as_stored(start, stop, events)
+        restore_order(events, self.path, first=start, latest_us=latest_us)
+        return int(events["t_us"][-1])
+
+    def _decode_as_stored(self, start: int, stop: int, events: np.ndarray) -> None:
+        """Write records to ``events``, with their unwrapped times, which may not be in order."""
         words = self._records["word"][start:stop]
         x_bits, y_bits = self._xy_bits
-        times = self._clock.times(start, stop, latest_us)
-        events["t_us"] = times
+        events["t_us"] = self._clock.unwrapped(start, stop)
         events["x"] = words & (1 << x_bits) - 1
         events["y"] = words >> x_bits & (1 << y_bits) - 1
         events["p"] = words >> x_bits + y_bits & 1
-        return int(times[-1])
+
+    def _reject_late(self, number: int | None) -> None:
+        """Raise the error for a record that is more than 1 s late, if there is one."""
+        if number is not None:
+            event = np.empty(1, EVENT_DTYPE)
+            self._decode_as_stored(number, number + 1, event)
+            reject_late(np.ones(1, bool), event, self.path, first=number)
 
 
 def open_dat(path: Path | str, *, sensor_hw: tuple[int, int] | None = None) -> DatRecording:
@@ -128,7 +154,8 @@ def open_dat(path: Path | str, *, sensor_hw: tuple[int, int] | None = None) -> D
             event that is read must lie inside. If neither is given, coordinates are not checked.
 
     Raises:
-        DataError: if the file is missing, empty, cut off or not a DAT file, or has no CD events.
+        DataError: if the file is missing, empty, cut off or not a DAT file, ends with zeros or has
+            no CD events, or if its times run backwards.
     """
     return DatRecording(Path(path), sensor_hw)
 
@@ -280,6 +307,8 @@ def _check_event_type(event_type: int, event_bytes: int, path: Path) -> None:
 
 def _records(data: mmap.mmap, start: int, path: Path) -> np.ndarray:
     """Return a view of the stored events from byte ``start`` on."""
+    if start == 0:
+        reject_other_content(data[:MAX_HEADER_BYTES], path, "a DAT file")
     count, rest = divmod(len(data) - start, EVENT_BYTES)
     if rest:
         raise DataError(
@@ -293,6 +322,7 @@ def _records(data: mmap.mmap, start: int, path: Path) -> np.ndarray:
         raise DataError(
             f"{path} is not a DAT file: it has no header, and its first bytes are not events."
         )
+    reject_zeros(records, path, "events")
     return records
 
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from easnn.events.checks import LATE_US, NO_TIME_US, check_inside, restore_order
 from easnn.events.dtypes import EVENT_DTYPE
+from easnn.events.evidence import reject_zeros
 from easnn.events.evt_blocks import block_decoder
 from easnn.events.evt_decode import DECODERS, DecoderState
 from easnn.utils.errors import DataError
@@ -261,4 +262,6 @@ def _words(data: mmap.mmap, start: int, dtype: np.dtype, path: Path) -> np.ndarr
         )
     if count == 0:
         raise DataError(f"{path} has a header, but no events. Copy or record it again.")
-    return np.frombuffer(data, dtype, offset=start)
+    words = np.frombuffer(data, dtype, offset=start)
+    reject_zeros(words, path, "words")
+    return words

@@ -17,14 +17,26 @@ import hdf5plugin
 import numpy as np
 import numpy.typing as npt
 
-from easnn.events.checks import NO_TIME_US, check_inside, check_writable, restore_order
+from easnn.events.checks import (
+    LATE_US,
+    NO_TIME_US,
+    check_inside,
+    check_writable,
+    reject_late,
+    restore_order,
+    running_maximum,
+)
 from easnn.events.columns import COLUMNS, check_columns, pack_columns
+from easnn.events.evidence import ZERO_ROWS, reject_zeros
 from easnn.events.hdf5_file import StoredDataset, hdf5_output, open_file
 from easnn.utils.errors import DataError
 from easnn.utils.files import atomic_write
 
 BLOCK_EVENTS = 65_536
 """How many events a search reads at a time; also how many places late an event may be."""
+
+PROBED_EVENTS = 16
+"""How many times, at most, are compared when a file is opened."""
 
 LIMIT_HW = (65_536, 65_536)
 CHUNK_EVENTS = 65_536
@@ -65,7 +77,10 @@ class Hdf5Recording:
             raise DataError(f"{path} is damaged: {error}. Copy it again.") from error
         self.sensor_hw = sensor_hw or ((height, width) if height and width else None)
         self.first_us = self._time(0)
-        self.last_us = int(self._times(max(0, len(self) - BLOCK_EVENTS), len(self)).max())
+        last_times_us = self._times(max(0, len(self) - BLOCK_EVENTS), len(self))
+        self.last_us = int(last_times_us.max())
+        self._reject_zeros(last_times_us[-ZERO_ROWS:] - self._offset_us)
+        self._reject_restart()
 
     def __reduce__(self) -> tuple[type[Hdf5Recording], tuple[Path, tuple[int, int] | None]]:
         return Hdf5Recording, (self.path, self._given_hw)
@@ -89,20 +104,45 @@ class Hdf5Recording:
         """See :meth:`easnn.events.StoredRecording.late_events`; this reads all times.
 
         Raises:
-            DataError: if they cannot be read.
+            DataError: if they cannot be read, or an event is more than 1 s late.
         """
         late, latest_us = 0, NO_TIME_US
         for start in range(0, len(self), BLOCK_EVENTS):
             times_us = self._times(start, min(start + BLOCK_EVENTS, len(self)))
-            before_us = np.maximum.accumulate(np.concatenate([[latest_us], times_us]))
-            late += int(np.count_nonzero(times_us < before_us[:-1]))
-            latest_us = before_us[-1]
+            late_us = running_maximum(times_us, latest_us) - times_us
+            late += int(np.count_nonzero(late_us))
+            if (late_us > LATE_US).any():
+                self._reject_late(start + int((late_us > LATE_US).argmax()))
+            latest_us = max(latest_us, int(times_us.max()))
         return late
+
+    def _reject_zeros(self, last_times_us: npt.NDArray[np.int64]) -> None:
+        """Raise an error if the last events, with these stored times, are zero in every byte."""
+        if not last_times_us.any():
+            first = max(0, len(self) - BLOCK_EVENTS)
+            events = self._as_stored(first, len(self), offset_us=0)
+            reject_zeros(events, self.path, "events", first=first)
+
+    def _reject_restart(self) -> None:
+        """Raise an error if the clock restarted between some of the events."""
+        numbers = range(0, len(self), max(BLOCK_EVENTS, -(-len(self) // PROBED_EVENTS)))
+        times_us = np.array([self._time(number) for number in numbers])
+        too_late = running_maximum(times_us, NO_TIME_US) - times_us > LATE_US
+        if too_late.any():
+            self._reject_late(numbers[int(too_late.argmax())])
+
+    def _reject_late(self, number: int) -> None:
+        event = self._as_stored(number, number + 1, offset_us=self._offset_us)
+        reject_late(np.ones(1, bool), event, self.path, first=number)
+
+    def _as_stored(self, start: int, stop: int, *, offset_us: int) -> np.ndarray:
+        """Return some events, with their times in the order of the file."""
+        columns = {name: column.read(start, stop) for name, column in self._columns.items()}
+        return pack_columns(columns, self.path, first=start, offset_us=offset_us)
 
     def _slice(self, start: int, stop: int) -> np.ndarray:
         stop = max(start, stop)
-        columns = {name: column.read(start, stop) for name, column in self._columns.items()}
-        events = pack_columns(columns, self.path, first=start, offset_us=self._offset_us)
+        events = self._as_stored(start, stop, offset_us=self._offset_us)
         if len(events):
             restore_order(events, self.path, first=start)
         check_inside(events, self.sensor_hw, self.path, first=start)

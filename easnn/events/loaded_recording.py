@@ -10,6 +10,7 @@ import numpy as np
 
 from easnn.events.checks import check_inside, restore_order
 from easnn.events.dtypes import copied
+from easnn.events.evidence import reject_zeros
 
 Reader = Callable[[Path], tuple[np.ndarray, tuple[int, int] | None]]
 """A module-level function that returns the N ≥ 1 events of a file (EVENT_DTYPE, in the order of the
@@ -28,6 +29,7 @@ class LoadedRecording:
         self._read = read
         self._events, stored_hw = read(path)
         self.sensor_hw = sensor_hw or stored_hw
+        reject_zeros(self._events, path, "events")
         self._late_events = restore_order(self._events, path)
         self.first_us, self.last_us = self._events["t_us"][[0, -1]].tolist()
 

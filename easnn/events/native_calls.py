@@ -74,7 +74,7 @@ def decode_dat(
     add_us: int,
     latest_us: int,
     xy_bits: tuple[int, int],
-) -> int:
+) -> tuple[int, int]:
     """Write the records [N] of a DAT file (8 bytes each, contiguous) to packed ``events`` [N].
 
     Args:
@@ -86,19 +86,21 @@ def decode_dat(
         xy_bits: widths of x and y.
 
     Returns:
-        The time of the last event.
+        The time of the last event, and by how many µs an event is late at most.
     """
     assert len(records) == len(events)
-    return call(
+    last_us = ctypes.c_int64(latest_us)
+    late_us = call(
         library,
         "easnn_dat_decode",
         address(records),
         ctypes.c_int64(len(records)),
         ctypes.c_int64(add_us),
-        ctypes.c_int64(latest_us),
+        ctypes.byref(last_us),
         *map(ctypes.c_int, xy_bits),
         address(events),
     )
+    return last_us.value, late_us
 
 
 def decode_evt(

@@ -190,22 +190,30 @@ class Predictor:
             runtime=runtime,
         )
 
-    def open(self, path: str | Path, sensor_hw: tuple[int, int] | None = None) -> Recording:
+    def open(
+        self,
+        path: str | Path,
+        sensor_hw: tuple[int, int] | None = None,
+        *,
+        stream: int | None = None,
+    ) -> Recording:
         """Open a recording of any format and determine its sensor size.
 
         Args:
             path: the file.
             sensor_hw: height and width of the sensor in pixels; None: as stored in the file, or
                 else the smallest size that contains all events.
+            stream: number of the stream of events to read from an AEDAT4 file; needed if it has
+                several.
 
         Raises:
             DataError: if the file cannot be read, or an event lies outside the sensor.
         """
         path = Path(path).expanduser()
-        recording = open_recording(path, sensor_hw=sensor_hw)
+        recording = open_recording(path, sensor_hw=sensor_hw, stream=stream)
         if recording.sensor_hw is not None:
             return recording
-        return open_recording(path, sensor_hw=_extent_hw(recording))
+        return open_recording(path, sensor_hw=_extent_hw(recording), stream=stream)
 
     def detect(self, recording: Recording | str | Path, time_us: int) -> Detections:
         """Detect objects at one time of a recording.

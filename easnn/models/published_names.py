@@ -15,6 +15,7 @@ from torch import Tensor
 from easnn.models.config import DetectorConfig
 from easnn.models.detector import EventDetector
 from easnn.utils.errors import CheckpointError
+from easnn.utils.state_dicts import check_finite, unwrapped
 
 RENAMED = (
     # Feature pyramid and backbone are one module there.
@@ -77,7 +78,10 @@ def load_published_state_dict(model: EventDetector, state_dict: Mapping[str, Ten
 
     Raises:
         CheckpointError: if a name is missing or unexpected, or a shape differs; lists all of them.
+            Also if a weight is not finite.
     """
+    check_finite(state_dict, "this state dict")
+    state_dict = {unwrapped(name): weight for name, weight in state_dict.items()}
     names = published_names(model)
     problems = mismatches(model, state_dict)
     if problems:

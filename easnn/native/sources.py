@@ -43,7 +43,7 @@ class NativeLibrary:
     def digest(self) -> int:
         """Return 64 bits of the hash of options and all sources; the built library contains it."""
         contents = hashlib.sha256(repr((self.sources, self.options)).encode())
-        for path in sorted([*FOLDER.glob("*.h"), *FOLDER.glob("*.cpp")]):
+        for path in sorted([*FOLDER.glob("[!.]*.h"), *FOLDER.glob("[!.]*.cpp")]):
             contents.update(path.name.encode() + b"\0" + path.read_bytes())
         return int.from_bytes(contents.digest()[:8], "little")
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from easnn.models import DetectorConfig
 from easnn.published.state_dict import from_published, to_published
 from easnn.utils.errors import CheckpointError
+from easnn.utils.state_dicts import check_finite, is_state_dict
 from easnn.utils.tensor_file import write_tensor_file
 
 
@@ -42,11 +43,12 @@ class PublishedCheckpoint:
             path: the file, for messages.
 
         Raises:
-            CheckpointError: if it is something else, or its weights do not fit a network.
+            CheckpointError: if it is something else, or its weights do not fit a network or are not
+                finite.
         """
         entries = contents if isinstance(contents, Mapping) else {}
         state_dict = entries.get("model", entries)
-        if not _is_state_dict(state_dict):
+        if not state_dict or not is_state_dict(state_dict):
             raise CheckpointError(
                 f"{path} is neither a checkpoint of this framework (it has no `format`) nor one of "
                 "the published code (it has no state dict, neither under `model` nor by itself)."
@@ -58,6 +60,7 @@ class PublishedCheckpoint:
                 f"{path} has no `format`, so it is no checkpoint of this framework, and its "
                 f"weights are not those of a published detector: {error}."
             ) from error
+        check_finite(weights, str(path))
         epochs, best_ap = _number(entries.get("start_epoch")), _number(entries.get("best_ap"))
         return cls(config, weights, int(epochs or 0), best_ap)
 
@@ -70,16 +73,6 @@ class PublishedCheckpoint:
         state_dict = OrderedDict(to_published(self.config, self.weights))
         contents = {"start_epoch": self.epochs, "model": state_dict, "best_ap": self.best_ap}
         write_tensor_file(path, contents)
-
-
-def _is_state_dict(value: object) -> bool:
-    return (
-        isinstance(value, Mapping)
-        and bool(value)
-        and all(
-            isinstance(name, str) and isinstance(weight, Tensor) for name, weight in value.items()
-        )
-    )
 
 
 def _number(value: object) -> float | None:

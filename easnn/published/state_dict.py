@@ -12,12 +12,10 @@ from easnn.models import DetectorConfig, EventDetector, build_detector, publishe
 from easnn.models.published_names import mismatches
 from easnn.published.config_from_weights import config_from_weights
 from easnn.utils.errors import CheckpointError, ConfigError
+from easnn.utils.state_dicts import unwrapped
 
 SHOWN = 3
 """How many mismatches a message lists."""
-
-PARALLEL = "module."
-"""Prefix of all names in files that were saved from inside DistributedDataParallel."""
 
 LEFTOVERS = re.compile(r"(^|\.)(total_ops|total_params)$|\.act\.v$")
 """Counters of a profiler and membranes of the last forward pass, which are no weights."""
@@ -41,8 +39,8 @@ PUBLISHED_ORDER = (
 def from_published(state_dict: Mapping[str, Tensor]) -> tuple[DetectorConfig, dict[str, Tensor]]:
     """Return a configuration that fits published weights, and the weights under our names.
 
-    Names may begin with ``module.``; entries that are no weights are left out. Parameters become
-    plain tensors.
+    Names may contain the parts that wrappers of a network add, ``module.`` and ``_orig_mod.``;
+    entries that are no weights are left out. Parameters become plain tensors.
 
     Raises:
         CheckpointError: if they belong to another network, or some are missing. The message is the
@@ -67,6 +65,7 @@ def to_published(config: DetectorConfig, weights: Mapping[str, Tensor]) -> dict[
         CheckpointError: if they belong to another network.
     """
     names = published_names(_without_weights(config))
+    weights = {unwrapped(name): weight for name, weight in weights.items()}
     if names.keys() != weights.keys():
         other = next(iter(names.keys() ^ weights.keys()))
         raise CheckpointError(
@@ -79,9 +78,8 @@ def to_published(config: DetectorConfig, weights: Mapping[str, Tensor]) -> dict[
 
 
 def _cleaned(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    prefix = PARALLEL if all(name.startswith(PARALLEL) for name in state_dict) else ""
     return {
-        SLOPE.sub(".act.surrogate_function.alpha", name.removeprefix(prefix)): value.detach()
+        SLOPE.sub(".act.surrogate_function.alpha", unwrapped(name)): value.detach()
         for name, value in state_dict.items()
         if not LEFTOVERS.search(name)
     }

@@ -218,13 +218,13 @@ class SweepRunner:
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
-                    env={**os.environ, **device},
+                    env={**os.environ, **device, "PYTHONIOENCODING": "utf-8"},
                     pass_fds=(self._folder_lock,),
                     start_new_session=True,  # Ctrl-C in a terminal reaches it through `_stop` only
                 )
             if code := process.wait():
                 log.seek(begin)
-                lines = log.read().decode(errors="replace").split("\n")
+                lines = log.read().decode("utf-8", errors="replace").split("\n")
                 last = next((line.strip() for line in reversed(lines) if line.strip()), "no output")
                 ending = f"exit code {code}" if code > 0 else signal.Signals(-code).name
                 raise TrainingError(f"{STEPS[step]} failed with {ending}: {last}")

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from easnn.config import Config, key
+from easnn.config import Config, FilePath, key
 from easnn.data import Split
 from easnn.exp import EventExp, get_exp
 from easnn.utils.errors import ConfigError, did_you_mean
+from easnn.utils.files import read_text
 
 DEFAULT_BATCH_SIZE = 64
 """Default of ``-b`` in training."""
@@ -30,7 +31,7 @@ class SweepSettings(Config):
     """The entries of a sweep file that all runs share."""
 
     experiment: str | None = key(None, "name of an experiment, as -n")
-    exp_file: str | None = key(None, "experiment file, as -f")
+    exp_file: FilePath | None = key(None, "experiment file, as -f")
     batch_size: int = key(DEFAULT_BATCH_SIZE, "samples per step, as -b", low=1)
     fp16: bool = key(False, "mixed precision, as --fp16")
     seeds: tuple[int, ...] = key(
@@ -128,7 +129,7 @@ def read_sweep(path: Path, pairs: Sequence[str] = ()) -> Sweep:
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        contents = tomllib.loads(path.read_text())
+        contents = tomllib.loads(read_text(path))
     except OSError as error:
         raise ConfigError(f"Cannot read the sweep file {path}: {error.strerror}.") from error
     except ValueError as error:  # not TOML, or not UTF-8

@@ -9,11 +9,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from easnn.engine import RunDirectory
+from easnn.engine import RunDirectory, RunOwner
 from easnn.exp.keys import OutputKeys
 from easnn.sweep.sweep_file import Sweep, SweepRun
 from easnn.utils.errors import OutputError
-from easnn.utils.files import make_directory, write_json
+from easnn.utils.files import make_directory, read_text, remove_unfinished, write_json
 from easnn.utils.locks import only_one
 
 
@@ -55,7 +55,7 @@ class SweepFolder:
 
     def scores(self, run: SweepRun) -> tuple[float | None, float | None]:
         """Return AP and AP50 of an evaluated run, ``None`` if undefined."""
-        result = json.loads(self.result(run).read_text())
+        result = json.loads(read_text(self.result(run)))
         return result["ap"], result["ap50"]
 
     def new_record(self, run: SweepRun) -> RunRecord:
@@ -74,7 +74,7 @@ class SweepFolder:
     def record(self, run: SweepRun) -> RunRecord | None:
         """Return the record of a run, ``None`` if it was never started."""
         path = self._record_path(run)
-        return RunRecord(**json.loads(path.read_text())) if path.is_file() else None
+        return RunRecord(**json.loads(read_text(path))) if path.is_file() else None
 
     def write_record(self, run: SweepRun, record: RunRecord) -> None:
         """Write the record of a run.
@@ -112,22 +112,21 @@ class SweepFolder:
         ]
 
     def set_aside(self, run: SweepRun) -> None:
-        """Remove the record of a run and rename its directory to ``NAME.earlier-1`` (``-2`` etc.).
+        """Remove the record of a run, and move the files of its training to ``earlier-1`` etc.
 
         Raises:
-            OutputError: if the directory cannot be renamed.
+            OutputError: if that fails, or its directory is used by something else.
         """
-        directory = self.directory(run).path
-        number = 1
-        while (target := directory.with_name(f"{directory.name}.earlier-{number}")).exists():
-            number += 1
+        record = self._record_path(run)
         try:
             # The record is removed first, so that no run resumes from the old files.
-            self._record_path(run).unlink(missing_ok=True)
-            if directory.exists():
-                directory.rename(target)
+            record.unlink(missing_ok=True)
         except OSError as error:
-            raise OutputError(f"Cannot move {directory} to {target}: {error.strerror}.") from error
+            raise OutputError(f"Cannot remove {record}: {error.strerror}.") from error
+        directory = self.directory(run)
+        if directory.path.exists():
+            with RunOwner(directory.path) as owner:
+                owner.start(resume=False)
 
     @contextmanager
     def locked(self) -> Iterator[int]:
@@ -147,6 +146,8 @@ class SweepFolder:
                     f"Another sweep, or a run that it left behind, is active in {self.path}. Wait "
                     "until it ends, stop it, or choose another folder (--output)."
                 )
+            remove_unfinished(self.path, "table.json", "table.md")
+            remove_unfinished(self.path / "records", "*.json", alone=True)
             yield lock
 
     def _record_path(self, run: SweepRun) -> Path:

@@ -41,12 +41,12 @@ def free_memory_bytes() -> int:
     """Return the memory that this process may still allocate on this machine, in its cgroup."""
     free = [os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
     with suppress(OSError):  # Linux only; includes memory used as file cache
-        for line in Path("/proc/meminfo").read_text().splitlines():
+        for line in Path("/proc/meminfo").read_text("utf-8").splitlines():
             if line.startswith("MemAvailable:"):
                 free = [1024 * int(line.split()[1])]
     with suppress(OSError, ValueError):  # no cgroups version 2, or no limit ("max")
-        name = Path("/proc/self/cgroup").read_text().rpartition("::")[2].strip().lstrip("/")
+        name = Path("/proc/self/cgroup").read_text("utf-8").rpartition("::")[2].strip().lstrip("/")
         files = [CONTROL_GROUPS / name / f"memory.{kind}" for kind in ("max", "current")]
-        limit, used = (file.read_text() for file in files)
+        limit, used = (file.read_text("utf-8") for file in files)
         free.append(max(0, int(limit) - int(used)))
     return min(free)

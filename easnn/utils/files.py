@@ -1,4 +1,4 @@
-"""Atomic writes and read-only memory maps of files."""
+"""Atomic writes, temporary folders and read-only memory maps of files."""
 
 from __future__ import annotations
 
@@ -6,13 +6,31 @@ import errno
 import json
 import mmap
 import os
+import re
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import IO, Any
 
 from easnn.utils.errors import DataError, OutputError
+from easnn.utils.locks import LocksMissingError, try_lock
+
+_UNFINISHED = re.compile(r"\.(?P<name>.+)\.[a-z0-9_]{8}")
+"""Name of the temporary file of :func:`atomic_write`, with the name of the file."""
+
+ABANDONED_S = 3600.0
+"""Nobody writes a file that has not changed for so long, even on another machine."""
+
+
+def expand_home(path: str | os.PathLike[str]) -> str:
+    """Return a path with the home folder in place of a ``~`` or ``~user`` at its start.
+
+    A path whose home folder is unknown stays as it is.
+    """
+    return os.path.expanduser(path)  # noqa: PTH111 - pathlib raises an error instead
 
 
 def make_directory(path: Path) -> Path:
@@ -45,7 +63,8 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
 
     The bytes are written to a temporary file in the same directory, which is flushed to the disk
     and then renamed: a reader sees either the old file or the complete new one. The directory is
-    flushed last, so that the new file is there after a power failure, too.
+    flushed last, so that the new file is there after a power failure, too. If the process is
+    killed, the temporary file stays: :func:`remove_unfinished`. It is locked while it is written.
 
     Raises:
         OutputError: if the file cannot be written (no permission, no space left).
@@ -56,6 +75,8 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
             dir=path.parent, prefix=f".{path.name}.", delete=False
         ) as file:
             temporary = Path(file.name)
+            with suppress(LocksMissingError):  # then its age tells that nobody writes it
+                try_lock(file)
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -89,6 +110,74 @@ def flush(path: Path) -> None:
         os.close(descriptor)
 
 
+@contextmanager
+def temporary_folder(prefix: str) -> Iterator[Path]:
+    """Make a folder for the block, where the environment variable ``TMPDIR`` says.
+
+    Args:
+        prefix: beginning of its name.
+
+    Raises:
+        OutputError: if there is no folder for temporary files, or none can be made there.
+    """
+    try:
+        folder = tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True)
+    except OSError as error:
+        raise OutputError(
+            f"Cannot make a temporary folder: {error.strerror}. Set TMPDIR to a folder with some "
+            "space that can be written to."
+        ) from error
+    with folder as name:
+        yield Path(name)
+
+
+def remove_unfinished(folder: Path, *patterns: str, alone: bool = False) -> list[Path]:
+    """Remove what killed processes left in a folder while they wrote files with given names.
+
+    Args:
+        folder: the folder; nothing is done if it does not exist.
+        patterns: names of the files, in which ``*`` stands for any characters.
+        alone: whether the caller knows that no other process writes files with these names.
+            Otherwise, a temporary file is removed only if no process of this machine has locked it
+            and it has not changed for :data:`ABANDONED_S`.
+
+    Returns:
+        The temporary files that were removed.
+
+    Raises:
+        OutputError: if one cannot be removed.
+    """
+    removed = []
+    try:
+        for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+            match = _UNFINISHED.fullmatch(path.name)
+            if (
+                match is not None
+                and any(fnmatchcase(match["name"], pattern) for pattern in patterns)
+                and path.is_file()
+                and (alone or _is_abandoned(path))
+            ):
+                path.unlink(missing_ok=True)
+                removed.append(path)
+    except OSError as error:
+        raise OutputError(
+            f"Cannot remove unfinished files from {folder}: {error.strerror}. Check who may write "
+            "there."
+        ) from error
+    return removed
+
+
+def _is_abandoned(path: Path) -> bool:
+    try:
+        # Network folders can lock only files that are open for writing.
+        with path.open("ab") as file, suppress(LocksMissingError):
+            if not try_lock(file):
+                return False
+        return time.time() - path.stat().st_mtime > ABANDONED_S
+    except (FileNotFoundError, PermissionError):  # its writer has finished it, or it is another's
+        return False
+
+
 def map_file(path: Path) -> mmap.mmap:
     """Return a read-only memory map of a file.
 
@@ -102,6 +191,27 @@ def map_file(path: Path) -> mmap.mmap:
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except OSError as error:
         raise DataError(f"Cannot read {path}: {error.strerror}.") from error
+
+
+def read_text(path: Path) -> str:
+    """Return the content of a UTF-8 text file, without the byte order mark that it may begin with.
+
+    Editors on Windows write this mark.
+
+    Raises:
+        OSError: if the file cannot be read.
+        ValueError: if it is not UTF-8.
+    """
+    return path.read_text(encoding="utf-8-sig")
+
+
+def is_apple_double(name: str) -> bool:
+    """Return whether a file of this name is what macOS leaves beside another one.
+
+    macOS writes attributes of ``NAME`` to ``._NAME`` on disks and in archives that do not keep
+    them. Such a file has the suffix of the other one, but nothing of its content.
+    """
+    return name.startswith("._")
 
 
 def file_stamp(path: Path) -> tuple[int, int]:

@@ -58,7 +58,12 @@ class _LogFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._file: TextIO | None = path.open("a", encoding="utf-8", buffering=1)
+        self._file: TextIO | None = path.open(
+            "a",
+            encoding="utf-8",
+            errors="backslashreplace",  # parts of file names that are no text
+            buffering=1,
+        )
 
     def write(self, message: str) -> None:
         """Append a message, a whole line."""

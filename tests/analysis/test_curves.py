@@ -101,6 +101,11 @@ def test_a_last_line_that_was_cut_off_is_left_out(tmp_path: Path) -> None:
     )
 
 
+def test_a_byte_order_mark(tmp_path: Path) -> None:
+    expected = draw(tmp_path, TRAINING)
+    assert np.array_equal(draw(tmp_path, ["\ufeff", *TRAINING]), expected)
+
+
 def test_errors_name_file_and_line(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     with pytest.raises(DataError) as error:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import os
 import pickle
 import resource
@@ -17,6 +18,7 @@ def whole(**changes):
     return {
         **dict.fromkeys(KEYS),
         "model": {"weight": torch.arange(3.0)},
+        "raw_model": {"weight": torch.arange(3.0)},
         "best_ap": 0.5,
         **changes,
     }
@@ -148,6 +150,25 @@ def test_executable_content_is_refused_and_not_run(tmp_path):
             {**whole(), "format": 1, "model": {"weight": 3.0}},
             "`model` of {path} must map names to tensors, but does not. Give another checkpoint.",
         ),
+        (
+            {**whole(), "format": 1, "raw_model": {"weight": torch.zeros(3).to_sparse()}},
+            "`raw_model` of {path} must map names to tensors, but does not. Give another "
+            "checkpoint.",
+        ),
+        (
+            {**whole(), "format": 1, "model": {"a": torch.ones(2), "b.c": torch.tensor(math.nan)}},
+            "The weights of {path} must be finite, but there are NaN or infinite values in b.c. "
+            "Use another checkpoint, e.g. an earlier one of the same run.",
+        ),
+        (
+            {
+                **whole(),
+                "format": 1,
+                "raw_model": {f"w{i}": torch.tensor([0, -math.inf]).half() for i in range(5)},
+            },
+            "The weights of {path} must be finite, but there are NaN or infinite values in w0, w1, "
+            "w2 and 2 more. Use another checkpoint, e.g. an earlier one of the same run.",
+        ),
     ],
 )
 def test_other_contents(tmp_path, content, message):
@@ -229,3 +250,36 @@ def test_without_another_checkpoint_none_is_offered(tmp_path):
         f"{path} (100 bytes) is truncated, damaged, or not a checkpoint. Copy it again, or use "
         "another one."
     )
+
+
+WRAPPED = {
+    "parallel": lambda name: f"module.{name}",
+    "compiled": lambda name: f"_orig_mod.{name}",
+    "averaged of a parallel one": lambda name: f"module.module.{name}",
+    "parallel of a compiled one": lambda name: f"module._orig_mod.{name}",
+    "compiled of a parallel one": lambda name: f"_orig_mod.module.{name}",
+    "with a compiled layer": lambda name: name.replace("0.", "0._orig_mod."),
+}
+
+
+@pytest.mark.parametrize("wrapper", WRAPPED)
+def test_names_of_a_wrapped_model(wrapper):
+    source, model = small_net(), small_net()
+    wrapped = {WRAPPED[wrapper](name): weight for name, weight in source.state_dict().items()}
+    assert load_weights(model, wrapped, strict=True, source="c.pth").complete
+    assert torch.equal(model[0].weight, source[0].weight)
+    assert torch.equal(model[1].bias, source[1].bias)
+
+
+def test_a_model_that_has_a_module_of_this_name():
+    source, model = (torch.nn.ModuleDict({"module": small_net()}) for _ in range(2))
+    assert load_weights(model, source.state_dict(), strict=True, source="c.pth").complete
+    plain = source["module"].state_dict()
+    assert load_weights(model, plain, strict=True, source="c.pth").complete
+
+
+def test_a_second_weight_for_the_same_name_is_unknown():
+    model = small_net()
+    weights = {**model.state_dict(), "module.1.bias": torch.zeros(1)}
+    report = load_weights(model, weights, strict=False, source="c.pth")
+    assert report.unexpected == ("module.1.bias",)

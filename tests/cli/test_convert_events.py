@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from aedat4_files import aedat4, event_packet
 
 from easnn.cli.convert_events import main
 from easnn.events import open_dat, open_hdf5, open_recording, pack_events, write_dat, write_npz
@@ -38,6 +39,19 @@ def test_other_size_and_times_from_zero(source: Path, tmp_path: Path) -> None:
     recording = open_recording(output)
     assert recording.sensor_hw == (30, 50)
     assert recording.events()["t_us"].tolist() == [0, 10, 2_999_990]
+
+
+def test_one_of_several_streams(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source, output = tmp_path / "a.aedat4", tmp_path / "a.h5"
+    packets = [(0, event_packet(EVENTS)), (1, event_packet(EVENTS[:2]))]
+    source.write_bytes(aedat4({0: "EVTS", 1: "EVTS"}, packets))
+    assert main([str(source), str(output)]) == 1
+    assert capsys.readouterr().err == (
+        f"error: {source} has 2 streams of events: 0 (40×24, Camera_0) and 1 (40×24, Camera_1). "
+        "Choose one with --stream N (`stream` in Python).\n"
+    )
+    assert main([str(source), str(output), "--stream", "1"]) == 0
+    assert np.array_equal(open_hdf5(output).events(), EVENTS[:2])
 
 
 def test_size_that_nothing_tells(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from aedat4_files import aedat4, event_packet
 from PIL import Image
 from untrained import untrained
 
@@ -38,6 +39,16 @@ def recording(tmp_path: Path) -> Path:
 
 def run(checkpoint: Path, recording: Path, output: Path, *options: str) -> int:
     return main(["-c", str(checkpoint), str(recording), "-o", str(output), *options])
+
+
+def test_one_of_several_streams(checkpoint: Path, recording: Path, tmp_path: Path) -> None:
+    path, out = tmp_path / "stereo.aedat4", tmp_path / "out"
+    packet = event_packet(open_dat(recording).events())
+    path.write_bytes(aedat4({0: "EVTS", 1: "EVTS"}, [(0, packet), (1, packet)]))
+    assert run(checkpoint, path, out) == 1
+    assert not out.exists()
+    assert run(checkpoint, path, out, "--stream", "1", "--sheets", "0", "--duration", "0.1") == 0
+    assert len(json.loads((out / "detections.json").read_text())["windows"]) == 2
 
 
 def test_a_labelled_recording(

@@ -113,6 +113,13 @@ def test_rows_of_simultaneous_processes_are_neither_lost_nor_mixed(tmp_path: Pat
     assert sorted(rows) == sorted(expected)
 
 
+def test_a_table_with_a_byte_order_mark(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text("\ufeff" + HEADER, encoding="utf-8")
+    append(path, 0.5)
+    assert path.read_text(encoding="utf-8-sig").startswith(f"{HEADER}0.5,")
+
+
 def test_a_last_line_without_an_end_gets_one(tmp_path: Path) -> None:
     path = tmp_path / "grid.csv"
     path.write_text(HEADER + "0.1,edited,by hand")

@@ -51,3 +51,10 @@ def test_other_entries_are_left_alone(tmp_path):
     write_recording(tmp_path / "train", "a")
     (tmp_path / "dataset.json").write_text('{"seed": 7, "complete": true}')
     assert open_dataset(tmp_path).class_names == ("car", "pedestrian")
+
+
+def test_a_byte_order_mark(tmp_path):
+    write_recording(tmp_path / "train", "a")
+    text = "\ufeff" + '{"class_names": ["cup", "hand"]}'
+    (tmp_path / "dataset.json").write_text(text, encoding="utf-8")
+    assert open_dataset(tmp_path).class_names == ("cup", "hand")

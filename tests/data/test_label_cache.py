@@ -157,3 +157,12 @@ def test_small_datasets_and_those_without_a_folder_leave_nothing(root, monkeypat
 def test_labels_are_arrays(root):
     for dataset in (open_kept(root), open_kept(root)):
         assert all(type(values) is np.ndarray for values in vars(dataset._labels).values())
+
+
+def test_what_a_killed_process_left_unfinished_is_removed(root):
+    left = root / "cache" / "labels" / ".0123.npz.abcd1234"
+    left.parent.mkdir(parents=True)
+    left.touch()
+    os.utime(left, (0, 0))
+    open_kept(root)
+    assert not left.exists()

@@ -81,3 +81,10 @@ def test_other_files_do_not_matter(tmp_path):
     (tmp_path / "train" / "a.mp4").touch()
     (tmp_path / "train" / "README").touch()
     assert len(open_dataset(tmp_path)) == 1
+
+
+def test_files_of_macos_are_ignored(tmp_path):
+    write_recording(tmp_path / "train", "a")
+    for name in ("a_td.dat", "a_bbox.npy", "b_td.dat", "c_bbox.npy"):
+        (tmp_path / "train" / f"._{name}").write_bytes(b"\x00\x05\x16\x07" + bytes(78))
+    assert [files.name for files in open_dataset(tmp_path).recordings] == ["a"]

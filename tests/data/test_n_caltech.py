@@ -106,6 +106,28 @@ def test_lists_of_other_machines(tmp_path, prefix):
     assert sequences(open_caltech(tmp_path)) == ["cup/image_0002", "cup/image_0001"]
 
 
+def test_list_with_a_byte_order_mark(tmp_path):
+    write_image(tmp_path, "cup", 1)
+    write_lists(tmp_path, train="\ufeff" + line_of("cup", 1))
+    assert sequences(open_caltech(tmp_path)) == ["cup/image_0001"]
+
+
+def test_list_of_the_field(tmp_path, field):
+    write_image(tmp_path, "airplanes", 1)
+    (tmp_path / "train.txt").write_bytes((field / "bom_train.txt").read_bytes())
+    assert sequences(open_caltech(tmp_path)) == ["airplanes/image_0001"]
+
+
+def test_files_of_macos_are_ignored(tmp_path):
+    write_image(tmp_path, "cup", 1)
+    left = tmp_path / "Caltech101" / "cup" / "._image_0001.bin"
+    left.write_bytes(b"\x00\x05\x16\x07" + bytes(78))
+    assert sequences(open_caltech(tmp_path)) == ["cup/image_0001"]
+    listed = line_of("cup", 1).replace("image_", "._image_").replace("annotation_", "._annotation_")
+    write_lists(tmp_path, train=listed + line_of("cup", 1))
+    assert sequences(open_caltech(tmp_path)) == ["cup/image_0001"]
+
+
 def test_splits_are_put_together_in_order(tmp_path):
     for number in (1, 2, 3):
         write_image(tmp_path, "cup", number)

@@ -150,6 +150,13 @@ def test_raw_recordings_and_sequences_in_one_folder(tmp_path):
     )
 
 
+def test_files_of_macos_are_no_raw_recordings(tmp_path):
+    write_sequence(tmp_path / "train" / "a")
+    (tmp_path / "train" / "._a_td.dat").write_bytes(b"\x00\x05\x16\x07" + bytes(78))
+    (tmp_path / "train" / "._a").write_bytes(b"\x00\x05\x16\x07" + bytes(78))
+    assert [files.name for files in open_rvt(tmp_path).recordings] == ["a"]
+
+
 def test_event_sum_of_raw_recordings_is_refused(tmp_path):
     write_recording(tmp_path / "train", "a")
     source = DATASETS["gen4"].source(tmp_path, ["train"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -126,14 +127,13 @@ def toy_predictor(model: nn.Module) -> Predictor:
     return Predictor(model, FrameSpec(Tm=2), input_hw=SENSOR_HW, confidence=0.01, nms_iou=0.5)
 
 
-def build_trainer(
-    path: Path, config: TrainConfig, *, resume: bool = False, **changes: object
-) -> Trainer:
+def build_trainer(path: Path, config: TrainConfig, **changes: object) -> Trainer:
     """Build a run of the toys; ``changes`` replace arguments of the trainer."""
     torch.manual_seed(0)
     model = changes.pop("model", None) or ToyDetector()
     loader = changes.pop("train_loader", None) or train_loader()
-    run = RunDirectory.start(path, resume=resume)
+    run = RunDirectory(path)
+    run.results.mkdir(parents=True, exist_ok=True)
     lr = 0.01
     arguments = {
         "model": model,
@@ -148,7 +148,7 @@ def build_trainer(
         "run": run,
         "device": CPU,
         "experiment": {"seed": 3},
-        "writers": build_writers(None, run, experiment={}),
+        "open_writers": partial(build_writers, None, run, experiment={}),
     }
     return Trainer(**{**arguments, **changes})
 

@@ -57,10 +57,11 @@ class Noise(DetectionDataset):
         return Frame(counts, boxes, 1000 * index, "noise")
 
 
-def build_run(path, schedule, *, resume=False, num_workers=0):
+def build_run(path, schedule, *, num_workers=0):
     torch.manual_seed(0)
     model = build_detector(CONFIG)
-    run = RunDirectory.start(path, resume=resume)
+    run = RunDirectory(path)
+    run.results.mkdir(parents=True, exist_ok=True)
     loading = {"num_workers": num_workers, "device": CPU}
     eval_loader = build_eval_loader(Noise(), LetterboxPolicy(OUT_HW), batch_size=4, **loading)
     trainer = Trainer(
@@ -80,7 +81,7 @@ def build_run(path, schedule, *, resume=False, num_workers=0):
         run=run,
         device=CPU,
         experiment={},
-        writers=build_writers(None, run, experiment={}),
+        open_writers=partial(build_writers, None, run, experiment={}),
     )
     return trainer, run
 
@@ -105,7 +106,7 @@ def test_a_detector_trains_stops_and_goes_on_exactly(tmp_path):
         trainer.train()
     stopped = load_checkpoint(run.latest)
     assert (stopped["epoch"], stopped["step"]) == (1, 2)
-    trainer, _ = build_run(tmp_path / "run", constant, resume=True, num_workers=2)
+    trainer, _ = build_run(tmp_path / "run", constant, num_workers=2)
     trainer.resume(stopped, run.latest)
     trainer.train()
 

@@ -9,23 +9,30 @@ from engine_toys import ToyDetector, build_trainer, evaluate
 from trainer_runs import PLAN, STEPS, StopAfter, assert_same, train_lines
 
 from easnn.checkpoints import load_checkpoint
-from easnn.engine import RunDirectory
+from easnn.engine import SIGNALS, RunDirectory
 from easnn.utils.errors import CheckpointError
 
 
 @pytest.mark.parametrize("iteration", [1, STEPS - 1, STEPS, 2 * STEPS - 1, 3 * STEPS - 1])
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGUSR1, 138)]
+)
 def test_a_run_that_was_stopped_and_resumed_is_the_same_to_the_last_digit(
     tmp_path, whole_run, iteration, number, code
 ):
     with pytest.raises(SystemExit) as stop:
-        build_trainer(tmp_path / "run", PLAN, schedule=StopAfter(iteration, number)).train()
+        build_trainer(
+            tmp_path / "run",
+            PLAN,
+            schedule=StopAfter(iteration, number),
+            stop_signals=(*SIGNALS, signal.SIGUSR1),
+        ).train()
     assert stop.value.code == code
     run = RunDirectory(tmp_path / "run")
     stopped = load_checkpoint(run.latest)
     assert stopped["epoch"] * STEPS + stopped["step"] == iteration + 1
     torch.manual_seed(99)
-    trainer = build_trainer(tmp_path / "run", PLAN, resume=True)
+    trainer = build_trainer(tmp_path / "run", PLAN)
     trainer.resume(stopped, run.latest)
     trainer.train()
     assert_same(load_checkpoint(run.latest), load_checkpoint(whole_run.latest))
@@ -53,7 +60,7 @@ def test_a_run_killed_later_than_its_last_checkpoint_repeats_what_was_lost(tmp_p
     assert load_checkpoint(run.latest)["step"] == 3
     with run.metrics.open("a") as file:
         file.write('{"kind": "train", "iterat')  # the crash cut a line
-    trainer = build_trainer(tmp_path / "run", config, resume=True)
+    trainer = build_trainer(tmp_path / "run", config)
     trainer.resume(load_checkpoint(run.latest), run.latest)
     trainer.train()
     assert_same(load_checkpoint(run.latest), load_checkpoint(whole_run.latest))
@@ -71,7 +78,7 @@ def test_a_run_stopped_in_an_evaluation_resumes_with_that_evaluation(tmp_path, w
     run = RunDirectory(tmp_path / "run")
     stopped = load_checkpoint(run.latest)
     assert (stopped["epoch"], stopped["step"]) == (1, STEPS)
-    trainer = build_trainer(tmp_path / "run", PLAN, resume=True)
+    trainer = build_trainer(tmp_path / "run", PLAN)
     trainer.resume(stopped, run.latest)
     trainer.train()
     assert_same(load_checkpoint(run.latest), load_checkpoint(whole_run.latest))
@@ -92,7 +99,7 @@ class TestResumeRefuses:
 
     def resume(self, tmp_path, stopped, **changes):
         with pytest.raises(CheckpointError) as error:
-            build_trainer(tmp_path, PLAN, resume=True, **changes).resume(stopped, "c.pth")
+            build_trainer(tmp_path, PLAN, **changes).resume(stopped, "c.pth")
         return str(error.value)
 
     def test_another_model(self, tmp_path, stopped):

@@ -20,36 +20,6 @@ def test_files_of_a_run_are_named(tmp_path):
     assert run.result(3) == tmp_path / "results" / "epoch_3.json"
 
 
-def test_a_new_run_moves_the_files_of_an_earlier_one(tmp_path):
-    for content in ("first", "second", "third"):
-        run = RunDirectory.start(tmp_path / "deep" / "run", resume=False)
-        run.latest.write_text(content)
-    assert run.latest.read_text() == "third"
-    assert (run.path / "earlier-1" / "latest_ckpt.pth").read_text() == "first"
-    assert (run.path / "earlier-2" / "latest_ckpt.pth").read_text() == "second"
-    assert sorted(p.name for p in run.path.iterdir()) == [
-        "earlier-1",
-        "earlier-2",
-        "latest_ckpt.pth",
-        "results",
-    ]
-
-
-def test_a_resumed_run_keeps_its_files(tmp_path):
-    RunDirectory.start(tmp_path, resume=False).latest.write_text("kept")
-    assert RunDirectory.start(tmp_path, resume=True).latest.read_text() == "kept"
-
-
-def test_a_directory_that_cannot_be_made_is_an_error(tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError) as error:
-        RunDirectory.start(tmp_path / "file" / "run", resume=False)
-    assert str(error.value) == (
-        f"Cannot write to directory {tmp_path / 'file' / 'run'}: Not a directory. Choose another "
-        "directory or free some space."
-    )
-
-
 def records(path):
     return [json.loads(line) for line in path.read_text().splitlines()]
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import subprocess
+from functools import partial
 
 import pytest
 from engine_toys import build_trainer
 from trainer_runs import PLAN, StopAfter, assert_same
 
 from easnn.checkpoints import load_checkpoint
-from easnn.engine import RunDirectory, build_writers
+from easnn.engine import RunDirectory, RunOwner, build_writers
 from easnn.utils.errors import OutputError
 from easnn.utils.logging import setup_logging
 
@@ -34,12 +35,14 @@ def disk(tmp_path):
 @pytest.mark.parametrize("logger", [None, "tensorboard"])
 def test_a_disk_that_fills_up_in_mid_run(disk, capfd, logger):
     folder, _ = disk
-    run = RunDirectory.start(folder / "run", resume=False)
+    run = RunDirectory(folder / "run")
+    run.path.mkdir()
     setup_logging(run.log)
     config = PLAN.replace(max_epoch=10**6, eval_interval=10**6, save_history_ckpt=True)
-    writers = build_writers(logger, run, experiment={})
     with pytest.raises(OutputError) as error:
-        build_trainer(run.path, config, resume=True, writers=writers).train()
+        build_trainer(
+            run.path, config, open_writers=partial(build_writers, logger, run, experiment={})
+        ).train()
     message = str(error.value)
     assert message.startswith(f"Cannot write {run.path}/")
     assert "\n" not in message
@@ -53,7 +56,7 @@ def test_a_disk_that_fills_up_in_mid_run(disk, capfd, logger):
 
 def test_a_run_goes_on_when_there_is_room_again(disk, whole_run):
     folder, _ = disk
-    run = RunDirectory.start(folder / "run", resume=False)
+    run = RunDirectory(folder / "run")
     filling = folder / "filling"
 
     def schedule(iteration):
@@ -63,10 +66,10 @@ def test_a_run_goes_on_when_there_is_room_again(disk, whole_run):
         return StopAfter(-1, 0)(iteration)
 
     with pytest.raises(OutputError) as error:
-        build_trainer(run.path, PLAN, resume=True, schedule=schedule).train()
+        build_trainer(run.path, PLAN, schedule=schedule).train()
     assert "free some space" in str(error.value).lower()
     filling.write_bytes(b"")
-    trainer = build_trainer(run.path, PLAN, resume=True)
+    trainer = build_trainer(run.path, PLAN)
     trainer.resume(load_checkpoint(run.latest), run.latest)
     trainer.train()
     assert_same(load_checkpoint(run.latest), load_checkpoint(whole_run.latest))
@@ -75,8 +78,8 @@ def test_a_run_goes_on_when_there_is_room_again(disk, whole_run):
 def test_a_disk_that_may_not_be_written(disk):
     folder, again = disk
     again("ro")
-    with pytest.raises(OutputError) as error:
-        RunDirectory.start(folder / "run", resume=False)
+    with pytest.raises(OutputError) as error, RunOwner(folder / "run"):
+        pass
     assert str(error.value) == (
         f"Cannot write to directory {folder}/run: Read-only file system. Choose another directory "
         "or free some space."
@@ -86,7 +89,7 @@ def test_a_disk_that_may_not_be_written(disk):
 def test_a_disk_that_becomes_read_only_in_mid_run(disk):
     """As when the system finds a fault in it."""
     folder, again = disk
-    run = RunDirectory.start(folder / "run", resume=False)
+    run = RunDirectory(folder / "run")
 
     def schedule(iteration):
         if iteration == 7:
@@ -94,6 +97,6 @@ def test_a_disk_that_becomes_read_only_in_mid_run(disk):
         return StopAfter(-1, 0)(iteration)
 
     with pytest.raises(OutputError) as error:
-        build_trainer(run.path, PLAN, resume=True, schedule=schedule).train()
+        build_trainer(run.path, PLAN, schedule=schedule).train()
     assert "Read-only file system" in str(error.value)
     assert load_checkpoint(run.latest)["epoch"] == 1

@@ -76,7 +76,7 @@ def test_samples_are_drawn_after_each_evaluation_and_change_nothing(tmp_path, wh
         return {"name": "picture"}
 
     writer = Pictures()
-    trainer = build_trainer(tmp_path / "run", PLAN, draw=draw, writers=[writer])
+    trainer = build_trainer(tmp_path / "run", PLAN, draw=draw, open_writers=lambda: [writer])
     trainer.train()
     assert writer.seen == [(2 * STEPS, {"name": "picture"}), (3 * STEPS, {"name": "picture"})]
     assert_same(

@@ -129,7 +129,9 @@ def test_a_process_that_was_killed_is_named_at_once(tmp_path):
         for rank in (0, 2):
             code, said = world.ended(rank)
             assert code == 1
-            assert said.startswith(f"TrainingError: {process(1, world)} was lost: it has given no ")
+            assert said.startswith(
+                f"LostProcessError: {process(1, world)} was lost: it has given no "
+            )
 
 
 @pytest.mark.timeout(60)
@@ -140,7 +142,10 @@ def test_the_others_hear_why_a_process_failed(tmp_path):
             code, said = world.ended(rank)
             assert code == 1
             who, what = said.split(": ", maxsplit=1)
-            assert who in ("error", "TrainingError")  # from the watch, or as the connection broke
+            assert who in (
+                "error",
+                "LostProcessError",
+            )  # from the watch, or as the connection broke
             assert what == f"{process(1, world)} failed: File x is broken."
 
 
@@ -155,8 +160,8 @@ def test_a_process_that_does_not_come_is_named(tmp_path):
     with World(arrive_late, (), 2, tmp_path) as world:
         assert world.ended(0) == (
             1,
-            "TrainingError: Process 1 did not reach the next thing within 1 s, or was lost. Check "
-            "its last message, its machine and its memory.",
+            "LostProcessError: Process 1 did not reach the next thing within 1 s, or was lost. "
+            "Check its last message, its machine and its memory.",
         )
 
 

@@ -15,7 +15,7 @@ from pycocotools.cocoeval import COCOeval
 from strategies import seeds
 
 from easnn.data import EvaluationSampler
-from easnn.evaluation import CocoEvaluator, Counts, FrameResult
+from easnn.evaluation import CocoEvaluator, Counts, FrameResult, build_evaluator
 from easnn.utils.errors import DataError
 
 CLASSES = ("car", "pedestrian")
@@ -241,19 +241,114 @@ def test_a_frame_given_twice_is_refused():
     assert str(error.value) == "Frame 3 must be evaluated once, but was given twice."
 
 
+NAN, INF = math.nan, math.inf
+
+
+@pytest.mark.parametrize("protocol", ["coco", "prophesee"])
 @pytest.mark.parametrize(
-    ("bad", "kind", "label"),
+    "bad",
     [
-        (frame(0, [(2, 0, 0, 9, 9)]), "ground truth box", "2"),
-        (frame(0, detections=[(-1, 0.5, 0, 0, 9, 9)]), "detection", "-1"),
+        (0, 0.9, NAN, NAN, NAN, NAN),
+        (0, 0.9, NAN, 10, 50, 50),
+        (0, 0.9, 10, 10, 50, NAN),
+        (0, 0.9, 10, 10, INF, 50),
+        (0, 0.9, -INF, 10, INF, 50),
+        (0, 0.9, 10, 10, 1e200, 1e200),
+        (0, 0.9, 60, 60, -50, -50),
+        (0, 0.9, 10, 60, 50, -50),
+        (0, NAN, 10, 10, 50, 50),
+        (0, INF, 10, 10, 50, 50),
+        (NAN, 0.9, 10, 10, 50, 50),
+        (0.5, 0.9, 10, 10, 50, 50),
+        (-1, 0.9, 10, 10, 50, 50),
+        (2, 0.9, 10, 10, 50, 50),
+    ],
+    ids=str,
+)
+def test_an_invalid_detection_hits_nothing_and_is_counted(bad, protocol):
+    truth, good = (0, 10, 10, 50, 50), (0, 0.4, 10, 10, 50, 50)
+
+    def result_of(*detections):
+        evaluator = build_evaluator(protocol, CLASSES, split="val", sensor_hw=(240, 304))
+        evaluator.process([FrameResult(0, 1_000_000, "a", [truth], detections)])
+        return evaluator.evaluate()
+
+    alone, beside = result_of(bad), result_of(bad, good)
+    assert (alone.ap, alone.invalid_detections, alone.given.detections) == (0, 1, 0)
+    assert (beside.ap, beside.invalid_detections, beside.counts.detections) == (1, 1, 1)
+    assert beside.to_dict()["invalid_detections"] == 1
+    lines = beside.table().splitlines()
+    assert ["invalid", "1", "detections"] in [line.split() for line in lines]
+    assert (
+        "Invalid detections were left out: a number of them is not finite, their size is negative, "
+        "or their class is unknown. Check the detector."
+    ) in lines
+
+
+@pytest.mark.parametrize(
+    "nothing", [[], (), np.array([]), np.empty((0, 6)), np.empty((0, 5))], ids=repr
+)
+def test_nothing_in_any_shape_is_no_detection_and_no_box(nothing):
+    truth = [(0, 10, 10, 50, 50)]
+    assert evaluate([FrameResult(0, 0, "a", truth, nothing)]).ap == 0
+    result = evaluate([FrameResult(0, 0, "a", nothing, nothing)])
+    assert result.counts == Counts(frames=1, boxes=0, detections=0)
+    assert result.invalid_detections == 0
+    assert "invalid" not in result.table().lower()
+
+
+@pytest.mark.parametrize(
+    ("truth", "detections", "message"),
+    [
+        (
+            [],
+            [(0, 0.5, 1, 2, 3)],
+            "The detections of frame 7 must be [N, 6] (class, score, left, top, width, height), "
+            "but are [1, 5].",
+        ),
+        (
+            [],
+            [0, 0.5, 1, 2, 3, 4],
+            "The detections of frame 7 must be [N, 6] (class, score, left, top, width, height), "
+            "but are [6].",
+        ),
+        (
+            [(0, 1, 2, 3)],
+            [],
+            "The ground truth of frame 7 must be [N, 5] (class, left, top, width, height), but are "
+            "[1, 4].",
+        ),
+        (
+            [("car", 1, 2, 3, 4)],
+            [],
+            "The ground truth of frame 7 must be rows of 5 numbers (class, left, top, width, "
+            "height), but are not: could not convert string to float: 'car'.",
+        ),
     ],
 )
-def test_an_unknown_class_is_refused(bad, kind, label):
+def test_rows_of_another_form_are_refused(truth, detections, message):
     with pytest.raises(DataError) as error:
-        evaluate([bad])
+        evaluate([FrameResult(7, 0, "a", truth, detections)])
+    assert str(error.value) == message
+
+
+@pytest.mark.parametrize("box", [(NAN, 2, 3, 4), (1, 2, INF, 4), (1, 2, 3, -4)])
+def test_an_impossible_box_of_the_ground_truth_is_refused(box):
+    with pytest.raises(DataError) as error:
+        evaluate([frame(2), frame(7, [(0, 0, 0, 9, 9), (1, *box)])])
+    shown = ", ".join(f"{number:g}" for number in box)
     assert str(error.value) == (
-        f"The class of a {kind} must be one of 0 … 1 (car, pedestrian), but is {label}. "
-        "Check that `num_classes` fits the dataset."
+        "A box of the ground truth must be finite and have no negative size, but in frame 7 left, "
+        f"top, width, height are {shown} (class 1). Check the labels with `easnn check-data`."
+    )
+
+
+def test_an_unknown_class_of_the_ground_truth_is_refused():
+    with pytest.raises(DataError) as error:
+        evaluate([frame(0, [(2, 0, 0, 9, 9)])])
+    assert str(error.value) == (
+        "The class of a ground truth box must be one of 0 … 1 (car, pedestrian), but is 2. Check "
+        "that `num_classes` fits the dataset."
     )
 
 

@@ -81,12 +81,32 @@ EVENT = bytes(8)
         ),
         (
             b"no events here, just a line of te",
-            "{path} is cut off, or not a DAT file: after 4 events of 8 bytes, 1 more bytes are "
-            "left, at byte 32. Copy it again.",
+            "{path} is not a DAT file, but text. Text is not read as events: convert it to npz, "
+            "with `easnn.events.write_npz`.",
         ),
         (
-            b"no events here, just a line of t",
+            b"\x00\x05\x16\x07" + bytes(100),
+            "{path} is not a DAT file, but what macOS leaves beside a file, named `._NAME`. Give "
+            "NAME instead.",
+        ),
+        (
+            b"\xff no event, and no text....",
+            "{path} is cut off, or not a DAT file: after 3 events of 8 bytes, 3 more bytes are "
+            "left, at byte 24. Copy it again.",
+        ),
+        (
+            b"\xff no event, and no text.",
             "{path} is not a DAT file: it has no header, and its first bytes are not events.",
+        ),
+        (
+            bytes(8000),
+            "The last 1000 of 1000 events of {path} are zero in every byte: the file was not "
+            "completely downloaded or copied. Copy it again.",
+        ),
+        (
+            LINE + b"\x0c\x08" + b"\x01" * 80 + bytes(800),
+            "The last 100 of 110 events of {path} are zero in every byte: the file was not "
+            "completely downloaded or copied. Copy it again.",
         ),
     ],
 )

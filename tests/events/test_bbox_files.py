@@ -10,6 +10,7 @@ import pytest
 from numpy.lib.recfunctions import rename_fields
 
 from easnn.events import BOX_DTYPE, read_boxes, write_boxes
+from easnn.events.bbox_files import LAYOUTS
 from easnn.utils.errors import DataError
 
 BOXES = np.array(
@@ -168,8 +169,9 @@ def test_fields_that_are_no_numbers(path):
 @pytest.mark.parametrize(
     ("field", "value", "rule"),
     [
-        ("x", np.nan, "must be finite"),
-        ("h", np.inf, "must be finite"),
+        ("x", np.nan, "must have a finite `x`"),
+        ("h", np.inf, "must have a finite `h`"),
+        ("confidence", -np.inf, "must have a finite `confidence`"),
         ("w", -1, "must not have a negative size"),
         ("h", -0.5, "must not have a negative size"),
         ("t_us", -1, "must not be before 0 µs"),
@@ -181,7 +183,59 @@ def test_bad_box_is_named_on_reading_and_writing(path, tmp_path, field, value, r
     with pytest.raises(DataError, match=f"^Box 1 of {re.escape(str(path))} {rule}, but is t_us="):
         write_boxes(path, boxes)
     np.save(path, rename_fields(boxes, {"t_us": "t"}))
-    _refused(path, f"Box 1 of {{path}} {rule}, but is t_us=")
+    _refused(path, f"Box 1 of {{path}} {rule}, but is t")
+
+
+WHOLE = {"t": 1, "x": 2, "y": 3, "w": 4, "h": 5, "class_id": 0, "track_id": 6, "confidence": 1}
+
+
+@pytest.mark.parametrize(
+    ("field", "dtype", "value", "rule"),
+    [
+        ("t", "<f8", 0.25, "must have a whole number of µs as `t`, but is t=0.25, x=2.0,"),
+        ("t", "<u8", 2**63, "must have a `t` of -9223372036854775808 to 9223372036854775807, but"),
+        ("t", "<f8", 2.0**63, "must have a `t` of -9223372036854775808 to 9223372036854775807,"),
+        ("t", "<f4", np.nan, "must have a finite `t`, but is t=nan,"),
+        ("class_id", "<f4", 1.5, "must have a whole number as `class_id`, but is t=1.0,"),
+        ("class_id", "<f2", np.inf, "must have a finite `class_id`, but is t=1.0,"),
+        ("class_id", "<u4", 2**31, "must have a `class_id` of -2147483648 to 2147483647, but"),
+        ("class_id", "<i8", -(2**40), "must have a `class_id` of -2147483648 to 2147483647, but"),
+        ("track_id", "<f8", -0.5, "must have a whole number as `track_id`, but is t=1.0,"),
+        ("track_id", "<u8", 2**64 - 1, "must have a `track_id` of -9223372036854775808 to "),
+        ("w", "<f8", 1e39, "must have a `w` of at most 3.4e+38, but is t=1.0,"),
+        ("x", "<f8", -np.inf, "must have a finite `x`, but is t=1.0,"),
+        ("confidence", "<f8", np.nan, "must have a finite `confidence`, but is t=1.0,"),
+    ],
+)
+def test_values_that_would_change(path, field, dtype, value, rule):
+    fields = [(name, dtype if name == field else "<f4") for name in WHOLE]
+    stored = np.array([tuple(WHOLE.values())] * 3, fields)
+    np.save(path, stored)
+    assert read_boxes(path)["class_id"].tolist() == [0, 0, 0]
+    stored[field][2] = value
+    np.save(path, stored)
+    _refused(path, f"Box 2 of {{path}} {rule}")
+
+
+@pytest.mark.parametrize("kept", [0, 5])
+def test_boxes_that_end_with_zeros(path, kept):
+    stored = np.zeros(20, LAYOUTS["new"])
+    stored[:kept]["w"] = 3
+    np.save(path, stored)
+    _refused(
+        path,
+        f"The last {20 - kept} of 20 boxes of {{path}} are zero in every byte: the file was not "
+        "completely downloaded or copied. Copy it again.",
+    )
+
+
+def test_files_of_the_field(field: Path):
+    message = "must have a whole number of µs as `t`, but is t=0.25, "
+    with pytest.raises(DataError, match=f"^Box 0 of .*float_seconds_bbox.npy {message}"):
+        read_boxes(field / "float_seconds_bbox.npy")
+    message = "must have a whole number as `class_id`, but is t=250000, .* class_id=0.9998999"
+    with pytest.raises(DataError, match=f"^Box 0 of .*fractional_class_bbox.npy {message}"):
+        read_boxes(field / "fractional_class_bbox.npy")
 
 
 def test_whole_message_of_a_bad_box(path):

@@ -106,7 +106,12 @@ def test_aedat4(real: Path, tmp_path):
     cut = tmp_path / "cut.aedat4"
     for size in (14, 1000, 100_000, 945_000):
         cut.write_bytes(path.read_bytes()[:size])
-        with pytest.raises(DataError, match=f"^{cut} is damaged or cut off after [0-9]+ events: "):
+        with pytest.raises(
+            DataError,
+            match=f"^{cut} is damaged or cut off: its header cannot be read "
+            if size <= 1000
+            else f"^{cut} is damaged or cut off after [0-9]+ events: ",
+        ):
             open_aedat4(cut)
 
 
@@ -192,6 +197,28 @@ def test_cut_n_mnist_file(tmp_path):
         "bytes are left, at byte 10. Copy it again."
     )
     with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
+        open_n_mnist(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            b"1000000,12,34,1\n" * 5,
+            "{path} is not an N-MNIST .bin file (40-bit events), but text. Text is not read as "
+            "events: convert it to npz, with `easnn.events.write_npz`.",
+        ),
+        (
+            bytes(1000),
+            "The last 200 of 200 events of {path} are zero in every byte: the file was not "
+            "completely downloaded or copied. Copy it again.",
+        ),
+    ],
+)
+def test_files_that_are_no_events(tmp_path, content, message):
+    path = tmp_path / "a.bin"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=f"^{re.escape(message.format(path=path))}$"):
         open_n_mnist(path)
 
 

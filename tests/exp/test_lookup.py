@@ -99,6 +99,12 @@ def test_a_file_is_named_after_itself(tmp_path: Path) -> None:
     assert (exp.depth, exp.exp_name) == (0.5, "my_run")
 
 
+def test_a_file_with_a_byte_order_mark(tmp_path: Path) -> None:
+    path = write_experiment(tmp_path, "self.seed = 1")
+    path.write_text("\ufeff" + path.read_text(), encoding="utf-8")
+    assert get_exp(exp_file=str(path)).exp_name == "mine"
+
+
 def test_a_file_may_choose_its_name(tmp_path: Path) -> None:
     exp = get_exp(exp_file=write_experiment(tmp_path, "self.exp_name = 'chosen'"))
     assert exp.exp_name == "chosen"

@@ -79,6 +79,20 @@ def test_every_misfit_is_listed_and_nothing_is_loaded():
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
+def test_names_of_a_compiled_network_and_values_that_are_not_finite():
+    model = tiny(SpikeMode.NONE)
+    weights = {f"_orig_mod.{name}": value for name, value in published_weights(model).items()}
+    load_published_state_dict(model, weights)
+    weights["_orig_mod.head.stems.1.bn.bias"][0] = float("nan")
+    with pytest.raises(CheckpointError) as error:
+        load_published_state_dict(model, weights)
+    assert str(error.value) == (
+        "The weights of this state dict must be finite, but there are NaN or infinite values in "
+        "_orig_mod.head.stems.1.bn.bias. Use another checkpoint, e.g. an earlier one of the same "
+        "run."
+    )
+
+
 @pytest.mark.parametrize(
     ("embedding", "published"),
     [

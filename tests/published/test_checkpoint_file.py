@@ -9,7 +9,7 @@ import torch
 
 from easnn.models import DetectorConfig, build_detector
 from easnn.published import PublishedCheckpoint, to_published
-from easnn.utils.errors import OutputError
+from easnn.utils.errors import CheckpointError, OutputError
 from easnn.utils.tensor_file import read_tensor_file
 
 CONFIG = DetectorConfig(num_classes=2, depth=0.33, width=0.125)
@@ -37,6 +37,23 @@ def test_what_is_kept(weights, entries, epochs, best_ap):
     found = PublishedCheckpoint.of({"model": OrderedDict(weights), **entries}, Path("a.pth"))
     assert (found.config, found.epochs, found.best_ap) == (CONFIG, epochs, best_ap)
     assert type(found.best_ap) in (float, type(None))
+
+
+def test_weights_that_are_not_finite_are_named(weights):
+    """Under our names; a membrane that the file holds beside them may be anything."""
+    bias = "head.obj_preds.1.bias"
+    broken = {
+        **weights,
+        bias: torch.full_like(weights[bias], np.inf),
+        "backbone.backbone.dark2.0.act.v": torch.tensor(np.nan),
+    }
+    with pytest.raises(CheckpointError) as error:
+        PublishedCheckpoint.of({"model": broken}, Path("a.pth"))
+    assert str(error.value) == (
+        "The weights of a.pth must be finite, but there are NaN or infinite values in "
+        "head.levels.1.object_out.bias. Use another checkpoint, e.g. an earlier one of the same "
+        "run."
+    )
 
 
 def test_a_bare_state_dict(weights):

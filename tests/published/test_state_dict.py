@@ -61,11 +61,14 @@ def test_several_multipliers_mean_the_same_network():
     assert (config.depth, config.width) == (0.67, 0.125)
 
 
-def test_names_from_inside_a_parallel_module():
-    _, published = weights_of(TINY)
-    config, weights = from_published({f"module.{name}": value for name, value in published.items()})
+@pytest.mark.parametrize("wrapper", ["module.", "_orig_mod.", "module._orig_mod."])
+def test_names_from_inside_a_parallel_or_compiled_module(wrapper):
+    ours, published = weights_of(TINY)
+    config, weights = from_published({wrapper + name: value for name, value in published.items()})
     assert config == TINY
     assert len(weights) == len(published)
+    wrapped = {wrapper + name: value for name, value in ours.items()}
+    assert list(to_published(config, wrapped)) == list(published)
 
 
 def test_parameters_become_plain_tensors():

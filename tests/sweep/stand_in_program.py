@@ -59,6 +59,7 @@ def main() -> None:
         file.write(json.dumps(call) + "\n")
     folder = output / keys["exp_name"]
     (folder / "results").mkdir(parents=True, exist_ok=True)
+    (folder / "owner.json").write_text('{"mark": "run directory of easnn"}')
     {"train": train, "eval": evaluate}[sys.argv[1]](folder, keys)
 
 

@@ -10,6 +10,7 @@ import time
 import pytest
 from sweep_case import SweepCase
 
+from easnn.engine import RunDirectory
 from easnn.sweep import SweepFolder, read_sweep
 
 TWO_VARIANTS = "seeds = [1, 3]\n[variants.a]\nT = 2\n[variants.b]\nT = 4\n"
@@ -137,7 +138,7 @@ def test_changed_settings_are_not_mixed(
     assert case.called() == [
         f"{step} b_seed{seed}" for seed in (1, 3) for step in ("train", "eval")
     ]
-    assert (case.output / "b_seed1.earlier-1" / "best_ckpt.pth").is_file()
+    assert (case.output / "b_seed1" / "earlier-1" / "best_ckpt.pth").is_file()
 
 
 def test_a_key_that_a_later_version_added_changes_nothing(case: SweepCase) -> None:
@@ -191,21 +192,35 @@ def test_a_record_that_cannot_be_written_fails_its_run_only(
     case.write(TWO_VARIANTS)
     (case.output / "records" / "a_seed1.json").mkdir(parents=True)
     assert case.sweep() == 1
-    assert f"a_seed1: Cannot move {case.output}/a_seed1 to" in capsys.readouterr().err
+    assert f"a_seed1: Cannot remove {case.output}/records/a_seed1.json: " in capsys.readouterr().err
     assert case.called()[:2] == ["train b_seed1", "eval b_seed1"]
 
 
 def test_files_without_a_record_are_set_aside(case: SweepCase) -> None:
     case.write("seeds = [1]\n")
     stray = case.output / "e_yolox_demo_seed1"
-    stray.mkdir(parents=True)
+    RunDirectory(stray).mark()
     (stray / "latest_ckpt.pth").touch()
     assert case.sweep() == 0
     assert case.called() == [
         "train e_yolox_demo_seed1",
         "eval e_yolox_demo_seed1",
     ]  # without --resume
-    assert (case.output / "e_yolox_demo_seed1.earlier-1" / "latest_ckpt.pth").is_file()
+    assert (stray / "earlier-1" / "latest_ckpt.pth").is_file()
+
+
+def test_a_folder_that_is_no_run_is_left_alone(
+    case: SweepCase, capsys: pytest.CaptureFixture[str]
+) -> None:
+    case.write(TWO_VARIANTS)
+    (case.output / "a_seed1" / "train").mkdir(parents=True)
+    assert case.sweep() == 1
+    assert (
+        f"a_seed1: {case.output}/a_seed1 cannot be the directory of this run: it holds train, "
+        "which no run of easnn wrote."
+    ) in capsys.readouterr().err
+    assert [entry.name for entry in (case.output / "a_seed1").iterdir()] == ["train"]
+    assert case.called()[:2] == ["train b_seed1", "eval b_seed1"]
 
 
 def test_the_cores_are_divided(case: SweepCase, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -293,3 +308,14 @@ def test_a_run_that_outlives_its_sweep_holds_the_lock(
     while case.sweep() == 1 and time.monotonic() < deadline:
         time.sleep(0.02)
     assert case.called()[-2:] == ["train e_yolox_demo_seed1 --resume", "eval e_yolox_demo_seed1"]
+
+
+def test_what_a_killed_sweep_left_unfinished_is_removed(case: SweepCase) -> None:
+    case.write("seeds = [1]\n")
+    left = [case.output / "records" / ".x.json.abcd1234", case.output / ".table.md.abcd1234"]
+    left[0].parent.mkdir(parents=True)
+    for path in left:
+        path.touch()
+        os.utime(path, (0, 0))
+    assert case.sweep() == 0
+    assert [path for path in left if path.exists()] == []

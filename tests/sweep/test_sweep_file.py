@@ -186,6 +186,11 @@ def test_what_is_wrong_with_the_command_line(tmp_path: Path) -> None:
     assert error_of(tmp_path, text, "t", "4") == "Unknown key `t`. `--help-keys` lists every key."
 
 
+def test_a_byte_order_mark(tmp_path: Path) -> None:
+    sweep = sweep_of(tmp_path, '\ufeffexperiment = "e-yolox-demo"\nseeds = [1]\n')
+    assert [run.seed for run in sweep.runs] == [1]
+
+
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     path = tmp_path / "no.toml"
     with pytest.raises(ConfigError) as caught:

@@ -57,7 +57,9 @@ def demo(options: argparse.Namespace) -> None:
     )
     if options.sampler:
         _check_sampler(options, predictor)
-    playback = open_playback(options.recording, options.sensor_size, predictor)
+    playback = open_playback(
+        options.recording, options.sensor_size, predictor, stream=options.stream
+    )
     start_us, end_us = _time_range(playback.recording, options)
     directory = options.output or options.ckpt.parent / PICTURES / playback.name
     report = write_recording_pictures(

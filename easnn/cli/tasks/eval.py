@@ -24,8 +24,8 @@ from easnn.exp import EventExp
 from easnn.models import fuse
 from easnn.utils.device import training_device
 from easnn.utils.distributed import is_main
-from easnn.utils.errors import ConfigError
-from easnn.utils.files import make_directory, write_json
+from easnn.utils.errors import ConfigError, OutputError
+from easnn.utils.files import write_json
 from easnn.utils.logging import setup_logging
 
 
@@ -57,11 +57,18 @@ def evaluate(options: argparse.Namespace) -> None:
             runtime=options.runtime,
         )
         run = _run_directory(options, checkpoint, experiment)
-        make_directory(run.results)
+        training = run.record().get("run")
         result = run_evaluation(model)
         if cache is not None:
             cache.report()
     if is_main():
+        print(result.table())
+        if run.record().get("run") != training:
+            raise OutputError(
+                f"The result above is not written to {run.results}: a training that began in the "
+                "meantime has moved the evaluated run to a folder `earlier-N` beside it. Evaluate "
+                "its checkpoint there."
+            )
         path = run.evaluation(checkpoint.path, experiment.eval_split, experiment.protocols())
         about = {
             "checkpoint": str(checkpoint.path),
@@ -70,13 +77,12 @@ def evaluate(options: argparse.Namespace) -> None:
             "keys": experiment.plain(),
         }
         write_json(path, {**result.to_dict(), **about})
-        print(result.table())
         logger.info("The result is in {}", path)
 
 
 def _checkpoint_path(options: argparse.Namespace) -> Path:
     if options.ckpt is not None:
-        return Path(options.ckpt)
+        return options.ckpt
     if options.name is None and options.exp_file is None:
         raise ConfigError(
             "Give a checkpoint (-c FILE), or the experiment (-n or -f) of a run with a "
@@ -93,6 +99,17 @@ def _checkpoint_path(options: argparse.Namespace) -> Path:
 def _run_directory(
     options: argparse.Namespace, checkpoint: Checkpoint, experiment: EventExp
 ) -> RunDirectory:
-    """Return the run directory of the checkpoint or, with ``-expn``, of that name."""
-    renamed = "exp_name" in options.pairs[::2]
-    return RunDirectory(run_directory_path(experiment) if renamed else checkpoint.path.parent)
+    """Return the run directory of the checkpoint or, with ``-expn``, of that name.
+
+    Raises:
+        OutputError: if results cannot be written there.
+    """
+    if "exp_name" in options.pairs[::2]:
+        run = RunDirectory(run_directory_path(experiment))
+        if is_main():
+            run.mark()
+        return run
+    run = RunDirectory(checkpoint.path.parent)
+    if is_main():
+        run.make_results()
+    return run

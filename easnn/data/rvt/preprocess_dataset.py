@@ -20,7 +20,7 @@ from easnn.data.rvt.rvt_rules import RvtRules
 from easnn.data.rvt.sequence_writer import partial_folder
 from easnn.events import native_calls, open_recording
 from easnn.utils.errors import ConfigError, OutputError
-from easnn.utils.files import make_directory, write_json
+from easnn.utils.files import is_apple_double, make_directory, write_json
 
 
 def plan_tasks(raw: Path, out: Path, rules: RvtRules, splits: Sequence[str]) -> list[Task]:
@@ -67,7 +67,7 @@ def plan_tasks(raw: Path, out: Path, rules: RvtRules, splits: Sequence[str]) -> 
     if (
         read_dataset_info(out, unfinished=True).class_names or rules.kind.class_names
     ) != class_names:
-        if any(out.iterdir()):
+        if not all(is_apple_double(path.name) for path in out.iterdir()):
             raise OutputError(
                 f"{out} has other classes than {raw}: {', '.join(class_names)}. Choose another "
                 "folder."

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from easnn.data.label_source import RecordingFiles, reject_recordings, reject_shared
 from easnn.utils.errors import DataError
+from easnn.utils.files import is_apple_double
 from easnn.utils.options import EVENTS_SUFFIX
 
 REPRESENTATIONS = "event_representations_v2"
@@ -78,7 +79,15 @@ def is_preprocessed(root: Path | str) -> bool:
     sequence = next((path for split in splits for path in _sequence_folders(split)), None)
     if sequence is None:
         return False
-    raw = next((path for split in splits for path in split.glob(f"*{EVENTS_SUFFIX}")), None)
+    raw = next(
+        (
+            path
+            for split in splits
+            for path in split.glob(f"*{EVENTS_SUFFIX}")
+            if not is_apple_double(path.name)
+        ),
+        None,
+    )
     if raw is not None:
         raise DataError(
             f"{root} must hold either raw recordings or sequences that were preprocessed for RVT, "

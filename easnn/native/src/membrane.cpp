@@ -287,6 +287,7 @@ struct Membrane {
   // A row of U = gate·V + charge, from V after the reset of the step before.
   void step(const Patch<Real>& charged, const Patch<Real>* gated, int c, int64_t row,
             int64_t count, const Real* before, Real* u, Real* gates) const {
+    const Firing<Real> rule = firing;  // a store could change a member, so the loops read a copy
     const int first = gated ? sequence.channels : 0;
     const Real* in = charged.at(first + c, row);
     const Real* in_gate = charged.at(c, row);
@@ -300,15 +301,17 @@ struct Membrane {
         u[i] = gate == gate ? in[i] + recurrent[i] : gate;  // V is zero, but 0·NaN is not
       }
     } else if (!gated) {
+      const Real fraction = keep;
 #pragma omp simd
-      for (int64_t i = 0; i < count; ++i) u[i] = keep * firing.after(before[i]) + in[i];
+      for (int64_t i = 0; i < count; ++i) u[i] = fraction * rule.after(before[i]) + in[i];
     } else {
       const Real *recurrent = gated->at(first + c, row), *recurrent_gate = gated->at(c, row);
+      // In one loop, GCC would not vectorise them.
 #pragma omp simd
-      for (int64_t i = 0; i < count; ++i) {
-        gates[i] = sigmoid(in_gate[i] + recurrent_gate[i]);
-        u[i] = gates[i] * firing.after(before[i]) + (in[i] + recurrent[i]);
-      }
+      for (int64_t i = 0; i < count; ++i) gates[i] = sigmoid(in_gate[i] + recurrent_gate[i]);
+#pragma omp simd
+      for (int64_t i = 0; i < count; ++i)
+        u[i] = gates[i] * rule.after(before[i]) + (in[i] + recurrent[i]);
     }
   }
 
@@ -335,17 +338,19 @@ struct Membrane {
   // The gradient of a row of the membrane before; returns the gradient of `keep`.
   double step_back(const Real* grad, const Real* read, const Real* u, const Real* gates,
                    const Real* of_spikes, int64_t count, Real* to) const {
+    const Firing<Real> rule = firing;
     if (gates) {
 #pragma omp simd
       for (int64_t i = 0; i < count; ++i)
-        to[i] = read[i] + firing.gradient(u[i], grad[i] * gates[i], of_spikes[i]);
+        to[i] = read[i] + rule.gradient(u[i], grad[i] * gates[i], of_spikes[i]);
       return 0;
     }
+    const Real fraction = keep;
     double sum = 0;
 #pragma omp simd reduction(+ : sum)
     for (int64_t i = 0; i < count; ++i) {
-      to[i] = read[i] + firing.gradient(u[i], grad[i] * keep, Real(0));
-      sum += static_cast<double>(grad[i]) * firing.after(u[i]);
+      to[i] = read[i] + rule.gradient(u[i], grad[i] * fraction, Real(0));
+      sum += static_cast<double>(grad[i]) * rule.after(u[i]);
     }
     return sum;
   }

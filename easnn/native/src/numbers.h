@@ -49,31 +49,47 @@ inline void store(BFloat16& to, float x) {
   to.bits = static_cast<std::uint16_t>(x == x ? rounded : 0x7FC0u);
 }
 
+// The polynomial whose coefficients follow, the highest power first. There is no loop over them: it
+// would keep compilers from vectorising the loop around it.
+template <class Real>
+inline Real polynomial(Real, Real last) {
+  return last;
+}
+template <class Real, class... Rest>
+inline Real polynomial(Real x, Real high, Real next, Rest... rest) {
+  return polynomial(x, std::fma(high, x, next), rest...);
+}
+
+// By value: a loop around std::clamp, which chooses between references, is not vectorised. A NaN
+// stays one.
+template <class Real>
+inline Real clamp(Real x, Real low, Real high) {
+  x = x < low ? low : x;
+  return x > high ? high : x;
+}
+
 // exp(x) to about one unit in the last place: x = n·ln 2 + r, a polynomial of r, times 2^n.
 inline float exponential(float x) {
   constexpr float round_magic = 12582912.0f;  // 1.5·2^23: adding it rounds to an integer
-  x = std::min(std::max(x, -87.0f), 88.0f);
+  x = clamp(x, -87.0f, 88.0f);
   const float n = std::fma(x, 1.44269504f, round_magic) - round_magic;
   const float r = std::fma(n, -1.42860677e-6f, std::fma(n, -0.693145752f, x));
-  float p = 1.0f / 5040;
-  for (const float c : {1.0f / 720, 1.0f / 120, 1.0f / 24, 1.0f / 6, 0.5f, 1.0f, 1.0f})
-    p = std::fma(p, r, c);
+  const float p = polynomial(r, 1.0f / 5040, 1.0f / 720, 1.0f / 120, 1.0f / 24, 1.0f / 6, 0.5f, 1.0f,
+                             1.0f);
   const auto power = static_cast<std::uint32_t>(static_cast<std::int32_t>(n) + 127) << 23;
   return p * bit_cast<float>(power);
 }
 
 inline double exponential(double x) {
   constexpr double round_magic = 6755399441055744.0;  // 1.5·2^52
-  x = std::min(std::max(x, -708.0), 709.0);
+  x = clamp(x, -708.0, 709.0);
   const double shifted = std::fma(x, 1.4426950408889634, round_magic);
   const double n = shifted - round_magic;
   const double r =
       std::fma(n, -1.9082149292705877e-10, std::fma(n, -0.6931471803691238, x));
-  double p = 1.0 / 6227020800;
-  for (const double c :
-       {1.0 / 479001600, 1.0 / 39916800, 1.0 / 3628800, 1.0 / 362880, 1.0 / 40320, 1.0 / 5040,
-        1.0 / 720, 1.0 / 120, 1.0 / 24, 1.0 / 6, 0.5, 1.0, 1.0})
-    p = std::fma(p, r, c);
+  const double p = polynomial(r, 1.0 / 6227020800, 1.0 / 479001600, 1.0 / 39916800, 1.0 / 3628800,
+                              1.0 / 362880, 1.0 / 40320, 1.0 / 5040, 1.0 / 720, 1.0 / 120, 1.0 / 24,
+                              1.0 / 6, 0.5, 1.0, 1.0);
   // The integer n stands in the low bits of the shifted number.
   const auto power = (bit_cast<std::uint64_t>(shifted) + 1023) << 52;
   return p * bit_cast<double>(power);

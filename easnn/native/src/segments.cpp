@@ -25,7 +25,7 @@ struct Segments {
   bool attach, drop;
   Firing<Real> firing;
 
-  Real read(Real accumulated, Real last, Real span) const {
+  static Real read(Readout readout, Real accumulated, Real last, Real span) {
     return readout == Readout::sum ? accumulated
            : readout == Readout::last ? last
                                       : accumulated / span;
@@ -59,7 +59,7 @@ struct Segments {
             const Real sum = accumulated[i] + membrane[i];
             const bool fired = membrane[i] > firing.thresh;
             // What no spike ends is read from V, which is U there.
-            const Real value = read(sum, membrane[i], span[i] + 1);
+            const Real value = read(readout, sum, membrane[i], span[i] + 1);
             out[i] = segment[i] == n && (fired || rest) ? value : out[i];
           }
         }
@@ -76,6 +76,15 @@ struct Segments {
 
   // From the gradient of what is written [most, pixels] to that of u [steps, pixels].
   void backward(const Real* grad, const Real* u, Real* grad_u, int threads) const {
+    if (readout == Readout::sum) backward_of<Readout::sum>(grad, u, grad_u, threads);
+    else if (readout == Readout::last) backward_of<Readout::last>(grad, u, grad_u, threads);
+    else backward_of<Readout::avg>(grad, u, grad_u, threads);
+  }
+
+ private:
+  // With the readout at run time, the last loop is not vectorised.
+  template <Readout kReadout>
+  void backward_of(const Real* grad, const Real* u, Real* grad_u, int threads) const {
     blocks(threads, [&](int64_t first, int64_t count) {
       // The state before each step, and the gradient of the segment that is open in it.
       std::vector<Real> accumulated((steps + 1) * kBlockPixels), span(accumulated),
@@ -91,6 +100,8 @@ struct Segments {
           segment[next + i] = segment[at + i] + (fired ? Real(1) : Real(0));
         }
       }
+      const Firing<Real> rule = firing;  // a store could change a member, so the loop reads a copy
+      const bool attached = attach;
       Real carry[kBlockPixels] = {}, of_segment[kBlockPixels];
       for (int64_t t = steps - 1; t >= 0; --t) {
         const Real* membrane = u + t * pixels + first;
@@ -107,19 +118,19 @@ struct Segments {
 #pragma omp simd
         for (int64_t i = 0; i < count; ++i) {
           const Real x = membrane[i];
-          const bool fired = x > firing.thresh;
+          const bool fired = x > rule.thresh;
           const Real g = fired || rest ? of_segment[i] : Real(0);
           const Real steps_of_it = span[at + i] + 1;
-          const Real value = read(accumulated[at + i] + x, x, steps_of_it);
+          const Real value = read(kReadout, accumulated[at + i] + x, x, steps_of_it);
           // After a spike, the sum begins again: nothing of it reaches back.
           const Real later = fired ? Real(0) : carry[i];
-          carry[i] = readout == Readout::last  ? Real(0)
-                     : readout == Readout::avg ? later + g / steps_of_it
-                                               : later + g;
+          carry[i] = kReadout == Readout::last  ? Real(0)
+                     : kReadout == Readout::avg ? later + g / steps_of_it
+                                                : later + g;
           // The last membrane is read after its reset if no spike ends the segment.
           const Real of_last =
-              readout != Readout::last ? Real(0) : fired ? g : firing.gradient(x, g, Real(0));
-          const Real of_spike = attach && fired ? g * value * firing.surrogate(x) : Real(0);
+              kReadout != Readout::last ? Real(0) : fired ? g : rule.gradient(x, g, Real(0));
+          const Real of_spike = attached && fired ? g * value * rule.surrogate(x) : Real(0);
           to[i] = carry[i] + of_last + of_spike;
         }
       }
