@@ -76,7 +76,7 @@ class NCaltechSource(RecordingSource):
 
     def open(self, path: Path) -> LoadedRecording:
         """Open a recording."""
-        return open_n_mnist(path, sensor_hw=self.sensor_hw)
+        return open_n_mnist(path, sensor_hw=self.sensor_hw, drop_invalid=self.drop_invalid)
 
     def boxes(self, files: RecordingFiles) -> np.ndarray:
         """Read the box of a recording, at time 0: the smallest that encloses its contour."""

@@ -10,6 +10,7 @@ from caltech_layout import line_of, open_caltech, some_events, write_image
 
 from easnn.data import N_CALTECH_CLASSES
 from easnn.events import pack_events
+from easnn.events.outside import ADVICE
 from easnn.utils.errors import ConfigError, DataError
 
 
@@ -282,7 +283,7 @@ def test_events_outside_of_the_sensor_are_named(tmp_path):
     path = tmp_path / "Caltech101" / "cup" / "image_0001.bin"
     assert error_of(lambda: dataset.load(0)) == (
         f"DataError: Event 1 of {path} must lie inside the sensor, 240×180 pixels, but is t_us=2, "
-        "x=240, y=6, p=1."
+        f"x=240, y=6, p=1.{ADVICE}"
     )
 
 
