@@ -128,18 +128,19 @@ class DatRecording:
         """Write records to ``events``, given the time before them; return that of the last one."""
         library = native_calls.library()
         if library is not None:
-            last_us, late_us = latest_us, 0
+            last_us, any_late = latest_us, False
             for begin, end, wrapped_us in self._clock.parts(start, stop):
-                last_us, by_us = native_calls.decode_dat(
+                last_us, is_late = native_calls.decode_dat(
                     library,
                     self._records[begin:end],
                     events[begin - start : end - start],
                     add_us=wrapped_us,
                     latest_us=last_us,
+                    limit_us=LATE_US,
                     xy_bits=self._xy_bits,
                 )
-                late_us = max(late_us, by_us)
-            if late_us <= LATE_US:
+                any_late |= is_late
+            if not any_late:
                 return last_us
         self._decode_as_stored(start, stop, events)
         restore_order(events, self.path, first=start, latest_us=latest_us)
