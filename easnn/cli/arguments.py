@@ -114,6 +114,16 @@ def add_recording_options(parser: argparse._ActionsContainer, *, default_size: s
         metavar="N",
         help="number of the stream of events to read, for AEDAT4 files with several",
     )
+    add_drop_option(parser)
+
+
+def add_drop_option(parser: argparse._ActionsContainer) -> None:
+    """Add the option that drops events outside of the sensor to a parser or a group."""
+    parser.add_argument(
+        "--drop-invalid",
+        action="store_true",
+        help="drop single events outside of the sensor (default: they are an error)",
+    )
 
 
 def add_runtime_option(parser: argparse._ActionsContainer) -> None:
