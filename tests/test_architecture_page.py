@@ -28,6 +28,7 @@ HELPERS = {
     "kernels/spike_conv.py",  # is asked whether it applies
     "kernels/winograd.py",  # likewise
     "events/native_calls.py",
+    "events/outside.py",
     "native/__init__.py",  # calls them
     "ops/boxes.py",
     "utils/files.py",

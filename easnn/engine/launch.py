@@ -54,6 +54,7 @@ def launch(
     machine_rank: int = 0,
     dist_backend: str | None = None,
     dist_url: str | None = None,
+    local_rank: int | None = None,
     timeout_s: float = TIMEOUT_S,
     stop_signal: int | None = None,
     max_restarts: int = 0,
@@ -76,6 +77,8 @@ def launch(
         machine_rank: rank of this machine, from 0.
         dist_backend: ``nccl`` or ``gloo``; ``None`` selects one by device.
         dist_url: ``tcp://HOST:PORT`` of machine 0; required with several machines.
+        local_rank: what ``torch.distributed.launch`` passes beside its environment variables, which
+            count.
         timeout_s: how long a process waits for the others; one that keeps them waiting longer, or
             gives no sign of life for so long, ends the run and is named.
         stop_signal: a signal to pass on to spawned processes, besides SIGINT and SIGTERM.
@@ -97,6 +100,12 @@ def launch(
         _check_joined_world(devices)
         with _world(backend, Watching(timeout_s, _print_and_exit)):
             return main(*args)
+    if local_rank is not None:
+        raise ConfigError(
+            "`--local-rank` comes from a launcher of torch, but its environment variables "
+            "(LOCAL_WORLD_SIZE, RANK) are missing. Leave it out and give the number of processes "
+            "(-d), or use torchrun."
+        )
     devices = _check_devices(1 if devices is None else devices)
     if devices == num_machines == 1:
         return main(*args)

@@ -41,6 +41,11 @@ class DataKeys(Config):
         on_resume=TAKES_EFFECT,
         scores=True,
     )
+    drop_invalid: bool = key(
+        False,
+        "drop single events outside of the sensor, which are an error otherwise",
+        on_resume=TAKES_EFFECT,
+    )
     input_size: tuple[int, int] = key(
         (640, 640),
         "height,width seen in training",

@@ -10,6 +10,7 @@ from caltech_layout import line_of, open_caltech, some_events, write_image
 
 from easnn.data import N_CALTECH_CLASSES
 from easnn.events import pack_events
+from easnn.events.outside import ADVICE
 from easnn.utils.errors import ConfigError, DataError
 
 
@@ -205,6 +206,11 @@ def test_one_missing_list_is_not_made(tmp_path):
             "there. Copy it again, or remove the line.",
         ),
         (
+            line_of("cup", 7) + line_of("cup", 1) + line_of("cup", 8) + line_of("ant", 9),
+            "Line 1 of {root}/train.txt names {root}/Caltech101/cup/image_0007.bin, which is not "
+            "there. Copy it again, or remove the line. 2 more lines name such files.",
+        ),
+        (
             line_of("cup", 1) * 2,
             "Line 2 of {root}/train.txt names cup/image_0001 again. Remove the line.",
         ),
@@ -282,7 +288,7 @@ def test_events_outside_of_the_sensor_are_named(tmp_path):
     path = tmp_path / "Caltech101" / "cup" / "image_0001.bin"
     assert error_of(lambda: dataset.load(0)) == (
         f"DataError: Event 1 of {path} must lie inside the sensor, 240×180 pixels, but is t_us=2, "
-        "x=240, y=6, p=1."
+        f"x=240, y=6, p=1.{ADVICE}"
     )
 
 

@@ -109,7 +109,7 @@ def test_recordings(tmp_path, name, data):
         events(sensor_hw=sensor_hw, first_us=first_us, gaps_us=gaps_us, fewest=1, most=40)
     )
     cuts = sorted(data.draw(st.lists(st.integers(0, len(drawn)), max_size=3)))
-    suffix = ".bin" if name == "N-MNIST .bin" else ""  # which nothing in the file shows
+    suffix = ".bin" if name == "N-MNIST .bin" else ""  # the only one here without a header
     path, again = tmp_path / f"recording{suffix}", tmp_path / f"again{suffix}"
     path.unlink(missing_ok=True)
     try:
