@@ -171,7 +171,7 @@ def _read_list(root: Path, path: Path) -> list[RecordingFiles]:
         recordings[files.name] = files
     if missing:
         number, file = missing[0]
-        others = f" {len(missing) - 1} more lines name such files." if len(missing) > 1 else ""
+        others = f" {len(missing)} lines name such files." if len(missing) > 1 else ""
         raise DataError(
             f"Line {number} of {path} names {file}, which is not there. Copy it again, or remove "
             f"the line.{others}"

@@ -208,7 +208,7 @@ def test_one_missing_list_is_not_made(tmp_path):
         (
             line_of("cup", 7) + line_of("cup", 1) + line_of("cup", 8) + line_of("ant", 9),
             "Line 1 of {root}/train.txt names {root}/Caltech101/cup/image_0007.bin, which is not "
-            "there. Copy it again, or remove the line. 2 more lines name such files.",
+            "there. Copy it again, or remove the line. 3 lines name such files.",
         ),
         (
             line_of("cup", 1) * 2,
