@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -28,7 +27,7 @@ from easnn.analysis.frames import draw_frame, frame_caption
 from easnn.analysis.palette import FAINT_INK, GROUND_TRUTH, INK, OFF, ON, PAPER
 from easnn.analysis.views import SampleView
 from easnn.utils.errors import OutputError
-from easnn.utils.files import atomic_write
+from easnn.utils.files import atomic_write, temporary_folder
 
 SHORTEST_GIF_FRAME_MS = 20
 """Viewers replace shorter display times with much longer ones."""
@@ -111,8 +110,8 @@ def _write_mp4(path: Path, frames: Iterable[Picture], fps: float) -> None:
     pictures = iter(frames)
     first = next(pictures)
     # OpenCV only writes to a file name, so the finished video is copied into place.
-    with tempfile.TemporaryDirectory() as directory:
-        film = Path(directory) / "clip.mp4"
+    with temporary_folder("easnn-clip-") as directory:
+        film = directory / "clip.mp4"
         size = (first.shape[1], first.shape[0])
         writer = cv2.VideoWriter(str(film), cv2.VideoWriter.fourcc(*"mp4v"), fps, size)
         if not writer.isOpened():
@@ -120,8 +119,32 @@ def _write_mp4(path: Path, frames: Iterable[Picture], fps: float) -> None:
                 f"Cannot write {path}: this build of OpenCV has no MP4 encoder. Write a GIF "
                 "instead."
             )
+        count = 0
         for picture in itertools.chain([first], pictures):
             writer.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+            count += 1
         writer.release()
+        _check_film(film, count, path)
         with atomic_write(path) as file:
             file.write(film.read_bytes())
+
+
+def _check_film(film: Path, frames: int, target: Path) -> None:
+    """Check that a video has all its frames: OpenCV does not say that a disk is full.
+
+    Args:
+        film: the video, in a temporary folder.
+        frames: how many it must have.
+        target: where it is to be, for the message.
+
+    Raises:
+        OutputError: if it does not.
+    """
+    reader = cv2.VideoCapture(str(film))
+    found = max(0, int(reader.get(cv2.CAP_PROP_FRAME_COUNT)))  # below 0 if it is no video
+    reader.release()
+    if found != frames:
+        raise OutputError(
+            f"Cannot write {target}: only {found} of {frames} frames fit into {film.parent}, so "
+            "its disk is probably full. Set TMPDIR to a folder with more space."
+        )

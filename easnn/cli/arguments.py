@@ -7,9 +7,11 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, get_args
 
-from easnn.utils.errors import EasnnError
+from easnn.utils.errors import EasnnError, said_plainly
+from easnn.utils.files import expand_home
 from easnn.utils.options import RUNTIMES, CacheKind
 
 DEFAULT_BATCH_SIZE = 64
@@ -59,6 +61,14 @@ def plain_parser(description: str) -> argparse.ArgumentParser:
     )
 
 
+def file_path(text: str) -> Path:
+    """Parse a path, in which ``~`` is the home folder; the ``type`` of every option of this kind.
+
+    A shell expands it only where a word begins with it, unlike in ``--json=~/a.json``.
+    """
+    return Path(expand_home(text))
+
+
 def sensor_size(text: str) -> tuple[int, int]:
     """Parse ``HxW`` into height and width; the ``type`` of an option.
 
@@ -77,7 +87,11 @@ def add_experiment_options(parser: argparse._ActionsContainer) -> None:
     """Add the options that select an experiment, ``-n`` and ``-f``, to a parser or a group."""
     parser.add_argument("-n", "--name", help="name of an experiment, e.g. e-yolox-s")
     parser.add_argument(
-        "-f", "--exp_file", metavar="FILE", help="experiment file that defines `class Exp`"
+        "-f",
+        "--exp_file",
+        type=file_path,
+        metavar="FILE",
+        help="experiment file that defines `class Exp`",
     )
 
 
@@ -151,7 +165,7 @@ def build_parser(description: str, *, checkpoint_help: str) -> argparse.Argument
         "--summary", action="store_true", help="print the network's size, layer by layer, and exit"
     )
     run = parser.add_argument_group("run")
-    run.add_argument("-c", "--ckpt", metavar="FILE", help=checkpoint_help)
+    run.add_argument("-c", "--ckpt", type=file_path, metavar="FILE", help=checkpoint_help)
     run.add_argument(
         "-d",
         "--devices",
@@ -227,9 +241,10 @@ INTERRUPTED = 130  # as a shell reports a program that the interrupt key ended
 def exit_code_of(command: Callable[[], object], *, if_interrupted: str = "") -> int:
     """Run a command and return its exit code: 1 after an error that the user can act on, else 0.
 
-    The message of such an error is printed. The interrupt key ends the command with one line and
-    code 130; an output that is no longer read (``| head``) ends it quietly with code 1. Any other
-    exception is a bug and is not caught.
+    The message of such an error is printed, and so is what the operating system refuses, such as to
+    read a folder. The interrupt key ends the command with one line and code 130; an output that is
+    no longer read (``| head``) ends it quietly with code 1. Any other exception is a bug and is not
+    caught.
 
     Args:
         command: the command.
@@ -247,6 +262,12 @@ def exit_code_of(command: Callable[[], object], *, if_interrupted: str = "") -> 
     except BrokenPipeError:
         if not _output_is_closed():
             raise
+        return 1
+    except OSError as error:
+        plain = said_plainly(error)
+        if plain is None:
+            raise
+        print(f"error: {plain}", file=sys.stderr)
         return 1
     return 0
 

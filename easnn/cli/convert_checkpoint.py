@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
-from easnn.cli.arguments import add_experiment_options, exit_code_of, plain_parser
+from easnn.cli.arguments import add_experiment_options, exit_code_of, file_path, plain_parser
 
 DESCRIPTION = """\
 Converts a checkpoint of the published EAS-SNN code to one of easnn, which contains its experiment,
@@ -21,11 +20,11 @@ def make_parser() -> argparse.ArgumentParser:
     add_experiment_options(parser)
     parser.add_argument(
         "input",
-        type=Path,
+        type=file_path,
         metavar="INPUT",
         help="checkpoint; its kind is detected from its content",
     )
-    parser.add_argument("output", type=Path, metavar="OUTPUT", help="file to write")
+    parser.add_argument("output", type=file_path, metavar="OUTPUT", help="file to write")
     parser.add_argument(
         "pairs",
         nargs=argparse.REMAINDER,

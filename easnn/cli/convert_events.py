@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
-from easnn.cli.arguments import add_recording_options, exit_code_of, plain_parser
+from easnn.cli.arguments import add_recording_options, exit_code_of, file_path, plain_parser
 
 SUFFIXES = (".dat", ".h5", ".hdf5")
 """Suffixes of the output."""
@@ -22,13 +21,13 @@ def make_parser() -> argparse.ArgumentParser:
     parser = plain_parser(DESCRIPTION)
     parser.add_argument(
         "input",
-        type=Path,
+        type=file_path,
         metavar="INPUT",
         help="recording; its format is detected from its content",
     )
     parser.add_argument(
         "output",
-        type=Path,
+        type=file_path,
         metavar="OUTPUT",
         help=f"file to write; the suffix ({', '.join(SUFFIXES)}) selects the format",
     )

@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from easnn.cli.arguments import (
     add_recording_options,
     add_runtime_option,
     exit_code_of,
+    file_path,
     plain_parser,
 )
 from easnn.utils.options import BOXES_SUFFIX, CLIP_FORMATS, CONFIDENCE, EVENTS_SUFFIX, PICTURES
@@ -27,26 +27,26 @@ def make_parser() -> argparse.ArgumentParser:
     parser = plain_parser(DESCRIPTION)
     parser.add_argument(
         "recording",
-        type=Path,
+        type=file_path,
         metavar="RECORDING",
         help="DAT, RAW (EVT2, EVT2.1, EVT3), HDF5, AEDAT4, N-MNIST .bin or npz file; its labels "
         f"are read from NAME{BOXES_SUFFIX} if that is next to NAME{EVENTS_SUFFIX} (or another "
         "suffix)",
     )
     parser.add_argument(
-        "-c", "--ckpt", type=Path, required=True, metavar="FILE", help="checkpoint of a run"
+        "-c", "--ckpt", type=file_path, required=True, metavar="FILE", help="checkpoint of a run"
     )
     parser.add_argument(
         "-f",
         "--exp_file",
-        type=Path,
+        type=file_path,
         metavar="FILE",
         help="experiment file of the training, if it defines more than keys",
     )
     parser.add_argument(
         "-o",
         "--output",
-        type=Path,
+        type=file_path,
         metavar="DIR",
         help=f"output folder (default: {PICTURES}/NAME next to the checkpoint)",
     )

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
-from easnn.cli.arguments import SetKey, exit_code_of, parse, plain_parser
+from easnn.cli.arguments import SetKey, exit_code_of, file_path, parse, plain_parser
 
 DESCRIPTION = """\
 Runs a checkpoint on frames of its dataset and counts, layer by layer, the accumulates, the
@@ -19,12 +18,14 @@ def make_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = plain_parser(DESCRIPTION)
     parser.add_argument(
-        "-c", "--ckpt", type=Path, metavar="FILE", help="checkpoint of a run (required)"
+        "-c", "--ckpt", type=file_path, metavar="FILE", help="checkpoint of a run (required)"
     )
     parser.add_argument(
         "-n", "--name", help="name of an experiment that replaces all settings except the network"
     )
-    parser.add_argument("-f", "--exp_file", metavar="FILE", help="the same by experiment file")
+    parser.add_argument(
+        "-f", "--exp_file", type=file_path, metavar="FILE", help="the same by experiment file"
+    )
     parser.add_argument(
         "--samples",
         type=int,

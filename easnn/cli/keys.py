@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from easnn.cli.arguments import exit_code_of
+from easnn.cli.arguments import exit_code_of, file_path
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -15,7 +15,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description="Write the page that documents every key of an experiment."
     )
-    parser.add_argument("file", metavar="FILE", type=Path, help="Markdown file to write")
+    parser.add_argument("file", metavar="FILE", type=file_path, help="Markdown file to write")
     options = parser.parse_args(argv)
     return exit_code_of(lambda: _write(options.file))
 

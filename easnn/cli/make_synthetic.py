@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
 
-from easnn.cli.arguments import exit_code_of, plain_parser, sensor_size
+from easnn.cli.arguments import exit_code_of, file_path, plain_parser, sensor_size
 from easnn.simulator import CameraConfig, DatasetConfig, RecordingConfig
 
 if TYPE_CHECKING:
@@ -60,7 +60,10 @@ def make_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = plain_parser(DESCRIPTION)
     parser.add_argument(
-        "output", metavar="OUTPUT", help="dataset folder: new, empty, or one to resume"
+        "output",
+        type=file_path,
+        metavar="OUTPUT",
+        help="dataset folder: new, empty, or one to resume",
     )
     parser.add_argument(
         "--processes",

@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
-from easnn.cli.arguments import add_drop_option, exit_code_of, plain_parser
+from easnn.cli.arguments import add_drop_option, exit_code_of, file_path, plain_parser
 from easnn.utils.options import RVT_DATASETS
 
 DESCRIPTION = """\
@@ -29,12 +28,12 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "input",
-        type=Path,
+        type=file_path,
         metavar="INPUT",
         help="folder of the raw recordings, INPUT/{train,val,test}/NAME_td.*",
     )
     parser.add_argument(
-        "output", type=Path, metavar="OUTPUT", help="output folder: new, or one to resume"
+        "output", type=file_path, metavar="OUTPUT", help="output folder: new, or one to resume"
     )
     parser.add_argument(
         "--splits",

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
-from easnn.cli.arguments import exit_code_of, plain_parser
+from easnn.cli.arguments import exit_code_of, file_path, plain_parser
 
 DESCRIPTION = """\
 Trains and evaluates every variant of a sweep file with every seed, and prints the mean and sample
@@ -20,11 +19,11 @@ def make_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = plain_parser(DESCRIPTION)
     parser.add_argument(
-        "file", metavar="FILE", type=Path, help="sweep file (TOML, see docs/sweeps.md)"
+        "file", metavar="FILE", type=file_path, help="sweep file (TOML, see docs/sweeps.md)"
     )
     parser.add_argument(
         "--output",
-        type=Path,
+        type=file_path,
         metavar="DIR",
         help="folder of all runs and of the table (default: YOLOX_outputs/NAME for NAME.toml)",
     )

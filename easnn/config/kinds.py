@@ -8,12 +8,28 @@ key turns that into a message with its name and the kind's ``description``.
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from types import NoneType, UnionType
-from typing import Any, Generic, Literal, TypeVar, Union, get_args, get_origin
+from typing import (
+    Annotated,
+    Any,
+    Generic,
+    Literal,
+    TypeAlias,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+)
+
+from easnn.utils.files import expand_home
+
+FilePath: TypeAlias = Annotated[str, "the path of a file or folder"]
+"""The annotation of a setting that names a file or folder; ``~`` stands for the home folder."""
 
 Value = TypeVar("Value")
 Member = TypeVar("Member", bound=Enum)
@@ -163,6 +179,18 @@ def words() -> Kind[str]:
     return Kind("text", convert, convert)
 
 
+def path() -> Kind[str]:
+    """Text that names a file or folder; a home folder may be written as ``~``."""
+
+    def convert(value: object) -> str:
+        text = os.fspath(value) if isinstance(value, os.PathLike) else value
+        if not isinstance(text, str) or not text.strip():
+            raise ValueError
+        return expand_home(text)
+
+    return Kind("a path", convert, convert)
+
+
 def several(item: Kind[Value], length: int | None = None) -> Kind[tuple[Value, ...]]:
     """A tuple; as text, its items are separated by commas, with or without brackets around them."""
 
@@ -212,8 +240,8 @@ def kind_of(annotation: Any, choices: tuple[str, ...] | None, bounds: Bounds) ->
     """Return the kind of values that an annotation allows.
 
     Args:
-        annotation: ``bool``, ``int``, ``float``, ``str``, an ``Enum``, a ``Literal``, a ``tuple``
-            of one of these, or one of these ``| None``.
+        annotation: ``bool``, ``int``, ``float``, ``str``, :data:`FilePath`, an ``Enum``, a
+            ``Literal``, a ``tuple`` of one of these, or one of these ``| None``.
         choices: the allowed texts of ``str``; None allows any text that is not empty.
         bounds: the allowed numbers of ``int`` and ``float``.
 
@@ -233,6 +261,8 @@ def kind_of(annotation: Any, choices: tuple[str, ...] | None, bounds: Bounds) ->
                 f"a key cannot hold {annotation!r}: the items of a tuple must be of one type"
             )
         return several(kind_of(items[0], choices, bounds), None if Ellipsis in args else len(items))
+    if annotation == FilePath:
+        return path()
     if annotation is bool:
         return choice(True, False)
     if annotation is int:

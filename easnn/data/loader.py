@@ -18,7 +18,7 @@ from easnn.data.detection_dataset import DetectionDataset, Frame
 from easnn.data.sample import DetectionBatch, DetectionSample, collate
 from easnn.data.sampler import EpochSampler, EvaluationSampler, SampleRequest
 from easnn.utils.distributed import rank, world_size
-from easnn.utils.errors import DataError, EasnnError
+from easnn.utils.errors import DataError, EasnnError, said_plainly
 from easnn.utils.seeding import generator
 
 BatchSampler = TypeVar("BatchSampler", bound=EpochSampler | EvaluationSampler)
@@ -85,6 +85,11 @@ class _Batches(Dataset[DetectionBatch | EasnnError]):
             return collate([self._samples[request] for request in requests])
         except EasnnError as error:
             return error
+        except OSError as error:
+            plain = said_plainly(error)
+            if plain is None:
+                raise
+            return plain
 
 
 class BatchLoader(Generic[BatchSampler]):

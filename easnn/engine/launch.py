@@ -5,26 +5,30 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
-import tempfile
+import signal
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import partial
+from multiprocessing.resource_tracker import ensure_running
 from pathlib import Path
+from types import FrameType
 from typing import TypeVar
 from urllib.parse import urlsplit
 
 import torch
 import torch.distributed as dist
+from loguru import logger
 from torch.distributed.elastic.multiprocessing import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-from easnn.engine.interrupt import exit_code, handlers_restored
-from easnn.engine.remote_error import raise_first_failure, reported
+from easnn.engine.interrupt import exit_code, handlers_restored, in_main_thread
+from easnn.engine.remote_error import WorkerError, raise_first_failure, reported
 from easnn.utils.device import available_cores
-from easnn.utils.errors import ConfigError
+from easnn.utils.errors import ConfigError, LostProcessError
+from easnn.utils.files import temporary_folder
 
 Result = TypeVar("Result")
 Main = Callable[..., Result]
@@ -40,12 +44,17 @@ def launch(
     dist_backend: str | None = None,
     dist_url: str | None = None,
     timeout_s: float = 1800.0,
+    stop_signal: int | None = None,
+    max_restarts: int = 0,
+    args_of_restart: tuple[object, ...] | None = None,
 ) -> Result:
     """Run ``main(*args)`` on every process and return the result of local rank 0.
 
     A single process runs in the calling process. Several processes are spawned: ``main`` must be a
     module-level function and ``args`` must be picklable. Under ``torchrun``, the calling process
-    joins the process group of its environment variables. The first failure stops all processes.
+    joins the process group of its environment variables. The first failure stops all processes. If
+    it may be gone in another try, because a process was killed or did not answer, or because of an
+    error that is not in the input, all of them can be started again.
 
     Args:
         main: the function; :mod:`easnn.utils.distributed` gives it the rank and the world size.
@@ -57,13 +66,16 @@ def launch(
         dist_backend: ``nccl`` or ``gloo``; ``None`` selects one by device.
         dist_url: ``tcp://HOST:PORT`` of machine 0; required with several machines.
         timeout_s: how long a process waits for the others.
+        stop_signal: a signal to pass on to spawned processes, besides SIGINT and SIGTERM.
+        max_restarts: how many times spawned processes are started again.
+        args_of_restart: arguments of ``main`` when it is started again; None: ``args``.
 
     Raises:
         ConfigError: if the options contradict each other or do not fit the machine.
         EasnnError: the error of the first process that failed.
-        TrainingError: if a process was killed.
+        LostProcessError: if a process was killed.
         WorkerError: with the traceback of any other exception.
-        SystemExit: with code 130 or 143, if a signal stopped the run.
+        SystemExit: with 128 and the number of the signal that stopped the run.
     """
     backend = _backend(dist_backend)
     if "LOCAL_WORLD_SIZE" in os.environ and "RANK" in os.environ:
@@ -73,27 +85,78 @@ def launch(
     devices = _check_devices(1 if devices is None else devices)
     if devices == num_machines == 1:
         return main(*args)
+    if max_restarts < 0:
+        raise ConfigError(f"`--max-restarts` must be at least 0, but is {max_restarts}.")
     if num_machines < 1:
         raise ConfigError(f"`--num_machines` must be at least 1, but is {num_machines}.")
     config = _launch_config(devices, num_machines, machine_rank, dist_url)
     _quiet("torch.distributed.elastic", "torch.multiprocessing")
-    with tempfile.TemporaryDirectory(prefix="easnn-launch-") as folder, handlers_restored():
+    for restarts_left in range(max_restarts, -1, -1):
+        try:
+            return _launch_once(config, main, args, backend, timeout_s, stop_signal)
+        except (LostProcessError, WorkerError) as error:
+            if not restarts_left:
+                raise
+            logger.error("{} The run starts again, {} more times at most.", error, restarts_left)
+            args = args if args_of_restart is None else args_of_restart
+    raise AssertionError("the last try returns or raises")
+
+
+def _launch_once(
+    config: LaunchConfig,
+    main: Main[Result],
+    args: tuple[object, ...],
+    backend: str,
+    timeout_s: float,
+    stop_signal: int | None,
+) -> Result:
+    with (
+        temporary_folder("easnn-launch-") as folder,
+        handlers_restored(),
+        _passed_on(stop_signal),
+    ):
         try:
             results = elastic_launch(config, _worker)(main, args, backend, timeout_s, folder)
         except ChildFailedError as error:
-            raise_first_failure(Path(folder), error)
+            _, failure = error.get_first_failure()
+            if stop_signal is not None and failure.exitcode == -stop_signal:
+                # It came before the process could handle it, so there is nothing to save.
+                raise SystemExit(exit_code(stop_signal)) from None
+            raise_first_failure(folder, error)
         except SignalException as stopped:
             raise SystemExit(exit_code(stopped.sigval)) from None
     return results[min(results)]
 
 
+@contextmanager
+def _passed_on(number: int | None) -> Iterator[None]:
+    """Within the block, pass a signal on to the processes that this one has started."""
+    if number is None or not in_main_thread():
+        yield
+        return
+
+    def pass_on(_number: int, _frame: FrameType | None) -> None:
+        for process in multiprocessing.active_children():
+            if process.pid is not None:
+                with suppress(ProcessLookupError):  # it has ended in the meantime
+                    os.kill(process.pid, number)
+
+    with handlers_restored((number,)):
+        # Batch systems signal every process of a job. Python's helper process would end with a
+        # traceback; it inherits that the signal is ignored.
+        signal.signal(number, signal.SIG_IGN)
+        ensure_running()
+        signal.signal(number, pass_on)
+        yield
+
+
 def _worker(
-    main: Main[Result], args: tuple[object, ...], backend: str, timeout_s: float, folder: str
+    main: Main[Result], args: tuple[object, ...], backend: str, timeout_s: float, folder: Path
 ) -> Result | None:
     """Run ``main`` in a process that the launcher started; only local rank 0 returns its result."""
     # The launcher spawns this process; its data workers use the default start method again.
     multiprocessing.set_start_method(None, force=True)
-    with reported(Path(folder)), _world(backend, timeout_s):
+    with reported(folder), _world(backend, timeout_s):
         result = main(*args)
     return result if os.environ["LOCAL_RANK"] == "0" else None
 

@@ -15,7 +15,7 @@ from typing import NoReturn
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
 from easnn.utils import errors
-from easnn.utils.errors import EasnnError
+from easnn.utils.errors import EasnnError, said_plainly
 
 
 class WorkerError(Exception):
@@ -34,8 +34,12 @@ def reported(folder: Path) -> Iterator[None]:
     except EasnnError as error:
         _report(folder, {"kind": type(error).__name__, "message": str(error)})
         raise SystemExit(1) from None
-    except Exception:  # a bug: the launching process shows the traceback
-        _report(folder, {"traceback": traceback.format_exc()})
+    except Exception as error:
+        plain = said_plainly(error) if isinstance(error, OSError) else None
+        if plain is not None:
+            _report(folder, {"kind": type(plain).__name__, "message": str(plain)})
+        else:  # a bug: the launching process shows the traceback
+            _report(folder, {"traceback": traceback.format_exc()})
         raise SystemExit(1) from None
 
 
@@ -49,7 +53,7 @@ def raise_first_failure(folder: Path, failed: ChildFailedError) -> NoReturn:
     Raises:
         EasnnError: with the class and the message of the original error.
         WorkerError: with the traceback of any other exception.
-        TrainingError: if the process was killed.
+        LostProcessError: if the process was killed.
         SystemExit: if the process exited after a signal.
     """
     reports = sorted(
@@ -93,4 +97,4 @@ def _killed(failed: ChildFailedError) -> EasnnError:
         "smaller batch (-b).",
         "SIGABRT": "A collective operation may have timed out: see its output above.",
     }.get(how, "See its output above.")
-    return errors.TrainingError(f"Process {rank} was killed ({how}). {hint}")
+    return errors.LostProcessError(f"Process {rank} was killed ({how}). {hint}")

@@ -88,7 +88,7 @@ class RunDirectory:
     def record(self) -> dict[str, Any]:
         """Return the contents of ``owner.json``, empty if the directory does not carry our mark."""
         try:
-            record = json.loads(self.owner.read_text(encoding="utf-8"))
+            record = json.loads(self.owner.read_text("utf-8"))
         except (OSError, ValueError):  # missing, or not ours
             return {}
         return record if isinstance(record, dict) and record.get("mark") == MARK else {}

@@ -220,7 +220,7 @@ def _identity() -> dict[str, Any]:
 def _machine() -> str:
     """Return what distinguishes this machine, as long as it runs: its locks end with it."""
     try:
-        return _BOOT_ID.read_text(encoding="utf-8").strip()
+        return _BOOT_ID.read_text("utf-8").strip()
     except OSError:  # not on Linux
         return socket.gethostname()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from torch import nn
 from easnn.checkpoints import Change
 from easnn.data import DetectionBatch, Prepare, TrainLoader, named_worker_failures
 from easnn.engine.evaluate import Evaluation
-from easnn.engine.interrupt import StopSignals, exit_code
+from easnn.engine.interrupt import SIGNALS, StopSignals, exit_code
 from easnn.engine.nan_guard import Overflows, not_finite
 from easnn.engine.progress import Progress
 from easnn.engine.run_directory import RunDirectory
@@ -62,6 +63,7 @@ class Trainer:
         options: other settings of the run; saved in each checkpoint.
         open_writers: returns the writers of metrics and pictures; called when the training begins,
             so that nothing is written before.
+        stop_signals: signals that stop the run after the current step.
         check_owned: called on the main process before each checkpoint; raises an error if this run
             must not write to its directory any more.
         after_epoch: called on every process at the end of each epoch.
@@ -83,6 +85,7 @@ class Trainer:
         experiment: Mapping[str, Any],
         options: Mapping[str, Any] = MappingProxyType({}),
         open_writers: Callable[[], Sequence[MetricWriter]] = list,
+        stop_signals: Sequence[int] = SIGNALS,
         check_owned: Callable[[], None] | None = None,
         after_epoch: Callable[[], None] | None = None,
         draw: Callable[[nn.Module], Pictures] | None = None,
@@ -113,7 +116,7 @@ class Trainer:
         self._check_owned = check_owned
         self._after_epoch = after_epoch
         self._overflows = Overflows()
-        self._signals = StopSignals()
+        self._signals = StopSignals(stop_signals)
         self._last_result: EvaluationResult | None = None
 
     @property
@@ -158,8 +161,8 @@ class Trainer:
     def train(self) -> TrainResult:
         """Train to the last epoch, or until the AP has not improved for ``patience`` evaluations.
 
-        On SIGINT or SIGTERM, the current step is completed, the state is saved and the process
-        exits with code 130 or 143.
+        On a stop signal, the current step is completed, the state is saved and the process exits
+        with 128 and the number of the signal.
 
         Raises:
             TrainingError: if a loss is not finite, or the gradients of many steps in a row are not.
@@ -295,9 +298,9 @@ class Trainer:
         position = self._state.position
         if is_main():
             logger.warning(
-                "Stopped by signal {} after epoch {}, step {}. The state was saved to {}. Run the "
-                "same command with --resume to continue.",
-                signal_number,
+                "Stopped by {} after epoch {}, step {}. The state was saved to {}. Run the same "
+                "command with --resume to continue.",
+                signal.Signals(signal_number).name,
                 position.epoch + 1,
                 position.step,
                 self._run.latest,

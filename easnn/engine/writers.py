@@ -142,6 +142,9 @@ class TensorboardWriter:
 
     Args:
         path: directory of the event files.
+
+    Raises:
+        OutputError: if they cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -149,7 +152,8 @@ class TensorboardWriter:
 
         self._open = SummaryWriter
         self._path = path
-        self._writer = SummaryWriter(str(path))
+        with self._named_failures():
+            self._writer = SummaryWriter(str(path))
 
     def continue_from(self, iteration: int, *, evaluates: bool) -> None:
         """Let TensorBoard hide the points after ``iteration`` steps."""

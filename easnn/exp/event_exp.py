@@ -189,7 +189,7 @@ class EventExp(Experiment, ExperimentKeys):
 
     def cache_root(self) -> Path:
         """Return the folder of the caches."""
-        return default_cache_dir() if self.cache_dir is None else Path(self.cache_dir).expanduser()
+        return default_cache_dir() if self.cache_dir is None else Path(self.cache_dir)
 
     def open_cache(self, kind: CacheKind) -> AbstractContextManager[FrameCache]:
         """Return the frame cache of a run, a context manager to be entered by every process."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from easnn.config import HARMLESS, TAKES_EFFECT, Config, key, refused
+from easnn.config import HARMLESS, TAKES_EFFECT, Config, FilePath, key, refused
 from easnn.data import DATASETS, Split
 from easnn.models.config import DetectorKeys, EmbeddingKeys, MemoryKeys
 from easnn.optim import OptimizerName, ScheduleName
@@ -27,7 +27,7 @@ class DataKeys(Config):
         choices=DATASETS,
         on_resume=refused("weights and order of samples belong to it"),
     )
-    data_dir: str | None = key(
+    data_dir: FilePath | None = key(
         None,
         "folder of the dataset, relative to the working directory; `None`: `datasets/DATA_NAME`",
         on_resume=TAKES_EFFECT,
@@ -249,8 +249,10 @@ class OutputKeys(Config):
         "name of the run directory (`-expn`); `None`: name of the experiment file",
         on_resume=HARMLESS,
     )
-    output_dir: str = key("./YOLOX_outputs", "folder of the run directories", on_resume=HARMLESS)
-    cache_dir: str | None = key(
+    output_dir: FilePath = key(
+        "./YOLOX_outputs", "folder of the run directories", on_resume=HARMLESS
+    )
+    cache_dir: FilePath | None = key(
         None,
         "folder of the caches, on a local disk; `None`: `~/.cache/easnn` (see `XDG_CACHE_HOME`)",
         on_resume=HARMLESS,

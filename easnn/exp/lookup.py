@@ -11,6 +11,7 @@ from types import ModuleType
 
 from easnn.exp.event_exp import EventExp
 from easnn.utils.errors import ConfigError, did_you_mean
+from easnn.utils.files import expand_home
 
 NAMED_EXPERIMENTS = Path(__file__).resolve().parent / "default"
 """Folder of the experiments that come with the package."""
@@ -35,7 +36,7 @@ def get_exp(exp_file: str | Path | None = None, exp_name: str | None = None) -> 
             "Give either the name of an experiment (-n) or an experiment file (-f). The names are "
             f"{', '.join(experiment_names())}."
         )
-    path = Path(exp_file) if exp_file is not None else _path_of_name(str(exp_name))
+    path = Path(expand_home(exp_file)) if exp_file is not None else _path_of_name(str(exp_name))
     experiment = _load(path)
     if experiment.exp_name is None:
         experiment.exp_name = path.stem

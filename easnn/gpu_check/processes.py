@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from datetime import timedelta
 
 import torch
@@ -16,6 +15,7 @@ from easnn.gpu_check.problem import Problem, make_problem, relative_error
 from easnn.optim import build_optimizer
 from easnn.utils.device import training_device
 from easnn.utils.distributed import rank, world_size
+from easnn.utils.files import temporary_folder
 from easnn.utils.precision import Precision
 
 TIMEOUT = timedelta(minutes=2)
@@ -31,7 +31,7 @@ def check_one_process(setting: Setting) -> Outcome:
         return Outcome.not_here("this process already belongs to a process group")
     problem = make_problem(dtype=torch.float64)
     expected = _weights(train_share(problem.on(setting.device)))
-    with tempfile.TemporaryDirectory(prefix="easnn-check-") as folder:
+    with temporary_folder("easnn-check-") as folder:
         place = f"file://{folder}/store"
         dist.init_process_group(backend, place, rank=0, world_size=1, timeout=TIMEOUT)
         try:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from easnn.config import Config, key
+from easnn.config import Config, FilePath, key
 from easnn.data import Split
 from easnn.exp import EventExp, get_exp
 from easnn.utils.errors import ConfigError, did_you_mean
@@ -31,7 +31,7 @@ class SweepSettings(Config):
     """The entries of a sweep file that all runs share."""
 
     experiment: str | None = key(None, "name of an experiment, as -n")
-    exp_file: str | None = key(None, "experiment file, as -f")
+    exp_file: FilePath | None = key(None, "experiment file, as -f")
     batch_size: int = key(DEFAULT_BATCH_SIZE, "samples per step, as -b", low=1)
     fp16: bool = key(False, "mixed precision, as --fp16")
     seeds: tuple[int, ...] = key(

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 
-from easnn.utils.errors import TrainingError
+from easnn.utils.errors import LostProcessError
 
 Item = TypeVar("Item")
 
@@ -54,7 +54,7 @@ def barrier(before: str, timeout_s: float = 1800.0) -> None:
         timeout_s: how long to wait.
 
     Raises:
-        TrainingError: on the main process, naming the processes that did not arrive in time.
+        LostProcessError: on the main process, naming the processes that did not arrive in time.
     """
     if not is_distributed():
         return
@@ -65,7 +65,7 @@ def barrier(before: str, timeout_s: float = 1800.0) -> None:
     except RuntimeError as error:
         missing = re.search(r"Ranks? ([\d, ]+) failed", str(error))
         who = f"Process {missing[1]}" if missing else "A process"
-        raise TrainingError(
+        raise LostProcessError(
             f"{who} did not reach {before} within {timeout_s:.0f} s, or was lost. Check its last "
             "message, its machine and its memory."
         ) from error

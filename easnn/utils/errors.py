@@ -8,7 +8,10 @@ in the program and keeps its traceback.
 from __future__ import annotations
 
 import difflib
+import errno
+import os
 from collections.abc import Iterable
+from typing import TypeGuard
 
 
 class EasnnError(Exception):
@@ -31,8 +34,43 @@ class TrainingError(EasnnError):
     """A run had to stop: a loss is not finite, or a process failed."""
 
 
+class LostProcessError(TrainingError):
+    """A process of a run was killed, or does not answer; another try may succeed."""
+
+
 class OutputError(EasnnError):
     """A result cannot be written: no permission, no space left, or the path is already in use."""
+
+
+ADVICE = {
+    errno.EACCES: "Change its permissions, or give another path.",
+    errno.EPERM: "Change its permissions, or give another path.",
+    errno.EROFS: "Give a path on a disk that can be written to.",
+    errno.ENOSPC: "Free some space, or give a path on another disk.",
+    errno.EDQUOT: "Free some space, or give a path on another disk.",
+    errno.ENAMETOOLONG: "Give a shorter path.",
+    errno.EMFILE: "Raise the limit of open files (`ulimit -n`), or use fewer `data_num_workers`.",
+}
+"""What to do about errors of the operating system."""
+
+
+def said_plainly(error: OSError) -> EasnnError | None:
+    """Return an error of the operating system as one that the user can fix.
+
+    Returns:
+        A :class:`DataError` whose message names the path; ``None`` if the error does not come from
+        the operating system, so that it may be a bug.
+    """
+    if error.errno is None:
+        return None
+    names = [os.fsdecode(name) for name in (error.filename, error.filename2) if _is_path(name)]
+    paths = f"Cannot use {' and '.join(names)}: " if names else ""
+    reason = (error.strerror or os.strerror(error.errno)).rstrip(".")
+    return DataError(f"{paths}{reason}. {ADVICE.get(error.errno, '')}".rstrip())
+
+
+def _is_path(name: object) -> TypeGuard[str | bytes]:
+    return isinstance(name, str | bytes)  # else None, or the number of an open file
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -1,4 +1,4 @@
-"""Atomic writes and read-only memory maps of files."""
+"""Atomic writes, temporary folders and read-only memory maps of files."""
 
 from __future__ import annotations
 
@@ -22,6 +22,14 @@ _UNFINISHED = re.compile(r"\.(?P<name>.+)\.[a-z0-9_]{8}")
 
 ABANDONED_S = 3600.0
 """Nobody writes a file that has not changed for so long, even on another machine."""
+
+
+def expand_home(path: str | os.PathLike[str]) -> str:
+    """Return a path with the home folder in place of a ``~`` or ``~user`` at its start.
+
+    A path whose home folder is unknown stays as it is.
+    """
+    return os.path.expanduser(path)  # noqa: PTH111 - pathlib raises an error instead
 
 
 def make_directory(path: Path) -> Path:
@@ -81,6 +89,27 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def temporary_folder(prefix: str) -> Iterator[Path]:
+    """Make a folder for the block, where the environment variable ``TMPDIR`` says.
+
+    Args:
+        prefix: beginning of its name.
+
+    Raises:
+        OutputError: if there is no folder for temporary files, or none can be made there.
+    """
+    try:
+        folder = tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True)
+    except OSError as error:
+        raise OutputError(
+            f"Cannot make a temporary folder: {error.strerror}. Set TMPDIR to a folder with some "
+            "space that can be written to."
+        ) from error
+    with folder as name:
+        yield Path(name)
 
 
 def remove_unfinished(folder: Path, *patterns: str, alone: bool = False) -> list[Path]:

@@ -32,9 +32,10 @@ def read_tensor_file(path: Path) -> object:
     Raises:
         CheckpointError: if the file is missing, damaged, or contains executable code.
     """
-    if not path.is_file():
-        raise CheckpointError(f"Checkpoint {path} does not exist. Check the path given with -c.")
     try:
+        if not path.is_file():
+            fault = "is a folder" if path.is_dir() else "does not exist"
+            raise CheckpointError(f"Checkpoint {path} {fault}. Check the path given with -c.")
         if not _checksums_hold(path):
             raise _damaged(path)
         with torch.serialization.safe_globals(ALLOWED):

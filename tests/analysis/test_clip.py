@@ -67,3 +67,11 @@ def test_frames_of_a_clip_have_one_size() -> None:
     assert empty.shape == full.shape
     assert (empty != full).any()
     assert (full == 255).all(axis=2).any(), "labelled boxes are white"
+
+
+def test_an_mp4_that_is_cut_off_is_no_clip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenCV writes on, without an error, when the disk is full."""
+    monkeypatch.setattr(cv2.VideoWriter, "write", lambda _writer, _picture: None, raising=False)
+    with pytest.raises(OutputError, match=r"clip\.mp4: only 0 of 5 frames fit into .*Set TMPDIR"):
+        write_clip(tmp_path / "clip.mp4", frames(5), 10)
+    assert list(tmp_path.iterdir()) == []

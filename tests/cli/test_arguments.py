@@ -1,15 +1,18 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from easnn.cli import eval as evaluation
 from easnn.cli import train
 from easnn.cli.arguments import exit_code_of, parse
-from easnn.cli.tasks.experiment import named_experiment
+from easnn.cli.main import COMMANDS
+from easnn.cli.tasks.experiment import named_experiment, run_directory_path
 from easnn.models import SpikeMode
 
 TRAIN_GEN1 = (
@@ -79,7 +82,7 @@ def test_other_published_training_commands(line: str) -> None:
 
 def test_published_evaluation_command() -> None:
     options = parse_eval(EVAL_GEN1)
-    assert (options.ckpt, options.batch_size, options.devices) == ("ckpt.pth", 36, 4)
+    assert (options.ckpt, options.batch_size, options.devices) == (Path("ckpt.pth"), 36, 4)
     experiment = named_experiment(options)
     experiment.validate()
     assert (experiment.test_conf, experiment.eval_proph, experiment.eval_split) == (
@@ -193,3 +196,39 @@ def test_a_broken_pipe_elsewhere_is_a_bug() -> None:
 
     with pytest.raises(BrokenPipeError):
         exit_code_of(broken)
+
+
+PATHS = {"FILE", "DIR", "CSV", "INPUT", "OUTPUT", "RECORDING"}
+PARSED = [name for name in COMMANDS if name not in ("quickstart", "keys")]
+
+
+@pytest.mark.parametrize("name", PARSED)
+def test_every_option_that_names_a_file_knows_the_home_folder(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    parser = importlib.import_module(COMMANDS[name].module).make_parser()
+    paths = [action for action in parser._actions if action.metavar in PATHS]
+    assert paths
+    for action in paths:
+        assert action.type("~/a b.pth") == Path("/home/me/a b.pth"), action.dest
+
+
+def test_the_home_folder_in_a_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A shell does not expand it after ``=`` or in quotes, and nobody does in a file."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert evaluation.main(["--ckpt=~/a.pth"]) == 1
+    assert capsys.readouterr().err == (
+        f"error: Checkpoint {tmp_path / 'a.pth'} does not exist. Check the path given with -c.\n"
+    )
+    (tmp_path / "mine.py").write_text(
+        "from easnn.exp import EventExp\n\n\nclass Exp(EventExp):\n"
+        "    def __init__(self) -> None:\n        super().__init__()\n"
+        "        self.data_dir = '~/gen1'\n"
+    )
+    options = parse(train.make_parser(), ["-f", "~/mine.py", "output_dir", "~/runs"])
+    experiment = named_experiment(options)
+    assert experiment.data_root() == tmp_path / "gen1"
+    assert run_directory_path(experiment) == tmp_path / "runs" / "mine"

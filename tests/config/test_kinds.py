@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from enum import Enum
+from pathlib import Path
 from typing import Any, Literal, Optional
 
 import pytest
 
+from easnn.config import FilePath
 from easnn.config.kinds import Bounds, kind_of
 
 
@@ -29,6 +31,7 @@ KINDS = {
     "float": kind(float),
     "share": kind(float, above=0, high=1),
     "str": kind(str),
+    "path": kind(FilePath | None),
     "choices": kind(str, ("gen1", "gen4")),
     "literal": kind(Literal["focus", "conv"]),
     "mixed": kind(Literal[False, True, "split"]),
@@ -53,6 +56,7 @@ KINDS = {
         ("float", "a number"),
         ("share", "a number > 0 and ≤ 1"),
         ("str", "text"),
+        ("path", "None or a path"),
         ("choices", "gen1 or gen4"),
         ("literal", "focus or conv"),
         ("mixed", "False, True or split"),
@@ -206,3 +210,30 @@ def test_text_and_plain_values_give_the_value_again(
 def test_annotations_without_a_kind(annotation: object) -> None:
     with pytest.raises(TypeError, match=r"^a key cannot hold "):
         kind(annotation)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("~", "/home/me"),
+        ("~/data/gen1", "/home/me/data/gen1"),
+        ("~nobody-of-this-name/a", "~nobody-of-this-name/a"),
+        ("./~", "./~"),
+        ("a/~/b~", "a/~/b~"),
+        ("./YOLOX_outputs/", "./YOLOX_outputs/"),
+        (Path("~/data"), "/home/me/data"),
+    ],
+)
+def test_a_path_may_begin_with_the_home_folder(
+    given: str | Path, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    assert KINDS["path"].convert(given) == expected
+    assert KINDS["path"].parse(str(given)) == expected
+    assert KINDS["path"].plain(expected) == expected
+
+
+@pytest.mark.parametrize("value", ["", " ", 3, b"/a"])
+def test_what_is_no_path(value: object) -> None:
+    with pytest.raises(ValueError, match=r"^$"):
+        KINDS["path"].convert(value)

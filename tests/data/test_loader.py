@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -180,6 +181,19 @@ def test_a_data_error_arrives_as_it_was_raised(small_dataset, tmp_path, num_work
         dataset.load(2)
     assert str(broken) in str(direct.value)
     assert failure_of(train_loader(dataset, num_workers=num_workers)) == str(direct.value)
+
+
+class UnreadableFrames(KilledOnRead):
+    def load(self, index):
+        raise PermissionError(errno.EACCES, "Permission denied", "/data/a_td.dat")
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_what_the_operating_system_refuses_a_worker_is_a_sentence(num_workers):
+    assert failure_of(train_loader(UnreadableFrames(), num_workers=num_workers)) == (
+        "Cannot use /data/a_td.dat: Permission denied. Change its permissions, or give another "
+        "path."
+    )
 
 
 def test_a_killed_worker_is_a_data_error():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import multiprocessing
 import os
 import signal
 import socket
@@ -13,10 +15,12 @@ from pathlib import Path
 import pytest
 import torch
 from engine_toys import ToyDetector, build_trainer, evaluate, train_double, train_loader
+from loguru import logger
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
 
 from easnn.checkpoints import load_checkpoint
 from easnn.engine import RunDirectory, TrainConfig, WorkerError, launch
+from easnn.engine.launch import _passed_on
 from easnn.engine.remote_error import raise_first_failure, reported
 from easnn.utils import distributed
 from easnn.utils.errors import ConfigError, DataError, TrainingError
@@ -124,10 +128,15 @@ def fail(how: str) -> None:
 
 
 @pytest.mark.timeout(50)  # the other process would sleep for a minute
-def test_the_error_of_a_process_is_the_error_of_the_run():
+def test_a_lost_process_starts_all_again_and_an_error_of_the_input_ends_the_run():
+    said = []
+    sink = logger.add(said.append, format="{message}")
     with pytest.raises(DataError) as error:
-        launch(fail, ("data",), devices=2)
+        launch(fail, ("killed",), devices=2, max_restarts=2, args_of_restart=("data",))
     assert str(error.value) == "File x is broken."
+    logger.remove(sink)
+    [again] = [line for line in said if "starts again" in line]
+    assert again.endswith("The run starts again, 2 more times at most.\n")
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
@@ -141,6 +150,18 @@ def test_a_fault_of_the_program_comes_with_its_traceback(tmp_path, monkeypatch):
         WorkerError, match=r"(?s)^Process 1 failed:\nTraceback.*ZeroDivisionError: a bug"
     ):
         raise_first_failure(tmp_path, exited)
+
+
+def test_what_the_operating_system_refuses_a_process_is_a_sentence(tmp_path, monkeypatch):
+    monkeypatch.setenv("RANK", "1")
+    with pytest.raises(SystemExit), reported(tmp_path):
+        raise PermissionError(errno.EACCES, "Permission denied", "/data")
+    failed = ChildFailedError("train", {1: ProcessFailure(1, 9, 1, "no file")})
+    with pytest.raises(DataError) as error:
+        raise_first_failure(tmp_path, failed)
+    assert str(error.value) == (
+        "Cannot use /data: Permission denied. Change its permissions, or give another path."
+    )
 
 
 def test_a_killed_process_is_named():
@@ -191,6 +212,10 @@ def test_a_signal_to_the_launcher_reaches_every_process(tmp_path):
     ("options", "message"),
     [
         ({"devices": 0}, "`-d` must be at least 1, but is 0."),
+        (
+            {"devices": 2, "max_restarts": -1},
+            "`--max-restarts` must be at least 0, but is -1.",
+        ),
         ({"dist_backend": "mpi"}, "`--dist-backend` must be nccl or gloo, but is mpi."),
         (
             {"num_machines": 2, "machine_rank": 2, "dist_url": "tcp://a:1"},
@@ -246,3 +271,22 @@ def test_under_torchrun_the_process_joins_its_world(monkeypatch):
     assert str(error.value) == (
         "`-d` must be 1 or left out under torchrun, which started 1 processes here, but is 2."
     )
+
+
+def test_a_stop_signal_is_passed_on_to_the_processes():
+    context = multiprocessing.get_context("fork")
+    waits = context.Event()
+
+    def wait_for_the_signal():
+        signal.signal(signal.SIGUSR1, lambda *_: os._exit(7))
+        waits.set()
+        time.sleep(60)
+
+    with _passed_on(signal.SIGUSR1):
+        process = context.Process(target=wait_for_the_signal)
+        process.start()
+        waits.wait()
+        os.kill(os.getpid(), signal.SIGUSR1)
+        process.join(30)
+    assert process.exitcode == 7
+    assert signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL

@@ -122,7 +122,7 @@ def test_assigned_value_becomes_the_declared_type(name: str, value: object, stor
         ("T", True, "`T` must be a whole number ≥ 1, but is True."),
         ("T", 3.0, "`T` must be a whole number ≥ 1, but is 3.0."),
         ("depth", "0.33", "`depth` must be a number > 0, but is '0.33'."),
-        ("data_dir", 3, "`data_dir` must be None or text, but is 3."),
+        ("data_dir", 3, "`data_dir` must be None or a path, but is 3."),
         (
             "use_spike",
             1,

@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import tempfile
 import time
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from easnn.utils.files import (
     atomic_write,
     make_directory,
     remove_unfinished,
+    temporary_folder,
     write_json,
 )
 
@@ -40,6 +42,26 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> 
     )
     assert path.read_bytes() == b"old"
     assert [p.name for p in tmp_path.iterdir()] == ["ckpt.pth"]
+
+
+def test_a_temporary_folder_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with temporary_folder("a-") as folder:
+        (folder / "file").write_text("x")
+        assert (folder.parent, folder.name[:2]) == (tmp_path, "a-")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_a_place_for_temporary_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    with pytest.raises(OutputError) as caught, temporary_folder("a-"):
+        pass
+    assert str(caught.value) == (
+        "Cannot make a temporary folder: No such file or directory. Set TMPDIR to a folder with "
+        "some space that can be written to."
+    )
 
 
 def test_a_program_error_inside_the_block_is_passed_on(tmp_path: Path) -> None:

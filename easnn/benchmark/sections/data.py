@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections import deque
 from collections.abc import Iterable, Iterator
 from functools import partial
@@ -28,6 +27,7 @@ from easnn.data import (
     prepare_targets,
 )
 from easnn.exp import EventExp
+from easnn.utils.files import temporary_folder
 
 SECONDS, QUICK_SECONDS = 2.0, 1.0
 """Length of a recording."""
@@ -35,8 +35,8 @@ SECONDS, QUICK_SECONDS = 2.0, 1.0
 
 def load_cases(settings: Settings) -> Cases:
     """Yield an epoch of training samples, from the files to the network's input."""
-    with tempfile.TemporaryDirectory(prefix="easnn-benchmark-") as folder:
-        write_recordings(Path(folder), seconds=QUICK_SECONDS if settings.quick else SECONDS)
+    with temporary_folder("easnn-benchmark-") as folder:
+        write_recordings(folder, seconds=QUICK_SECONDS if settings.quick else SECONDS)
         for hw in settings.sizes:
             experiment = _experiment(settings, hw, folder)
             samples = training_samples(experiment)
@@ -46,8 +46,8 @@ def load_cases(settings: Settings) -> Cases:
 
 def augment_cases(settings: Settings) -> Cases:
     """Yield the random placement of loaded frames in the network's input."""
-    with tempfile.TemporaryDirectory(prefix="easnn-benchmark-") as folder:
-        write_recordings(Path(folder), recordings=1, seconds=QUICK_SECONDS)
+    with temporary_folder("easnn-benchmark-") as folder:
+        write_recordings(folder, recordings=1, seconds=QUICK_SECONDS)
         for hw in settings.sizes:
             experiment = _experiment(settings, hw, folder)
             batch = first_batch(training_samples(experiment), settings.batch)
@@ -132,8 +132,8 @@ def _published_input(batch: DetectionBatch, experiment: EventExp) -> tuple[Tenso
     return events.float(), prepare_targets(batch, hw, max_boxes=experiment.max_boxes)
 
 
-def _experiment(settings: Settings, hw: Size, folder: str) -> EventExp:
-    return settings.experiment(settings.models[0], hw, settings.spikes[0], "data_dir", folder)
+def _experiment(settings: Settings, hw: Size, folder: Path) -> EventExp:
+    return settings.experiment(settings.models[0], hw, settings.spikes[0], "data_dir", str(folder))
 
 
 def _exhaust(batches: Iterable[object]) -> None:

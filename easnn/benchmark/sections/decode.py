@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -13,15 +12,16 @@ from easnn.benchmark.settings import Settings
 from easnn.benchmark.timing import Variant
 from easnn.events import open_recording
 from easnn.events.native_calls import library, numpy_only
+from easnn.utils.files import temporary_folder
 
 BURSTS, QUICK_BURSTS = 1_000_000, 200_000
 
 
 def decode_cases(settings: Settings) -> Cases:
     """Yield opening and reading of the same events in every format."""
-    with tempfile.TemporaryDirectory(prefix="easnn-benchmark-") as folder:
+    with temporary_folder("easnn-benchmark-") as folder:
         bursts = camera_bursts(QUICK_BURSTS if settings.quick else BURSTS)
-        paths = write_camera_files(Path(folder), bursts)
+        paths = write_camera_files(folder, bursts)
         count = len(bursts.events())
         del bursts
         native = library() is not None

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -26,6 +24,7 @@ from easnn.inference.forward import GROUP
 from easnn.models import EventDetector
 from easnn.ops import letterbox_placement, unplace_detections
 from easnn.representations import make_frame
+from easnn.utils.files import temporary_folder
 from easnn.utils.options import PrecisionName, RuntimeName
 
 WINDOWS = GROUP
@@ -40,8 +39,8 @@ CONFIDENCE = 0.3
 
 def latency_cases(settings: Settings) -> Cases:
     """Yield one window (latency), and the windows of a recording in turn (throughput)."""
-    with tempfile.TemporaryDirectory(prefix="easnn-benchmark-") as folder:
-        path = write_recordings(Path(folder), recordings=1, seconds=RECORDED_S)
+    with temporary_folder("easnn-benchmark-") as folder:
+        path = write_recordings(folder, recordings=1, seconds=RECORDED_S)
         recording = open_dat(path)
         for model, hw, spike in networks(settings):
             experiment = settings.experiment(model, hw, spike)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -15,6 +14,7 @@ from easnn.benchmark.sections.section import Case, Cases, Section
 from easnn.benchmark.settings import Settings, Size, size_text
 from easnn.benchmark.timing import Variant
 from easnn.exp import EventExp
+from easnn.utils.files import temporary_folder
 
 VALUES: dict[str, Sequence[int]] = {
     "T": (1, 2, 4, 8),
@@ -55,11 +55,10 @@ def scaling_cases(settings: Settings) -> Cases:
 
 def _start_case(settings: Settings, labels: dict[str, str], recordings: int) -> Iterator[Case]:
     """Yield the opening of a dataset, whose samples are its recordings."""
-    with tempfile.TemporaryDirectory(prefix="easnn-benchmark-") as name:
-        folder = Path(name)
+    with temporary_folder("easnn-benchmark-") as folder:
         repeat_recording(folder, recordings)
         cache = str(folder / "cache")
-        places = ("data_dir", name, "cache_dir", cache)
+        places = ("data_dir", str(folder), "cache_dir", cache)
         experiment = settings.experiment(
             settings.models[0], settings.sizes[0], settings.spikes[0], *places
         )

@@ -82,7 +82,7 @@ def evaluate(options: argparse.Namespace) -> None:
 
 def _checkpoint_path(options: argparse.Namespace) -> Path:
     if options.ckpt is not None:
-        return Path(options.ckpt)
+        return options.ckpt
     if options.name is None and options.exp_file is None:
         raise ConfigError(
             "Give a checkpoint (-c FILE), or the experiment (-n or -f) of a run with a "

@@ -23,17 +23,28 @@ from easnn.utils.precision import check_precision, mixed_precision, usable_preci
 from easnn.utils.seeding import seed_everything
 
 
-def run_command(process: Callable[[argparse.Namespace], None], options: argparse.Namespace) -> int:
+def run_command(
+    process: Callable[[argparse.Namespace], None],
+    options: argparse.Namespace,
+    *,
+    stop_signal: int | None = None,
+    max_restarts: int = 0,
+    options_of_restart: argparse.Namespace | None = None,
+) -> int:
     """Run a command in the processes that its options request, and return the exit code.
 
     Args:
         process: the function that each process runs with the options; it must be picklable.
         options: parsed by a parser of :func:`~easnn.cli.arguments.build_parser`.
+        stop_signal: see :func:`~easnn.engine.launch`.
+        max_restarts: how many times lost processes are started again.
+        options_of_restart: their options then; None: ``options``.
     """
     if options.help_keys:
         return exit_code_of(lambda: print_keys(options))
     if options.summary:
         return exit_code_of(lambda: print_summary(options))
+    setup_logging()
     return exit_code_of(
         lambda: launch(
             process,
@@ -43,6 +54,9 @@ def run_command(process: Callable[[argparse.Namespace], None], options: argparse
             machine_rank=options.machine_rank,
             dist_backend=options.dist_backend,
             dist_url=options.dist_url,
+            stop_signal=stop_signal,
+            max_restarts=max_restarts,
+            args_of_restart=None if options_of_restart is None else (options_of_restart,),
         )
     )
 
@@ -61,7 +75,7 @@ def print_summary(options: argparse.Namespace) -> None:
     if options.ckpt is None:
         experiment = named_experiment(options)
     else:
-        experiment = experiment_of(options, Checkpoint(Path(options.ckpt)), same_network=True)
+        experiment = experiment_of(options, Checkpoint(options.ckpt), same_network=True)
     check(experiment)
     model = experiment.get_model()
     if vars(options).get("fuse"):  # only the evaluation has this option

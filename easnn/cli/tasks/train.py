@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from functools import cache, partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -34,6 +34,7 @@ from easnn.cli.tasks.experiment import (
 from easnn.cli.tasks.grid_search import check_grid_search, note_grid_search
 from easnn.data import FrameCache
 from easnn.engine import (
+    SIGNALS,
     Position,
     RunDirectory,
     RunOwner,
@@ -46,7 +47,7 @@ from easnn.engine import (
 from easnn.exp import EventExp, ExperimentRecord
 from easnn.inference import Predictor
 from easnn.utils.device import training_device
-from easnn.utils.distributed import is_main, world_size
+from easnn.utils.distributed import broadcast_object, is_main, world_size
 from easnn.utils.errors import ConfigError
 from easnn.utils.logging import setup_logging
 from easnn.utils.options import CONFIDENCE
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
 def train(options: argparse.Namespace) -> None:
     """Train as one process of the command."""
     setup_logging()
+    options = _with_decided_resume(options)
     checkpoint = _checkpoint(options)
     if checkpoint and options.resume:
         checkpoint.check_resumable()
@@ -118,7 +120,7 @@ def _train_in(
         return
     if result.best_ap is not None:
         logger.info("The best AP is {:.4f}, after epoch {}", result.best_ap, result.best_epoch)
-    note_grid_search(options, result, run)
+    note_grid_search(options, result, run)  # a resumed run that was finished has its row already
     if experiment.pictures:
         draw_run(experiment, trainer.evaluated_model)
 
@@ -163,6 +165,7 @@ def build_trainer(
         experiment=ExperimentRecord.of(experiment).plain(),
         options=_recorded_options(options),
         open_writers=partial(build_writers, options.logger, run, experiment=experiment.plain()),
+        stop_signals=(*SIGNALS, options.stop_signal),
         check_owned=owner.check,
         after_epoch=None if cache is None else cache.report,
         draw=drawing_of(experiment) if experiment.pictures else None,
@@ -210,9 +213,31 @@ def occupy_memory(device: torch.device) -> None:
     torch.empty(int(0.9 * free_bytes), dtype=torch.uint8, device=device)
 
 
+def _with_decided_resume(options: argparse.Namespace) -> argparse.Namespace:
+    """Return the options with ``resume`` set if ``--auto-resume`` is given and finds a checkpoint.
+
+    A process that ``torchrun`` has started again does the same without the option.
+
+    Raises:
+        ConfigError: if another option contradicts it.
+    """
+    restarted = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
+    if not (options.auto_resume or restarted):
+        return options
+    if options.start_epoch is not None:
+        raise ConfigError(
+            "`-e` cannot be given with --auto-resume or restarts: each time the run would go back "
+            f"to epoch {options.start_epoch}. Leave one of them out."
+        )
+    latest = RunDirectory(run_directory_path(named_experiment(options))).latest
+    found = broadcast_object(latest.is_file())
+    decided = {"resume": True, "ckpt": None} if found else {"resume": False}
+    return argparse.Namespace(**{**vars(options), **decided})
+
+
 def _checkpoint(options: argparse.Namespace) -> Checkpoint | None:
     if options.ckpt is not None:
-        return Checkpoint(Path(options.ckpt))
+        return Checkpoint(options.ckpt)
     if not options.resume:
         return None
     latest = RunDirectory(run_directory_path(named_experiment(options))).latest
