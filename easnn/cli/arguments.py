@@ -20,6 +20,10 @@ PUBLISHED_PROTOCOL = ("train_splits", "train,val", "eval_split", "test")
 """Train on train and val; select the checkpoint on test and report its result there."""
 
 
+LOCAL_RANK = ("--local-rank", "--local_rank")
+"""The option that torch.distributed.launch puts before all others, as new and old versions do."""
+
+
 class SetKey(argparse.Action):
     """An option that is a shorthand for ``key value``.
 
@@ -202,6 +206,8 @@ def build_parser(description: str, *, checkpoint_help: str) -> argparse.Argument
     )
     run.add_argument("--dist-backend", metavar="NAME", help="nccl or gloo (default: by device)")
     run.add_argument("--dist-url", metavar="URL", help="tcp://HOST:PORT of machine 0")
+    # Launchers of torch add it; the environment variables that they set say the same.
+    run.add_argument(*LOCAL_RANK, type=int, metavar="N", help=argparse.SUPPRESS)
     parser.add_argument(
         "words",
         nargs=argparse.REMAINDER,

@@ -43,6 +43,7 @@ def launch(
     machine_rank: int = 0,
     dist_backend: str | None = None,
     dist_url: str | None = None,
+    local_rank: int | None = None,
     timeout_s: float = 1800.0,
     stop_signal: int | None = None,
     max_restarts: int = 0,
@@ -65,6 +66,8 @@ def launch(
         machine_rank: rank of this machine, from 0.
         dist_backend: ``nccl`` or ``gloo``; ``None`` selects one by device.
         dist_url: ``tcp://HOST:PORT`` of machine 0; required with several machines.
+        local_rank: what ``torch.distributed.launch`` passes beside its environment variables, which
+            count.
         timeout_s: how long a process waits for the others.
         stop_signal: a signal to pass on to spawned processes, besides SIGINT and SIGTERM.
         max_restarts: how many times spawned processes are started again.
@@ -82,6 +85,12 @@ def launch(
         _check_joined_world(devices)
         with _world(backend, timeout_s):
             return main(*args)
+    if local_rank is not None:
+        raise ConfigError(
+            "`--local-rank` comes from a launcher of torch, but its environment variables "
+            "(LOCAL_WORLD_SIZE, RANK) are missing. Leave it out and give the number of processes "
+            "(-d), or use torchrun."
+        )
     devices = _check_devices(1 if devices is None else devices)
     if devices == num_machines == 1:
         return main(*args)

@@ -56,6 +56,21 @@ def refuse_existing(path: Path) -> None:
         raise OutputError(f"{path} exists already. Choose another name or remove it.")
 
 
+def refuse_inside(output: Path, source: Path) -> None:
+    """Check that a folder to write does not lie in the one that is read, also not by links.
+
+    What is written there would be read as a part of it, now or later.
+
+    Raises:
+        OutputError: if it does, or is the same.
+    """
+    if output.resolve().is_relative_to(source.resolve()):
+        raise OutputError(
+            f"Nothing can be written to {output}, because it is in {source}, which is read. Choose "
+            "a folder outside of it."
+        )
+
+
 @contextmanager
 def atomic_write(path: Path) -> Iterator[IO[bytes]]:
     """Open a binary file that replaces ``path`` only when the block ends without an error.

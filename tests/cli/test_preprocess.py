@@ -265,7 +265,13 @@ def test_events_outside_of_the_sensor_leave_nothing(
     [
         (
             ["{raw}", "{raw}"],
-            "The folders to read and to write must be different, but both are {raw}.",
+            "Nothing can be written to {raw}, because it is in {raw}, which is read. Choose a "
+            "folder outside of it.",
+        ),
+        (
+            ["{raw}", "{raw}/train/../new"],
+            "Nothing can be written to {raw}/train/../new, because it is in {raw}, which is read. "
+            "Choose a folder outside of it.",
         ),
         (["{raw}", "{out}", "--processes", "0"], "`--processes` must be at least 1, but is 0."),
         (

@@ -250,6 +250,16 @@ def test_one_process_runs_right_here():
     assert launch(os.getpid) == os.getpid()
 
 
+def test_a_local_rank_without_a_launcher_is_refused():
+    with pytest.raises(ConfigError) as error:
+        launch(distributed.is_distributed, local_rank=0)
+    assert str(error.value) == (
+        "`--local-rank` comes from a launcher of torch, but its environment variables "
+        "(LOCAL_WORLD_SIZE, RANK) are missing. Leave it out and give the number of processes "
+        "(-d), or use torchrun."
+    )
+
+
 def test_under_torchrun_the_process_joins_its_world(monkeypatch):
     with socket.socket() as free:
         free.bind(("localhost", 0))
@@ -265,6 +275,7 @@ def test_under_torchrun_the_process_joins_its_world(monkeypatch):
     for name, value in environment.items():
         monkeypatch.setenv(name, str(value))
     assert launch(distributed.is_distributed)
+    assert launch(distributed.is_distributed, local_rank=3)  # the variables count
     assert not distributed.is_distributed()
     with pytest.raises(ConfigError) as error:
         launch(distributed.is_distributed, devices=2)

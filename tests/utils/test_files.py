@@ -14,6 +14,7 @@ from easnn.utils.files import (
     ABANDONED_S,
     atomic_write,
     make_directory,
+    refuse_inside,
     remove_unfinished,
     temporary_folder,
     write_json,
@@ -42,6 +43,27 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> 
     )
     assert path.read_bytes() == b"old"
     assert [p.name for p in tmp_path.iterdir()] == ["ckpt.pth"]
+
+
+@pytest.mark.parametrize("name", ["raw", "raw/new", "link/new/deep", "out/../raw"])
+def test_nothing_is_written_into_what_is_read(tmp_path: Path, name: str) -> None:
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "link").symlink_to(raw)
+    with pytest.raises(OutputError) as caught:
+        refuse_inside(tmp_path / name, raw)
+    assert str(caught.value) == (
+        f"Nothing can be written to {tmp_path / name}, because it is in {raw}, which is read. "
+        "Choose a folder outside of it."
+    )
+    with pytest.raises(OutputError):
+        refuse_inside(raw / "new", tmp_path / "link")
+
+
+@pytest.mark.parametrize("name", ["raw2", "out", "raw/../out"])
+def test_beside_what_is_read_is_allowed(tmp_path: Path, name: str) -> None:
+    refuse_inside(tmp_path / name, tmp_path / "raw")
 
 
 def test_a_temporary_folder_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

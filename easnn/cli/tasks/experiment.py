@@ -57,6 +57,7 @@ def run_command(
             stop_signal=stop_signal,
             max_restarts=max_restarts,
             args_of_restart=None if options_of_restart is None else (options_of_restart,),
+            local_rank=options.local_rank,
         )
     )
 

@@ -19,8 +19,8 @@ from easnn.data.rvt.preprocess_recording import Outcome, Task
 from easnn.data.rvt.rvt_rules import RvtRules
 from easnn.data.rvt.sequence_writer import partial_folder
 from easnn.events import native_calls, open_recording
-from easnn.utils.errors import ConfigError, OutputError
-from easnn.utils.files import is_apple_double, make_directory, write_json
+from easnn.utils.errors import OutputError
+from easnn.utils.files import is_apple_double, make_directory, refuse_inside, write_json
 
 
 def plan_tasks(
@@ -37,14 +37,11 @@ def plan_tasks(
         drop_invalid: whether to drop single events outside of the sensor.
 
     Raises:
-        ConfigError: if ``out`` is the same folder.
+        OutputError: if ``out`` is the same folder or lies in it.
         DataError: if recordings are missing, or none can be opened.
         OutputError: if ``out`` cannot be written to, or has other classes.
     """
-    if raw.resolve() == out.resolve():
-        raise ConfigError(
-            f"The folders to read and to write must be different, but both are {raw}."
-        )
+    refuse_inside(out, raw)
     info = read_dataset_info(raw)
     recordings = [
         (split, files)
