@@ -29,6 +29,7 @@ HELPERS = {
     "kernels/winograd.py",  # likewise
     "events/native_calls.py",
     "events/outside.py",
+    "exp/experiment_file.py",  # is asked for every module that is imported
     "native/__init__.py",  # calls them
     "ops/boxes.py",
     "utils/files.py",

@@ -15,7 +15,7 @@ from easnn.data.recording_dataset import RecordingSource
 from easnn.events import BOX_DTYPE, LoadedRecording, open_n_mnist, read_contours
 from easnn.utils.distributed import is_main
 from easnn.utils.errors import DataError
-from easnn.utils.files import is_apple_double
+from easnn.utils.files import is_apple_double, is_file
 from easnn.utils.seeding import generator
 
 N_CALTECH_CLASSES: tuple[str, ...] = tuple(
@@ -164,14 +164,14 @@ def _read_list(root: Path, path: Path) -> list[RecordingFiles]:
             continue
         files = _recording(root, match["class_name"], match["events"], match["boxes"])
         missing += [
-            (number, file) for file in (files.events_path, files.boxes_path) if not file.is_file()
+            (number, file) for file in (files.events_path, files.boxes_path) if not is_file(file)
         ][:1]
         if files.name in recordings:
             raise DataError(f"Line {number} of {path} names {files.name} again. Remove the line.")
         recordings[files.name] = files
     if missing:
         number, file = missing[0]
-        others = f" {len(missing) - 1} more lines name such files." if len(missing) > 1 else ""
+        others = f" {len(missing)} lines name such files." if len(missing) > 1 else ""
         raise DataError(
             f"Line {number} of {path} names {file}, which is not there. Copy it again, or remove "
             f"the line.{others}"
@@ -198,7 +198,7 @@ def _make_list(root: Path, split: str) -> list[RecordingFiles]:
         ]
     reject_recordings(
         root,
-        [files.name for files in recordings if not files.boxes_path.is_file()],
+        [files.name for files in recordings if not is_file(files.boxes_path)],
         "without boxes",
         f"Put {BOXES_FOLDER}/CLASS/annotation_XXXX.bin beside each "
         f"{EVENTS_FOLDER}/CLASS/image_XXXX.bin.",

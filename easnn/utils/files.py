@@ -220,6 +220,14 @@ def read_text(path: Path) -> str:
     return path.read_text(encoding="utf-8-sig")
 
 
+def is_file(path: Path) -> bool:
+    """Return whether a file exists; False also for names that no file can have, such as long ones.
+
+    ``Path.is_file`` raises an ``OSError`` for some of these.
+    """
+    return os.path.isfile(path)  # noqa: PTH113
+
+
 def is_apple_double(name: str) -> bool:
     """Return whether a file of this name is what macOS leaves beside another one.
 

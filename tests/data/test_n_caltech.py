@@ -208,7 +208,7 @@ def test_one_missing_list_is_not_made(tmp_path):
         (
             line_of("cup", 7) + line_of("cup", 1) + line_of("cup", 8) + line_of("ant", 9),
             "Line 1 of {root}/train.txt names {root}/Caltech101/cup/image_0007.bin, which is not "
-            "there. Copy it again, or remove the line. 2 more lines name such files.",
+            "there. Copy it again, or remove the line. 3 lines name such files.",
         ),
         (
             line_of("cup", 1) * 2,
@@ -226,6 +226,26 @@ def test_wrong_lists(tmp_path, text, message):
     write_image(tmp_path, "ant", 1)
     write_lists(tmp_path, train=text)
     assert error_of(lambda: open_caltech(tmp_path)) == "DataError: " + message.format(root=tmp_path)
+
+
+def test_a_list_with_a_name_that_no_file_can_have(tmp_path):
+    write_image(tmp_path, "cup", 1)
+    write_lists(tmp_path, train=line_of("cup", 1).replace("image_", "i" * 300))
+    assert error_of(lambda: open_caltech(tmp_path)) == (
+        f"DataError: Line 1 of {tmp_path}/train.txt names {tmp_path}/Caltech101/cup/{'i' * 300}"
+        "0001.bin, which is not there. Copy it again, or remove the line."
+    )
+
+
+@pytest.mark.parametrize("class_name", ["..", "../..", "/etc"])
+def test_a_list_cannot_lead_out_of_the_dataset(tmp_path, class_name):
+    root = tmp_path / "data"
+    write_image(root, "cup", 1)
+    (root / "image_0001.bin").write_bytes(b"12345")
+    (root / "annotation_0001.bin").write_bytes(b"12345")
+    write_lists(root, train=line_of(class_name, 1))
+    with pytest.raises(DataError):
+        open_caltech(root)
 
 
 def test_a_recording_in_two_splits(tmp_path):
