@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 DOCS   := $(VENV)/.docs-ready
 
-.PHONY: help demo test lint wheel newest oldest gpu-check sanitize check format docs clean
+.PHONY: help demo test lint wheel newest oldest gpu-check fuzz sanitize check format docs clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 11
@@ -40,6 +40,9 @@ oldest: $(READY)  ## run a few tests with the lower bounds of pyproject.toml, in
 
 gpu-check: $(READY)  ## on a machine with a GPU: compare it with the CPU, and measure its speed
 	$(BIN)/easnn gpu-check
+
+fuzz: $(READY)  ## give INPUTS changed files and words (10000 for each kind) to everything that reads, with the random SEED
+	$(BIN)/python tests/fuzz.py --inputs $(or $(INPUTS),10000) --seed $(or $(SEED),0)
 
 sanitize: $(READY)  ## build the native libraries with sanitizers and run their tests
 	.ci/sanitizer-test $(BIN)/python

@@ -21,12 +21,15 @@ PAGE = (PACKAGE.parent / "docs" / "architecture.md").read_text()
 HELPERS = {
     "config/key.py",
     "events/checks.py",
+    "events/evidence.py",
     "events/downsample.py",  # returns the recording as it is
     "events/evt_raw.py",  # is asked whether the file is one of its own
     "kernels/choice.py",
     "kernels/spike_conv.py",  # is asked whether it applies
     "kernels/winograd.py",  # likewise
     "events/native_calls.py",
+    "events/outside.py",
+    "exp/experiment_file.py",  # is asked for every module that is imported
     "native/__init__.py",  # calls them
     "ops/boxes.py",
     "utils/files.py",

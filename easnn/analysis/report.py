@@ -20,7 +20,7 @@ from easnn.analysis.views import SamplerView, SampleView
 from easnn.data import DetectionDataset, RecordingDataset
 from easnn.inference import Detections, Observation, Predictor
 from easnn.inference.forward import GROUP
-from easnn.utils.files import make_directory
+from easnn.utils.files import make_directory, remove_unfinished
 from easnn.utils.logging import on_terminal
 from easnn.utils.meters import Stopwatch
 from easnn.utils.options import PICTURES
@@ -136,6 +136,7 @@ def write_recording_pictures(
         OutputError: if a file cannot be written.
     """
     make_directory(directory)
+    remove_unfinished(directory, "sheet_*.png", "sampler_*.png", f"clip_*.{clip_format}")
     names = predictor.class_names
     moments = playback.moments(start_us, end_us, step_us)
     sheet_times = playback.label_times_us(start_us, moments[-1]) or moments

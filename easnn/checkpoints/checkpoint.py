@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 from loguru import logger
 
-from easnn.checkpoints.format import is_own, own_checkpoint
+from easnn.checkpoints.format import is_own, load_checkpoint, own_checkpoint
 from easnn.checkpoints.weights import load_weights
 from easnn.exp import NETWORK_KEYS, EventExp, ExperimentRecord, get_exp
 from easnn.models import EventDetector
 from easnn.published import PublishedCheckpoint, PublishedRecord
 from easnn.utils.distributed import is_main
-from easnn.utils.errors import CheckpointError, DataError
+from easnn.utils.errors import CheckpointError, DamagedCheckpointError, DataError
 from easnn.utils.files import file_stamp
 from easnn.utils.tensor_file import read_tensor_file
 
@@ -43,7 +44,10 @@ class Checkpoint:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._stamp = file_stamp(path)
-        contents = read_tensor_file(path)
+        try:
+            contents = read_tensor_file(path)
+        except DamagedCheckpointError as error:
+            raise DamagedCheckpointError(f"{error}{_newest_beside(path)}") from error
         if is_own(contents):
             self.contents = own_checkpoint(contents, path)
             self.record = ExperimentRecord.read(self.contents["experiment"], path)
@@ -114,6 +118,23 @@ class Checkpoint:
             )
 
 
+def _newest_beside(damaged: Path) -> str:
+    """Return a sentence about the newest checkpoint in the folder that is whole; "" if none is."""
+    found = []
+    for path in sorted(damaged.parent.glob("*_ckpt.pth")):
+        with suppress(CheckpointError):  # damaged, as well
+            contents = load_checkpoint(path)
+            if isinstance(contents["epoch"], int) and isinstance(contents["step"], int):
+                found.append((contents["epoch"], contents["step"], path.name))
+    if not found:
+        return ""
+    epoch, step, name = max(found)
+    return (
+        f" The newest whole checkpoint beside it is {name}, after {epoch} epochs and {step} steps; "
+        "give it with -c."
+    )
+
+
 def experiment_for(
     checkpoint: Checkpoint,
     *,
@@ -121,6 +142,7 @@ def experiment_for(
     exp_file: str | Path | None = None,
     words: Sequence[str] = (),
     same_network: bool = True,
+    compare: bool = True,
 ) -> EventExp:
     """Return the experiment to use with a checkpoint, and log how it differs from the saved one.
 
@@ -135,6 +157,7 @@ def experiment_for(
         exp_file: file of an experiment, instead of a name.
         words: ``key value key value …``.
         same_network: whether the weights must fit; if not, they only initialise another network.
+        compare: whether to log the differences.
 
     Raises:
         ConfigError: if a key is invalid.
@@ -160,7 +183,7 @@ def experiment_for(
         if experiment.seed is None:
             record.give(experiment, ["seed"], source)
     experiment.merge(words)
-    differences = record.differences(experiment)
+    differences = record.differences(experiment) if compare else ""
     if differences and is_main():
         logger.warning("Keys that differ from those of {}:\n{}", source, differences)
     return experiment

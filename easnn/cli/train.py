@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 from collections.abc import Sequence
 
 from easnn.cli.arguments import build_parser, file_path, parse
@@ -22,6 +23,28 @@ def make_parser() -> argparse.ArgumentParser:
         "--resume",
         action="store_true",
         help="resume from -c, or from latest_ckpt.pth of the run directory",
+    )
+    training.add_argument(
+        "--auto-resume",
+        action="store_true",
+        help="resume if the run directory has a latest_ckpt.pth, else start: for batch jobs that "
+        "are queued again",
+    )
+    training.add_argument(
+        "--stop-signal",
+        type=_signal,
+        default="SIGUSR1",
+        metavar="NAME",
+        help="signal that saves the state and ends the run, besides SIGINT and SIGTERM (default: "
+        "%(default)s)",
+    )
+    training.add_argument(
+        "--max-restarts",
+        type=int,
+        default=0,
+        metavar="N",
+        help="with several processes: if one is killed, start all of them again from the last "
+        "checkpoint, at most N times (default: %(default)s)",
     )
     training.add_argument(
         "-e",
@@ -57,4 +80,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     from easnn.cli.tasks.experiment import run_command
     from easnn.cli.tasks.train import train
 
-    return run_command(train, options)
+    return run_command(
+        train,
+        options,
+        stop_signal=options.stop_signal,
+        max_restarts=options.max_restarts,
+        options_of_restart=argparse.Namespace(**{**vars(options), "auto_resume": True}),
+    )
+
+
+def _signal(text: str) -> int:
+    """Return the number of a signal, given by its name; the ``type`` of an option."""
+    name = text if text.startswith("SIG") else f"SIG{text}"
+    if name not in signal.Signals.__members__ or name in ("SIGKILL", "SIGSTOP"):
+        raise argparse.ArgumentTypeError(
+            f"must be the name of a signal that can be handled, like SIGUSR1, but is {text!r}"
+        )
+    return int(signal.Signals[name])

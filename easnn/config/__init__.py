@@ -3,5 +3,6 @@
 from easnn.config.config import Config
 from easnn.config.key import Key, key
 from easnn.config.kinds import FilePath
+from easnn.config.on_resume import HARMLESS, TAKES_EFFECT, OnResume, refused
 
-__all__ = ["Config", "FilePath", "Key", "key"]
+__all__ = ["HARMLESS", "TAKES_EFFECT", "Config", "FilePath", "Key", "OnResume", "key", "refused"]

@@ -6,9 +6,13 @@ from collections.abc import Iterable
 from typing import Any, NoReturn, TypeVar, cast
 
 from easnn.config.kinds import Bounds, Kind, kind_of
+from easnn.config.on_resume import OnResume, refused
 from easnn.utils.errors import ConfigError
 
 Value = TypeVar("Value")
+
+NOT_DECLARED = refused("its declaration does not say that it may (`on_resume`)")
+"""What holds for a key of an experiment file that does not declare it."""
 
 
 def key(
@@ -23,6 +27,8 @@ def key(
     multiple_of: int = 1,
     odd: bool = False,
     unit: str | None = None,
+    on_resume: OnResume = NOT_DECLARED,
+    scores: bool = False,
 ) -> Value:
     """Declare a setting in the body of a :class:`~easnn.config.Config`.
 
@@ -42,13 +48,25 @@ def key(
         multiple_of: number that an integer must be a multiple of.
         odd: whether an integer must be odd.
         unit: unit of a number, e.g. ``ms``.
+        on_resume: what another value does to a run that is resumed: ``TAKES_EFFECT``, ``HARMLESS``
+            or ``refused("…")``.
+        scores: whether an AP can only be compared with those of the same value.
 
     Returns:
         A :class:`Key`, typed as its value for the type checker.
     """
     bounds = Bounds(low, high, above, below, multiple_of, odd)
     return cast(
-        Value, Key(default, meaning, None if choices is None else tuple(choices), bounds, unit)
+        Value,
+        Key(
+            default,
+            meaning,
+            None if choices is None else tuple(choices),
+            bounds,
+            unit,
+            on_resume,
+            scores,
+        ),
     )
 
 
@@ -63,6 +81,8 @@ class Key:
         kind: the allowed values, from the annotation of the attribute.
         default: value until another one is set.
         meaning: one line for the tables.
+        on_resume: what another value does to a run that is resumed.
+        scores: whether an AP can only be compared with those of the same value.
     """
 
     name: str
@@ -76,9 +96,13 @@ class Key:
         choices: tuple[str, ...] | None,
         bounds: Bounds,
         unit: str | None,
+        on_resume: OnResume,
+        scores: bool,
     ) -> None:
         self.default = default
         self.meaning = meaning
+        self.on_resume = on_resume
+        self.scores = scores
         self._choices = choices
         self._bounds = bounds
         self._unit = unit

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from easnn.utils.errors import DataError
-from easnn.utils.files import write_json
+from easnn.utils.files import remove_unfinished, write_json
 
 FILE_NAME = "dataset.json"
 
@@ -69,6 +69,7 @@ def marked_incomplete(root: Path) -> Iterator[None]:
     """
     path = root / FILE_NAME
     entries = _entries(path)
+    remove_unfinished(root, FILE_NAME)
     write_json(path, {**entries, "complete": False})
     yield
     write_json(path, {**entries, "complete": True})
@@ -79,7 +80,7 @@ def _entries(path: Path) -> dict[str, Any]:
         return {}
     try:
         entries = json.loads(path.read_bytes())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # the latter for very deep nesting
         raise DataError(f"{path} is not valid JSON: {error}.") from error
     if not isinstance(entries, dict):
         raise DataError(f"{path} must hold a JSON object, but holds {type(entries).__name__}.")

@@ -2,6 +2,7 @@
 
 from easnn.engine.ema import ModelEma
 from easnn.engine.evaluate import EvalLoader, Evaluation, evaluate, evaluation_of
+from easnn.engine.interrupt import SIGNALS
 from easnn.engine.launch import launch
 from easnn.engine.remote_error import WorkerError
 from easnn.engine.run_directory import RunDirectory
@@ -12,6 +13,7 @@ from easnn.engine.trainer import Trainer, TrainResult
 from easnn.engine.writers import JsonLinesWriter, MetricWriter, build_writers, check_writer
 
 __all__ = [
+    "SIGNALS",
     "EvalLoader",
     "Evaluation",
     "JsonLinesWriter",

@@ -1,38 +1,42 @@
-"""Stopping a run on SIGINT or SIGTERM without losing work."""
+"""Stopping a run on a signal without losing work."""
 
 from __future__ import annotations
 
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from types import FrameType
 from typing import Self
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS: tuple[int, ...] = (signal.SIGINT, signal.SIGTERM)
 
 
 class StopSignals:
-    """Within the ``with`` block, SIGINT and SIGTERM are recorded instead of ending the process.
+    """Within the ``with`` block, some signals are recorded instead of ending the process.
 
     Processes forked within the block, such as data workers, inherit the handlers and ignore the
     signals: their parent stops them.
+
+    Args:
+        numbers: the signals.
 
     Attributes:
         received: number of the first signal received, 0 if none.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, numbers: Sequence[int] = SIGNALS) -> None:
         self.received = 0
+        self._numbers = tuple(numbers)
         self._process = os.getpid()
         self._immediately = False
         self._outer_handlers = ExitStack()
 
     def __enter__(self) -> Self:
-        self._outer_handlers.enter_context(handlers_restored())
-        if _in_main_thread():
-            for number in SIGNALS:
+        self._outer_handlers.enter_context(handlers_restored(self._numbers))
+        if in_main_thread():
+            for number in self._numbers:
                 signal.signal(number, self._on_signal)
         return self
 
@@ -62,24 +66,24 @@ class StopSignals:
 
 
 @contextmanager
-def handlers_restored() -> Iterator[None]:
-    """Restore the signal handlers when the block ends."""
+def handlers_restored(numbers: Sequence[int] = SIGNALS) -> Iterator[None]:
+    """Restore the handlers of ``numbers`` and of what ends a terminal when the block ends."""
     handlers = {
-        number: signal.getsignal(number) for number in (*SIGNALS, signal.SIGHUP, signal.SIGQUIT)
+        number: signal.getsignal(number) for number in (*numbers, signal.SIGHUP, signal.SIGQUIT)
     }
     try:
         yield
     finally:
-        if _in_main_thread():
+        if in_main_thread():
             for number, handler in handlers.items():
                 signal.signal(number, handler)
 
 
-def _in_main_thread() -> bool:
+def in_main_thread() -> bool:
     """Return whether signal handlers can be set: Python allows it in the main thread only."""
     return threading.current_thread() is threading.main_thread()
 
 
 def exit_code(signal_number: int) -> int:
-    """Return the exit code of a process ended by a signal: 130 for SIGINT, 143 for SIGTERM."""
+    """Return the exit code of a process ended by a signal, such as 143 for SIGTERM."""
     return 128 + signal_number

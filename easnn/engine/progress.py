@@ -52,6 +52,7 @@ class Progress:
         self._writers: Sequence[MetricWriter] = ()
         self._done_before: int | None = None
         self._evaluates = False
+        self._steps_of_other_epochs = 0
         self._stopwatch = Stopwatch()
         self._samples = 0
         self._steps = 0
@@ -69,8 +70,14 @@ class Progress:
             for writer in self._writers:
                 writer.close()
 
-    def continue_from(self, start: Position) -> None:
-        """Let the writers drop everything after ``start``, because a resumed run repeats it."""
+    def continue_from(self, start: Position, *, steps_of_other_epochs: int) -> None:
+        """Let the writers drop everything after ``start``, because a resumed run repeats it.
+
+        Args:
+            start: where the run continues.
+            steps_of_other_epochs: see :class:`~easnn.engine.state.RunState`.
+        """
+        self._steps_of_other_epochs = steps_of_other_epochs
         self._done_before = self._iteration(start)
         self._evaluates = start.step == self._steps_per_epoch
 
@@ -123,7 +130,7 @@ class Progress:
         seconds = self._stopwatch.elapsed
         speed = self._samples * world_size() / seconds
         waiting = self._stopwatch.share("data")
-        remaining = self._config.max_epoch * self._steps_per_epoch - self._iteration(done)
+        remaining = (self._config.max_epoch - done.epoch) * self._steps_per_epoch - done.step
         memory_mb = peak_memory_mb(self._device)
         logger.bind(progress=True).info(
             "epoch {}/{} step {}/{} | {} | lr {:.3g} | {:.1f} samples/s, {:.0%} waiting for data | "
@@ -155,7 +162,8 @@ class Progress:
         )
 
     def _iteration(self, done: Position) -> int:
-        return done.epoch * self._steps_per_epoch + done.step
+        here = done.epoch * self._steps_per_epoch + done.step
+        return here + self._steps_of_other_epochs
 
     def _restart_window(self) -> None:
         self._stopwatch.reset()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
 from types import MappingProxyType
@@ -12,10 +13,11 @@ from typing import Any
 
 from loguru import logger
 
-from easnn.checkpoints import load_checkpoint
+from easnn.checkpoints import is_own
 from easnn.utils.errors import CheckpointError, OutputError
 from easnn.utils.files import make_directory, remove_unfinished, write_json
 from easnn.utils.options import PICTURES
+from easnn.utils.tensor_file import read_tensor_file
 
 MARK = "run directory of easnn"
 """Entry ``mark`` of ``owner.json``; a directory with it belongs to a run of this framework."""
@@ -29,7 +31,7 @@ RUN_FILES: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "metrics.jsonl",
             "latest_ckpt.pth",
             "best_ckpt.pth",
-            "best_before_epoch_*_ckpt.pth",
+            "former_best_epoch_*_ckpt.pth",
             "initial_ckpt.pth",
             "epoch_*_ckpt.pth",
         ),
@@ -71,9 +73,26 @@ class RunDirectory:
         """Return the checkpoint after ``epoch`` epochs."""
         return self.path / f"epoch_{epoch}_ckpt.pth"
 
-    def earlier_best(self, epoch: int) -> Path:
-        """Return the checkpoint that was the best before ``epoch``, if the best started anew."""
-        return self.path / f"best_before_epoch_{epoch}_ckpt.pth"
+    def former_best(self, epoch: int) -> Path:
+        """Return where the best checkpoint, of ``epoch``, stays when the best starts anew."""
+        return self.path / f"former_best_epoch_{epoch}_ckpt.pth"
+
+    def remove_history(self, *, before: int) -> None:
+        """Remove the checkpoints of the epochs ``before`` a number of epochs.
+
+        Raises:
+            OutputError: if one cannot be removed.
+        """
+        for path in self.path.glob("epoch_*_ckpt.pth"):
+            number = re.fullmatch(r"epoch_(\d+)_ckpt", path.stem)
+            if number is not None and int(number[1]) < before:
+                try:
+                    path.unlink(missing_ok=True)
+                except OSError as error:
+                    raise OutputError(
+                        f"Cannot remove the old checkpoint {path}: {error.strerror}. Check the "
+                        "permissions of its folder, or set `max_history` to 0."
+                    ) from error
 
     def result(self, epoch: int) -> Path:
         """Return the evaluation result after ``epoch`` epochs."""
@@ -91,6 +110,15 @@ class RunDirectory:
             return {}
         return record if isinstance(record, dict) and record.get("mark") == MARK else {}
 
+    def make_results(self) -> None:
+        """Create the folder of results, and remove what killed evaluations left in it.
+
+        Raises:
+            OutputError: if it is not writable.
+        """
+        make_directory(self.results)
+        remove_unfinished(self.results, *RUN_FILES["results"])
+
     def mark(self) -> None:
         """Create the directory for results, and mark it as ours if it is new.
 
@@ -99,7 +127,7 @@ class RunDirectory:
         """
         self.check_usable()
         new = not self.is_run()
-        make_directory(self.results)
+        self.make_results()
         if new:
             write_json(self.owner, {"mark": MARK})
 
@@ -207,7 +235,7 @@ class RunDirectory:
 
     def _has_our_metrics(self) -> bool:
         try:
-            with self.metrics.open() as file:
+            with self.metrics.open(encoding="utf-8") as file:
                 line = json.loads(file.readline())
         except (OSError, ValueError):  # missing, or not ours
             return False
@@ -215,11 +243,9 @@ class RunDirectory:
 
     def _has_our_checkpoint(self) -> bool:
         for path in self.path.glob(CHECKPOINTS):
-            try:
-                load_checkpoint(path)
-            except CheckpointError:
-                continue
-            return True
+            with suppress(CheckpointError):  # damaged, or something else
+                if is_own(read_tensor_file(path)):
+                    return True
         return False
 
 

@@ -100,7 +100,7 @@ class RunOwner:
             self._run.remove_unfinished()
             if not resume:
                 self._run.move_aside(self._previous)
-            make_directory(self._run.results)
+            self._run.make_results()
             if resume and "run" in self._previous:
                 self._record["run"] = self._previous["run"]
             write_json(self._run.owner, self._record)

@@ -33,6 +33,9 @@ class RunState:
             the evaluation is done as well.
         best_ap: best AP so far, ``None`` before the first evaluation.
         best_epoch: number of epochs after which it was reached.
+        best_counts: numbers of frames and boxes of the evaluated data.
+        changes: for each time that the run was resumed with other settings, ``epoch``, ``step`` and
+            ``settings``: name → [before, after], as text.
 
     Args:
         model: the trained model.
@@ -54,6 +57,9 @@ class RunState:
         self.position = Position()
         self.best_ap: float | None = None
         self.best_epoch: int | None = None
+        self.best_counts: list[int] | None = None
+        self.changes: list[dict[str, Any]] = []
+        self._steps_of_other_epochs = 0
         self._model = model
         self._ema = ModelEma(model) if ema else None
         self._optimizer = optimizer
@@ -62,8 +68,16 @@ class RunState:
 
     @property
     def iteration(self) -> int:
-        """Number of steps done since the start of the run."""
+        """Number of steps up to the position in epochs of the present length."""
         return self.position.epoch * self._steps_per_epoch + self.position.step
+
+    @property
+    def steps_of_other_epochs(self) -> int:
+        """What to add to :attr:`iteration` for the number of steps since the start of the run.
+
+        It is not 0 if the run was resumed with another number of steps per epoch.
+        """
+        return self._steps_of_other_epochs
 
     @property
     def evaluated_model(self) -> nn.Module:
@@ -76,19 +90,30 @@ class RunState:
         if updated and self._ema:
             self._ema.update(self._model)
 
-    def update_best(self, ap: float, epoch: int) -> bool:
-        """Record the AP after ``epoch`` epochs if it is the best so far; return whether it is."""
+    def update_best(self, ap: float, epoch: int, counts: list[int]) -> bool:
+        """Record the AP after ``epoch`` epochs if it is the best so far; return whether it is.
+
+        Args:
+            ap: the AP.
+            epoch: number of epochs.
+            counts: numbers of frames and boxes of the evaluated data.
+        """
         if math.isnan(ap) or (self.best_ap is not None and ap <= self.best_ap):
             return False
-        self.best_ap, self.best_epoch = float(ap), epoch
+        self.best_ap, self.best_epoch, self.best_counts = float(ap), epoch, counts
         return True
 
-    def save(self, path: Path, experiment: Mapping[str, Any]) -> None:
+    def forget_best(self) -> None:
+        """Let the best AP start anew."""
+        self.best_ap = self.best_epoch = self.best_counts = None
+
+    def save(self, path: Path, experiment: Mapping[str, Any], options: Mapping[str, Any]) -> None:
         """Write a checkpoint; every process calls this and returns once the file is complete.
 
         Args:
             path: the file.
             experiment: the keys of the run as plain values.
+            options: other settings of the run.
 
         Raises:
             OutputError: if the file cannot be written.
@@ -109,7 +134,11 @@ class RunState:
                     "rng": rng,
                     "best_ap": self.best_ap,
                     "best_epoch": self.best_epoch,
+                    "best_counts": self.best_counts,
+                    "steps_done": self.iteration + self.steps_of_other_epochs,
                     "experiment": dict(experiment),
+                    "options": dict(options),
+                    "changes": self.changes,
                 },
             )
         barrier(f"the end of writing {path.name}")
@@ -131,12 +160,18 @@ class RunState:
         if self._ema:
             load_weights(self._ema.model, checkpoint["model"], strict=True, source=str(source))
             self._ema.updates = checkpoint["ema_updates"]
-        self._optimizer.load_state_dict(checkpoint["optimizer"])
+        self._restore_optimizer(checkpoint["optimizer"])
         if checkpoint["scaler"]:  # empty if the run has not used loss scaling so far
             self._scaler.load_state_dict(checkpoint["scaler"])
         self.position = Position(checkpoint["epoch"], checkpoint["step"])
         self.best_ap = checkpoint["best_ap"]
         self.best_epoch = checkpoint["best_epoch"]
+        # Earlier versions did not write these entries.
+        self.best_counts = checkpoint.get("best_counts")
+        self.changes = list(checkpoint.get("changes", []))
+        saved_iteration = checkpoint["epoch"] * checkpoint["steps_per_epoch"] + checkpoint["step"]
+        steps_done = checkpoint.get("steps_done", saved_iteration)
+        self._steps_of_other_epochs = steps_done - self.iteration
         if rank() < len(checkpoint["rng"]):
             restore_rng(checkpoint["rng"][rank()])
 
@@ -148,6 +183,19 @@ class RunState:
                 f"an epoch now has {self._steps_per_epoch}. Resume with the same dataset and batch "
                 "size (-b)."
             )
+
+    def _restore_optimizer(self, saved: Mapping[str, Any]) -> None:
+        """Restore moments and step counts; the options of the groups stay those of this run.
+
+        The learning rate is set in each step, so that of the last step is restored.
+        """
+        options = [
+            {name: value for name, value in group.items() if name not in ("params", "lr")}
+            for group in self._optimizer.param_groups
+        ]
+        self._optimizer.load_state_dict(dict(saved))
+        for group, own in zip(self._optimizer.param_groups, options, strict=True):
+            group.update(own)
 
     def _check_optimizer(self, saved: Mapping[str, Any], source: Path) -> None:
         if _layout(saved) != _layout(self._optimizer.state_dict()):

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
 from loguru import logger
 from torch import nn
 
+from easnn.checkpoints import Change
 from easnn.data import DetectionBatch, Prepare, TrainLoader, named_worker_failures
 from easnn.engine.evaluate import Evaluation
-from easnn.engine.interrupt import StopSignals, exit_code
+from easnn.engine.interrupt import SIGNALS, StopSignals, exit_code
 from easnn.engine.nan_guard import Overflows, not_finite
 from easnn.engine.progress import Progress
 from easnn.engine.run_directory import RunDirectory
@@ -23,7 +26,7 @@ from easnn.engine.train_config import TrainConfig
 from easnn.engine.writers import MetricWriter, Pictures
 from easnn.evaluation import EvaluationResult
 from easnn.optim import Schedule, set_learning_rate
-from easnn.utils.distributed import is_main
+from easnn.utils.distributed import broadcast_object, is_main, note_place
 from easnn.utils.files import write_json
 from easnn.utils.precision import Precision
 
@@ -57,8 +60,10 @@ class Trainer:
         run: paths of the run's files.
         device: this process's device.
         experiment: the keys of the run as plain values; saved in each checkpoint.
+        options: other settings of the run; saved in each checkpoint.
         open_writers: returns the writers of metrics and pictures; called when the training begins,
             so that nothing is written before.
+        stop_signals: signals that stop the run after the current step.
         check_owned: called on the main process before each checkpoint; raises an error if this run
             must not write to its directory any more.
         after_epoch: called on every process at the end of each epoch.
@@ -78,7 +83,9 @@ class Trainer:
         run: RunDirectory,
         device: torch.device,
         experiment: Mapping[str, Any],
+        options: Mapping[str, Any] = MappingProxyType({}),
         open_writers: Callable[[], Sequence[MetricWriter]] = list,
+        stop_signals: Sequence[int] = SIGNALS,
         check_owned: Callable[[], None] | None = None,
         after_epoch: Callable[[], None] | None = None,
         draw: Callable[[nn.Module], Pictures] | None = None,
@@ -103,11 +110,13 @@ class Trainer:
         self._run = run
         self._device = device
         self._experiment = dict(experiment)
+        self._options = dict(options)
+        self._best_ends = ""
         self._progress = Progress(config, len(train_loader), device, open_writers)
         self._check_owned = check_owned
         self._after_epoch = after_epoch
         self._overflows = Overflows()
-        self._signals = StopSignals()
+        self._signals = StopSignals(stop_signals)
         self._last_result: EvaluationResult | None = None
 
     @property
@@ -115,35 +124,52 @@ class Trainer:
         """The model whose AP is reported: the moving average of the weights if ``ema`` is set."""
         return self._state.evaluated_model
 
-    def resume(self, checkpoint: Mapping[str, Any], source: Path) -> None:
+    def resume(
+        self, checkpoint: Mapping[str, Any], source: Path, changes: Sequence[Change] = ()
+    ) -> None:
         """Continue from a checkpoint as if the run had never stopped; no file is changed yet.
 
         Args:
             checkpoint: from :func:`~easnn.checkpoints.load_checkpoint`.
             source: its file, for messages.
+            changes: settings that differ from the checkpoint; each checkpoint records them. If an
+                AP is not comparable with those before, the best AP starts anew.
 
         Raises:
             CheckpointError: if the model, the optimizer or the number of steps per epoch differs.
         """
         self._state.restore(checkpoint, source)
-        self._progress.continue_from(self._state.position)
+        if changes:
+            self._state.changes.append(
+                {
+                    **self._state.position._asdict(),
+                    "settings": {change.name: [change.before, change.now] for change in changes},
+                }
+            )
+        self._best_ends = ", ".join(
+            f"`{change.name}` was {change.before} and is {change.now}"
+            for change in changes
+            if change.scores
+        )
+        self._continue_progress()
 
     def start_from(self, epoch: int) -> None:
         """Start the run at ``epoch`` (0-based) instead of the first one."""
         self._state.position = Position(epoch)
-        self._progress.continue_from(self._state.position)
+        self._continue_progress()
 
     def train(self) -> TrainResult:
         """Train to the last epoch, or until the AP has not improved for ``patience`` evaluations.
 
-        On SIGINT or SIGTERM, the current step is completed, the state is saved and the process
-        exits with code 130 or 143.
+        On a stop signal, the current step is completed, the state is saved and the process exits
+        with 128 and the number of the signal.
 
         Raises:
             TrainingError: if a loss is not finite, or the gradients of many steps in a row are not.
             OutputError: if a file cannot be written.
         """
         with self._signals, self._progress:
+            self._check_best()
             if self._config.eval_initial and self._state.iteration == 0:
                 self._evaluate_model(epochs_done=0)
                 self._save(self._run.initial)
@@ -160,6 +186,7 @@ class Trainer:
     def _train_epoch(self) -> None:
         train_mode(self._model, freeze_bn=self._config.freeze_bn)
         self._loader.sampler.start_at(*self._state.position)
+        note_place(self._next_step())
         with named_worker_failures():
             for batch in self._progress.over(self._loader, self._state.position):
                 self._train_step(batch)
@@ -173,6 +200,7 @@ class Trainer:
             raise not_finite(report, batch, self._state.position)
         self._overflows.check(report, batch, self._state.position)
         self._state.step_done(updated=report.updated)
+        note_place(self._next_step())
         self._progress.step(self._state.position, report, lr, len(batch))
         if report.stop_signal:
             self._stop(report.stop_signal)
@@ -183,8 +211,47 @@ class Trainer:
     def _evaluate_and_keep_best(self) -> None:
         epochs_done = self._state.position.epoch + 1
         self._last_result = self._evaluate_model(epochs_done)
-        if self._state.update_best(self._last_result.ap, epochs_done):
+        given = self._last_result.given
+        counts = [given.frames, given.boxes]
+        if self._state.best_counts not in (None, counts):
+            before = "{} frames and {} boxes".format(*self._state.best_counts or ())
+            self._end_best(f"{before} were evaluated, and are {counts[0]} and {counts[1]}")
+        if self._state.update_best(self._last_result.ap, epochs_done, counts):
             self._save(self._run.best)
+
+    def _check_best(self) -> None:
+        """Let the best AP start anew if it is not comparable, or if its checkpoint is missing."""
+        if self._state.best_epoch is None:
+            return
+        if self._best_ends:
+            self._end_best(self._best_ends)
+        elif broadcast_object(not self._run.best.exists()):
+            self._end_best(f"{self._run.best} is not there")
+
+    def _end_best(self, reason: str) -> None:
+        best_ap, best_epoch = self._state.best_ap, self._state.best_epoch
+        assert best_epoch is not None
+        self._state.forget_best()
+        if not is_main():
+            return
+        kept = ""
+        if self._run.best.exists():
+            former = self._run.former_best(best_epoch)
+            self._run.best.rename(former)
+            kept = f" Its checkpoint is {former}."
+        logger.warning(
+            "The best AP so far ({:.4f}, after epoch {}) is not comparable: {}. The best starts "
+            "anew.{}",
+            best_ap,
+            best_epoch,
+            reason,
+            kept,
+        )
+
+    def _continue_progress(self) -> None:
+        self._progress.continue_from(
+            self._state.position, steps_of_other_epochs=self._state.steps_of_other_epochs
+        )
 
     def _evaluate_model(self, epochs_done: int) -> EvaluationResult:
         with self._signals.immediate():
@@ -204,9 +271,16 @@ class Trainer:
         self._state.position = Position(self._state.position.epoch + 1)
         self._save(self._run.latest)
         if self._config.save_history_ckpt:
-            self._save(self._run.history(self._state.position.epoch))
+            epoch = self._state.position.epoch
+            self._save(self._run.history(epoch))
+            if self._config.max_history and is_main():
+                self._run.remove_history(before=epoch - self._config.max_history + 1)
         if self._after_epoch is not None:
             self._after_epoch()
+
+    def _next_step(self) -> str:
+        epoch, step = self._state.position
+        return f"epoch {epoch + 1}, step {step + 1}"
 
     def _evaluates(self, epoch: int) -> bool:
         epochs_done = epoch + 1
@@ -226,16 +300,16 @@ class Trainer:
     def _save(self, path: Path) -> None:
         if self._check_owned is not None and is_main():
             self._check_owned()
-        self._state.save(path, self._experiment)
+        self._state.save(path, self._experiment, self._options)
 
     def _stop(self, signal_number: int) -> None:
         self._save(self._run.latest)
         position = self._state.position
         if is_main():
             logger.warning(
-                "Stopped by signal {} after epoch {}, step {}. The state was saved to {}. Run the "
-                "same command with --resume to continue.",
-                signal_number,
+                "Stopped by {} after epoch {}, step {}. The state was saved to {}. Run the same "
+                "command with --resume to continue.",
+                signal.Signals(signal_number).name,
                 position.epoch + 1,
                 position.step,
                 self._run.latest,

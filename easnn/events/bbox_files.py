@@ -10,6 +10,7 @@ import numpy as np
 
 from easnn.events.checks import reject_rows
 from easnn.events.dtypes import BOX_DTYPE
+from easnn.events.evidence import reject_zeros
 from easnn.events.numpy_files import load_array
 from easnn.utils.errors import DataError
 from easnn.utils.files import atomic_write
@@ -36,6 +37,9 @@ LAYOUTS = {
     ),
 }
 """The two layouts in use, of 40 bytes (padded) and 33 bytes (packed) per box."""
+
+ZERO_BOXES = 8
+"""So many boxes of zeros, which have no size, do not occur one after another."""
 
 SYNONYMS = {"t": "t_us", "ts": "t_us", "class_confidence": "confidence"}
 """Field names in the files and in BOX_DTYPE, where they differ."""
@@ -68,6 +72,7 @@ def parse_boxes(stored: np.ndarray, path: Path) -> np.ndarray:
         DataError: if it is not an array of boxes, or if a box is wrong; see :func:`read_boxes`.
     """
     _check_fields(stored, path)
+    reject_zeros(stored, path, "boxes", at_least=ZERO_BOXES)
     names = {SYNONYMS.get(name, name): name for name in stored.dtype.names or ()}
     boxes = np.empty(len(stored), BOX_DTYPE)
     for name in BOX_DTYPE.names or ():

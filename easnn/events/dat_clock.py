@@ -4,7 +4,8 @@ Definition: let c[i] be the counter of record i, in µs. If c falls by more than
 to the next, the counter wrapped: 2³² is added from this record on. If c rises by 2³² - 1 s or more
 after a wrap, the record belongs before the wrap and is up to 1 s late: 2³² is subtracted again. The
 result is the unwrapped time u[i]. Because records may be late, the time of record i is the running
-maximum t[i] = max(u[0], …, u[i]), which never decreases.
+maximum t[i] = max(u[0], …, u[i]), which never decreases. A record that is more than 1 s late is an
+error: the camera's clock restarted, or the file is damaged.
 
 Algorithm: a recording may have 10⁹ records, so only some are read when it is opened, and a search
 uses bisection. The result is exact
@@ -22,22 +23,27 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from easnn.events.checks import running_maximum
+from easnn.events.checks import LATE_US, NO_TIME_US, running_maximum
 
 LATE_RECORDS = 65_536
 MAX_PARTS = 64
 
 PERIOD_US = 2**32
 WRAP_FALL_US = 2**31
-LATE_RISE_US = 2**32 - 1_000_000
+LATE_RISE_US = PERIOD_US - LATE_US
 
 
 class RecordClock:
-    """The times of N ≥ 1 records, given their counters [N] (never copied as a whole)."""
+    """The times of N ≥ 1 records, given their counters [N] (never copied as a whole).
+
+    Attributes:
+        first_fall: the first record that is more than LATE_US before the one before it, as far as
+            it was noticed: only some parts of a long recording are read here.
+    """
 
     def __init__(self, counter: npt.NDArray[np.uint32]) -> None:
         self._counter = counter
-        turns, wraps = _find_turns(counter)
+        turns, wraps, self.first_fall = _find_turns(counter)
         self._turns: list[int] = turns.tolist()
         self._wraps: list[int] = [0, *wraps.tolist()]  # before the first turn, then after each
 
@@ -50,7 +56,7 @@ class RecordClock:
     def last_us(self) -> int:
         """Time of the last record."""
         count = len(self._counter)
-        return int(self._unwrapped(max(0, count - LATE_RECORDS), count).max())
+        return int(self.unwrapped(max(0, count - LATE_RECORDS), count).max())
 
     def search(self, time_us: int) -> int:
         """Return the index of the first record at or after ``time_us``, N if there is none.
@@ -61,7 +67,7 @@ class RecordClock:
         """
         found = bisect_left(range(len(self._counter)), time_us, key=self._unwrapped_at)
         start = max(0, found - LATE_RECORDS)
-        reached = self._unwrapped(start, found) >= time_us
+        reached = self.unwrapped(start, found) >= time_us
         return start + int(reached.argmax()) if reached.any() else found
 
     def parts(self, start: int, stop: int) -> Iterator[tuple[int, int, int]]:
@@ -78,42 +84,35 @@ class RecordClock:
         ):
             yield begin, end, PERIOD_US * wraps
 
-    def times(self, start: int, stop: int, latest_us: int) -> npt.NDArray[np.int64]:
-        """Return the times of the records ``start`` to ``stop``, in parts of any length.
-
-        Args:
-            start: 0, a search result or the end of the previous part.
-            stop: end of the part.
-            latest_us: time of the last record of the previous part; NO_TIME_US for the first part.
-                No record before a search result is later than it, so the running maximum can start
-                there.
-        """
-        return running_maximum(self._unwrapped(start, stop), latest_us)
-
-    def late_records(self) -> int:
-        """Return how many records are stored after a later one; this reads all of them."""
-        late, greatest = 0, self.first_us
+    def late_records(self) -> tuple[int, int | None]:
+        """Return how many records are late, and the first by more than LATE_US; this reads all."""
+        late, latest_us, too_late = 0, NO_TIME_US, None
         for start in range(0, len(self._counter), LATE_RECORDS):
-            written = self._unwrapped(start, min(start + LATE_RECORDS, len(self._counter)))
-            times = np.maximum(np.maximum.accumulate(written), greatest)
-            late += int(np.count_nonzero(written < times))
-            greatest = int(times[-1])
-        return late
+            stored_us = self.unwrapped(start, min(start + LATE_RECORDS, len(self._counter)))
+            late_us = running_maximum(stored_us, latest_us) - stored_us
+            late += int(np.count_nonzero(late_us))
+            if too_late is None and (late_us > LATE_US).any():
+                too_late = start + int((late_us > LATE_US).argmax())
+            latest_us = max(latest_us, int(stored_us.max()))
+        return late, too_late
 
-    def _unwrapped_at(self, index: int) -> int:
-        return self._counter.item(index) + PERIOD_US * self._wraps[bisect_right(self._turns, index)]
-
-    def _unwrapped(self, start: int, stop: int) -> npt.NDArray[np.int64]:
+    def unwrapped(self, start: int, stop: int) -> npt.NDArray[np.int64]:
+        """Return the unwrapped times of the records ``start`` to ``stop``, in µs."""
         times = self._counter[start:stop].astype(np.int64)
         for begin, end, wrapped_us in self.parts(start, stop):
             times[begin - start : end - start] += wrapped_us
         return times
 
+    def _unwrapped_at(self, index: int) -> int:
+        return self._counter.item(index) + PERIOD_US * self._wraps[bisect_right(self._turns, index)]
+
 
 def _find_turns(
     counter: npt.NDArray[np.uint32],
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], int | None]:
     """Return the records at which the number of wraps changes, and the number from each of them on.
+
+    The third result is the first record, if any, that is more than LATE_US before the previous one.
 
     Only the parts of the recording that may contain a change are read. If the counter does not fall
     from the first record of a part to its last, the part has as many steps forward over a wrap as
@@ -131,13 +130,16 @@ def _find_turns(
     suspect[:-1] |= falls[1:]
     suspect[-1] = True
 
-    turns, steps = [], []
+    turns, steps, first_fall = [], [], None
     for part in np.flatnonzero(suspect):
         rises = np.diff(counter[ends[part] : ends[part + 1] + 1].astype(np.int64))
         step = (rises < -WRAP_FALL_US).astype(np.int64) - (rises >= LATE_RISE_US)
         turn = np.flatnonzero(step)
+        if first_fall is None and rises.min(initial=0) < -LATE_US:
+            fall = (rises < -LATE_US) & (step == 0)  # and not where the counter wrapped
+            first_fall = int(ends[part] + 1 + fall.argmax()) if fall.any() else None
         turns.append(ends[part] + 1 + turn)
         steps.append(step[turn])
     wraps = np.cumsum(np.concatenate(steps))
     wraps -= np.minimum.accumulate(np.minimum(wraps, 0))  # before the first wrap, no record is late
-    return np.concatenate(turns), wraps
+    return np.concatenate(turns), wraps, first_fall

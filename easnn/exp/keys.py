@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from easnn.config import Config, FilePath, key
+from easnn.config import HARMLESS, TAKES_EFFECT, Config, FilePath, key, refused
 from easnn.data import DATASETS, Split
 from easnn.models.config import DetectorKeys, EmbeddingKeys, MemoryKeys
 from easnn.optim import OptimizerName, ScheduleName
@@ -21,43 +21,84 @@ class DataKeys(Config):
 
     KEY_GROUP = "Data"
 
-    data_name: str = key("n-caltech", "dataset", choices=DATASETS)
+    data_name: str = key(
+        "n-caltech",
+        "dataset",
+        choices=DATASETS,
+        on_resume=refused("weights and order of samples belong to it"),
+    )
     data_dir: FilePath | None = key(
         None,
         "folder of the dataset, relative to the working directory; `None`: `datasets/DATA_NAME`",
+        on_resume=TAKES_EFFECT,
     )
     train_splits: tuple[Split, ...] = key(
-        ("train",), "training splits; published results: `train,val`"
+        ("train",), "training splits; published results: `train,val`", on_resume=TAKES_EFFECT
     )
     downsample: Literal[1, 2] = key(
-        1, "2 halves the resolution of events and boxes, e.g. `gen4` to 640×360"
+        1,
+        "2 halves the resolution of events and boxes, e.g. `gen4` to 640×360",
+        on_resume=TAKES_EFFECT,
+        scores=True,
+    )
+    drop_invalid: bool = key(
+        False,
+        "drop single events outside of the sensor, which are an error otherwise",
+        on_resume=TAKES_EFFECT,
     )
     input_size: tuple[int, int] = key(
-        (640, 640), "height,width seen in training", low=32, multiple_of=32, unit="px"
+        (640, 640),
+        "height,width seen in training",
+        low=32,
+        multiple_of=32,
+        unit="px",
+        on_resume=TAKES_EFFECT,
     )
     test_size: tuple[int, int] = key(
-        (640, 640), "height,width seen in evaluation", low=32, multiple_of=32, unit="px"
+        (640, 640),
+        "height,width seen in evaluation",
+        low=32,
+        multiple_of=32,
+        unit="px",
+        on_resume=TAKES_EFFECT,
+        scores=True,
     )
-    data_num_workers: int = key(4, "data loading processes; 0: load in the training process", low=0)
-    flip_prob: float = key(0.5, "probability of mirroring a training sample", low=0, high=1)
+    data_num_workers: int = key(
+        4, "data loading processes; 0: load in the training process", low=0, on_resume=HARMLESS
+    )
+    flip_prob: float = key(
+        0.5, "probability of mirroring a training sample", low=0, high=1, on_resume=TAKES_EFFECT
+    )
     jitter: float | None = key(
         None,
         "aspect ratio jitter of training samples; `None`: 0.1 for `n-caltech`, else 0.3",
         low=0,
         below=1,
+        on_resume=TAKES_EFFECT,
     )
     scale_range: tuple[float, float] = key(
-        (0.4, 1.0), "smallest and largest scale of a training sample; 1 fills the input", above=0
+        (0.4, 1.0),
+        "smallest and largest scale of a training sample; 1 fills the input",
+        above=0,
+        on_resume=TAKES_EFFECT,
     )
     max_boxes: int = key(
-        50, "maximum number of boxes per training sample; the rest are dropped", low=1
+        50,
+        "maximum number of boxes per training sample; the rest are dropped",
+        low=1,
+        on_resume=TAKES_EFFECT,
     )
-    speed_aug: bool = key(False, "play the recording of each training sample at a random speed")
+    speed_aug: bool = key(
+        False,
+        "play the recording of each training sample at a random speed",
+        on_resume=TAKES_EFFECT,
+    )
     speed_range: tuple[float, float] = key(
         (0.5, 2.0),
         "smallest and largest speed of `speed_aug`; 2: twice as fast",
         low=0.01,
         high=100,
+        on_resume=TAKES_EFFECT,
     )
 
 
@@ -67,40 +108,86 @@ class TrainingKeys(Config):
     KEY_GROUP = "Training"
 
     seed: int | None = key(
-        None, "random seed; `None`: a new one, which is logged", low=0, high=2**63 - 1
+        None,
+        "random seed; `None`: a new one, which is logged",
+        low=0,
+        high=2**63 - 1,
+        on_resume=refused("the order of the samples follows from it"),
     )
-    max_epoch: int = key(300, "number of epochs; e-yolox-s: 60", low=1)
-    basic_lr_per_img: float = key(1e-3 / 64, "learning rate = this × global batch size", above=0)
-    emb_lr: float = key(-1.0, "learning rate of the embedding; below 0: that of the other weights")
-    scheduler: ScheduleName = key("yoloxwarmcos", "learning rate schedule")
-    warmup_epochs: int = key(0, "epochs of warm-up (`warmcos`, `yoloxwarmcos`)", low=0)
-    warmup_lr: float = key(0.0, "learning rate at which the warm-up starts", low=0)
-    no_aug_epochs: int = key(0, "final epochs at the lowest learning rate (`yoloxwarmcos`)", low=0)
+    max_epoch: int = key(300, "number of epochs; e-yolox-s: 60", low=1, on_resume=TAKES_EFFECT)
+    basic_lr_per_img: float = key(
+        1e-3 / 64, "learning rate = this × global batch size", above=0, on_resume=TAKES_EFFECT
+    )
+    emb_lr: float = key(
+        -1.0,
+        "learning rate of the embedding; below 0: that of the other weights",
+        on_resume=TAKES_EFFECT,
+    )
+    scheduler: ScheduleName = key("yoloxwarmcos", "learning rate schedule", on_resume=TAKES_EFFECT)
+    warmup_epochs: int = key(
+        0, "epochs of warm-up (`warmcos`, `yoloxwarmcos`)", low=0, on_resume=TAKES_EFFECT
+    )
+    warmup_lr: float = key(
+        0.0, "learning rate at which the warm-up starts", low=0, on_resume=TAKES_EFFECT
+    )
+    no_aug_epochs: int = key(
+        0,
+        "final epochs at the lowest learning rate (`yoloxwarmcos`)",
+        low=0,
+        on_resume=TAKES_EFFECT,
+    )
     min_lr_ratio: float = key(
-        0.05, "lowest learning rate as a fraction of the base rate (`yoloxwarmcos`)", low=0, high=1
+        0.05,
+        "lowest learning rate as a fraction of the base rate (`yoloxwarmcos`)",
+        low=0,
+        high=1,
+        on_resume=TAKES_EFFECT,
     )
     milestones: tuple[int, ...] = key(
-        (), "epochs after which the learning rate drops to a tenth (`multistep`)", low=1
+        (),
+        "epochs after which the learning rate drops to a tenth (`multistep`)",
+        low=1,
+        on_resume=TAKES_EFFECT,
     )
-    optimizer: OptimizerName = key("ADAM", "optimiser")
-    weight_decay: float = key(0.0, "L2 penalty on weights outside batch norm and embedding", low=0)
-    momentum: float = key(0.9, "momentum of `SGD`", low=0, below=1)
+    optimizer: OptimizerName = key(
+        "ADAM", "optimiser", on_resume=refused("the state of the optimiser belongs to it")
+    )
+    weight_decay: float = key(
+        0.0, "L2 penalty on weights outside batch norm and embedding", low=0, on_resume=TAKES_EFFECT
+    )
+    momentum: float = key(0.9, "momentum of `SGD`", low=0, below=1, on_resume=TAKES_EFFECT)
     precision: PrecisionName = key(
         "exact",
         "arithmetic of training and evaluation: float32 (`exact`), or mixed precision with "
         "bfloat16 or, on GPUs, float16; `--fp16`: `fp16` on a GPU, `bf16` on a CPU",
+        on_resume=TAKES_EFFECT,
     )
     cuda_graphs: bool = key(
-        False, "replay each training step on a GPU instead of starting kernel by kernel"
+        False,
+        "replay each training step on a GPU instead of starting kernel by kernel",
+        on_resume=HARMLESS,
     )
-    ema: bool = key(True, "evaluate and save averaged weights, with decay 0.9998·(1−exp(−n/2000))")
+    ema: bool = key(
+        True,
+        "evaluate and save averaged weights, with decay 0.9998·(1−exp(−n/2000))",
+        on_resume=TAKES_EFFECT,
+    )
     overfit_one_batch: bool = key(
-        False, "train on the first batch only, to check that the network can fit it"
+        False,
+        "train on the first batch only, to check that the network can fit it",
+        on_resume=TAKES_EFFECT,
     )
-    freeze_bn: bool = key(False, "freeze the running statistics of batch norm")
-    sync_bn: bool = key(False, "synchronize batch norm statistics across GPUs")
+    freeze_bn: bool = key(
+        False, "freeze the running statistics of batch norm", on_resume=TAKES_EFFECT
+    )
+    sync_bn: bool = key(
+        False, "synchronize batch norm statistics across GPUs", on_resume=TAKES_EFFECT
+    )
     patience: int = key(
-        0, "stop after this many evaluations without a better AP; 0: never stop early", low=0
+        0,
+        "stop after this many evaluations without a better AP; 0: never stop early",
+        low=0,
+        on_resume=TAKES_EFFECT,
     )
 
 
@@ -109,21 +196,46 @@ class EvaluationKeys(Config):
 
     KEY_GROUP = "Evaluation"
 
-    eval_split: Split = key("val", "evaluation split; `--test` sets `test`")
+    eval_split: Split = key(
+        "val", "evaluation split; `--test` sets `test`", on_resume=TAKES_EFFECT, scores=True
+    )
     eval_interval: int = key(
-        10, "epochs between evaluations; the last epoch is always evaluated", low=1
+        10,
+        "epochs between evaluations; the last epoch is always evaluated",
+        low=1,
+        on_resume=TAKES_EFFECT,
     )
     eval_initial: bool = key(
-        False, "also evaluate the untrained network and save it as `initial_ckpt.pth`"
+        False,
+        "also evaluate the untrained network and save it as `initial_ckpt.pth`",
+        on_resume=refused("the untrained network is no longer there"),
     )
-    eval_proph: bool = key(False, "Prophesee protocol instead of COCO, same as `--eval_proh`")
+    eval_proph: bool = key(
+        False,
+        "Prophesee protocol instead of COCO, same as `--eval_proh`",
+        on_resume=TAKES_EFFECT,
+        scores=True,
+    )
     eval_both: bool = key(
         False,
         "both protocols, same as `--both`; `eval_proph` decides which one selects the best weights",
+        on_resume=TAKES_EFFECT,
     )
-    test_conf: float = key(0.01, "minimum score of a detection, same as `--conf`", low=0, high=1)
+    test_conf: float = key(
+        0.01,
+        "minimum score of a detection, same as `--conf`",
+        low=0,
+        high=1,
+        on_resume=TAKES_EFFECT,
+        scores=True,
+    )
     nmsthre: float = key(
-        0.65, "IoU threshold of NMS within a class, same as `--nms`", low=0, high=1
+        0.65,
+        "IoU threshold of NMS within a class, same as `--nms`",
+        low=0,
+        high=1,
+        on_resume=TAKES_EFFECT,
+        scores=True,
     )
 
 
@@ -133,20 +245,37 @@ class OutputKeys(Config):
     KEY_GROUP = "Output"
 
     exp_name: str | None = key(
-        None, "name of the run directory (`-expn`); `None`: name of the experiment file"
+        None,
+        "name of the run directory (`-expn`); `None`: name of the experiment file",
+        on_resume=HARMLESS,
     )
-    output_dir: FilePath = key("./YOLOX_outputs", "folder of the run directories")
+    output_dir: FilePath = key(
+        "./YOLOX_outputs", "folder of the run directories", on_resume=HARMLESS
+    )
     cache_dir: FilePath | None = key(
         None,
         "folder of the caches, on a local disk; `None`: `~/.cache/easnn` (see `XDG_CACHE_HOME`)",
+        on_resume=HARMLESS,
     )
-    cache_gb: float = key(20.0, "maximum size of the cache of `--cache`", low=0.1, unit="GB")
-    print_interval: int = key(10, "steps between log lines", low=1)
+    cache_gb: float = key(
+        20.0, "maximum size of the cache of `--cache`", low=0.1, unit="GB", on_resume=HARMLESS
+    )
+    print_interval: int = key(10, "steps between log lines", low=1, on_resume=HARMLESS)
     pictures: bool = key(
-        True, "draw samples at each evaluation, and pictures of the run at its end"
+        True,
+        "draw samples at each evaluation, and pictures of the run at its end",
+        on_resume=HARMLESS,
     )
-    save_history_ckpt: bool = key(False, "keep a checkpoint of every epoch")
-    ckpt_interval_steps: int = key(0, "steps between checkpoints within an epoch; 0: none", low=0)
+    save_history_ckpt: bool = key(False, "keep a checkpoint of every epoch", on_resume=HARMLESS)
+    max_history: int = key(
+        0,
+        "number of checkpoints that `save_history_ckpt` keeps, the newest ones; 0: all",
+        low=0,
+        on_resume=HARMLESS,
+    )
+    ckpt_interval_steps: int = key(
+        0, "steps between checkpoints within an epoch; 0: none", low=0, on_resume=HARMLESS
+    )
 
 
 class ExperimentKeys(

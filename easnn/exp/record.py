@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,7 @@ class ExperimentRecord:
         keys: the value of every key as built-in types.
         class_names: names of the classes in the order of their ids; None in checkpoints written
             before names were recorded.
+        digest: digest of the text of its file, if any; also None in earlier checkpoints.
     """
 
     name: str | None
@@ -45,6 +47,7 @@ class ExperimentRecord:
     defines: list[str]
     keys: dict[str, object]
     class_names: list[str] | None = None
+    digest: str | None = None
 
     @classmethod
     def of(cls, experiment: EventExp) -> Self:
@@ -62,6 +65,7 @@ class ExperimentRecord:
             defines=sorted(defines),
             keys=experiment.plain(),
             class_names=[*experiment.class_names()],
+            digest=None if file is None else _digest(file),
         )
 
     @classmethod
@@ -83,13 +87,14 @@ class ExperimentRecord:
                 "keys": dict(keys),
                 **others,
             }:
-                names = others.get("class_names")
+                names, digest = others.get("class_names"), others.get("digest")
                 return cls(
                     name,
                     file,
                     [str(item) for item in defines],
                     keys,
                     [str(item) for item in names] if isinstance(names, list) else None,
+                    digest if isinstance(digest, str) else None,
                 )
         raise CheckpointError(f"{source} does not say which experiment it belongs to.")
 
@@ -146,3 +151,10 @@ class ExperimentRecord:
             if self.keys.get(name) != here.get(name)
         ]
         return tabulate(rows, ("key", "checkpoint", "here"), disable_numparse=True) if rows else ""
+
+
+def _digest(file: Path) -> str | None:
+    try:
+        return hashlib.blake2b(file.read_bytes(), digest_size=16).hexdigest()
+    except OSError:  # removed since it was imported
+        return None

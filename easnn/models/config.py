@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import Literal
 
-from easnn.config import Config, key
+from easnn.config import HARMLESS, Config, key, refused
 from easnn.utils.errors import ConfigError
 
 EmbeddingKind = Literal["arsnn", "rsnn", "snn", "count"]
@@ -13,6 +13,9 @@ Readout = Literal["sum", "last", "avg"]
 ActivationName = Literal["silu", "relu", "lrelu"]
 SurrogateName = Literal["atan", "sigmoid", "rect", "patan"]
 StemKind = Literal["focus", "conv"]
+
+
+SAME_NETWORK = refused("it defines the network, whose weights are trained on")
 
 
 class SpikeMode(Enum):
@@ -48,26 +51,47 @@ class DetectorKeys(Config):
 
     KEY_GROUP = "Detector"
 
-    num_classes: int = key(100, "number of classes; must match the dataset", low=1)
-    depth: float = key(1.0, "multiplier of the residual blocks; s 0.33, m 0.67, l 1", above=0)
-    width: float = key(1.0, "multiplier of the channels; s 0.5, m 0.75, l 1", above=0)
+    num_classes: int = key(
+        100, "number of classes; must match the dataset", low=1, on_resume=SAME_NETWORK
+    )
+    depth: float = key(
+        1.0,
+        "multiplier of the residual blocks; s 0.33, m 0.67, l 1",
+        above=0,
+        on_resume=SAME_NETWORK,
+    )
+    width: float = key(
+        1.0, "multiplier of the channels; s 0.5, m 0.75, l 1", above=0, on_resume=SAME_NETWORK
+    )
     stem: StemKind = key(
-        "focus", "first layer: `focus` never spikes, `conv` spikes (published N-Caltech101 results)"
+        "focus",
+        "first layer: `focus` never spikes, `conv` spikes (published N-Caltech101 results)",
+        on_resume=SAME_NETWORK,
     )
     depthwise: bool = key(
-        False, "depthwise separable 3×3 convolutions after the stem, as in YOLOX-nano"
+        False,
+        "depthwise separable 3×3 convolutions after the stem, as in YOLOX-nano",
+        on_resume=SAME_NETWORK,
     )
-    act: ActivationName = key("silu", "activation of the non-spiking parts")
+    act: ActivationName = key("silu", "activation of the non-spiking parts", on_resume=SAME_NETWORK)
     use_spike: SpikeMode = key(
         SpikeMode.NONE,
         "spiking parts: none, backbone (`True`), also FPN (`full_spike`), also head "
         "(`full_spike_v2`)",
+        on_resume=SAME_NETWORK,
     )
     spike_fn: SurrogateName = key(
-        "atan", "surrogate gradient of the neurons; `patan` is `atan` with learned sharpness"
+        "atan",
+        "surrogate gradient of the neurons; `patan` is `atan` with learned sharpness",
+        on_resume=SAME_NETWORK,
     )
-    alpha: float = key(2.0, "sharpness of the surrogate gradient (`patan`: initial value)", above=0)
-    T: int = key(4, "time steps of the spiking parts", low=1)
+    alpha: float = key(
+        2.0,
+        "sharpness of the surrogate gradient (`patan`: initial value)",
+        above=0,
+        on_resume=SAME_NETWORK,
+    )
+    T: int = key(4, "time steps of the spiking parts", low=1, on_resume=SAME_NETWORK)
 
 
 class EmbeddingKeys(Config):
@@ -79,26 +103,49 @@ class EmbeddingKeys(Config):
         "count",
         "adaptive sampling (`arsnn`), the same without segments (`rsnn`), leaky integrator "
         "(`snn`), plain sum (`count`)",
+        on_resume=SAME_NETWORK,
     )
-    embedding_depth: int = key(1, "convolutions per branch", low=1)
-    embedding_ksize: int = key(7, "kernel size of the convolutions", low=1, odd=True, unit="px")
-    Ts: int = key(1, "segments that `arsnn` writes per pixel: 1, or `T`", low=1)
+    embedding_depth: int = key(1, "convolutions per branch", low=1, on_resume=SAME_NETWORK)
+    embedding_ksize: int = key(
+        7, "kernel size of the convolutions", low=1, odd=True, unit="px", on_resume=SAME_NETWORK
+    )
+    Ts: int = key(
+        1, "segments that `arsnn` writes per pixel: 1, or `T`", low=1, on_resume=SAME_NETWORK
+    )
     spike_attach: bool = key(
-        False, "spike-aware training (SAT): a segment carries the gradient of its spike"
+        False,
+        "spike-aware training (SAT): a segment carries the gradient of its spike",
+        on_resume=SAME_NETWORK,
     )
     write_zero: bool = key(
-        False, "residual potential dropout (RPD): nothing is written after the last spike"
+        False,
+        "residual potential dropout (RPD): nothing is written after the last spike",
+        on_resume=SAME_NETWORK,
     )
-    readout: Readout = key("sum", "readout of the membrane; `avg`: `arsnn` only")
-    thresh: float = key(1.0, "firing threshold; neurons fire strictly above it")
+    readout: Readout = key(
+        "sum", "readout of the membrane; `avg`: `arsnn` only", on_resume=SAME_NETWORK
+    )
+    thresh: float = key(
+        1.0, "firing threshold; neurons fire strictly above it", on_resume=SAME_NETWORK
+    )
     reset: float | None = key(
-        0.0, "membrane after a spike; `None` subtracts `thresh` instead (soft reset)"
+        0.0,
+        "membrane after a spike; `None` subtracts `thresh` instead (soft reset)",
+        on_resume=SAME_NETWORK,
     )
-    decay: float = key(0.5, "initial membrane decay of `snn`, which is learned", above=0, below=1)
+    decay: float = key(
+        0.5,
+        "initial membrane decay of `snn`, which is learned",
+        above=0,
+        below=1,
+        on_resume=SAME_NETWORK,
+    )
     abs: Literal[False, True, "split"] = key(
-        False, "ReLU on the output; `split`, which published commands contain, never had an effect"
+        False,
+        "ReLU on the output; `split`, which published commands contain, never had an effect",
+        on_resume=SAME_NETWORK,
     )
-    norm: Literal["bn"] | None = key(None, "batch norm on the output")
+    norm: Literal["bn"] | None = key(None, "batch norm on the output", on_resume=SAME_NETWORK)
 
 
 class MemoryKeys(Config):
@@ -110,6 +157,7 @@ class MemoryKeys(Config):
         False,
         "compute backbone and FPN again in the backward pass instead of keeping their activations: "
         "the same results, less memory, slower training",
+        on_resume=HARMLESS,
     )
 
 

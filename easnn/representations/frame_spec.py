@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Literal
 
-from easnn.config import Config, key
+from easnn.config import TAKES_EFFECT, Config, key, refused
 from easnn.utils.errors import ConfigError
 
 Aggregation = Literal["micro_sum", "sum", "voxel_grid", "voxel_cube", "timesurface", "event_sum"]
@@ -31,35 +31,58 @@ TAU_MS = 50.0
 """Default of ``tau``, for automotive recordings."""
 
 
+SAME_INPUT = refused("it defines the input of the network, whose weights are trained on")
+
+
 class FrameKeys(Config):
     """Settings of the frames; experiments inherit them."""
 
     KEY_GROUP = "Frames"
 
     window: int = key(
-        -200, "start of the window relative to the label; 0: the whole recording", high=0, unit="ms"
+        -200,
+        "start of the window relative to the label; 0: the whole recording",
+        high=0,
+        unit="ms",
+        on_resume=TAKES_EFFECT,
+        scores=True,
     )
     Tl: int = key(
-        1, "macro slices of a sample, oldest first: its histograms with `event_sum`, else 1", low=1
+        1,
+        "macro slices of a sample, oldest first: its histograms with `event_sum`, else 1",
+        low=1,
+        on_resume=SAME_INPUT,
     )
-    Tm: int = key(4, "micro slices of a window, the sampling steps of the embedding", low=1)
+    Tm: int = key(
+        4,
+        "micro slices of a window, the sampling steps of the embedding",
+        low=1,
+        on_resume=SAME_INPUT,
+    )
     aggregation: Aggregation = key(
         "micro_sum",
         "event representation (formats.md); `event_sum` is for RVT-preprocessed data only",
+        on_resume=SAME_INPUT,
     )
     slicing: Slicing = key(
         "extent",
         "interval divided into micro slices: first to last event (`extent`, as published), or the "
         "whole `window`",
+        on_resume=TAKES_EFFECT,
+        scores=True,
     )
     measure: Measure = key(
-        "count", "weight of an event: 1 (`count`), or decaying with its age (`timesurface`)"
+        "count",
+        "weight of an event: 1 (`count`), or decaying with its age (`timesurface`)",
+        on_resume=SAME_INPUT,
     )
     tau: float | None = key(
         None,
         "time constant of the decay (`timesurface`); `None`: 10 for `n-caltech`, else 50",
         low=0.001,
         unit="ms",
+        on_resume=TAKES_EFFECT,
+        scores=True,
     )
 
 

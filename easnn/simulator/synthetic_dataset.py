@@ -25,7 +25,7 @@ from easnn.simulator.config import DatasetConfig
 from easnn.simulator.simulate import simulate_recording
 from easnn.simulator.sprite import CLASS_NAMES
 from easnn.utils.errors import ConfigError, OutputError
-from easnn.utils.files import make_directory, read_text, write_json
+from easnn.utils.files import make_directory, read_text, remove_unfinished, write_json
 from easnn.utils.logging import on_terminal
 
 SIMULATOR_VERSION = 1
@@ -69,10 +69,12 @@ def write_synthetic_dataset(
     settings = _settings(config)
     _refuse_other_content(out, settings)
     make_directory(out)
+    remove_unfinished(out, "dataset.json")
     description = {"name": "synthetic", "class_names": list(CLASS_NAMES), "settings": settings}
     write_json(out / "dataset.json", {**description, "complete": False})
     for split in config.splits:
         make_directory(out / split)
+        remove_unfinished(out / split, f"{split}_*_td.dat", f"{split}_*_bbox.npy")
     tasks = [
         _Task(out, split, number, config)
         for split, count in config.splits.items()

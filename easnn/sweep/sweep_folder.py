@@ -13,7 +13,7 @@ from easnn.engine import RunDirectory, RunOwner
 from easnn.exp.keys import OutputKeys
 from easnn.sweep.sweep_file import Sweep, SweepRun
 from easnn.utils.errors import OutputError
-from easnn.utils.files import make_directory, read_text, write_json
+from easnn.utils.files import make_directory, read_text, remove_unfinished, write_json
 from easnn.utils.locks import only_one
 
 
@@ -146,6 +146,8 @@ class SweepFolder:
                     f"Another sweep, or a run that it left behind, is active in {self.path}. Wait "
                     "until it ends, stop it, or choose another folder (--output)."
                 )
+            remove_unfinished(self.path, "table.json", "table.md")
+            remove_unfinished(self.path / "records", "*.json", alone=True)
             yield lock
 
     def _record_path(self, run: SweepRun) -> Path:

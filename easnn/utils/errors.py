@@ -30,8 +30,16 @@ class CheckpointError(EasnnError):
     """A checkpoint cannot be read, or belongs to another model."""
 
 
+class DamagedCheckpointError(CheckpointError):
+    """The file of a checkpoint is truncated or damaged."""
+
+
 class TrainingError(EasnnError):
     """A run had to stop: a loss is not finite, or a process failed."""
+
+
+class LostProcessError(TrainingError):
+    """A process of a run was killed, or does not answer; another try may succeed."""
 
 
 class OutputError(EasnnError):

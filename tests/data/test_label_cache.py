@@ -119,6 +119,19 @@ def test_a_damaged_file_is_replaced(root, read, damage):
     assert names_read(read, root) == []
 
 
+def test_a_flipped_bit_never_changes_a_label(root, read):
+    expected = labels(open_kept(root))
+    (path,) = (root / "cache" / "labels").iterdir()
+    whole = path.read_bytes()
+    rng = np.random.default_rng(0)
+    for position in rng.choice(8 * len(whole), 60, replace=False):
+        flipped = bytearray(whole)
+        flipped[position // 8] ^= 1 << position % 8
+        path.write_bytes(flipped)
+        assert labels(open_kept(root)) == expected
+    assert read.count("r4_bbox.npy") > 20  # most of them are noticed
+
+
 def test_a_folder_that_cannot_be_written_stops_nothing(root, read):
     (root / "cache").write_text("")
     assert len(names_read(read, root)) == 5
@@ -144,3 +157,12 @@ def test_small_datasets_and_those_without_a_folder_leave_nothing(root, monkeypat
 def test_labels_are_arrays(root):
     for dataset in (open_kept(root), open_kept(root)):
         assert all(type(values) is np.ndarray for values in vars(dataset._labels).values())
+
+
+def test_what_a_killed_process_left_unfinished_is_removed(root):
+    left = root / "cache" / "labels" / ".0123.npz.abcd1234"
+    left.parent.mkdir(parents=True)
+    left.touch()
+    os.utime(left, (0, 0))
+    open_kept(root)
+    assert not left.exists()

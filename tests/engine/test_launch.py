@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import multiprocessing
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -14,10 +16,12 @@ from pathlib import Path
 import pytest
 import torch
 from engine_toys import ToyDetector, build_trainer, evaluate, train_double, train_loader
+from loguru import logger
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
 
 from easnn.checkpoints import load_checkpoint
 from easnn.engine import RunDirectory, TrainConfig, WorkerError, launch
+from easnn.engine.launch import _passed_on
 from easnn.engine.remote_error import raise_first_failure, reported
 from easnn.utils import distributed
 from easnn.utils.errors import ConfigError, DataError, TrainingError
@@ -118,17 +122,21 @@ def fail(how: str) -> None:
             raise DataError("File x is broken.")
         if how == "killed":
             os.kill(os.getpid(), signal.SIGKILL)
-        if how == "late":
-            time.sleep(60)
-    distributed.barrier("the next thing", timeout_s=1.0)
-    time.sleep(60)
+        if how == "hangs":
+            time.sleep(600)
+    distributed.gather_objects(how)
 
 
 @pytest.mark.timeout(50)  # the other process would sleep for a minute
-def test_the_error_of_a_process_is_the_error_of_the_run():
+def test_a_lost_process_starts_all_again_and_an_error_of_the_input_ends_the_run():
+    said = []
+    sink = logger.add(said.append, format="{message}")
     with pytest.raises(DataError) as error:
-        launch(fail, ("data",), devices=2)
+        launch(fail, ("killed",), devices=2, max_restarts=2, args_of_restart=("data",))
     assert str(error.value) == "File x is broken."
+    logger.remove(sink)
+    [again] = [line for line in said if "starts again" in line]
+    assert again.endswith("The run starts again, 2 more times at most.\n")
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
@@ -159,18 +167,20 @@ def test_what_the_operating_system_refuses_a_process_is_a_sentence(tmp_path, mon
 def test_a_killed_process_is_named():
     with pytest.raises(TrainingError) as error:
         launch(fail, ("killed",), devices=2)
-    assert str(error.value) == (
-        "Process 1 was killed (SIGKILL). Usually the machine ran out of memory: use fewer "
-        "`data_num_workers` or a smaller batch (-b)."
+    assert re.sub(r"pid \d+", "pid N", str(error.value)) == (
+        f"Process 1 (pid N on {socket.gethostname()}) was killed (SIGKILL), last seen in the start "
+        "of the run. Usually the machine ran out of memory: use fewer `data_num_workers` or a "
+        "smaller batch (-b)."
     )
 
 
-def test_a_process_that_does_not_come_is_named():
+def test_a_process_that_hangs_is_named():
     with pytest.raises(TrainingError) as error:
-        launch(fail, ("late",), devices=2)
-    assert str(error.value) == (
-        "Process 1 did not reach the next thing within 1 s, or was lost. Check its last message, "
-        "its machine and its memory."
+        launch(fail, ("hangs",), devices=2, timeout_s=5)
+    assert re.sub(r"pid \d+", "pid N", str(error.value)) == (
+        f"Process 1 (pid N on {socket.gethostname()}) hangs: the others have waited for it for "
+        "more than 5 s. It is in the start of the run. See what it does (`py-spy dump --pid N`) "
+        "and whether its disks answer; `--timeout` sets the limit."
     )
 
 
@@ -203,7 +213,12 @@ def test_a_signal_to_the_launcher_reaches_every_process(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"timeout_s": 0}, "`--timeout` must be above 0, but is 0."),
         ({"devices": 0}, "`-d` must be at least 1, but is 0."),
+        (
+            {"devices": 2, "max_restarts": -1},
+            "`--max-restarts` must be at least 0, but is -1.",
+        ),
         ({"dist_backend": "mpi"}, "`--dist-backend` must be nccl or gloo, but is mpi."),
         (
             {"num_machines": 2, "machine_rank": 2, "dist_url": "tcp://a:1"},
@@ -231,6 +246,21 @@ def test_nccl_without_a_gpu_is_refused():
         launch(fail, ("data",), dist_backend="nccl")
     assert str(error.value) == (
         "`--dist-backend` must be gloo on a machine without a GPU, but is nccl. Leave it out."
+    )
+
+
+def test_a_machine_that_does_not_come():
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        url = f"tcp://127.0.0.1:{free.getsockname()[1]}"
+    options = {"num_machines": 2, "machine_rank": 1, "dist_url": url, "timeout_s": 1}
+    with pytest.raises(TrainingError) as error:
+        launch(os.getpid, **options)
+    message = str(error.value)
+    assert message.startswith(f"The 2 machines did not come together at {url} within 1 s: ")
+    assert message.endswith(
+        " Start the same command on each of them, with its own `--machine_rank`, and check that "
+        "they reach this address; `--timeout` sets the limit."
     )
 
 
@@ -270,3 +300,22 @@ def test_under_torchrun_the_process_joins_its_world(monkeypatch):
     assert str(error.value) == (
         "`-d` must be 1 or left out under torchrun, which started 1 processes here, but is 2."
     )
+
+
+def test_a_stop_signal_is_passed_on_to_the_processes():
+    context = multiprocessing.get_context("fork")
+    waits = context.Event()
+
+    def wait_for_the_signal():
+        signal.signal(signal.SIGUSR1, lambda *_: os._exit(7))
+        waits.set()
+        time.sleep(60)
+
+    with _passed_on(signal.SIGUSR1):
+        process = context.Process(target=wait_for_the_signal)
+        process.start()
+        waits.wait()
+        os.kill(os.getpid(), signal.SIGUSR1)
+        process.join(30)
+    assert process.exitcode == 7
+    assert signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL

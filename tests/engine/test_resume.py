@@ -9,17 +9,24 @@ from engine_toys import ToyDetector, build_trainer, evaluate
 from trainer_runs import PLAN, STEPS, StopAfter, assert_same, train_lines
 
 from easnn.checkpoints import load_checkpoint
-from easnn.engine import RunDirectory
+from easnn.engine import SIGNALS, RunDirectory
 from easnn.utils.errors import CheckpointError
 
 
 @pytest.mark.parametrize("iteration", [1, STEPS - 1, STEPS, 2 * STEPS - 1, 3 * STEPS - 1])
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGUSR1, 138)]
+)
 def test_a_run_that_was_stopped_and_resumed_is_the_same_to_the_last_digit(
     tmp_path, whole_run, iteration, number, code
 ):
     with pytest.raises(SystemExit) as stop:
-        build_trainer(tmp_path / "run", PLAN, schedule=StopAfter(iteration, number)).train()
+        build_trainer(
+            tmp_path / "run",
+            PLAN,
+            schedule=StopAfter(iteration, number),
+            stop_signals=(*SIGNALS, signal.SIGUSR1),
+        ).train()
     assert stop.value.code == code
     run = RunDirectory(tmp_path / "run")
     stopped = load_checkpoint(run.latest)

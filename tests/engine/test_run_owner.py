@@ -12,13 +12,15 @@ from typing import Any
 
 import pytest
 
-from easnn.checkpoints import load_checkpoint, save_checkpoint
+from easnn.checkpoints import save_checkpoint
 from easnn.checkpoints.format import KEYS
 from easnn.engine import RunDirectory, RunOwner
 from easnn.engine import run_owner as module
 from easnn.engine.run_directory import RUN_FILES
 from easnn.utils.errors import OutputError
+from easnn.utils.files import atomic_write
 from easnn.utils.locks import LocksMissingError
+from easnn.utils.tensor_file import read_tensor_file
 
 FORK = multiprocessing.get_context("fork")
 
@@ -267,7 +269,39 @@ class TestRunOfAnEarlierVersion:
         run = RunDirectory(tmp_path)
         save_checkpoint(run.history(3), {**dict.fromkeys(KEYS), "model": {}})
         start(tmp_path)
-        assert load_checkpoint(tmp_path / "earlier-1" / "epoch_3_ckpt.pth")["model"] == {}
+        assert files_in(tmp_path / "earlier-1") == ["epoch_3_ckpt.pth"]
+
+
+def _be_killed_while_saving(path: Path) -> None:
+    with RunOwner(path) as owner:
+        run = owner.start(resume=True)
+        save_checkpoint(run.latest, {"epoch": 1})
+        os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)
+        save_checkpoint(run.latest, {"epoch": 2})
+
+
+def test_a_training_that_is_killed_while_saving(tmp_path: Path) -> None:
+    run = start(tmp_path)
+    process = FORK.Process(target=_be_killed_while_saving, args=(tmp_path,))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    [unfinished] = tmp_path.glob(".latest_ckpt.pth.*")
+    assert unfinished.stat().st_size > 0
+    # An evaluation writes its result while the training starts again.
+    with atomic_write(run.results / "best_ckpt_val_coco.json") as file:
+        [written] = run.results.iterdir()
+        os.utime(written, (0, 0))
+        file.write(b"{}")
+        start(tmp_path, resume=True)
+        assert not unfinished.exists()
+    assert read_tensor_file(run.latest)["epoch"] == 1  # type: ignore[index]
+    assert files_in(tmp_path) == [
+        ".run.lock",
+        "latest_ckpt.pth",
+        "owner.json",
+        "results/best_ckpt_val_coco.json",
+    ]
 
 
 def test_what_a_killed_training_left_unfinished_is_removed(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from easnn.events import open_dat, pack_events, write_dat, write_dat_pieces
+from easnn.events.outside import ADVICE
 from easnn.utils.errors import DataError
 
 pytestmark = pytest.mark.usefixtures("decoders")
@@ -81,12 +82,32 @@ EVENT = bytes(8)
         ),
         (
             b"no events here, just a line of te",
-            "{path} is cut off, or not a DAT file: after 4 events of 8 bytes, 1 more bytes are "
-            "left, at byte 32. Copy it again.",
+            "{path} is not a DAT file, but text. Text is not read as events: convert it to npz, "
+            "with `easnn.events.write_npz`.",
         ),
         (
-            b"no events here, just a line of t",
+            b"\x00\x05\x16\x07" + bytes(100),
+            "{path} is not a DAT file, but what macOS leaves beside a file, named `._NAME`. Give "
+            "NAME instead.",
+        ),
+        (
+            b"\xff no event, and no text....",
+            "{path} is cut off, or not a DAT file: after 3 events of 8 bytes, 3 more bytes are "
+            "left, at byte 24. Copy it again.",
+        ),
+        (
+            b"\xff no event, and no text.",
             "{path} is not a DAT file: it has no header, and its first bytes are not events.",
+        ),
+        (
+            bytes(8000),
+            "The last 1000 of 1000 events of {path} are zero in every byte: the file was not "
+            "completely downloaded or copied. Copy it again.",
+        ),
+        (
+            LINE + b"\x0c\x08" + b"\x01" * 80 + bytes(800),
+            "The last 100 of 110 events of {path} are zero in every byte: the file was not "
+            "completely downloaded or copied. Copy it again.",
         ),
     ],
 )
@@ -128,7 +149,7 @@ def test_event_outside_the_sensor_is_found_when_it_is_read(tmp_path, x, y):
     assert len(recording.window(0, 30)) == 2
     message = (
         f"Event 2 of {path} must lie inside the sensor, 304×240 pixels, but is t_us=30, x={x}, "
-        f"y={y}, p=1."
+        f"y={y}, p=1.{ADVICE}"
     )
     with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
         recording.window(20, 31)

@@ -10,6 +10,7 @@ import pytest
 from numpy.lib.recfunctions import rename_fields
 
 from easnn.events import BOX_DTYPE, read_boxes, write_boxes
+from easnn.events.bbox_files import LAYOUTS
 from easnn.utils.errors import DataError
 
 BOXES = np.array(
@@ -214,6 +215,18 @@ def test_values_that_would_change(path, field, dtype, value, rule):
     stored[field][2] = value
     np.save(path, stored)
     _refused(path, f"Box 2 of {{path}} {rule}")
+
+
+@pytest.mark.parametrize("kept", [0, 5])
+def test_boxes_that_end_with_zeros(path, kept):
+    stored = np.zeros(20, LAYOUTS["new"])
+    stored[:kept]["w"] = 3
+    np.save(path, stored)
+    _refused(
+        path,
+        f"The last {20 - kept} of 20 boxes of {{path}} are zero in every byte: the file was not "
+        "completely downloaded or copied. Copy it again.",
+    )
 
 
 def test_files_of_the_field(field: Path):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from easnn.events import dat_clock, open_dat
+from easnn.utils.errors import DataError
 
 pytestmark = pytest.mark.usefixtures("decoders")
 
@@ -52,7 +53,6 @@ def numbered(count: int) -> np.ndarray:
             [3, 0, 3_000_000_000, 100, 2_705_032_704, 50],
             [3, 3, 3e9, PERIOD + 100, 7e9, 2 * PERIOD + 50],
         ),
-        ([2**31, 0, 1], [2**31, 2**31, 2**31]),
         ([2**31 + 1, 0, 1], [2**31 + 1, PERIOD, PERIOD + 1]),
         ([PERIOD - 9, 4, PERIOD - 2, 6], [PERIOD - 9, PERIOD + 4, PERIOD + 4, PERIOD + 6]),
         ([0, PERIOD - 1, 5], [0, PERIOD - 1, PERIOD + 5]),
@@ -61,7 +61,6 @@ def numbered(count: int) -> np.ndarray:
         "late",
         "wrap",
         "silence",
-        "fall of 2^31",
         "fall of 2^31 + 1",
         "late over a wrap",
         "no wrap to be late over",
@@ -75,12 +74,63 @@ def test_time_of_each_event(raw_dat, counters, times):
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_short_recordings_equal_the_definition_whatever_they_hold(raw_dat, seed):
+def test_short_recordings_equal_the_definition(raw_dat, seed):
     rng = np.random.default_rng(seed)
-    counters = rng.integers(0, PERIOD, 200)
-    counters[50:] %= int(rng.choice([PERIOD, 100]))
+    longest = int(rng.choice([100, 2**20, 2**31 - 3_000_000]))
+    true = PERIOD + np.cumsum(rng.integers(0, longest, 200))
+    counters = (true - rng.integers(0, 1_000_000, 200)) % PERIOD
     recording = open_dat(raw_dat(counters, numbered(200)))
     assert_windows_equal(recording, naive_times(counters), rng, trials=50)
+
+
+def late_message(path, number: int, t_us: int) -> str:
+    return (
+        f"^Event {number} of {path} must not be more than 1 s before an earlier event of the file "
+        rf"\(times run backwards\), but is t_us={t_us}, x={number}, y=0, p=0.$"
+    )
+
+
+@pytest.mark.parametrize(
+    ("counters", "number", "t_us"),
+    [
+        ([2**31, 0, 1], 1, 0),
+        ([5, 1_000_005, 4, 5, 2_000_000], 2, 4),
+        ([PERIOD - 9, 2_000_000, 999_999, 7], 2, PERIOD + 999_999),
+    ],
+)
+def test_times_that_run_backwards_are_found_when_a_file_is_opened(raw_dat, counters, number, t_us):
+    path = raw_dat(counters, numbered(len(counters)))
+    with pytest.raises(DataError, match=late_message(path, number, t_us)):
+        open_dat(path)
+
+
+def test_times_that_run_backwards_step_by_step(raw_dat):
+    path = raw_dat([2_000_000, 1_500_000, 999_999], numbered(3))
+    recording = open_dat(path)
+    for read in (recording.events, recording.late_events):
+        with pytest.raises(DataError, match=late_message(path, 2, 999_999)):
+            read()
+
+
+@pytest.mark.parametrize("restart", [150_000, 299_000])
+def test_a_clock_that_restarts_in_a_long_recording(raw_dat, restart):
+    counters = np.arange(300_000) * 10
+    counters[restart:] -= counters[restart]
+    path = raw_dat(counters, numbered(300_000))
+    message = f"^Event {restart} of {path} must not be more than 1 s before an earlier event"
+    with pytest.raises(DataError, match=message):
+        open_dat(path)
+
+
+def test_a_few_events_from_long_ago_in_a_long_recording(raw_dat):
+    counters = 2_000_000 + np.arange(300_000) * 10
+    counters[70_000:70_003] = 5
+    recording = open_dat(path := raw_dat(counters, numbered(300_000)))
+    message = f"^Event 70000 of {path} must not be more than 1 s before an earlier event"
+    assert len(recording.window(4_000_000, 4_000_100)) == 10
+    for read in (recording.events, recording.late_events):
+        with pytest.raises(DataError, match=message):
+            read()
 
 
 @pytest.mark.parametrize("seed", range(150))

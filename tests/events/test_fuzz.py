@@ -58,7 +58,8 @@ def _try_many(content: bytes, folder: Path, name: str, cases: int) -> None:
     rng = np.random.default_rng(zlib.crc32(name.encode()))
     refused = 0
     for case in range(cases):
-        path = folder / f"case_{case}"
+        suffix = ".bin" if "bin" in name else ".dat"  # for the formats that have no header
+        path = folder / f"case_{case}{suffix}"
         path.write_bytes(mutated(content, rng))
         try:
             recording = open_recording(path, sensor_hw=(720, 1280) if case % 2 else None)

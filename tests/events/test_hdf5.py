@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from easnn.events import open_hdf5, pack_events, write_hdf5, write_hdf5_pieces
+from easnn.events.outside import ADVICE
 from easnn.utils.errors import DataError
 
 EVENTS = pack_events(
@@ -177,7 +178,7 @@ def test_wrong_layouts(stored, arrays, message):
         (
             {"height": 7, "width": 5},
             "Event 2 of {path} must lie inside the sensor, 5×7 pixels, but is t_us=1700, x=3, y=7, "
-            "p=0.",
+            f"p=0.{ADVICE}",
         ),
     ],
 )
@@ -186,6 +187,30 @@ def test_wrong_events_are_found_when_they_are_read(stored, arrays, message):
     recording = open_hdf5(path)
     with pytest.raises(DataError, match=f"^{re.escape(message.format(path=path))}$"):
         recording.window(1000, 2_500_000)
+
+
+def test_a_clock_that_restarts_is_found_when_a_file_is_opened(stored, monkeypatch):
+    monkeypatch.setattr("easnn.events.hdf5.BLOCK_EVENTS", 100)
+    t_us = np.arange(1000) * 10_000
+    t_us[550:] -= 5_500_000
+    ones = np.ones(1000, int)
+    path = stored(t=t_us, x=ones, y=ones, p=ones)
+    message = f"^Event 600 of {path} must not be more than 1 s before an earlier event of the file "
+    with pytest.raises(DataError, match=message + r".*, but is t_us=500000, x=1, y=1, p=1\.$"):
+        open_hdf5(path)
+
+
+def test_late_events_are_counted_within_a_second(stored, monkeypatch):
+    monkeypatch.setattr("easnn.events.hdf5.BLOCK_EVENTS", 100)
+    t_us = np.arange(1000) * 10_000
+    t_us[[301, 650]] -= 1_000_000
+    ones = np.ones(1000, int)
+    assert open_hdf5(stored(t=t_us, x=ones, y=ones, p=ones)).late_events() == 2
+    t_us[651] -= 2_000_000
+    path = stored(t=t_us, x=ones, y=ones, p=ones)
+    message = f"^Event 651 of {path} must not be more than 1 s before an earlier event of the file "
+    with pytest.raises(DataError, match=message):
+        open_hdf5(path).late_events()
 
 
 def test_files_that_are_none(tmp_path):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -332,6 +333,9 @@ class TestDataset:
             write_synthetic_dataset(out, TINY_DATASET)
         assert json.loads((out / "dataset.json").read_text())["complete"] is False
         assert sorted(contents(out)) == ["dataset.json", "train/train_0000_td.dat"]
+        left = out / "train" / ".train_0000_bbox.npy.abcd1234"  # by a process that was killed
+        left.touch()
+        os.utime(left, (0, 0))
         write_synthetic_dataset(out, TINY_DATASET)
         assert contents(out) == contents(dataset)
 

@@ -308,3 +308,14 @@ def test_a_run_that_outlives_its_sweep_holds_the_lock(
     while case.sweep() == 1 and time.monotonic() < deadline:
         time.sleep(0.02)
     assert case.called()[-2:] == ["train e_yolox_demo_seed1 --resume", "eval e_yolox_demo_seed1"]
+
+
+def test_what_a_killed_sweep_left_unfinished_is_removed(case: SweepCase) -> None:
+    case.write("seeds = [1]\n")
+    left = [case.output / "records" / ".x.json.abcd1234", case.output / ".table.md.abcd1234"]
+    left[0].parent.mkdir(parents=True)
+    for path in left:
+        path.touch()
+        os.utime(path, (0, 0))
+    assert case.sweep() == 0
+    assert [path for path in left if path.exists()] == []

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
 import signal
 
+import pytest
+
 from easnn.utils.files import file_stamp
-from easnn.utils.locks import exclusive, hold, is_held, only_one
+from easnn.utils.locks import LocksMissingError, exclusive, hold, is_held, lock_alone, only_one
 
 
 def _hold_and_be_killed(path) -> None:
@@ -59,3 +62,25 @@ def test_a_stamp_tells_size_and_time(tmp_path):
     path.write_bytes(b"abc")
     os.utime(path, ns=(5, 7))
     assert file_stamp(path) == (3, 7)
+
+
+def test_a_lock_alone(tmp_path):
+    path = tmp_path / "lock"
+    first = lock_alone(path)
+    assert first is not None
+    assert lock_alone(path) is None
+    path.unlink()  # by the holder, when it ends
+    later = lock_alone(path)
+    assert later is not None, "a lock on a file that is there"
+    first.close()
+    assert lock_alone(path) is None
+    later.close()
+
+
+def test_a_file_system_without_locks(tmp_path, monkeypatch):
+    def no_locks(_file, _operation):
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+    monkeypatch.setattr("fcntl.flock", no_locks)
+    with pytest.raises(LocksMissingError):
+        lock_alone(tmp_path / "lock")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from glob import escape
 from pathlib import Path
 
 from easnn.checkpoints import Checkpoint, save_checkpoint
@@ -10,7 +11,7 @@ from easnn.cli.tasks.experiment import check, experiment_of
 from easnn.exp import EventExp, ExperimentRecord
 from easnn.published import PublishedCheckpoint, PublishedRecord
 from easnn.utils.errors import ConfigError
-from easnn.utils.files import refuse_existing
+from easnn.utils.files import refuse_existing, remove_unfinished
 from easnn.utils.logging import setup_logging
 
 
@@ -25,6 +26,7 @@ def convert(options: argparse.Namespace) -> None:
     setup_logging()
     output: Path = options.output
     refuse_existing(output)
+    remove_unfinished(output.parent, escape(output.name))
     checkpoint = Checkpoint(options.input)
     published = isinstance(checkpoint.record, PublishedRecord)
     if not published and options.pairs:

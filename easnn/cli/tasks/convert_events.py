@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from glob import escape
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from easnn.events import (
     write_hdf5_pieces,
 )
 from easnn.utils.errors import ConfigError, DataError
-from easnn.utils.files import refuse_existing
+from easnn.utils.files import refuse_existing, remove_unfinished
 
 WRITERS = dict(zip(SUFFIXES, (write_dat_pieces, write_hdf5_pieces, write_hdf5_pieces), strict=True))
 """Writers by suffix of the output."""
@@ -40,7 +41,13 @@ def convert(options: argparse.Namespace) -> None:
             f"The name of the output must end in {', '.join(WRITERS)}, but is {output.name!r}."
         )
     refuse_existing(output)
-    recording = open_recording(options.input, sensor_hw=options.sensor_size, stream=options.stream)
+    remove_unfinished(output.parent, escape(output.name))
+    recording = open_recording(
+        options.input,
+        sensor_hw=options.sensor_size,
+        stream=options.stream,
+        drop_invalid=options.drop_invalid,
+    )
     offset_us = recording.first_us if options.from_zero else 0
     if output.suffix == ".dat" and recording.first_us - offset_us >= DAT_PERIOD_US:
         raise DataError(
@@ -50,7 +57,12 @@ def convert(options: argparse.Namespace) -> None:
     WRITERS[output.suffix](output, _pieces(recording, offset_us), sensor_hw=recording.sensor_hw)
     seconds = (recording.last_us - recording.first_us) / 1e6
     size = "unknown" if recording.sensor_hw is None else "{}x{}".format(*recording.sensor_hw)
-    print(f"{output}: {len(recording):,} events, {seconds:.3f} s, sensor {size} (height x width)")
+    dropped = recording.dropped_events()
+    left_out = f"; {dropped:,} events outside of the sensor were dropped" if dropped else ""
+    print(
+        f"{output}: {len(recording):,} events, {seconds:.3f} s, sensor {size} (height x width)"
+        f"{left_out}"
+    )
 
 
 def _pieces(recording: Recording, offset_us: int) -> Iterator[np.ndarray]:

@@ -17,7 +17,7 @@ from easnn.engine import RunDirectory
 from easnn.inference import Predictor
 from easnn.utils.device import training_device
 from easnn.utils.errors import ConfigError
-from easnn.utils.files import make_directory, write_json
+from easnn.utils.files import write_json
 from easnn.utils.logging import on_terminal, setup_logging
 
 
@@ -40,10 +40,11 @@ def report(options: argparse.Namespace) -> None:
     check(experiment)
     model = checkpoint.build_model(experiment, training_device())
     predictor = Predictor.of(experiment, model, precision="exact")  # as the operations are counted
-    folder = make_directory(RunDirectory(checkpoint.path.parent).results)
+    run = RunDirectory(checkpoint.path.parent)
+    run.make_results()
     dataset = experiment.get_dataset([experiment.eval_split])
     energy = measure_energy(predictor.model, inputs_of(predictor, dataset, options.samples))
-    path = folder / f"{checkpoint.path.stem}_{dataset.split}_energy.json"
+    path = run.results / f"{checkpoint.path.stem}_{dataset.split}_energy.json"
     about = {"checkpoint": str(checkpoint.path), "split": dataset.split, "keys": experiment.plain()}
     write_json(path, {**energy.to_dict(), **about})
     print(energy_tables(energy))

@@ -25,7 +25,7 @@ from easnn.models import fuse
 from easnn.utils.device import training_device
 from easnn.utils.distributed import is_main
 from easnn.utils.errors import ConfigError, OutputError
-from easnn.utils.files import make_directory, write_json
+from easnn.utils.files import write_json
 from easnn.utils.logging import setup_logging
 
 
@@ -110,5 +110,6 @@ def _run_directory(
             run.mark()
         return run
     run = RunDirectory(checkpoint.path.parent)
-    make_directory(run.results)
+    if is_main():
+        run.make_results()
     return run

@@ -23,17 +23,28 @@ from easnn.utils.precision import check_precision, mixed_precision, usable_preci
 from easnn.utils.seeding import seed_everything
 
 
-def run_command(process: Callable[[argparse.Namespace], None], options: argparse.Namespace) -> int:
+def run_command(
+    process: Callable[[argparse.Namespace], None],
+    options: argparse.Namespace,
+    *,
+    stop_signal: int | None = None,
+    max_restarts: int = 0,
+    options_of_restart: argparse.Namespace | None = None,
+) -> int:
     """Run a command in the processes that its options request, and return the exit code.
 
     Args:
         process: the function that each process runs with the options; it must be picklable.
         options: parsed by a parser of :func:`~easnn.cli.arguments.build_parser`.
+        stop_signal: see :func:`~easnn.engine.launch`.
+        max_restarts: how many times lost processes are started again.
+        options_of_restart: their options then; None: ``options``.
     """
     if options.help_keys:
         return exit_code_of(lambda: print_keys(options))
     if options.summary:
         return exit_code_of(lambda: print_summary(options))
+    setup_logging()
     return exit_code_of(
         lambda: launch(
             process,
@@ -43,6 +54,10 @@ def run_command(process: Callable[[argparse.Namespace], None], options: argparse
             machine_rank=options.machine_rank,
             dist_backend=options.dist_backend,
             dist_url=options.dist_url,
+            timeout_s=options.timeout,
+            stop_signal=stop_signal,
+            max_restarts=max_restarts,
+            args_of_restart=None if options_of_restart is None else (options_of_restart,),
             local_rank=options.local_rank,
         )
     )
@@ -82,7 +97,11 @@ def named_experiment(options: argparse.Namespace) -> EventExp:
 
 
 def experiment_of(
-    options: argparse.Namespace, checkpoint: Checkpoint, *, same_network: bool
+    options: argparse.Namespace,
+    checkpoint: Checkpoint,
+    *,
+    same_network: bool,
+    compare: bool = True,
 ) -> EventExp:
     """Call :func:`~easnn.checkpoints.experiment_for` with the options.
 
@@ -96,6 +115,7 @@ def experiment_of(
         exp_file=options.exp_file,
         words=options.pairs,
         same_network=same_network,
+        compare=compare,
     )
 
 

@@ -29,7 +29,8 @@ def check_grid_search(options: argparse.Namespace) -> None:
 def note_grid_search(options: argparse.Namespace, result: TrainResult, run: RunDirectory) -> None:
     """Append the row of a training run, if requested by the options.
 
-    If the AP is not defined, its cell is empty and the checkpoint is the latest one.
+    If the AP is not defined, its cell is empty and the checkpoint is the latest one. A run that was
+    resumed does not append the row that it has already.
 
     Raises:
         OutputError: if the table cannot be written, or has another header.
@@ -37,11 +38,18 @@ def note_grid_search(options: argparse.Namespace, result: TrainResult, run: RunD
     if options.grid_search is not None:
         checkpoint = run.latest if result.best_ap is None else run.best
         command = shlex.join(("easnn", "train", *options.argv))
-        _append(options.grid_search, (result.best_ap, checkpoint, command))
+        row = (result.best_ap, checkpoint, command)
+        _append(options.grid_search, row, once=options.resume)
 
 
-def _append(path: Path, *rows: tuple[object, ...]) -> None:
-    """Append all rows or, on an error, none. Other processes may append concurrently."""
+def _append(path: Path, *rows: tuple[object, ...], once: bool = False) -> None:
+    """Append all rows or, on an error, none. Other processes may append concurrently.
+
+    Args:
+        path: the table.
+        rows: the rows.
+        once: whether to leave out rows that are there already.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     try:
@@ -59,7 +67,10 @@ def _append(path: Path, *rows: tuple[object, ...]) -> None:
                 )
             elif not content.endswith(b"\n"):  # edited by hand
                 text.write("\n")
-            writer.writerows(rows)
+            there = list(csv.reader(io.StringIO(content.decode(errors="replace"))))
+            writer.writerows(
+                row for row in rows if not (once and [_cell(value) for value in row] in there)
+            )
             data = text.getvalue().encode(errors="surrogateescape")  # as paths were given
             try:
                 while data:
@@ -72,3 +83,8 @@ def _append(path: Path, *rows: tuple[object, ...]) -> None:
         raise OutputError(
             f"Cannot append to {path}: {error.strerror}. Choose another file or free some space."
         ) from error
+
+
+def _cell(value: object) -> str:
+    """Return a value as the text of a cell, as :mod:`csv` writes it."""
+    return "" if value is None else str(value)

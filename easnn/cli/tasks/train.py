@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from functools import cache, partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from loguru import logger
 from torch import nn
 
 from easnn.analysis import size_line
-from easnn.checkpoints import Checkpoint, load_weights
+from easnn.checkpoints import (
+    Change,
+    Checkpoint,
+    changes_of,
+    changes_table,
+    load_weights,
+    refuse_changes,
+)
 from easnn.cli.tasks.experiment import (
     check,
     experiment_of,
@@ -26,6 +34,7 @@ from easnn.cli.tasks.experiment import (
 from easnn.cli.tasks.grid_search import check_grid_search, note_grid_search
 from easnn.data import FrameCache
 from easnn.engine import (
+    SIGNALS,
     Position,
     RunDirectory,
     RunOwner,
@@ -38,7 +47,7 @@ from easnn.engine import (
 from easnn.exp import EventExp, ExperimentRecord
 from easnn.inference import Predictor
 from easnn.utils.device import training_device
-from easnn.utils.distributed import is_main, world_size
+from easnn.utils.distributed import broadcast_object, is_main, world_size
 from easnn.utils.errors import ConfigError
 from easnn.utils.logging import setup_logging
 from easnn.utils.options import CONFIDENCE
@@ -50,11 +59,12 @@ if TYPE_CHECKING:
 def train(options: argparse.Namespace) -> None:
     """Train as one process of the command."""
     setup_logging()
+    options = _with_decided_resume(options)
     checkpoint = _checkpoint(options)
     if checkpoint and options.resume:
         checkpoint.check_resumable()
     experiment = (
-        experiment_of(options, checkpoint, same_network=options.resume)
+        experiment_of(options, checkpoint, same_network=options.resume, compare=not options.resume)
         if checkpoint
         else named_experiment(options)
     )
@@ -68,12 +78,13 @@ def train(options: argparse.Namespace) -> None:
             "evaluation."
         )
     seed_run(experiment)
+    changes = _changes(options, experiment, checkpoint)
     if options.occupy:
         occupy_memory(device)
     with RunOwner(run_directory_path(experiment)) as owner:
         if checkpoint:
             checkpoint.check_unchanged()
-        _train_in(owner, experiment, options, device, checkpoint)
+        _train_in(owner, experiment, options, device, checkpoint, changes)
 
 
 def _train_in(
@@ -82,6 +93,7 @@ def _train_in(
     options: argparse.Namespace,
     device: torch.device,
     checkpoint: Checkpoint | None,
+    changes: Sequence[Change],
 ) -> None:
     """Train in a run directory that is ours; its files are touched when all else is checked."""
     model = experiment.get_model().to(device)
@@ -94,11 +106,13 @@ def _train_in(
     with experiment.open_cache(options.cache) if options.cache else nullcontext() as cache:
         trainer = build_trainer(experiment, model, options, device, owner, cache)
         if checkpoint and options.resume:
-            trainer.resume(checkpoint.contents, checkpoint.path)
+            trainer.resume(checkpoint.contents, checkpoint.path, changes)
         if options.start_epoch is not None:
             trainer.start_from(options.start_epoch)
         run = owner.start(resume=_continues_its_files(options, experiment, checkpoint))
         setup_logging(run.log)
+        if changes and is_main():
+            logger.warning("Resumed with other settings:\n{}", changes_table(changes))
         result = trainer.train()
         if cache is not None:
             cache.report_all()
@@ -106,7 +120,7 @@ def _train_in(
         return
     if result.best_ap is not None:
         logger.info("The best AP is {:.4f}, after epoch {}", result.best_ap, result.best_epoch)
-    note_grid_search(options, result, run)
+    note_grid_search(options, result, run)  # a resumed run that was finished has its row already
     if experiment.pictures:
         draw_run(experiment, trainer.evaluated_model)
 
@@ -149,7 +163,9 @@ def build_trainer(
         run=run,
         device=device,
         experiment=ExperimentRecord.of(experiment).plain(),
+        options=_recorded_options(options),
         open_writers=partial(build_writers, options.logger, run, experiment=experiment.plain()),
+        stop_signals=(*SIGNALS, options.stop_signal),
         check_owned=owner.check,
         after_epoch=None if cache is None else cache.report,
         draw=drawing_of(experiment) if experiment.pictures else None,
@@ -197,6 +213,28 @@ def occupy_memory(device: torch.device) -> None:
     torch.empty(int(0.9 * free_bytes), dtype=torch.uint8, device=device)
 
 
+def _with_decided_resume(options: argparse.Namespace) -> argparse.Namespace:
+    """Return the options with ``resume`` set if ``--auto-resume`` is given and finds a checkpoint.
+
+    A process that ``torchrun`` has started again does the same without the option.
+
+    Raises:
+        ConfigError: if another option contradicts it.
+    """
+    restarted = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
+    if not (options.auto_resume or restarted):
+        return options
+    if options.start_epoch is not None:
+        raise ConfigError(
+            "`-e` cannot be given with --auto-resume or restarts: each time the run would go back "
+            f"to epoch {options.start_epoch}. Leave one of them out."
+        )
+    latest = RunDirectory(run_directory_path(named_experiment(options))).latest
+    found = broadcast_object(latest.is_file())
+    decided = {"resume": True, "ckpt": None} if found else {"resume": False}
+    return argparse.Namespace(**{**vars(options), **decided})
+
+
 def _checkpoint(options: argparse.Namespace) -> Checkpoint | None:
     if options.ckpt is not None:
         return Checkpoint(options.ckpt)
@@ -209,6 +247,29 @@ def _checkpoint(options: argparse.Namespace) -> Checkpoint | None:
             "(-expn) or its checkpoint (-c)."
         )
     return Checkpoint(latest)
+
+
+def _recorded_options(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the options that a checkpoint records besides the keys."""
+    return {"batch_size": options.batch_size, "processes": world_size()}
+
+
+def _changes(
+    options: argparse.Namespace, experiment: EventExp, checkpoint: Checkpoint | None
+) -> list[Change]:
+    """Return what differs from the checkpoint of a resumed run.
+
+    Raises:
+        CheckpointError: if something differs that must not.
+    """
+    if not options.resume or checkpoint is None:
+        return []
+    assert isinstance(checkpoint.record, ExperimentRecord), "`check_resumable` refuses others"
+    changes = changes_of(
+        checkpoint.contents, checkpoint.record, experiment, _recorded_options(options)
+    )
+    refuse_changes(changes, checkpoint.path)
+    return changes
 
 
 def _continues_its_files(

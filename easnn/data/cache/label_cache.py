@@ -15,7 +15,7 @@ from easnn.data.label_index import LabelIndex, index_labels, join_labels, labels
 from easnn.data.label_source import RecordingFiles
 from easnn.utils.distributed import is_main
 from easnn.utils.errors import OutputError
-from easnn.utils.files import atomic_write, file_stamp, make_directory
+from easnn.utils.files import atomic_write, file_stamp, make_directory, remove_unfinished
 
 MIN_RECORDINGS = 200
 """The labels of fewer recordings are not cached: reading their box files takes little time."""
@@ -92,6 +92,7 @@ class LabelFile:
         self._remove_oldest()
 
     def _remove_oldest(self) -> None:
+        remove_unfinished(self.path.parent, "*.npz")
         files = sorted(
             self.path.parent.glob("*.npz"), key=lambda path: file_stamp(path)[1], reverse=True
         )

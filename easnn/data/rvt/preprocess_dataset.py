@@ -23,7 +23,9 @@ from easnn.utils.errors import OutputError
 from easnn.utils.files import is_apple_double, make_directory, refuse_inside, write_json
 
 
-def plan_tasks(raw: Path, out: Path, rules: RvtRules, splits: Sequence[str]) -> list[Task]:
+def plan_tasks(
+    raw: Path, out: Path, rules: RvtRules, splits: Sequence[str], *, drop_invalid: bool = False
+) -> list[Task]:
     """Find the recordings of some splits and return a task for each.
 
     Args:
@@ -32,6 +34,7 @@ def plan_tasks(raw: Path, out: Path, rules: RvtRules, splits: Sequence[str]) -> 
             ``dataset.json`` if the raw recordings declare other classes.
         rules: how the recordings are preprocessed.
         splits: names of folders in ``raw``.
+        drop_invalid: whether to drop single events outside of the sensor.
 
     Raises:
         OutputError: if ``out`` is the same folder or lies in it.
@@ -57,6 +60,7 @@ def plan_tasks(raw: Path, out: Path, rules: RvtRules, splits: Sequence[str]) -> 
             dropped_classes=() if info.class_names else rules.kind.dropped_classes,
             sensor_hw=sensor_hw,
             root=raw,
+            drop_invalid=drop_invalid,
         )
         for split, files in recordings
     ]
