@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 DOCS   := $(VENV)/.docs-ready
 
-.PHONY: help demo test lint wheel newest gpu-check sanitize check format docs clean
+.PHONY: help demo test lint wheel newest gpu-check fuzz sanitize check format docs clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 11
@@ -37,6 +37,9 @@ newest: $(READY)  ## run the tests that depend on torch with the newest one, in 
 
 gpu-check: $(READY)  ## on a machine with a GPU: compare it with the CPU, and measure its speed
 	$(BIN)/easnn gpu-check
+
+fuzz: $(READY)  ## give INPUTS changed files and words (10000 for each kind) to everything that reads, with the random SEED
+	$(BIN)/python tests/fuzz.py --inputs $(or $(INPUTS),10000) --seed $(or $(SEED),0)
 
 sanitize: $(READY)  ## build the native libraries with sanitizers and run their tests
 	.ci/sanitizer-test $(BIN)/python

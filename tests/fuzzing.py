@@ -5,6 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 EXTREMES = (0, 1, 0x7F, 0x80, 0xFF)
+WORDS = (
+    *(b"../", b"..\\..\\", b"/", b"\0", b"\n", b"\r\n", b" ", b",", b'"', b"'", b"\xef\xbb\xbf"),
+    *(b"-1", b"0", b"1e999", b"nan", b"inf", b"true", b"None", b"999999999999999999999", b"0.5"),
+    *(b"9" * 5000, b"[" * 3000, b"{" * 3000, b"a" * 300, b"\xff\xfe", b"\xed\xa0\x80"),
+)
+"""Text that parsers may stumble over."""
 
 
 def mutated(content: bytes, rng: np.random.Generator) -> bytes:
@@ -16,7 +22,7 @@ def mutated(content: bytes, rng: np.random.Generator) -> bytes:
         reach = len(data) if rng.random() < 0.5 else min(len(data), 512)
         start = int(rng.integers(reach))
         stop = start + int(rng.choice([1, 2, 4, 8, 64]))
-        match rng.integers(7):
+        match rng.integers(8):
             case 0:
                 data[start] = int(rng.integers(256))
             case 1:
@@ -32,4 +38,6 @@ def mutated(content: bytes, rng: np.random.Generator) -> bytes:
             case 6:
                 if rng.random() < 0.3:
                     del data[start:]
+            case 7:
+                data[start:start] = WORDS[rng.integers(len(WORDS))]
     return bytes(data)

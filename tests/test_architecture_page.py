@@ -28,6 +28,8 @@ HELPERS = {
     "kernels/spike_conv.py",  # is asked whether it applies
     "kernels/winograd.py",  # likewise
     "events/native_calls.py",
+    "events/outside.py",
+    "exp/experiment_file.py",  # is asked for every module that is imported
     "native/__init__.py",  # calls them
     "ops/boxes.py",
     "utils/files.py",

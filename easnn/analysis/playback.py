@@ -84,6 +84,7 @@ def open_playback(
     predictor: Predictor,
     *,
     stream: int | None = None,
+    drop_invalid: bool = False,
 ) -> Playback:
     """Open a recording and its labels, if any, at the resolution of the predictor's frames.
 
@@ -93,13 +94,15 @@ def open_playback(
         predictor: determines the resolution and the frames.
         stream: number of the stream of events to read from an AEDAT4 file; needed if it has
             several.
+        drop_invalid: whether to drop single events outside of the sensor.
 
     Raises:
         ConfigError: if the model does not take windows of raw recordings.
         DataError: if a file cannot be read, or an event lies outside the sensor.
     """
     predictor.spec.check_from_events()
-    recording, factor = predictor.open(path, sensor_hw, stream=stream), predictor.downsample
+    recording = predictor.open(path, sensor_hw, stream=stream, drop_invalid=drop_invalid)
+    factor = predictor.downsample
     hw = recording.sensor_hw
     assert hw is not None
     name = path.name.removesuffix(EVENTS_SUFFIX).removesuffix(path.suffix)

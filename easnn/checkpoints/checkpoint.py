@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 from loguru import logger
 
-from easnn.checkpoints.format import is_own, own_checkpoint
+from easnn.checkpoints.format import is_own, load_checkpoint, own_checkpoint
 from easnn.checkpoints.weights import load_weights
 from easnn.exp import NETWORK_KEYS, EventExp, ExperimentRecord, get_exp
 from easnn.models import EventDetector
 from easnn.published import PublishedCheckpoint, PublishedRecord
 from easnn.utils.distributed import is_main
-from easnn.utils.errors import CheckpointError, DataError
+from easnn.utils.errors import CheckpointError, DamagedCheckpointError, DataError
 from easnn.utils.files import file_stamp
 from easnn.utils.tensor_file import read_tensor_file
 
@@ -43,7 +44,10 @@ class Checkpoint:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._stamp = file_stamp(path)
-        contents = read_tensor_file(path)
+        try:
+            contents = read_tensor_file(path)
+        except DamagedCheckpointError as error:
+            raise DamagedCheckpointError(f"{error}{_newest_beside(path)}") from error
         if is_own(contents):
             self.contents = own_checkpoint(contents, path)
             self.record = ExperimentRecord.read(self.contents["experiment"], path)
@@ -112,6 +116,23 @@ class Checkpoint:
                 f"{self.path} was replaced while it was read, by a training that has ended since. "
                 "Run the command again."
             )
+
+
+def _newest_beside(damaged: Path) -> str:
+    """Return a sentence about the newest checkpoint in the folder that is whole; "" if none is."""
+    found = []
+    for path in sorted(damaged.parent.glob("*_ckpt.pth")):
+        with suppress(CheckpointError):  # damaged, as well
+            contents = load_checkpoint(path)
+            if isinstance(contents["epoch"], int) and isinstance(contents["step"], int):
+                found.append((contents["epoch"], contents["step"], path.name))
+    if not found:
+        return ""
+    epoch, step, name = max(found)
+    return (
+        f" The newest whole checkpoint beside it is {name}, after {epoch} epochs and {step} steps; "
+        "give it with -c."
+    )
 
 
 def experiment_for(

@@ -20,6 +20,10 @@ PUBLISHED_PROTOCOL = ("train_splits", "train,val", "eval_split", "test")
 """Train on train and val; select the checkpoint on test and report its result there."""
 
 
+LOCAL_RANK = ("--local-rank", "--local_rank")
+"""The option that torch.distributed.launch puts before all others, as new and old versions do."""
+
+
 class SetKey(argparse.Action):
     """An option that is a shorthand for ``key value``.
 
@@ -114,6 +118,16 @@ def add_recording_options(parser: argparse._ActionsContainer, *, default_size: s
         metavar="N",
         help="number of the stream of events to read, for AEDAT4 files with several",
     )
+    add_drop_option(parser)
+
+
+def add_drop_option(parser: argparse._ActionsContainer) -> None:
+    """Add the option that drops events outside of the sensor to a parser or a group."""
+    parser.add_argument(
+        "--drop-invalid",
+        action="store_true",
+        help="drop single events outside of the sensor (default: they are an error)",
+    )
 
 
 def add_runtime_option(parser: argparse._ActionsContainer) -> None:
@@ -192,6 +206,15 @@ def build_parser(description: str, *, checkpoint_help: str) -> argparse.Argument
     )
     run.add_argument("--dist-backend", metavar="NAME", help="nccl or gloo (default: by device)")
     run.add_argument("--dist-url", metavar="URL", help="tcp://HOST:PORT of machine 0")
+    run.add_argument(
+        "--timeout",
+        type=float,
+        default=1800.0,
+        metavar="S",
+        help="longest time in seconds that processes wait for one another (default: %(default)g)",
+    )
+    # Launchers of torch add it; the environment variables that they set say the same.
+    run.add_argument(*LOCAL_RANK, type=int, metavar="N", help=argparse.SUPPRESS)
     parser.add_argument(
         "words",
         nargs=argparse.REMAINDER,

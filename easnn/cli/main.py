@@ -13,6 +13,7 @@ from platform import python_version
 from typing import NamedTuple
 
 from easnn import __version__
+from easnn.cli.arguments import LOCAL_RANK
 from easnn.utils.errors import did_you_mean
 
 Main = Callable[[Sequence[str] | None], int]
@@ -61,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Args:
         argv: the command line without the program name; ``None``: ``sys.argv``.
     """
-    words = list(sys.argv[1:] if argv is None else argv)
+    words = _command_first(list(sys.argv[1:] if argv is None else argv))
     if not words or words[0] in ("-h", "--help"):
         print(help_page())
         return 0
@@ -79,6 +80,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     with _as_program(f"easnn {name}", words[1:]):
         return load_command(name)(words[1:])
+
+
+def _command_first(words: list[str]) -> list[str]:
+    """Return the words with a leading ``--local-rank=N`` after the command.
+
+    ``python -m torch.distributed.launch -m easnn train …`` puts it before all words of the user.
+    """
+    leading = len(words) > 1 and words[0].partition("=")[0] in LOCAL_RANK and "=" in words[0]
+    return [words[1], words[0], *words[2:]] if leading else words
 
 
 def load_command(name: str) -> Main:

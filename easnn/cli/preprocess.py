@@ -6,7 +6,7 @@ import argparse
 import os
 from collections.abc import Sequence
 
-from easnn.cli.arguments import exit_code_of, file_path, plain_parser
+from easnn.cli.arguments import add_drop_option, exit_code_of, file_path, plain_parser
 from easnn.utils.options import RVT_DATASETS
 
 DESCRIPTION = """\
@@ -41,6 +41,7 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="NAMES",
         help="splits, separated by commas (default: those of train,val,test that exist)",
     )
+    add_drop_option(parser)
     parser.add_argument(
         "--processes",
         type=int,

@@ -80,7 +80,7 @@ def _entries(path: Path) -> dict[str, Any]:
         return {}
     try:
         entries = json.loads(path.read_bytes())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # the latter for very deep nesting
         raise DataError(f"{path} is not valid JSON: {error}.") from error
     if not isinstance(entries, dict):
         raise DataError(f"{path} must hold a JSON object, but holds {type(entries).__name__}.")

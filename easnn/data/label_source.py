@@ -7,14 +7,14 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, Self, get_args
 
 import numpy as np
 
 from easnn.data.box_checks import check_class_ids, check_order_and_numbers, clip_to_frame
 from easnn.data.detection_dataset import DetectionDataset
 from easnn.representations import FrameSpec
-from easnn.utils.errors import DataError
+from easnn.utils.errors import ConfigError, DataError
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
@@ -95,6 +95,17 @@ class LabelSource(ABC):
             ConfigError: if the dataset does not fit these settings.
             DataError: if boxes cannot be read, or nothing is labelled.
         """
+
+    def dropping_invalid(self) -> Self:
+        """Return a source that drops single events outside of the sensor (key ``drop_invalid``).
+
+        Raises:
+            ConfigError: if its frames are not made from events here.
+        """
+        raise ConfigError(
+            f"`drop_invalid` must be False for {self.root}, whose frames are not made from events "
+            "here, but is True."
+        )
 
     def checked_boxes(self, files: RecordingFiles) -> np.ndarray:
         """Return the :meth:`boxes` of a recording that belong to ``class_names``, checked.

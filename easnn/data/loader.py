@@ -174,8 +174,9 @@ def named_worker_failures() -> Iterator[None]:
         if not str(error).startswith("DataLoader worker (pid"):
             raise
         raise DataError(
-            f"A data worker was killed (out of memory?): {str(error).strip('. ')}. Use fewer "
-            "workers (`data_num_workers`) or a smaller batch (-b)."
+            "A data worker was killed (out of memory, or a recording that was cut off while it was "
+            f"read?): {str(error).strip('. ')}. Use fewer workers (`data_num_workers`) or a "
+            "smaller batch (-b)."
         ) from error
 
 

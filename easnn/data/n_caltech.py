@@ -15,7 +15,7 @@ from easnn.data.recording_dataset import RecordingSource
 from easnn.events import BOX_DTYPE, LoadedRecording, open_n_mnist, read_contours
 from easnn.utils.distributed import is_main
 from easnn.utils.errors import DataError
-from easnn.utils.files import is_apple_double
+from easnn.utils.files import is_apple_double, is_file
 from easnn.utils.seeding import generator
 
 N_CALTECH_CLASSES: tuple[str, ...] = tuple(
@@ -76,7 +76,7 @@ class NCaltechSource(RecordingSource):
 
     def open(self, path: Path) -> LoadedRecording:
         """Open a recording."""
-        return open_n_mnist(path, sensor_hw=self.sensor_hw)
+        return open_n_mnist(path, sensor_hw=self.sensor_hw, drop_invalid=self.drop_invalid)
 
     def boxes(self, files: RecordingFiles) -> np.ndarray:
         """Read the box of a recording, at time 0: the smallest that encloses its contour."""
@@ -150,6 +150,7 @@ def _read_list(root: Path, path: Path) -> list[RecordingFiles]:
     except OSError as error:
         raise DataError(f"Cannot read {path}: {error.strerror}.") from error
     recordings: dict[str, RecordingFiles] = {}
+    missing: list[tuple[int, Path]] = []  # number of the line and file
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
@@ -162,17 +163,19 @@ def _read_list(root: Path, path: Path) -> list[RecordingFiles]:
         if match["class_name"] in IGNORED_CLASSES or is_apple_double(match["events"]):
             continue
         files = _recording(root, match["class_name"], match["events"], match["boxes"])
-        missing = next(
-            (file for file in (files.events_path, files.boxes_path) if not file.is_file()), None
-        )
-        if missing is not None:
-            raise DataError(
-                f"Line {number} of {path} names {missing}, which is not there. Copy it again, or "
-                "remove the line."
-            )
+        missing += [
+            (number, file) for file in (files.events_path, files.boxes_path) if not is_file(file)
+        ][:1]
         if files.name in recordings:
             raise DataError(f"Line {number} of {path} names {files.name} again. Remove the line.")
         recordings[files.name] = files
+    if missing:
+        number, file = missing[0]
+        others = f" {len(missing)} lines name such files." if len(missing) > 1 else ""
+        raise DataError(
+            f"Line {number} of {path} names {file}, which is not there. Copy it again, or remove "
+            f"the line.{others}"
+        )
     if not recordings:
         raise DataError(
             f"{path} names no recording. Remove all lists to have them made, or copy it again."
@@ -195,7 +198,7 @@ def _make_list(root: Path, split: str) -> list[RecordingFiles]:
         ]
     reject_recordings(
         root,
-        [files.name for files in recordings if not files.boxes_path.is_file()],
+        [files.name for files in recordings if not is_file(files.boxes_path)],
         "without boxes",
         f"Put {BOXES_FOLDER}/CLASS/annotation_XXXX.bin beside each "
         f"{EVENTS_FOLDER}/CLASS/image_XXXX.bin.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -57,7 +58,8 @@ class PropheseeSource(RecordingSource):
 
     def open(self, path: Path) -> DatRecording:
         """Open a recording; a sensor size in its header must be that of the dataset."""
-        return open_with_sensor(path, self.sensor_hw, open_dat)
+        opener = partial(open_dat, drop_invalid=self.drop_invalid)
+        return open_with_sensor(path, self.sensor_hw, opener)
 
     def boxes(self, files: RecordingFiles) -> np.ndarray:
         """Read the boxes of a recording."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 from abc import abstractmethod
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import torch
@@ -35,9 +37,12 @@ class RecordingSource(LabelSource):
 
     Attributes:
         timeless: whether a label belongs to its recording as a whole, rather than to a time.
+        drop_invalid: whether :meth:`open` is to drop single events outside of the sensor, as
+            :func:`easnn.events.open_recording` does; otherwise they are an error.
     """
 
     timeless = False
+    drop_invalid = False
 
     @abstractmethod
     def open(self, path: Path) -> StoredRecording:
@@ -46,6 +51,12 @@ class RecordingSource(LabelSource):
         Raises:
             DataError: if it cannot be opened or has another sensor.
         """
+
+    def dropping_invalid(self) -> Self:
+        """Return a source whose :attr:`drop_invalid` is True; see :class:`LabelSource`."""
+        source = copy.copy(self)
+        source.drop_invalid = True
+        return source
 
     def dataset(
         self,

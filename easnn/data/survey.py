@@ -52,6 +52,7 @@ class RecordingContents:
         silence_us: for each label, the time since the last event before it, [L].
         histograms: number of histograms, 0 if the recording consists of events.
         late_events: number of events that come after a later one.
+        dropped_events: number of events outside of the sensor that are dropped.
     """
 
     events: int
@@ -60,6 +61,7 @@ class RecordingContents:
     silence_us: npt.NDArray[np.int64]
     histograms: int = 0
     late_events: int = 0
+    dropped_events: int = 0
 
 
 @dataclass
@@ -126,6 +128,11 @@ def survey_recording(
     if contents.late_events:
         detail = f"{contents.late_events} of {survey.events} events come after a later one"
         survey.problems.append(Problem("unsorted times", str(files.events_path), detail))
+    if contents.dropped_events:
+        stored = survey.events + contents.dropped_events
+        detail = f"{contents.dropped_events} of {stored} events are dropped (`drop_invalid`)"
+        problem = Problem("events outside of the sensor", str(files.events_path), detail)
+        survey.problems.append(problem)
     if reach_us is not None and (contents.silence_us >= reach_us).any():
         silent = label_times_us[contents.silence_us >= reach_us]
         detail = f"{len(silent)} of {survey.frames} labelled times, the first at {silent[0]} µs"
@@ -184,7 +191,8 @@ def read_all_events(
     """
     digest = hashlib.sha256()
     last_event_us = np.full(len(label_times_us), LONG_AGO_US)
-    parts = len(recording) // EVENTS_AT_ONCE + 1
+    stored = len(recording) + recording.dropped_events()
+    parts = stored // EVENTS_AT_ONCE + 1
     step_us = (recording.last_us - recording.first_us) // parts + 1
     for part in range(parts):
         start_us = recording.first_us + part * step_us
@@ -198,6 +206,7 @@ def read_all_events(
         digest=digest.hexdigest(),
         silence_us=label_times_us - last_event_us,
         late_events=recording.late_events(),
+        dropped_events=recording.dropped_events(),
     )
 
 

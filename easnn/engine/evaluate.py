@@ -15,7 +15,7 @@ from easnn.data import DetectionBatch, FrameCache, named_worker_failures
 from easnn.evaluation import EvaluationResult, Evaluator, FrameResult
 from easnn.exp import EventExp
 from easnn.inference import Predictor
-from easnn.utils.distributed import barrier, gather_objects
+from easnn.utils.distributed import barrier, gather_objects, note_place
 from easnn.utils.logging import on_terminal
 from easnn.utils.meters import PartTimer
 from easnn.utils.options import RuntimeName
@@ -59,6 +59,7 @@ def evaluate(
     """
     timer = PartTimer(predictor.device, enabled=timed)
     frames: list[FrameResult] = []
+    note_place("the evaluation")
     with (
         named_worker_failures(),
         _progress(loader) as batches,
@@ -70,6 +71,7 @@ def evaluate(
                     frame.index, frame.time_us, frame.sequence, frame.ground_truth, rows.numpy()
                 )
             )
+            note_place(f"the evaluation, after {len(frames)} frames")
     barrier("the end of the evaluation")
     evaluator.reset()
     for portion in _gathered(frames):

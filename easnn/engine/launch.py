@@ -6,6 +6,8 @@ import logging
 import multiprocessing
 import os
 import signal
+import socket
+import sys
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -14,7 +16,7 @@ from functools import partial
 from multiprocessing.resource_tracker import ensure_running
 from pathlib import Path
 from types import FrameType
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 import torch
@@ -22,12 +24,21 @@ import torch.distributed as dist
 from loguru import logger
 from torch.distributed.elastic.multiprocessing import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+from torch.distributed.elastic.rendezvous import RendezvousError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from easnn.engine.interrupt import exit_code, handlers_restored, in_main_thread
-from easnn.engine.remote_error import WorkerError, raise_first_failure, reported
+from easnn.engine.remote_error import (
+    WorkerError,
+    note_sign,
+    raise_first_failure,
+    report_and_exit,
+    reported,
+)
+from easnn.engine.watch import SignOfLife, Watch, first_line, is_lost_connection
 from easnn.utils.device import available_cores
-from easnn.utils.errors import ConfigError, LostProcessError
+from easnn.utils.distributed import TIMEOUT_S, barrier
+from easnn.utils.errors import ConfigError, EasnnError, LostProcessError, TrainingError
 from easnn.utils.files import temporary_folder
 
 Result = TypeVar("Result")
@@ -43,7 +54,8 @@ def launch(
     machine_rank: int = 0,
     dist_backend: str | None = None,
     dist_url: str | None = None,
-    timeout_s: float = 1800.0,
+    local_rank: int | None = None,
+    timeout_s: float = TIMEOUT_S,
     stop_signal: int | None = None,
     max_restarts: int = 0,
     args_of_restart: tuple[object, ...] | None = None,
@@ -65,7 +77,10 @@ def launch(
         machine_rank: rank of this machine, from 0.
         dist_backend: ``nccl`` or ``gloo``; ``None`` selects one by device.
         dist_url: ``tcp://HOST:PORT`` of machine 0; required with several machines.
-        timeout_s: how long a process waits for the others.
+        local_rank: what ``torch.distributed.launch`` passes beside its environment variables, which
+            count.
+        timeout_s: how long a process waits for the others; one that keeps them waiting longer, or
+            gives no sign of life for so long, ends the run and is named.
         stop_signal: a signal to pass on to spawned processes, besides SIGINT and SIGTERM.
         max_restarts: how many times spawned processes are started again.
         args_of_restart: arguments of ``main`` when it is started again; None: ``args``.
@@ -73,15 +88,24 @@ def launch(
     Raises:
         ConfigError: if the options contradict each other or do not fit the machine.
         EasnnError: the error of the first process that failed.
-        LostProcessError: if a process was killed.
+        LostProcessError: if a process was killed or lost, or hangs.
+        TrainingError: if the machines do not come together.
         WorkerError: with the traceback of any other exception.
         SystemExit: with 128 and the number of the signal that stopped the run.
     """
     backend = _backend(dist_backend)
+    if not timeout_s > 0:
+        raise ConfigError(f"`--timeout` must be above 0, but is {timeout_s:g}.")
     if "LOCAL_WORLD_SIZE" in os.environ and "RANK" in os.environ:
         _check_joined_world(devices)
-        with _world(backend, timeout_s):
+        with _world(backend, Watching(timeout_s, _print_and_exit)):
             return main(*args)
+    if local_rank is not None:
+        raise ConfigError(
+            "`--local-rank` comes from a launcher of torch, but its environment variables "
+            "(LOCAL_WORLD_SIZE, RANK) are missing. Leave it out and give the number of processes "
+            "(-d), or use torchrun."
+        )
     devices = _check_devices(1 if devices is None else devices)
     if devices == num_machines == 1:
         return main(*args)
@@ -89,7 +113,7 @@ def launch(
         raise ConfigError(f"`--max-restarts` must be at least 0, but is {max_restarts}.")
     if num_machines < 1:
         raise ConfigError(f"`--num_machines` must be at least 1, but is {num_machines}.")
-    config = _launch_config(devices, num_machines, machine_rank, dist_url)
+    config = _launch_config(devices, num_machines, machine_rank, dist_url, timeout_s)
     _quiet("torch.distributed.elastic", "torch.multiprocessing")
     for restarts_left in range(max_restarts, -1, -1):
         try:
@@ -125,6 +149,16 @@ def _launch_once(
             raise_first_failure(folder, error)
         except SignalException as stopped:
             raise SystemExit(exit_code(stopped.sigval)) from None
+        except (dist.DistError, RendezvousError) as error:
+            if config.max_nodes == 1:
+                raise
+            raise TrainingError(
+                f"The {config.max_nodes} machines did not come together at "
+                f"tcp://{config.rdzv_endpoint} within "
+                f"{timeout_s:g} s: {first_line(error)} Start the same command on each of "
+                "them, with its own `--machine_rank`, and check that they reach this address; "
+                "`--timeout` sets the limit."
+            ) from error
     return results[min(results)]
 
 
@@ -156,22 +190,58 @@ def _worker(
     """Run ``main`` in a process that the launcher started; only local rank 0 returns its result."""
     # The launcher spawns this process; its data workers use the default start method again.
     multiprocessing.set_start_method(None, force=True)
-    with reported(folder), _world(backend, timeout_s):
+    watching = Watching(timeout_s, partial(report_and_exit, folder), partial(note_sign, folder))
+    with reported(folder), _world(backend, watching):
         result = main(*args)
     return result if os.environ["LOCAL_RANK"] == "0" else None
 
 
+class Watching(NamedTuple):
+    """The arguments of a :class:`~easnn.engine.watch.Watch`."""
+
+    timeout_s: float
+    end: Callable[[str], None]
+    note: Callable[[SignOfLife], None] = lambda sign: None
+
+
 @contextmanager
-def _world(backend: str, timeout_s: float) -> Iterator[None]:
+def _world(backend: str, watching: Watching) -> Iterator[None]:
     """Run the block in the process group that the environment variables describe."""
     local_rank, processes_here = int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"])
     if torch.cuda.is_available():
         torch.cuda.set_device(local_rank)
     else:
         torch.set_num_threads(max(1, available_cores() // processes_here))
-    dist.init_process_group(backend, timeout=timedelta(seconds=timeout_s))
-    yield
+    # Only if the watch does not end the process, torch does: it cannot say who is missing.
+    at_last = timedelta(seconds=2 * watching.timeout_s + 10)
+    try:
+        dist.init_process_group(backend, timeout=at_last)
+    except RuntimeError as error:
+        if not is_lost_connection(error):
+            raise
+        raise TrainingError(
+            f"Process {os.environ['RANK']} on {socket.gethostname()} cannot connect to the others: "
+            f"{first_line(error)} Check that all of them run, and name the network card in "
+            f"{'NCCL' if backend == 'nccl' else 'GLOO'}_SOCKET_IFNAME if the machine has several."
+        ) from error
+    with Watch(*watching) as watch:
+        try:
+            yield
+            barrier("the end of the run", 2 * watching.timeout_s)
+        except RuntimeError as error:
+            if not is_lost_connection(error):
+                watch.tell(f"{type(error).__name__}: {error}")
+                raise
+            raise LostProcessError(watch.explain(error)) from error
+        except Exception as error:
+            watch.tell(str(error) if isinstance(error, EasnnError) else repr(error))
+            raise
     dist.destroy_process_group()  # not after an error: it could wait for a lost process
+
+
+def _print_and_exit(message: str) -> None:
+    print(f"error: {message}", file=sys.stderr, flush=True)
+    os._exit(1)
 
 
 def _quiet(*packages: str) -> None:
@@ -182,7 +252,7 @@ def _quiet(*packages: str) -> None:
 
 
 def _launch_config(
-    devices: int, num_machines: int, machine_rank: int, dist_url: str | None
+    devices: int, num_machines: int, machine_rank: int, dist_url: str | None, timeout_s: float
 ) -> LaunchConfig:
     workers = partial(
         LaunchConfig,
@@ -218,7 +288,7 @@ def _launch_config(
         run_id="easnn",
         rdzv_backend="static",
         rdzv_endpoint=f"{host}:{port}",
-        rdzv_configs={"rank": machine_rank},
+        rdzv_configs={"rank": machine_rank, "timeout": max(1, round(timeout_s))},
     )
 
 

@@ -8,12 +8,14 @@ import signal
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import NoReturn
 
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
+from easnn.engine.watch import SignOfLife
 from easnn.utils import errors
 from easnn.utils.errors import EasnnError, said_plainly
 
@@ -62,13 +64,27 @@ def raise_first_failure(folder: Path, failed: ChildFailedError) -> NoReturn:
     )
     # A killed process cannot write a report, but the processes that wait for it can.
     if not reports or _was_killed(failed):
-        raise _killed(failed) from None
+        raise _killed(folder, failed) from None
     first = reports[0]
     if "exit_code" in first:
         raise SystemExit(first["exit_code"]) from None
     if "kind" in first:
         raise getattr(errors, first["kind"])(first["message"]) from None
     raise WorkerError(f"Process {first['rank']} failed:\n{first['traceback']}") from None
+
+
+def report_and_exit(folder: Path, message: str) -> None:
+    """Report that the run failed, and end this process at once, whatever its main thread does."""
+    _report(folder, {"kind": errors.LostProcessError.__name__, "message": message})
+    os._exit(1)
+
+
+def note_sign(folder: Path, sign: SignOfLife) -> None:
+    """Keep the last sign of life of this process for the process that launched it."""
+    with suppress(OSError):  # a full disk must not end the watch: the messages are less exact
+        unfinished = folder / f"{sign.rank}.sign-unfinished"
+        unfinished.write_text(json.dumps(asdict(sign)), encoding="utf-8")
+        unfinished.rename(folder / f"{sign.rank}.sign")
 
 
 def _report(folder: Path, failure: dict[str, object]) -> None:
@@ -88,7 +104,7 @@ def _was_killed(failed: ChildFailedError) -> bool:
     )
 
 
-def _killed(failed: ChildFailedError) -> EasnnError:
+def _killed(folder: Path, failed: ChildFailedError) -> EasnnError:
     rank, failure = failed.get_first_failure()
     killed = failure.exitcode < 0
     how = signal.Signals(-failure.exitcode).name if killed else f"exit code {failure.exitcode}"
@@ -97,4 +113,9 @@ def _killed(failed: ChildFailedError) -> EasnnError:
         "smaller batch (-b).",
         "SIGABRT": "A collective operation may have timed out: see its output above.",
     }.get(how, "See its output above.")
-    return errors.LostProcessError(f"Process {rank} was killed ({how}). {hint}")
+    try:
+        sign = SignOfLife(**json.loads((folder / f"{rank}.sign").read_text("utf-8")))
+        who = f"{sign.process} was killed ({how}), last seen in {sign.place}."
+    except FileNotFoundError:  # it had not even begun
+        who = f"Process {rank} was killed ({how})."
+    return errors.LostProcessError(f"{who} {hint}")

@@ -77,6 +77,23 @@ class RunDirectory:
         """Return where the best checkpoint, of ``epoch``, stays when the best starts anew."""
         return self.path / f"former_best_epoch_{epoch}_ckpt.pth"
 
+    def remove_history(self, *, before: int) -> None:
+        """Remove the checkpoints of the epochs ``before`` a number of epochs.
+
+        Raises:
+            OutputError: if one cannot be removed.
+        """
+        for path in self.path.glob("epoch_*_ckpt.pth"):
+            number = re.fullmatch(r"epoch_(\d+)_ckpt", path.stem)
+            if number is not None and int(number[1]) < before:
+                try:
+                    path.unlink(missing_ok=True)
+                except OSError as error:
+                    raise OutputError(
+                        f"Cannot remove the old checkpoint {path}: {error.strerror}. Check the "
+                        "permissions of its folder, or set `max_history` to 0."
+                    ) from error
+
     def result(self, epoch: int) -> Path:
         """Return the evaluation result after ``epoch`` epochs."""
         return self.results / f"epoch_{epoch}.json"

@@ -13,7 +13,12 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
 from easnn.utils.cuda_graphs import GraphedFunction
-from easnn.utils.distributed import average_in_place, is_distributed, max_across_ranks
+from easnn.utils.distributed import (
+    average_in_place,
+    is_distributed,
+    max_across_ranks,
+    waiting,
+)
 from easnn.utils.precision import Precision
 
 TOTAL = "total_loss"
@@ -101,7 +106,8 @@ class TrainingStep:
         with self._precision.autocast():
             losses = self._model(events, targets)
         total = losses[TOTAL]
-        total.backward(scale.to(total.dtype))
+        with waiting():  # for the gradients of the other processes
+            total.backward(scale.to(total.dtype))
         detached = {name: loss.detach() for name, loss in losses.items()}
         return detached, [parameter.grad for parameter in self._parameters]
 
@@ -119,9 +125,10 @@ class TrainingStep:
         verdict = torch.stack([(~values.isfinite().all()).double(), signal])
         if is_distributed():
             verdict = max_across_ranks(verdict)
-        *numbers, grad_norm, bad_loss, any_signal = torch.cat(
-            [values, norm[None], verdict]
-        ).tolist()
+        with waiting():  # for the device, which waits for the other processes
+            *numbers, grad_norm, bad_loss, any_signal = torch.cat(
+                [values, norm[None], verdict]
+            ).tolist()
         return StepReport(
             losses=dict(zip(losses, numbers, strict=True)),
             grad_norm=grad_norm,

@@ -26,7 +26,7 @@ from easnn.engine.train_config import TrainConfig
 from easnn.engine.writers import MetricWriter, Pictures
 from easnn.evaluation import EvaluationResult
 from easnn.optim import Schedule, set_learning_rate
-from easnn.utils.distributed import broadcast_object, is_main
+from easnn.utils.distributed import broadcast_object, is_main, note_place
 from easnn.utils.files import write_json
 from easnn.utils.precision import Precision
 
@@ -186,6 +186,7 @@ class Trainer:
     def _train_epoch(self) -> None:
         train_mode(self._model, freeze_bn=self._config.freeze_bn)
         self._loader.sampler.start_at(*self._state.position)
+        note_place(self._next_step())
         with named_worker_failures():
             for batch in self._progress.over(self._loader, self._state.position):
                 self._train_step(batch)
@@ -199,6 +200,7 @@ class Trainer:
             raise not_finite(report, batch, self._state.position)
         self._overflows.check(report, batch, self._state.position)
         self._state.step_done(updated=report.updated)
+        note_place(self._next_step())
         self._progress.step(self._state.position, report, lr, len(batch))
         if report.stop_signal:
             self._stop(report.stop_signal)
@@ -269,10 +271,17 @@ class Trainer:
         self._state.position = Position(self._state.position.epoch + 1)
         # First, because a run that is resumed from the latest checkpoint has finished the epoch.
         if self._config.save_history_ckpt:
-            self._save(self._run.history(self._state.position.epoch))
+            epoch = self._state.position.epoch
+            self._save(self._run.history(epoch))
+            if self._config.max_history and is_main():
+                self._run.remove_history(before=epoch - self._config.max_history + 1)
         self._save(self._run.latest)
         if self._after_epoch is not None:
             self._after_epoch()
+
+    def _next_step(self) -> str:
+        epoch, step = self._state.position
+        return f"epoch {epoch + 1}, step {step + 1}"
 
     def _evaluates(self, epoch: int) -> bool:
         epochs_done = epoch + 1

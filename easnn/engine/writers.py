@@ -49,11 +49,24 @@ class MetricWriter(Protocol):
 
 
 def check_writer(name: str) -> None:
-    """Check that the writer ``name`` exists and that its package is installed.
+    """Check that the writer ``name`` exists, that its package is installed and that it is usable.
+
+    Weights & Biases asks for a login if there is none: on a terminal it asks the user, on the main
+    process only.
 
     Raises:
         ConfigError: if not.
     """
+    _check_installed(name)
+    if name == "wandb" and is_main():
+        import wandb  # slow to import and optional
+
+        with _usable_wandb():
+            wandb.login()  # False without one in its mode `offline`, or if the user wants none
+
+
+def _check_installed(name: str) -> None:
+    """Check that the writer ``name`` exists and that its package is installed."""
     if name not in WRITERS:
         raise ConfigError(
             f"`--logger` must be one of {', '.join(WRITERS)}, but is "
@@ -64,6 +77,21 @@ def check_writer(name: str) -> None:
             "`--logger wandb` needs the package wandb: `pip install wandb`, or use `--logger "
             "tensorboard`."
         )
+
+
+@contextmanager
+def _usable_wandb() -> Iterator[None]:
+    """Turn errors of Weights & Biases into errors that say what to do instead."""
+    import wandb
+
+    try:
+        yield
+    except wandb.Error as error:
+        raise ConfigError(
+            f"`--logger wandb` cannot be used: {str(error).strip().rstrip('.')}. Run "
+            "`wandb login`, keep the numbers on this machine (environment variable "
+            "WANDB_MODE=offline), or use `--logger tensorboard`."
+        ) from error
 
 
 def build_writers(
@@ -77,10 +105,11 @@ def build_writers(
         experiment: the keys of the run, shown by Weights & Biases.
 
     Raises:
-        ConfigError: if the name is unknown or its package is not installed.
+        ConfigError: if the name is unknown, its package is not installed, or it needs a login.
+        OutputError: if the event files of TensorBoard cannot be written.
     """
     if name is not None:
-        check_writer(name)
+        _check_installed(name)
     if not is_main():
         return []
     writers: list[MetricWriter] = [JsonLinesWriter(run.metrics)]
@@ -200,9 +229,10 @@ class WandbWriter:
         import wandb
 
         self._image = wandb.Image
-        self._run = wandb.init(
-            project="easnn", name=path.name, dir=str(path), config=dict(experiment)
-        )
+        with _usable_wandb():
+            self._run = wandb.init(
+                project="easnn", name=path.name, dir=str(path), config=dict(experiment)
+            )
 
     def continue_from(self, iteration: int, *, evaluates: bool) -> None:
         """Do nothing: a resumed run becomes a new Weights & Biases run."""

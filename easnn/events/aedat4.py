@@ -23,7 +23,11 @@ BYTES_PER_S = 1_000_000
 
 
 def open_aedat4(
-    path: Path | str, *, sensor_hw: tuple[int, int] | None = None, stream: int | None = None
+    path: Path | str,
+    *,
+    sensor_hw: tuple[int, int] | None = None,
+    stream: int | None = None,
+    drop_invalid: bool = False,
 ) -> LoadedRecording:
     """Load the events of an AEDAT4 file; its streams of other kinds are skipped.
 
@@ -34,13 +38,16 @@ def open_aedat4(
         sensor_hw: height and width of the sensor in pixels; overrides the size in the file. Every
             event that is read must lie inside.
         stream: number of the stream of events to read; needed if the file has several.
+        drop_invalid: whether to drop single events outside of the sensor instead of raising an
+            error when they are read.
 
     Raises:
         DataError: if the file is missing, damaged or cut off, if it has no stream of events, not
             the one with this number or several without one being chosen, or if its times run
             backwards.
     """
-    return LoadedRecording(Path(path), sensor_hw, functools.partial(_read, number=stream))
+    read = functools.partial(_read, number=stream)
+    return LoadedRecording(Path(path), sensor_hw, read, drop_invalid)
 
 
 def _read(path: Path, number: int | None) -> tuple[np.ndarray, tuple[int, int] | None]:
@@ -80,7 +87,7 @@ def _chosen(streams: Sequence[Stream], number: int | None, path: Path) -> Stream
     if number is None and len(of_events) > 1:
         raise DataError(
             f"{path} has {len(of_events)} streams of events: {named}. Choose one with --stream N "
-            "(`stream` in Python)."
+            "of `easnn convert-events` or `easnn demo` (`stream` in Python)."
         )
     chosen = [stream for stream in of_events if number in (None, stream.number)]
     if not chosen:

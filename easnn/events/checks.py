@@ -29,6 +29,7 @@ def reject_rows(
     name: str,
     path: Path,
     first: int = 0,
+    advice: str = "",
 ) -> None:
     """Raise an error that names the first row for which ``wrong`` is true, if there is one.
 
@@ -39,6 +40,7 @@ def reject_rows(
         name: what a row is called in the message.
         path: the file that the rows come from or go to.
         first: number of the first row in that file.
+        advice: a sentence for the end of the message, after a space.
 
     Raises:
         DataError: if any row is wrong.
@@ -46,8 +48,13 @@ def reject_rows(
     if not wrong.any():
         return
     index = int(wrong.argmax())
-    values = ", ".join(f"{field}={rows[field][index]}" for field in rows.dtype.names or ())
-    raise DataError(f"{name} {first + index} of {path} {rule}, but is {values}.")
+    values = row_values(rows, index)
+    raise DataError(f"{name} {first + index} of {path} {rule}, but is {values}.{advice}")
+
+
+def row_values(rows: np.ndarray, index: int) -> str:
+    """Return the fields of a row of a structured array as text, like ``x=1, y=2``."""
+    return ", ".join(f"{field}={rows[field][index]}" for field in rows.dtype.names or ())
 
 
 def restore_order(
@@ -104,9 +111,16 @@ def running_maximum(t_us: npt.NDArray[np.int64], latest_us: int) -> npt.NDArray[
 
 
 def check_inside(
-    events: np.ndarray, sensor_hw: tuple[int, int] | None, path: Path, *, first: int = 0
+    events: np.ndarray,
+    sensor_hw: tuple[int, int] | None,
+    path: Path,
+    *,
+    first: int = 0,
+    advice: str = "",
 ) -> None:
     """Check that the events lie inside the sensor, if its height and width in pixels are known.
+
+    ``advice`` ends the message; see :func:`reject_rows`.
 
     Raises:
         DataError: naming the first event that lies outside.
@@ -123,7 +137,7 @@ def check_inside(
     height, width = sensor_hw
     outside = (events["x"] >= width) | (events["y"] >= height)
     rule = f"must lie inside the sensor, {width}×{height} pixels"
-    reject_rows(outside, rule, events, name="Event", path=path, first=first)
+    reject_rows(outside, rule, events, name="Event", path=path, first=first, advice=advice)
 
 
 def check_writable(

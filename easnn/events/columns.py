@@ -42,8 +42,21 @@ def check_columns(
     return counts["t"]
 
 
+def keeps_far(sensor_hw: tuple[int, int] | None, *, drop_invalid: bool) -> bool:
+    """Return whether to pack events whose coordinates do not fit 16 bits, so that they are dropped.
+
+    Pixel 65535, to which they are moved, must be outside of the sensor.
+    """
+    return drop_invalid and sensor_hw is not None and max(sensor_hw) <= _MAX_PX
+
+
 def pack_columns(
-    columns: dict[str, np.ndarray], path: Path, *, first: int = 0, offset_us: int = 0
+    columns: dict[str, np.ndarray],
+    path: Path,
+    *,
+    first: int = 0,
+    offset_us: int = 0,
+    keep_far: bool = False,
 ) -> np.ndarray:
     """Return columns t, x, y and p, each of length N, as events [N] (EVENT_DTYPE), in this order.
 
@@ -52,14 +65,20 @@ def pack_columns(
         path: name of the file, for errors.
         first: number of the first of these events in the file.
         offset_us: added to the times.
+        keep_far: whether an event whose coordinates do not fit 16 bits is moved to pixel 65535 of
+            both axes, rather than an error.
 
     Raises:
         DataError: if a time, a coordinate or a polarity is out of range.
     """
     t, x, y, p = (columns[name] for name in COLUMNS)
+    too_far = (x < 0) | (x > _MAX_PX) | (y < 0) | (y > _MAX_PX)
+    if keep_far and too_far.any():
+        x, y = np.where(too_far, _MAX_PX, x), np.where(too_far, _MAX_PX, y)
+        too_far[:] = False
     for wrong, rule in (
         ((t > MAX_TIME_US) | (t < -MAX_TIME_US), "must be within 2⁶¹ µs of 0"),
-        ((x < 0) | (x > _MAX_PX) | (y < 0) | (y > _MAX_PX), f"must lie at 0 to {_MAX_PX}"),
+        (too_far, f"must lie at 0 to {_MAX_PX}"),
         ((p < -1) | (p > 1), "must have a polarity of 0 or 1, or of -1 or 1"),
     ):
         if wrong.any():

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import mmap
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,7 +22,6 @@ from easnn.events import native_calls
 from easnn.events.checks import (
     LATE_US,
     NO_TIME_US,
-    check_inside,
     check_writable,
     reject_late,
     reject_rows,
@@ -31,6 +30,7 @@ from easnn.events.checks import (
 from easnn.events.dat_clock import PERIOD_US, WRAP_FALL_US, RecordClock
 from easnn.events.dtypes import EVENT_DTYPE
 from easnn.events.evidence import reject_other_content, reject_zeros
+from easnn.events.outside import Outside
 from easnn.utils.errors import DataError
 from easnn.utils.files import atomic_write, map_file
 
@@ -56,22 +56,26 @@ class DatRecording:
     see :mod:`easnn.events.dat_clock` for the definition and its limits.
     """
 
-    def __init__(self, path: Path, sensor_hw: tuple[int, int] | None) -> None:
+    def __init__(
+        self, path: Path, sensor_hw: tuple[int, int] | None, drop_invalid: bool = False
+    ) -> None:
         self.path = path
         self._given_hw = sensor_hw
         data = map_file(path)
         header = _parse_header(data[:MAX_HEADER_BYTES], path)
         self.sensor_hw = sensor_hw or header.sensor_hw
+        self._outside = Outside(path, self.sensor_hw, drop=drop_invalid)
         self._xy_bits = XY_BITS[header.version]
         self._records = _records(data, header.size, path)
         self._clock = RecordClock(self._records["counter"])
         self._reject_late(self._clock.first_fall)
+        self._dropped = None if drop_invalid else 0
 
-    def __reduce__(self) -> tuple[type[DatRecording], tuple[Path, tuple[int, int] | None]]:
-        return DatRecording, (self.path, self._given_hw)
+    def __reduce__(self) -> tuple[type[DatRecording], tuple[Path, tuple[int, int] | None, bool]]:
+        return DatRecording, (self.path, self._given_hw, self._outside.drop)
 
     def __len__(self) -> int:
-        return len(self._records)
+        return len(self._records) - self.dropped_events()
 
     @property
     def first_us(self) -> int:
@@ -89,13 +93,26 @@ class DatRecording:
 
     def events(self) -> np.ndarray:
         """See :meth:`easnn.events.Recording.events`."""
-        return self._decode(0, len(self))
+        return self._decode(0, len(self._records))
 
     def late_events(self) -> int:
         """See :meth:`easnn.events.StoredRecording.late_events`; this reads the whole file."""
         count, too_late = self._clock.late_records()
         self._reject_late(too_late)
         return count
+
+    def dropped_events(self) -> int:
+        """See :meth:`easnn.events.StoredRecording.dropped_events`."""
+        if self._dropped is None:
+            self._dropped = self._outside.count(self._blocks())
+        return self._dropped
+
+    def _blocks(self) -> Iterator[np.ndarray]:
+        """Yield all events, with their times in the order of the file."""
+        for start in range(0, len(self._records), BLOCK_RECORDS):
+            events = np.empty(min(BLOCK_RECORDS, len(self._records) - start), EVENT_DTYPE)
+            self._decode_as_stored(start, start + len(events), events)
+            yield events
 
     def _decode(self, start: int, stop: int) -> np.ndarray:
         events = np.empty(max(0, stop - start), EVENT_DTYPE)
@@ -104,25 +121,26 @@ class DatRecording:
             end = min(begin + BLOCK_RECORDS, stop)
             block = events[begin - start : end - start]
             latest_us = self._decode_block(begin, end, block, latest_us)
-            check_inside(block, self.sensor_hw, self.path, first=begin)
-        return events
+            self._outside.check(block, first=begin)
+        return self._outside.kept(events, first=start)
 
     def _decode_block(self, start: int, stop: int, events: np.ndarray, latest_us: int) -> int:
         """Write records to ``events``, given the time before them; return that of the last one."""
         library = native_calls.library()
         if library is not None:
-            last_us, late_us = latest_us, 0
+            last_us, any_late = latest_us, False
             for begin, end, wrapped_us in self._clock.parts(start, stop):
-                last_us, by_us = native_calls.decode_dat(
+                last_us, is_late = native_calls.decode_dat(
                     library,
                     self._records[begin:end],
                     events[begin - start : end - start],
                     add_us=wrapped_us,
                     latest_us=last_us,
+                    limit_us=LATE_US,
                     xy_bits=self._xy_bits,
                 )
-                late_us = max(late_us, by_us)
-            if late_us <= LATE_US:
+                any_late |= is_late
+            if not any_late:
                 return last_us
         self._decode_as_stored(start, stop, events)
         restore_order(events, self.path, first=start, latest_us=latest_us)
@@ -145,19 +163,23 @@ class DatRecording:
             reject_late(np.ones(1, bool), event, self.path, first=number)
 
 
-def open_dat(path: Path | str, *, sensor_hw: tuple[int, int] | None = None) -> DatRecording:
+def open_dat(
+    path: Path | str, *, sensor_hw: tuple[int, int] | None = None, drop_invalid: bool = False
+) -> DatRecording:
     """Open a DAT file with contrast-detection events (type 0 or 12).
 
     Args:
         path: the file.
         sensor_hw: height and width of the sensor in pixels; overrides the size in the header. Every
             event that is read must lie inside. If neither is given, coordinates are not checked.
+        drop_invalid: whether to drop single events outside of the sensor instead of raising an
+            error when they are read.
 
     Raises:
         DataError: if the file is missing, empty, cut off or not a DAT file, ends with zeros or has
             no CD events, or if its times run backwards.
     """
-    return DatRecording(Path(path), sensor_hw)
+    return DatRecording(Path(path), sensor_hw, drop_invalid)
 
 
 def write_dat(

@@ -135,9 +135,9 @@ def _find_turns(
         rises = np.diff(counter[ends[part] : ends[part + 1] + 1].astype(np.int64))
         step = (rises < -WRAP_FALL_US).astype(np.int64) - (rises >= LATE_RISE_US)
         turn = np.flatnonzero(step)
-        fall = (rises < -LATE_US) & (step == 0)
-        if first_fall is None and fall.any():
-            first_fall = int(ends[part] + 1 + fall.argmax())
+        if first_fall is None and rises.min(initial=0) < -LATE_US:
+            fall = (rises < -LATE_US) & (step == 0)  # and not where the counter wrapped
+            first_fall = int(ends[part] + 1 + fall.argmax()) if fall.any() else None
         turns.append(ends[part] + 1 + turn)
         steps.append(step[turn])
     wraps = np.cumsum(np.concatenate(steps))

@@ -60,13 +60,13 @@ def reject_zeros(
         stored: the last rows that are stored, [N], of any type.
         path: the file.
         name: what the rows are called in the message, e.g. "events".
-        at_least: how many must be zeros; or all, if there are fewer, but more than one.
+        at_least: how many must be zeros.
         first: how many rows come before these.
 
     Raises:
         DataError: if they are.
     """
-    if len(stored) < 2 or _as_bytes(stored[-at_least:]).any():
+    if len(stored) < at_least or _as_bytes(stored[-at_least:]).any():
         return
     count = len(stored)
     for start in range(0, count, 1_000_000):  # from the end, in pieces: the file may be large

@@ -16,11 +16,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from easnn.events.checks import LATE_US, NO_TIME_US, check_inside, restore_order
+from easnn.events.checks import LATE_US, NO_TIME_US, restore_order
 from easnn.events.dtypes import EVENT_DTYPE
 from easnn.events.evidence import reject_zeros
 from easnn.events.evt_blocks import block_decoder
 from easnn.events.evt_decode import DECODERS, DecoderState
+from easnn.events.outside import Outside
 from easnn.utils.errors import DataError
 from easnn.utils.files import map_file
 
@@ -47,7 +48,9 @@ class RawRecording:
     Opening decodes the file once, block by block, and stores the decoder state before each block.
     """
 
-    def __init__(self, path: Path, sensor_hw: tuple[int, int] | None) -> None:
+    def __init__(
+        self, path: Path, sensor_hw: tuple[int, int] | None, drop_invalid: bool = False
+    ) -> None:
         self.path = path
         self._given_hw = sensor_hw
         data = map_file(path)
@@ -59,6 +62,7 @@ class RawRecording:
                 "(`sensor_hw` in Python)."
             )
         self.sensor_hw: tuple[int, int] = hw
+        self._outside = Outside(path, hw, drop=drop_invalid)
         self._decoder = block_decoder(header.encoding)
         self._words = _words(data, header.size, np.dtype(DECODERS[header.encoding][0]), path)
         self._swapped = header.swapped and header.encoding == "EVT21"
@@ -69,12 +73,13 @@ class RawRecording:
         self.first_us = NO_TIME_US
         self._index()
         self.last_us = self._latest_us[-1]
+        self._dropped = None if drop_invalid else 0
 
-    def __reduce__(self) -> tuple[type[RawRecording], tuple[Path, tuple[int, int] | None]]:
-        return RawRecording, (self.path, self._given_hw)
+    def __reduce__(self) -> tuple[type[RawRecording], tuple[Path, tuple[int, int] | None, bool]]:
+        return RawRecording, (self.path, self._given_hw, self._outside.drop)
 
     def __len__(self) -> int:
-        return self._firsts[-1]
+        return self._firsts[-1] - self.dropped_events()
 
     def window(self, start_us: int, end_us: int) -> np.ndarray:
         """See :meth:`easnn.events.Recording.window`."""
@@ -100,8 +105,8 @@ class RawRecording:
                 piece.view(np.uint8)[:] = cut[from_ - block_begin : to - block_begin].view(np.uint8)
             else:
                 self._decode(block, piece)
-            check_inside(piece, self.sensor_hw, self.path, first=from_)
-        return events
+            self._outside.check(piece, first=from_)
+        return self._outside.kept(events, first=begin)
 
     def events(self) -> np.ndarray:
         """See :meth:`easnn.events.Recording.events`."""
@@ -110,6 +115,12 @@ class RawRecording:
     def late_events(self) -> int:
         """See :meth:`easnn.events.StoredRecording.late_events`."""
         return self._late[-1]
+
+    def dropped_events(self) -> int:
+        """See :meth:`easnn.events.StoredRecording.dropped_events`."""
+        if self._dropped is None:
+            self._dropped = self._outside.count(map(self._block, range(len(self._states))))
+        return self._dropped
 
     def _index(self) -> None:
         state, count, latest_us, late = DecoderState(), 0, NO_TIME_US, 0
@@ -155,19 +166,23 @@ class RawRecording:
         return words << 32 | words >> 32 if self._swapped else words
 
 
-def open_raw(path: Path | str, *, sensor_hw: tuple[int, int] | None = None) -> RawRecording:
+def open_raw(
+    path: Path | str, *, sensor_hw: tuple[int, int] | None = None, drop_invalid: bool = False
+) -> RawRecording:
     """Open a RAW file in the encoding EVT2, EVT2.1 or EVT3.
 
     Args:
         path: the file.
         sensor_hw: height and width of the sensor in pixels; overrides the size in the header. Every
             event that is read must lie inside.
+        drop_invalid: whether to drop single events outside of the sensor instead of raising an
+            error when they are read.
 
     Raises:
         DataError: if the file is missing, empty, cut off, in another encoding or without events, if
             its times run backwards, or if the size of the sensor is unknown.
     """
-    return RawRecording(Path(path), sensor_hw)
+    return RawRecording(Path(path), sensor_hw, drop_invalid)
 
 
 def is_raw(head: bytes) -> bool:

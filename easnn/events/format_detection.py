@@ -37,7 +37,11 @@ ADVICE = "It may be damaged, or in another format."
 
 
 def open_recording(
-    path: Path | str, *, sensor_hw: tuple[int, int] | None = None, stream: int | None = None
+    path: Path | str,
+    *,
+    sensor_hw: tuple[int, int] | None = None,
+    stream: int | None = None,
+    drop_invalid: bool = False,
 ) -> StoredRecording:
     """Open a recording: DAT, RAW (EVT2, EVT2.1, EVT3), HDF5, AEDAT4, N-MNIST .bin or npz.
 
@@ -50,6 +54,9 @@ def open_recording(
             event that is read must lie inside. If neither is given, coordinates are not checked.
         stream: number of the stream of events to read from an AEDAT4 file; needed if it has
             several. Other formats have one.
+        drop_invalid: whether to drop single events outside of the sensor instead of raising an
+            error when they are read.
+            The size of the sensor must be known.
 
     Raises:
         DataError: if the file is missing, damaged, incomplete or in none of these formats, if it is
@@ -58,13 +65,13 @@ def open_recording(
     path = Path(path)
     opener = _opener(path)
     if opener is open_aedat4:
-        return open_aedat4(path, sensor_hw=sensor_hw, stream=stream)
+        return open_aedat4(path, sensor_hw=sensor_hw, stream=stream, drop_invalid=drop_invalid)
     if stream is not None:
         raise DataError(
             f"--stream (`stream` in Python) chooses a stream of an AEDAT4 file, but {path} has "
             "another format. Omit it."
         )
-    return opener(path, sensor_hw=sensor_hw)
+    return opener(path, sensor_hw=sensor_hw, drop_invalid=drop_invalid)
 
 
 def _opener(path: Path) -> Opener:
@@ -125,7 +132,7 @@ def _may_be_dat(head: bytes, size: int) -> bool:
 
     The unused bits of the first events are 0, and their times in order.
     """
-    if size % DAT_BYTES or not any(head) or is_text(head):
+    if size % DAT_BYTES or is_text(head):
         return False
     stored = np.frombuffer(head[: len(head) // 8 * 8], "<u4").reshape(-1, 2)[:PROBED_EVENTS]
     return not (stored[:, 1] >> UNUSED_BITS_FROM).any() and _in_order(stored[:, 0].astype(np.int64))
@@ -133,7 +140,7 @@ def _may_be_dat(head: bytes, size: int) -> bool:
 
 def _may_be_n_mnist(head: bytes, size: int) -> bool:
     """Return whether a file may be N-MNIST: the times of its first events are in order."""
-    if size % EVENT_BYTES or not any(head) or is_text(head):
+    if size % EVENT_BYTES or is_text(head):
         return False
     whole = len(head) // EVENT_BYTES * EVENT_BYTES
     stored = np.frombuffer(head[:whole], np.uint8).reshape(-1, EVENT_BYTES)[:PROBED_EVENTS]

@@ -20,15 +20,15 @@ import numpy.typing as npt
 from easnn.events.checks import (
     LATE_US,
     NO_TIME_US,
-    check_inside,
     check_writable,
     reject_late,
     restore_order,
     running_maximum,
 )
-from easnn.events.columns import COLUMNS, check_columns, pack_columns
+from easnn.events.columns import COLUMNS, check_columns, keeps_far, pack_columns
 from easnn.events.evidence import ZERO_ROWS, reject_zeros
-from easnn.events.hdf5_file import StoredDataset, open_file
+from easnn.events.hdf5_file import StoredDataset, hdf5_output, open_file
+from easnn.events.outside import Outside
 from easnn.utils.errors import DataError
 from easnn.utils.files import atomic_write
 
@@ -51,7 +51,9 @@ class Hdf5Recording:
     of the stored times.
     """
 
-    def __init__(self, path: Path, sensor_hw: tuple[int, int] | None) -> None:
+    def __init__(
+        self, path: Path, sensor_hw: tuple[int, int] | None, drop_invalid: bool = False
+    ) -> None:
         self.path = path
         self._given_hw = sensor_hw
         file = open_file(path)
@@ -76,17 +78,20 @@ class Hdf5Recording:
             file.close()
             raise DataError(f"{path} is damaged: {error}. Copy it again.") from error
         self.sensor_hw = sensor_hw or ((height, width) if height and width else None)
+        self._outside = Outside(path, self.sensor_hw, drop=drop_invalid)
+        self._keep_far = keeps_far(self.sensor_hw, drop_invalid=drop_invalid)
+        self._dropped = None if drop_invalid else 0
         self.first_us = self._time(0)
-        last_times_us = self._times(max(0, len(self) - BLOCK_EVENTS), len(self))
+        last_times_us = self._times(max(0, self._count - BLOCK_EVENTS), self._count)
         self.last_us = int(last_times_us.max())
         self._reject_zeros(last_times_us[-ZERO_ROWS:] - self._offset_us)
         self._reject_restart()
 
-    def __reduce__(self) -> tuple[type[Hdf5Recording], tuple[Path, tuple[int, int] | None]]:
-        return Hdf5Recording, (self.path, self._given_hw)
+    def __reduce__(self) -> tuple[type[Hdf5Recording], tuple[Path, tuple[int, int] | None, bool]]:
+        return Hdf5Recording, (self.path, self._given_hw, self._outside.drop)
 
     def __len__(self) -> int:
-        return self._count
+        return self._count - self.dropped_events()
 
     def window(self, start_us: int, end_us: int) -> np.ndarray:
         """See :meth:`easnn.events.Recording.window`.
@@ -98,7 +103,7 @@ class Hdf5Recording:
 
     def events(self) -> np.ndarray:
         """See :meth:`easnn.events.Recording.events`; the errors are those of :meth:`window`."""
-        return self._slice(0, len(self))
+        return self._slice(0, self._count)
 
     def late_events(self) -> int:
         """See :meth:`easnn.events.StoredRecording.late_events`; this reads all times.
@@ -107,8 +112,8 @@ class Hdf5Recording:
             DataError: if they cannot be read, or an event is more than 1 s late.
         """
         late, latest_us = 0, NO_TIME_US
-        for start in range(0, len(self), BLOCK_EVENTS):
-            times_us = self._times(start, min(start + BLOCK_EVENTS, len(self)))
+        for start in range(0, self._count, BLOCK_EVENTS):
+            times_us = self._times(start, min(start + BLOCK_EVENTS, self._count))
             late_us = running_maximum(times_us, latest_us) - times_us
             late += int(np.count_nonzero(late_us))
             if (late_us > LATE_US).any():
@@ -116,16 +121,30 @@ class Hdf5Recording:
             latest_us = max(latest_us, int(times_us.max()))
         return late
 
+    def dropped_events(self) -> int:
+        """See :meth:`easnn.events.StoredRecording.dropped_events`.
+
+        Raises:
+            DataError: if the events cannot be read.
+        """
+        if self._dropped is None:
+            starts = range(0, self._count, BLOCK_EVENTS)
+            self._dropped = self._outside.count(
+                self._as_stored(start, min(start + BLOCK_EVENTS, self._count), offset_us=0)
+                for start in starts
+            )
+        return self._dropped
+
     def _reject_zeros(self, last_times_us: npt.NDArray[np.int64]) -> None:
         """Raise an error if the last events, with these stored times, are zero in every byte."""
         if not last_times_us.any():
-            first = max(0, len(self) - BLOCK_EVENTS)
-            events = self._as_stored(first, len(self), offset_us=0)
+            first = max(0, self._count - BLOCK_EVENTS)
+            events = self._as_stored(first, self._count, offset_us=0)
             reject_zeros(events, self.path, "events", first=first)
 
     def _reject_restart(self) -> None:
         """Raise an error if the clock restarted between some of the events."""
-        numbers = range(0, len(self), max(BLOCK_EVENTS, -(-len(self) // PROBED_EVENTS)))
+        numbers = range(0, self._count, max(BLOCK_EVENTS, -(-self._count // PROBED_EVENTS)))
         times_us = np.array([self._time(number) for number in numbers])
         too_late = running_maximum(times_us, NO_TIME_US) - times_us > LATE_US
         if too_late.any():
@@ -138,28 +157,30 @@ class Hdf5Recording:
     def _as_stored(self, start: int, stop: int, *, offset_us: int) -> np.ndarray:
         """Return some events, with their times in the order of the file."""
         columns = {name: column.read(start, stop) for name, column in self._columns.items()}
-        return pack_columns(columns, self.path, first=start, offset_us=offset_us)
+        return pack_columns(
+            columns, self.path, first=start, offset_us=offset_us, keep_far=self._keep_far
+        )
 
     def _slice(self, start: int, stop: int) -> np.ndarray:
         stop = max(start, stop)
         events = self._as_stored(start, stop, offset_us=self._offset_us)
         if len(events):
             restore_order(events, self.path, first=start)
-        check_inside(events, self.sensor_hw, self.path, first=start)
-        return events
+        self._outside.check(events, first=start)
+        return self._outside.kept(events, first=start)
 
     def _search(self, time_us: int) -> int:
         """Return the number of the first event at or after ``time_us``, N if there is none."""
         if time_us <= self.first_us:
             return 0
         if time_us > self.last_us:
-            return len(self)
+            return self._count
         if self._ms_to_idx is not None:
             return self._search_by_ms(self._ms_to_idx, time_us - self._offset_us)
-        starts = range(0, len(self), BLOCK_EVENTS)
+        starts = range(0, self._count, BLOCK_EVENTS)
         after = bisect_left(starts, time_us, key=self._time)
         # An event may be later than the first one of the next block.
-        begin, end = max(0, after - 2) * BLOCK_EVENTS, min(after * BLOCK_EVENTS, len(self))
+        begin, end = max(0, after - 2) * BLOCK_EVENTS, min(after * BLOCK_EVENTS, self._count)
         reached = self._times(begin, end) >= time_us
         return begin + int(reached.argmax()) if reached.any() else end
 
@@ -172,7 +193,7 @@ class Hdf5Recording:
                 f"`ms_to_idx` of {self.path} must rise from 0 to the {self._count} events, but is "
                 f"{first} and {second} for {ms} and {ms + 1} ms."
             )
-        begin, end = max(0, first - 1), min(second + 1, len(self))
+        begin, end = max(0, first - 1), min(second + 1, self._count)
         times = self._times(begin, end) - self._offset_us
         for checked_ms, bound in ((ms, first), (ms + 1, second)):
             found = begin + int(np.searchsorted(times, 1000 * checked_ms))
@@ -191,19 +212,23 @@ class Hdf5Recording:
         return self._columns["t"].read(start, stop).astype(np.int64) + self._offset_us
 
 
-def open_hdf5(path: Path | str, *, sensor_hw: tuple[int, int] | None = None) -> Hdf5Recording:
+def open_hdf5(
+    path: Path | str, *, sensor_hw: tuple[int, int] | None = None, drop_invalid: bool = False
+) -> Hdf5Recording:
     """Open an HDF5 file with the events in columns (RVT raw, eTraM, DSEC).
 
     Args:
         path: the file.
         sensor_hw: height and width of the sensor in pixels; overrides the size in the file. Every
             event that is read must lie inside. If neither is given, coordinates are not checked.
+        drop_invalid: whether to drop single events outside of the sensor instead of raising an
+            error when they are read.
 
     Raises:
         DataError: if the file is missing, damaged, in another layout, without events, or compressed
             by a filter that is not available.
     """
-    return Hdf5Recording(Path(path), sensor_hw)
+    return Hdf5Recording(Path(path), sensor_hw, drop_invalid)
 
 
 def write_hdf5(
@@ -230,8 +255,7 @@ def write_hdf5_pieces(
         OutputError: if the file cannot be written.
     """
     path = Path(path)
-    # The temporary file is locked already, so HDF5 must not lock it, too.
-    with atomic_write(path) as file, h5py.File(file.name, "w", locking=False) as stored:
+    with atomic_write(path) as file, hdf5_output(file) as (stored, check_disk):
         columns = {
             name: stored.create_dataset(
                 f"events/{name}",
@@ -253,6 +277,7 @@ def write_hdf5_pieces(
             for name, column in columns.items():
                 column.resize(count + len(events), axis=0)
                 column[count:] = events["t_us" if name == "t" else name]
+            check_disk()
             count, last_us = count + len(events), int(events["t_us"][-1])
         if count == 0:
             raise DataError(f"{path} must get at least one event, but gets none.")

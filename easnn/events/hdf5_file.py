@@ -6,9 +6,13 @@ arrays or crash the process.
 
 from __future__ import annotations
 
+import io
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import h5py
 import hdf5plugin  # noqa: F401  (registers the filters of the datasets)
@@ -23,6 +27,68 @@ BLOSC_HEADER = np.dtype(
     [("_", "V4"), ("bytes", "<u4"), ("block_bytes", "<u4"), ("stored_bytes", "<u4")]
 )
 MAX_CHUNK_BYTES = 2**28
+
+
+class _Output(io.RawIOBase):
+    """A file to which HDF5 writes, and that never fails: it keeps the first error instead.
+
+    The HDF5 library crashes the process if it cannot write what it holds back until it closes a
+    file, as on a full disk.
+
+    Args:
+        descriptor: an open file for reading and writing.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._file = io.FileIO(descriptor, "r+", closefd=False)
+        self._error: OSError | None = None
+
+    def check(self) -> None:
+        """Raise the first error of a write, if there was one."""
+        if self._error is not None:
+            raise self._error
+
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer).cast("B")
+        found = self._file.readinto(view)
+        view[found:] = bytes(len(view) - found)  # what could not be written
+        return len(view)
+
+    def write(self, content: Any) -> int:
+        rest = memoryview(content).cast("B")
+        size = len(rest)
+        try:
+            while len(rest) and self._error is None:
+                rest = rest[self._file.write(rest) :]
+        except OSError as error:
+            self._error = error
+        return size
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        return self._file.seek(offset, whence)
+
+    def truncate(self, size: int | None = None) -> int:
+        try:
+            return self._file.truncate(size)
+        except OSError as error:
+            self._error = self._error or error
+            return self._file.seek(0, os.SEEK_END)
+
+
+@contextmanager
+def hdf5_output(file: IO[bytes]) -> Iterator[tuple[Any, Callable[[], None]]]:
+    """Write HDF5 to an open and empty file.
+
+    Yields:
+        The HDF5 file, and a function that raises the error of an earlier write, if there was one.
+
+    Raises:
+        OSError: at the end of the block, if something could not be written.
+    """
+    output = _Output(file.fileno())
+    with h5py.File(output, "w") as stored:
+        yield stored, output.check
+    output.check()
 
 
 def open_file(path: Path, *, cache_chunks: bool = True) -> Any:

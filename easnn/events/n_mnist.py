@@ -21,19 +21,23 @@ TIME_BITS = 23
 LIMIT_HW = (256, 256)
 
 
-def open_n_mnist(path: Path | str, *, sensor_hw: tuple[int, int] | None = None) -> LoadedRecording:
+def open_n_mnist(
+    path: Path | str, *, sensor_hw: tuple[int, int] | None = None, drop_invalid: bool = False
+) -> LoadedRecording:
     """Load an N-MNIST .bin file (40-bit events, at most 8.4 s).
 
     Args:
         path: the file.
         sensor_hw: height and width of the sensor in pixels, which the file does not store. Every
             event that is read must lie inside; if it is None, coordinates are not checked.
+        drop_invalid: whether to drop single events outside of the sensor instead of raising an
+            error when they are read.
 
     Raises:
         DataError: if the file is missing, empty, cut off, text or ends with zeros, or if its times
             run backwards.
     """
-    return LoadedRecording(Path(path), sensor_hw, _read)
+    return LoadedRecording(Path(path), sensor_hw, _read, drop_invalid)
 
 
 def write_n_mnist(path: Path | str, events: np.ndarray) -> None:

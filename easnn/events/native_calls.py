@@ -73,8 +73,9 @@ def decode_dat(
     *,
     add_us: int,
     latest_us: int,
+    limit_us: int,
     xy_bits: tuple[int, int],
-) -> tuple[int, int]:
+) -> tuple[int, bool]:
     """Write the records [N] of a DAT file (8 bytes each, contiguous) to packed ``events`` [N].
 
     Args:
@@ -83,24 +84,26 @@ def decode_dat(
         events: what is overwritten.
         add_us: added to the counters.
         latest_us: the least time of an event; the times are the running maximum.
+        limit_us: how late an event may be.
         xy_bits: widths of x and y.
 
     Returns:
-        The time of the last event, and by how many µs an event is late at most.
+        The time of the last event, and whether an event is more than ``limit_us`` late.
     """
     assert len(records) == len(events)
     last_us = ctypes.c_int64(latest_us)
-    late_us = call(
+    is_late = call(
         library,
         "easnn_dat_decode",
         address(records),
         ctypes.c_int64(len(records)),
         ctypes.c_int64(add_us),
+        ctypes.c_int64(limit_us),
         ctypes.byref(last_us),
         *map(ctypes.c_int, xy_bits),
         address(events),
     )
-    return last_us.value, late_us
+    return last_us.value, bool(is_late)
 
 
 def decode_evt(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from easnn.events.checks import check_writable
-from easnn.events.columns import COLUMNS, check_columns, pack_columns
+from easnn.events.columns import COLUMNS, check_columns, keeps_far, pack_columns
 from easnn.events.loaded_recording import LoadedRecording
 from easnn.events.numpy_files import load_members
 from easnn.utils.errors import DataError
@@ -18,19 +19,24 @@ LIMIT_HW = (65_536, 65_536)
 _SCALARS = ("height", "width")
 
 
-def open_npz(path: Path | str, *, sensor_hw: tuple[int, int] | None = None) -> LoadedRecording:
+def open_npz(
+    path: Path | str, *, sensor_hw: tuple[int, int] | None = None, drop_invalid: bool = False
+) -> LoadedRecording:
     """Load a NumPy archive with the arrays ``t`` (µs), ``x``, ``y`` and ``p``.
 
     Args:
         path: the file.
         sensor_hw: height and width of the sensor in pixels; overrides the size in the file. Every
             event that is read must lie inside. If neither is given, coordinates are not checked.
+        drop_invalid: whether to drop single events outside of the sensor instead of raising an
+            error when they are read.
 
     Raises:
         DataError: if the file is missing, damaged, not such an archive or holds Python objects, or
             if its times run backwards.
     """
-    return LoadedRecording(Path(path), sensor_hw, _read)
+    read = functools.partial(_read, given_hw=sensor_hw, drop_invalid=drop_invalid)
+    return LoadedRecording(Path(path), sensor_hw, read, drop_invalid)
 
 
 def write_npz(
@@ -63,10 +69,14 @@ def write_npz(
         np.savez_compressed(file, **arrays)
 
 
-def _read(path: Path) -> tuple[np.ndarray, tuple[int, int] | None]:
+def _read(
+    path: Path, given_hw: tuple[int, int] | None, drop_invalid: bool
+) -> tuple[np.ndarray, tuple[int, int] | None]:
     arrays = load_members(path, COLUMNS, _SCALARS)
     check_columns({name: (arrays[name].dtype, arrays[name].shape) for name in COLUMNS}, path, "")
-    return pack_columns(arrays, path), _sensor_hw(arrays, path)
+    stored_hw = _sensor_hw(arrays, path)
+    keep_far = keeps_far(given_hw or stored_hw, drop_invalid=drop_invalid)
+    return pack_columns(arrays, path, keep_far=keep_far), stored_hw
 
 
 def _sensor_hw(arrays: dict[str, np.ndarray], path: Path) -> tuple[int, int] | None:

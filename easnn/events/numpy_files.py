@@ -14,6 +14,11 @@ from easnn.utils.files import map_file
 MAX_SHRINK = 1032
 """Largest compression ratio of a zip member (deflate)."""
 
+MAX_TOTAL_SHRINK = 100
+ALWAYS_READ_BYTES = 2**28
+"""An archive that becomes larger than this and than MAX_TOTAL_SHRINK times its size is no recording
+or label file, in which at most the polarity is compressed that well, but fills the memory."""
+
 
 def load_array(path: Path) -> np.ndarray:
     """Return the array of a ``.npy`` file.
@@ -51,6 +56,8 @@ def load_members(
             members = {entry.filename.removesuffix(".npy"): entry for entry in archive.infolist()}
             missing = [name for name in needed if name not in members]
             names = [*needed, *(optional if members.keys() >= {*optional} else ())]
+            if not missing:
+                _check_total([members[name] for name in names], path)
             arrays = {} if missing else {name: _array(archive, members[name]) for name in names}
     except Exception as error:  # damaged files make zipfile and NumPy raise almost any type
         raise DataError(
@@ -62,6 +69,13 @@ def load_members(
             f"{', '.join(sorted(members)) or 'none'}."
         )
     return arrays
+
+
+def _check_total(entries: Sequence[zipfile.ZipInfo], path: Path) -> None:
+    """Check that reading all of these members takes a plausible amount of memory."""
+    total, size = sum(entry.file_size for entry in entries), path.stat().st_size
+    if total > max(ALWAYS_READ_BYTES, MAX_TOTAL_SHRINK * size):
+        raise ValueError(f"it promises {total} bytes, more than {MAX_TOTAL_SHRINK} times its size")
 
 
 def _array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> np.ndarray:

@@ -32,16 +32,16 @@ class Recording(Protocol):
 
     @property
     def first_us(self) -> int:
-        """Time of the first event."""
+        """Time of the first event that is stored, even if it is dropped."""
         ...
 
     @property
     def last_us(self) -> int:
-        """Time of the last event."""
+        """Time of the last event that is stored, even if it is dropped."""
         ...
 
     def __len__(self) -> int:
-        """Return the number of events."""
+        """Return the number of events, without those that are dropped."""
         ...
 
     def window(self, start_us: int, end_us: int) -> np.ndarray:
@@ -61,10 +61,17 @@ class Recording(Protocol):
 
 
 class StoredRecording(Recording, Protocol):
-    """A recording that also reports how well its file is sorted."""
+    """A recording that also reports how well its file is sorted, and what is dropped of it."""
 
     def late_events(self) -> int:
         """Return how many events are stored after a later one; this may read the whole file."""
+        ...
+
+    def dropped_events(self) -> int:
+        """Return how many events lie outside of the sensor and are dropped (``drop_invalid``).
+
+        This may read the whole file. Without ``drop_invalid`` it is 0.
+        """
         ...
 
 

@@ -21,6 +21,7 @@ from easnn.data import (
     DetectionDataset,
     EvaluationSampler,
     FrameCache,
+    LabelSource,
     LetterboxPolicy,
     Prepare,
     RandomPlacementPolicy,
@@ -41,7 +42,7 @@ from easnn.optim import Schedule, build_optimizer, build_schedule
 from easnn.representations import FrameSpec
 from easnn.utils.errors import ConfigError
 
-EVENT_SUM_IGNORES = ("window", "slicing", "tau", "downsample", "speed_aug")
+EVENT_SUM_IGNORES = ("window", "slicing", "tau", "downsample", "speed_aug", "drop_invalid")
 """Keys of frames made from events, without effect with ``aggregation event_sum``."""
 
 _PATH_PART = re.compile(r"(?!\.{1,2}$)[^/\\\0]+")
@@ -194,6 +195,16 @@ class EventExp(Experiment, ExperimentKeys):
         """Return the frame cache of a run, a context manager to be entered by every process."""
         return open_frame_cache(kind, self.cache_root(), round(self.cache_gb * GB))
 
+    def get_source(self, splits: str | Sequence[str]) -> LabelSource:
+        """Find the recordings of one or several splits, opened as the keys say.
+
+        Raises:
+            ConfigError: if a key does not fit the dataset.
+            DataError: if the dataset's files are incomplete or wrong.
+        """
+        source = self.dataset_kind.source(self.data_root(), splits)
+        return source.dropping_invalid() if self.drop_invalid else source
+
     def get_dataset(self, splits: Sequence[str]) -> DetectionDataset:
         """Open the labelled frames of the given splits.
 
@@ -202,7 +213,7 @@ class EventExp(Experiment, ExperimentKeys):
                 the dataset.
             DataError: if the dataset's files are incomplete or wrong.
         """
-        return self.dataset_kind.source(self.data_root(), splits).dataset(
+        return self.get_source(splits).dataset(
             self.frame_spec(),
             num_classes=self.num_classes,
             downsample=self.downsample,

@@ -41,6 +41,11 @@ class DataKeys(Config):
         on_resume=TAKES_EFFECT,
         scores=True,
     )
+    drop_invalid: bool = key(
+        False,
+        "drop single events outside of the sensor, which are an error otherwise",
+        on_resume=TAKES_EFFECT,
+    )
     input_size: tuple[int, int] = key(
         (640, 640),
         "height,width seen in training",
@@ -262,6 +267,12 @@ class OutputKeys(Config):
         on_resume=HARMLESS,
     )
     save_history_ckpt: bool = key(False, "keep a checkpoint of every epoch", on_resume=HARMLESS)
+    max_history: int = key(
+        0,
+        "number of checkpoints that `save_history_ckpt` keeps, the newest ones; 0: all",
+        low=0,
+        on_resume=HARMLESS,
+    )
     ckpt_interval_steps: int = key(
         0, "steps between checkpoints within an epoch; 0: none", low=0, on_resume=HARMLESS
     )

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
-import re
 import sys
 import traceback
 from pathlib import Path
 from types import ModuleType
 
 from easnn.exp.event_exp import EventExp
+from easnn.exp.experiment_file import run_file
 from easnn.utils.errors import ConfigError, did_you_mean
 from easnn.utils.files import expand_home
 
@@ -20,7 +19,8 @@ NAMED_EXPERIMENTS = Path(__file__).resolve().parent / "default"
 def get_exp(exp_file: str | Path | None = None, exp_name: str | None = None) -> EventExp:
     """Return a new experiment, from a file or by the name of one that comes with the package.
 
-    The file is executed as Python and defines ``class Exp(EventExp)``. Errors in it are raised
+    The file is executed as Python and defines ``class Exp(EventExp)``; it may import the files
+    beside it. Errors in it are raised
     unchanged, except that the :class:`ConfigError` of a wrong key or value also names the line.
 
     Args:
@@ -90,24 +90,21 @@ def _execute(path: Path) -> ModuleType:
         raise ConfigError(
             f"Experiment file {path} must be a Python file, but there is none in {Path.cwd()}."
         )
-    path = path.resolve()
-    name = "easnn_experiment" + re.sub(r"\W", "_", str(path))
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None, path
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # where dataclasses and pickle look for the module of a class
     try:
-        spec.loader.exec_module(module)
+        return run_file(path.resolve())
     except ConfigError as error:
         raise _located(error, path) from error
-    return module
 
 
 def _located(error: ConfigError, path: Path) -> ConfigError:
-    """Return the error with the line of the experiment file that raised it."""
+    """Return the error with the line that raised it, of the experiment file or of one beside it."""
+    folder = path.resolve().parent
     lines = [
-        frame.lineno
+        (frame.filename, frame.lineno)
         for frame in traceback.extract_tb(error.__traceback__)
-        if Path(frame.filename) == path.resolve()
+        if Path(frame.filename).parent == folder
     ]
-    return ConfigError(f"{path}, line {lines[-1]}: {error}" if lines else f"{path}: {error}")
+    if not lines:
+        return ConfigError(f"{path}: {error}")
+    file, number = lines[-1]
+    return ConfigError(f"{path if Path(file) == path.resolve() else file}, line {number}: {error}")

@@ -196,6 +196,7 @@ class Predictor:
         sensor_hw: tuple[int, int] | None = None,
         *,
         stream: int | None = None,
+        drop_invalid: bool = False,
     ) -> Recording:
         """Open a recording of any format and determine its sensor size.
 
@@ -205,12 +206,16 @@ class Predictor:
                 else the smallest size that contains all events.
             stream: number of the stream of events to read from an AEDAT4 file; needed if it has
                 several.
+            drop_invalid: whether to drop single events outside of the sensor, whose size must be
+                given or stored, instead of raising an error.
 
         Raises:
             DataError: if the file cannot be read, or an event lies outside the sensor.
         """
         path = Path(path).expanduser()
-        recording = open_recording(path, sensor_hw=sensor_hw, stream=stream)
+        recording = open_recording(
+            path, sensor_hw=sensor_hw, stream=stream, drop_invalid=drop_invalid
+        )
         if recording.sensor_hw is not None:
             return recording
         return open_recording(path, sensor_hw=_extent_hw(recording), stream=stream)

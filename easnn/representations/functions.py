@@ -21,6 +21,9 @@ from easnn.utils.errors import DataError
 
 COUNT_DTYPES = (np.uint8, np.int16, np.int32)
 
+MAX_PIXELS = 2**24
+"""Of a sensor. Files may declare any size; larger ones are mistakes, and fill the memory."""
+
 CUBE_CHANNELS = np.array([[0, 1], [1, 3]])
 """Channel of ``voxel_cube`` by polarity and half of a slice: (p + 1)·(half + 1) − 1."""
 
@@ -165,6 +168,20 @@ REPRESENTATIONS: Mapping[str, Representation] = MappingProxyType(
 """The values of the key ``aggregation`` that are computed from events."""
 
 
+def check_sensor_size(sensor_hw: tuple[int, int]) -> None:
+    """Check that a frame of this height and width in pixels may be allocated.
+
+    Raises:
+        DataError: if it has more than MAX_PIXELS.
+    """
+    height, width = sensor_hw
+    if height * width > MAX_PIXELS:
+        raise DataError(
+            f"A sensor must have at most {MAX_PIXELS:,} pixels, but one of {width}×{height} was "
+            "given, or declared by a recording or `dataset.json`. Give the right sensor size."
+        )
+
+
 def represent(spec: FrameSpec, window: EventWindow, sensor_hw: tuple[int, int]) -> np.ndarray:
     """Return the representation ``[slices, C, H, W]`` of the events of a window.
 
@@ -177,8 +194,9 @@ def represent(spec: FrameSpec, window: EventWindow, sensor_hw: tuple[int, int]) 
         sensor_hw: height H and width W of the sensor in pixels.
 
     Raises:
-        DataError: if an event lies outside the sensor.
+        DataError: if an event lies outside the sensor, or the sensor has more than MAX_PIXELS.
     """
+    check_sensor_size(sensor_hw)
     height, width = sensor_hw
     x, y = window.events["x"].max(initial=0), window.events["y"].max(initial=0)
     if x >= width or y >= height:

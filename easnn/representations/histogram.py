@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from easnn.representations.functions import compact_integers
+from easnn.representations.functions import check_sensor_size, compact_integers
 
 BINS = 10
 MAX_COUNT = 10
@@ -26,7 +26,11 @@ def stacked_histogram(
         every_other: whether to keep only the pixels with odd x and y, moved to (x − 1)/2 and (y −
             1)/2; the result is [20, H // 2, W // 2]. RVT halves 1Mpx histograms this way
             (``nearest-exact``).
+
+    Raises:
+        DataError: if the sensor is larger than any that exists.
     """
+    check_sensor_size(sensor_hw)
     step = 2 if every_other else 1
     height, width = (side // step for side in sensor_hw)
     histogram = np.zeros((2, BINS, height * width), np.uint8)

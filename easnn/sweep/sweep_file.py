@@ -132,7 +132,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
         contents = tomllib.loads(read_text(path))
     except OSError as error:
         raise ConfigError(f"Cannot read the sweep file {path}: {error.strerror}.") from error
-    except ValueError as error:  # not TOML, or not UTF-8
+    except (ValueError, RecursionError) as error:  # not TOML, not UTF-8, or nested very deeply
         raise ConfigError(f"{path} must be a TOML file, but is not: {error}.") from error
     known = (*SweepSettings.declarations(), *TABLES)
     if unknown := [name for name in contents if name not in known]:

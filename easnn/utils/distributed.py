@@ -8,8 +8,11 @@ from __future__ import annotations
 import functools
 import os
 import re
+import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -19,6 +22,24 @@ import torch.distributed as dist
 from easnn.utils.errors import LostProcessError
 
 Item = TypeVar("Item")
+
+TIMEOUT_S = 1800.0
+"""How long processes wait for one another, unless something else is said."""
+
+
+@dataclass
+class Standing:
+    """How far this process is; the others can see from it which process keeps them waiting.
+
+    Attributes:
+        place: what it works on, e.g. "epoch 3, step 18".
+        collectives: how many collective operations it has begun.
+        waiting_since: when it began the one that it is in (``time.monotonic()``); None if in none.
+    """
+
+    place: str = "the start of the run"
+    collectives: int = 0
+    waiting_since: float | None = None
 
 
 def is_distributed() -> bool:
@@ -46,7 +67,33 @@ def is_main() -> bool:
     return rank() == 0
 
 
-def barrier(before: str, timeout_s: float = 1800.0) -> None:
+def standing() -> Standing:
+    """Return how far this process is in the process group, which must be initialised."""
+    return _standing(dist.group.WORLD)
+
+
+def note_place(place: str) -> None:
+    """Note what this process works on now."""
+    if is_distributed():
+        standing().place = place
+
+
+@contextmanager
+def waiting() -> Iterator[None]:
+    """Note that this process may wait for the others: the block is a collective operation."""
+    if not is_distributed():
+        yield
+        return
+    here = standing()
+    here.collectives += 1
+    here.waiting_since = time.monotonic()
+    try:
+        yield
+    finally:
+        here.waiting_since = None
+
+
+def barrier(before: str, timeout_s: float = TIMEOUT_S) -> None:
     """Wait until every process has reached this point.
 
     Args:
@@ -59,9 +106,12 @@ def barrier(before: str, timeout_s: float = 1800.0) -> None:
     if not is_distributed():
         return
     try:
-        dist.monitored_barrier(
-            _host_group(dist.group.WORLD), timeout=timedelta(seconds=timeout_s), wait_all_ranks=True
-        )
+        with waiting():
+            dist.monitored_barrier(
+                _host_group(dist.group.WORLD),
+                timeout=timedelta(seconds=timeout_s),
+                wait_all_ranks=True,
+            )
     except RuntimeError as error:
         missing = re.search(r"Ranks? ([\d, ]+) failed", str(error))
         who = f"Process {missing[1]}" if missing else "A process"
@@ -75,7 +125,8 @@ def sum_across_ranks(value: torch.Tensor) -> torch.Tensor:
     """Return the sum of ``value`` over all processes, detached; ``value`` is not modified."""
     total = value.detach().clone()
     if is_distributed():
-        dist.all_reduce(total)
+        with waiting():
+            dist.all_reduce(total)
     return total
 
 
@@ -83,7 +134,8 @@ def max_across_ranks(value: torch.Tensor) -> torch.Tensor:
     """Return the elementwise maximum of ``value`` over all processes; ``value`` is not modified."""
     largest = value.detach().clone()
     if is_distributed():
-        dist.all_reduce(largest, op=dist.ReduceOp.MAX)
+        with waiting():
+            dist.all_reduce(largest, op=dist.ReduceOp.MAX)
     return largest
 
 
@@ -97,7 +149,8 @@ def average_in_place(tensors: Iterable[torch.Tensor]) -> None:
             by_type[tensor.dtype].append(tensor)
     for group in by_type.values():
         flat = torch.cat([tensor.reshape(-1) for tensor in group])
-        dist.all_reduce(flat)
+        with waiting():
+            dist.all_reduce(flat)
         means = torch.split(flat / world_size(), [tensor.numel() for tensor in group])
         for tensor, mean in zip(group, means, strict=True):
             tensor.copy_(mean.view_as(tensor))
@@ -108,7 +161,8 @@ def gather_objects(item: Item) -> list[Item]:
     if not is_distributed():
         return [item]
     items: list[Any] = [None] * world_size()
-    dist.all_gather_object(items, item, group=_host_group(dist.group.WORLD))
+    with waiting():
+        dist.all_gather_object(items, item, group=_host_group(dist.group.WORLD))
     return items
 
 
@@ -117,8 +171,15 @@ def broadcast_object(item: Item) -> Item:
     if not is_distributed():
         return item
     box: list[Any] = [item]
-    dist.broadcast_object_list(box, src=0, group=_host_group(dist.group.WORLD))
+    with waiting():
+        dist.broadcast_object_list(box, src=0, group=_host_group(dist.group.WORLD))
     return box[0]
+
+
+@functools.lru_cache(maxsize=1)
+def _standing(world: dist.ProcessGroup) -> Standing:
+    """Return the standing of this process in a process group."""
+    return Standing()
 
 
 @functools.lru_cache(maxsize=1)

@@ -30,6 +30,10 @@ class CheckpointError(EasnnError):
     """A checkpoint cannot be read, or belongs to another model."""
 
 
+class DamagedCheckpointError(CheckpointError):
+    """The file of a checkpoint is truncated or damaged."""
+
+
 class TrainingError(EasnnError):
     """A run had to stop: a loss is not finite, or a process failed."""
 

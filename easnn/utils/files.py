@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import mmap
 import os
@@ -56,12 +57,28 @@ def refuse_existing(path: Path) -> None:
         raise OutputError(f"{path} exists already. Choose another name or remove it.")
 
 
+def refuse_inside(output: Path, source: Path) -> None:
+    """Check that a folder to write does not lie in the one that is read, also not by links.
+
+    What is written there would be read as a part of it, now or later.
+
+    Raises:
+        OutputError: if it does, or is the same.
+    """
+    if output.resolve().is_relative_to(source.resolve()):
+        raise OutputError(
+            f"Nothing can be written to {output}, because it is in {source}, which is read. Choose "
+            "a folder outside of it."
+        )
+
+
 @contextmanager
 def atomic_write(path: Path) -> Iterator[IO[bytes]]:
     """Open a binary file that replaces ``path`` only when the block ends without an error.
 
     The bytes are written to a temporary file in the same directory, which is flushed to the disk
-    and then renamed: a reader sees either the old file or the complete new one. If the process is
+    and then renamed: a reader sees either the old file or the complete new one. The directory is
+    flushed last, so that the new file is there after a power failure, too. If the process is
     killed, the temporary file stays: :func:`remove_unfinished`. It is locked while it is written.
 
     Raises:
@@ -81,6 +98,7 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
         temporary = None
+        flush(path.parent)
     except OSError as error:
         raise OutputError(
             f"Cannot write {path}: {error.strerror or error}. Nothing was replaced; free some "
@@ -89,6 +107,22 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def flush(path: Path) -> None:
+    """Flush a file, or the names in a directory, to the disk.
+
+    Raises:
+        OSError: if it cannot be flushed. Some file systems cannot flush directories, which is none.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP) or not path.is_dir():
+            raise
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager
@@ -193,6 +227,14 @@ def read_text(path: Path) -> str:
         ValueError: if it is not UTF-8.
     """
     return path.read_text(encoding="utf-8-sig")
+
+
+def is_file(path: Path) -> bool:
+    """Return whether a file exists; False also for names that no file can have, such as long ones.
+
+    ``Path.is_file`` raises an ``OSError`` for some of these.
+    """
+    return os.path.isfile(path)  # noqa: PTH113
 
 
 def is_apple_double(name: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from loguru import logger
 from tqdm import tqdm
@@ -45,18 +45,39 @@ def setup_logging(log_file: Path | None = None) -> None:
     )
     if log_file is not None and is_main():
         try:
-            logger.add(
-                log_file,
-                format=FILE_FORMAT,
-                level="INFO",
-                encoding="utf-8",
-                errors="backslashreplace",  # parts of file names that are no text
-            )
+            logger.add(_LogFile(log_file), format=FILE_FORMAT, level="INFO")
         except OSError as error:
             raise OutputError(
                 f"Cannot write {log_file}: {error.strerror}. Choose another directory or free some "
                 "space."
             ) from error
+
+
+class _LogFile:
+    """Appends messages to a file until that fails, which is said once: the run goes on."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: TextIO | None = path.open(
+            "a",
+            encoding="utf-8",
+            errors="backslashreplace",  # parts of file names that are no text
+            buffering=1,
+        )
+
+    def write(self, message: str) -> None:
+        """Append a message, a whole line."""
+        if self._file is None:
+            return
+        try:
+            self._file.write(message)
+        except OSError as error:
+            self._file = None
+            print(
+                f"warning: Cannot write {self._path}: {error.strerror}. Messages are shown here "
+                "only from now on.",
+                file=sys.stderr,
+            )
 
 
 def on_terminal() -> bool:

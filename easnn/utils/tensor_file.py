@@ -14,7 +14,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 
-from easnn.utils.errors import CheckpointError, OutputError
+from easnn.utils.errors import CheckpointError, DamagedCheckpointError, OutputError
 from easnn.utils.files import atomic_write
 
 _MAKE_SCALAR = cast(Callable[..., Any], np.float64(0).__reduce__()[0])
@@ -96,8 +96,8 @@ def _checksums_hold(path: Path) -> bool:
         return False
 
 
-def _damaged(path: Path) -> CheckpointError:
-    return CheckpointError(
+def _damaged(path: Path) -> DamagedCheckpointError:
+    return DamagedCheckpointError(
         f"{path} ({path.stat().st_size} bytes) is truncated, damaged, or not a checkpoint. Copy it "
         "again, or use another one."
     )

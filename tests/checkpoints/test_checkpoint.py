@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from easnn.checkpoints import load_checkpoint, load_weights, save_checkpoint
+from easnn.checkpoints import Checkpoint, load_checkpoint, load_weights, save_checkpoint
 from easnn.checkpoints.format import KEYS
-from easnn.utils.errors import CheckpointError, OutputError
+from easnn.utils.errors import CheckpointError, DamagedCheckpointError, OutputError
 
 
 def whole(**changes):
@@ -221,6 +221,35 @@ def test_loose_loading_of_nothing_is_an_error():
         CheckpointError, match=r"^No weight of c\.pth fits this model: 4 missing in the checkpoint"
     ):
         load_weights(small_net(), {"x": torch.zeros(1)}, strict=False, source="c.pth")
+
+
+def test_the_newest_whole_checkpoint_beside_a_damaged_one_is_offered(tmp_path):
+    for name, epoch, step in (("best", 3, 20), ("epoch_4", 4, 0), ("epoch_5", 5, 0)):
+        save_checkpoint(tmp_path / f"{name}_ckpt.pth", whole(epoch=epoch, step=step))
+    latest = tmp_path / "latest_ckpt.pth"
+    save_checkpoint(latest, whole(epoch=5, step=7))
+    for path in (latest, tmp_path / "epoch_5_ckpt.pth"):
+        content = bytearray(path.read_bytes())
+        content[content.index(torch.arange(3.0).numpy().tobytes()) + 4] ^= 1
+        path.write_bytes(content)
+    with pytest.raises(DamagedCheckpointError) as error:
+        Checkpoint(latest)
+    assert str(error.value) == (
+        f"{latest} ({len(content)} bytes) is truncated, damaged, or not a checkpoint. Copy it "
+        "again, or use another one. The newest whole checkpoint beside it is epoch_4_ckpt.pth, "
+        "after 4 epochs and 0 steps; give it with -c."
+    )
+
+
+def test_without_another_checkpoint_none_is_offered(tmp_path):
+    path = tmp_path / "latest_ckpt.pth"
+    path.write_bytes(b"x" * 100)
+    with pytest.raises(DamagedCheckpointError) as error:
+        Checkpoint(path)
+    assert str(error.value) == (
+        f"{path} (100 bytes) is truncated, damaged, or not a checkpoint. Copy it again, or use "
+        "another one."
+    )
 
 
 WRAPPED = {

@@ -5,6 +5,7 @@ import importlib
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -232,3 +233,11 @@ def test_the_home_folder_in_a_command(
     experiment = named_experiment(options)
     assert experiment.data_root() == tmp_path / "gen1"
     assert run_directory_path(experiment) == tmp_path / "runs" / "mine"
+
+
+@pytest.mark.parametrize("word", ["--local-rank=3", "--local_rank=3"])
+@pytest.mark.parametrize("module", [train, evaluation])
+def test_the_local_rank_of_a_launcher(word: str, module: ModuleType) -> None:
+    options = parse(module.make_parser(), [word, "-n", "e-yolox-s", "T", "3"])
+    assert (options.local_rank, options.name, options.pairs) == (3, "e-yolox-s", ["T", "3"])
+    assert "local" not in module.make_parser().format_help()

@@ -127,6 +127,36 @@ def test_leakage_between_splits(tmp_path: Path) -> None:
     ]
 
 
+def test_events_outside_of_the_sensor(tmp_path: Path) -> None:
+    for seed, split in enumerate(("train", "val", "test")):
+        write_recording(tmp_path / split, split, seed)
+    path = tmp_path / "val" / "val_td.dat"
+    data = bytearray(path.read_bytes())
+    data[-4:] = (64 | 5 << 14).to_bytes(4, "little")
+    data[-12:-8] = (3 | 900 << 14).to_bytes(4, "little")
+    path.write_bytes(data)
+    assert problems_of(tmp_path, code=1) == [
+        (
+            "unreadable events",
+            str(path),
+            f"Event 998 of {path} must lie inside the sensor, 64×32 pixels, but is t_us=998000, "
+            "x=3, y=900, p=0. If only single events of the file are wrong, drop them with "
+            "`drop_invalid` (a key, and an argument in Python) or --drop-invalid.",
+            True,
+        )
+    ]
+    assert problems_of(tmp_path, "drop_invalid", "True") == [
+        (
+            "events outside of the sensor",
+            str(path),
+            "2 of 1000 events are dropped (`drop_invalid`)",
+            False,
+        )
+    ]
+    [survey] = json.loads((tmp_path / "report.json").read_text())["splits"]["val"]
+    assert survey["events"] == 998
+
+
 def test_unsorted_times(tmp_path: Path) -> None:
     for seed, split in enumerate(("train", "val", "test")):
         write_recording(tmp_path / split, split, seed)

@@ -48,10 +48,23 @@ def test_one_of_several_streams(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert main([str(source), str(output)]) == 1
     assert capsys.readouterr().err == (
         f"error: {source} has 2 streams of events: 0 (40×24, Camera_0) and 1 (40×24, Camera_1). "
-        "Choose one with --stream N (`stream` in Python).\n"
+        "Choose one with --stream N of `easnn convert-events` or `easnn demo` (`stream` in "
+        "Python).\n"
     )
     assert main([str(source), str(output), "--stream", "1"]) == 0
     assert np.array_equal(open_hdf5(output).events(), EVENTS[:2])
+
+
+def test_events_outside_of_the_sensor_are_dropped_on_request(
+    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "a.h5"
+    assert main([str(source), str(output), "--sensor-size", "24x39", "--drop-invalid"]) == 0
+    assert capsys.readouterr().out == (
+        f"{output}: 2 events, 3.000 s, sensor 24x39 (height x width); 1 events outside of the "
+        "sensor were dropped\n"
+    )
+    assert np.array_equal(open_hdf5(output).events(), EVENTS[[0, 2]])
 
 
 def test_size_that_nothing_tells(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -82,7 +95,8 @@ def test_no_file_is_replaced(
             "a.dat",
             ["--sensor-size", "24x39"],
             "Event 1 of {source} must lie inside the sensor, 39×24 pixels, but is t_us=20, x=39, "
-            "y=23, p=1.",
+            "y=23, p=1. If only single events of the file are wrong, drop them with `drop_invalid` "
+            "(a key, and an argument in Python) or --drop-invalid.",
         ),
     ],
 )

@@ -170,6 +170,16 @@ def test_a_command_changes_the_program_only_while_it_runs(
     assert (sys.argv, sys.path) == (argv, path)
 
 
+@pytest.mark.parametrize("word", ["--local-rank=1", "--local_rank=1"])
+def test_a_launcher_puts_its_option_before_the_command(
+    word: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([word, "train", "-n", "e-yolox-s", "--help-keys"]) == 0
+    assert "width" in capsys.readouterr().out
+    assert main([word]) == 2
+    assert capsys.readouterr().err.startswith(f"error: Unknown option `{word}`.")
+
+
 @pytest.mark.parametrize("rooted", [False, True])
 def test_an_experiment_file_may_import_from_the_checkout(
     rooted: bool,

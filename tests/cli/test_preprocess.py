@@ -13,6 +13,7 @@ import pytest
 
 from easnn.cli.preprocess import main
 from easnn.data import DATASETS
+from easnn.data.rvt.rvt_files import sequence_files
 from easnn.events import BOX_DTYPE, pack_events, write_boxes, write_dat, write_hdf5
 from easnn.representations import FrameSpec
 from easnn.utils.errors import DataError
@@ -253,6 +254,10 @@ def test_events_outside_of_the_sensor_leave_nothing(
     assert run(raw, out) == 1
     assert "failed: Event 1 of" in capsys.readouterr().err
     assert list((out / "train").iterdir()) == []
+    assert run(raw, out, "--drop-invalid") == 0
+    sequence = sequence_files(out / "train" / "a", halved=True)
+    with h5py.File(sequence.events_path) as file:
+        assert file["data"][:].sum() == 1
 
 
 @pytest.mark.parametrize(
@@ -260,7 +265,13 @@ def test_events_outside_of_the_sensor_leave_nothing(
     [
         (
             ["{raw}", "{raw}"],
-            "The folders to read and to write must be different, but both are {raw}.",
+            "Nothing can be written to {raw}, because it is in {raw}, which is read. Choose a "
+            "folder outside of it.",
+        ),
+        (
+            ["{raw}", "{raw}/train/../new"],
+            "Nothing can be written to {raw}/train/../new, because it is in {raw}, which is read. "
+            "Choose a folder outside of it.",
         ),
         (["{raw}", "{out}", "--processes", "0"], "`--processes` must be at least 1, but is 0."),
         (

@@ -4,6 +4,7 @@ import errno
 import sqlite3
 from pathlib import Path
 
+import numpy as np
 import pytest
 from frame_caches import contents, disk_cache, report_of
 from raw_layout import open_dataset, write_recording
@@ -100,3 +101,17 @@ def test_a_folder_that_may_not_be_written(tmp_path, monkeypatch):
         f"Cannot write to directory {tmp_path}/cache/frames: Permission denied. Choose another "
         "directory or free some space."
     )
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_flipped_bits_of_a_database_never_change_a_frame(small_dataset, tmp_path, seed):
+    with disk_cache(tmp_path / "cache") as cache:
+        contents(cache.cached(small_dataset, num_workers=0))
+    path = database(tmp_path / "cache")
+    content = bytearray(path.read_bytes())
+    for position in np.random.default_rng(seed).choice(8 * len(content), 30, replace=False):
+        content[position // 8] ^= 1 << position % 8
+    path.write_bytes(content)
+    for _ in range(2):
+        with disk_cache(tmp_path / "cache") as cache:
+            assert contents(cache.cached(small_dataset, num_workers=0)) == contents(small_dataset)

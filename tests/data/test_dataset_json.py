@@ -37,6 +37,11 @@ from easnn.utils.errors import DataError
             "interrupted. Repeat it, and it resumes where it stopped.",
         ),
         ("[1,", " is not valid JSON: Expecting value: line 1 column 4 (char 3)."),
+        (
+            "[" * 100_000,
+            " is not valid JSON: maximum recursion depth exceeded while decoding a JSON array from "
+            "a unicode string.",
+        ),
     ],
 )
 def test_wrong_declarations(tmp_path, content, problem):

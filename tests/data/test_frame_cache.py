@@ -18,6 +18,7 @@ from easnn.data import (
     build_eval_loader,
 )
 from easnn.representations import FrameSpec
+from easnn.utils.errors import DataError
 
 
 @pytest.mark.parametrize(
@@ -86,6 +87,26 @@ def test_a_long_array_of_a_source_is_compared_whole(small_dataset, tmp_path):
         source.gains[2500] = value
         fingerprints.append(source.dataset(FrameSpec(window=-20), num_classes=2).fingerprint())
     assert fingerprints[0] != fingerprints[1]
+
+
+def test_frames_without_the_events_that_are_dropped(tmp_path, log):
+    events = some_events("a")
+    events["x"][7] = 33
+    inside = np.delete(events, 7)
+    write_recording(tmp_path / "val", "b", events=inside, sensor_hw=None)
+    write_recording(tmp_path / "train", "a", events=events, sensor_hw=None)
+    (tmp_path / "dataset.json").write_text('{"sensor_hw": [24, 32]}')
+    spec, source = FrameSpec(window=0), DATASETS["gen1"].source(tmp_path, "train")
+    strict, lenient = (
+        chosen.dataset(spec, num_classes=2) for chosen in (source, source.dropping_invalid())
+    )
+    assert not source.drop_invalid
+    with disk_cache(tmp_path / "cache") as cache:
+        expected = DATASETS["gen1"].source(tmp_path, "val").dataset(spec, num_classes=2).load(0)
+        assert cache.cached(lenient, num_workers=0).load(0).events.equal(expected.events)
+        with pytest.raises(DataError, match=r"^Event 7 of .* must lie inside the sensor, 32×24 "):
+            cache.cached(strict, num_workers=0).load(0)
+    assert strict.fingerprint() != lenient.fingerprint()
 
 
 @pytest.mark.parametrize("rewrite", ["events", "only the time"])

@@ -119,6 +119,19 @@ def test_a_damaged_file_is_replaced(root, read, damage):
     assert names_read(read, root) == []
 
 
+def test_a_flipped_bit_never_changes_a_label(root, read):
+    expected = labels(open_kept(root))
+    (path,) = (root / "cache" / "labels").iterdir()
+    whole = path.read_bytes()
+    rng = np.random.default_rng(0)
+    for position in rng.choice(8 * len(whole), 60, replace=False):
+        flipped = bytearray(whole)
+        flipped[position // 8] ^= 1 << position % 8
+        path.write_bytes(flipped)
+        assert labels(open_kept(root)) == expected
+    assert read.count("r4_bbox.npy") > 20  # most of them are noticed
+
+
 def test_a_folder_that_cannot_be_written_stops_nothing(root, read):
     (root / "cache").write_text("")
     assert len(names_read(read, root)) == 5

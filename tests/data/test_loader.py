@@ -60,16 +60,25 @@ def failure_of(loader):
         return str(error)
 
 
+KILLED = (
+    "A data worker was killed (out of memory, or a recording that was cut off while it was read?): "
+    "DataLoader worker (pid"
+)
+
+
 class KilledOnRead:
-    """A dataset whose reader dies as if the system had run out of memory."""
+    """A dataset whose reader dies: out of memory, or as its file is cut off."""
 
     sensor_hw = (24, 32)
+
+    def __init__(self, number):
+        self.number = number
 
     def __len__(self):
         return 8
 
     def load(self, index):
-        os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), self.number)
 
 
 def test_samples_know_where_they_come_from(small_dataset):
@@ -192,15 +201,17 @@ class UnreadableFrames(KilledOnRead):
 
 @pytest.mark.parametrize("num_workers", [0, 1])
 def test_what_the_operating_system_refuses_a_worker_is_a_sentence(num_workers):
-    assert failure_of(train_loader(UnreadableFrames(), num_workers=num_workers)) == (
+    frames = UnreadableFrames(signal.SIGKILL)
+    assert failure_of(train_loader(frames, num_workers=num_workers)) == (
         "Cannot use /data/a_td.dat: Permission denied. Change its permissions, or give another "
         "path."
     )
 
 
-def test_a_killed_worker_is_a_data_error():
-    message = failure_of(train_loader(KilledOnRead(), num_workers=2))
-    assert message.startswith("A data worker was killed (out of memory?): DataLoader worker (pid")
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGBUS])
+def test_a_killed_worker_is_a_data_error(number):
+    message = failure_of(train_loader(KilledOnRead(number), num_workers=2))
+    assert message.startswith(KILLED)
     assert message.endswith(". Use fewer workers (`data_num_workers`) or a smaller batch (-b).")
 
 

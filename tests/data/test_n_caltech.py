@@ -10,6 +10,7 @@ from caltech_layout import line_of, open_caltech, some_events, write_image
 
 from easnn.data import N_CALTECH_CLASSES
 from easnn.events import pack_events
+from easnn.events.outside import ADVICE
 from easnn.utils.errors import ConfigError, DataError
 
 
@@ -205,6 +206,11 @@ def test_one_missing_list_is_not_made(tmp_path):
             "there. Copy it again, or remove the line.",
         ),
         (
+            line_of("cup", 7) + line_of("cup", 1) + line_of("cup", 8) + line_of("ant", 9),
+            "Line 1 of {root}/train.txt names {root}/Caltech101/cup/image_0007.bin, which is not "
+            "there. Copy it again, or remove the line. 3 lines name such files.",
+        ),
+        (
             line_of("cup", 1) * 2,
             "Line 2 of {root}/train.txt names cup/image_0001 again. Remove the line.",
         ),
@@ -220,6 +226,26 @@ def test_wrong_lists(tmp_path, text, message):
     write_image(tmp_path, "ant", 1)
     write_lists(tmp_path, train=text)
     assert error_of(lambda: open_caltech(tmp_path)) == "DataError: " + message.format(root=tmp_path)
+
+
+def test_a_list_with_a_name_that_no_file_can_have(tmp_path):
+    write_image(tmp_path, "cup", 1)
+    write_lists(tmp_path, train=line_of("cup", 1).replace("image_", "i" * 300))
+    assert error_of(lambda: open_caltech(tmp_path)) == (
+        f"DataError: Line 1 of {tmp_path}/train.txt names {tmp_path}/Caltech101/cup/{'i' * 300}"
+        "0001.bin, which is not there. Copy it again, or remove the line."
+    )
+
+
+@pytest.mark.parametrize("class_name", ["..", "../..", "/etc"])
+def test_a_list_cannot_lead_out_of_the_dataset(tmp_path, class_name):
+    root = tmp_path / "data"
+    write_image(root, "cup", 1)
+    (root / "image_0001.bin").write_bytes(b"12345")
+    (root / "annotation_0001.bin").write_bytes(b"12345")
+    write_lists(root, train=line_of(class_name, 1))
+    with pytest.raises(DataError):
+        open_caltech(root)
 
 
 def test_a_recording_in_two_splits(tmp_path):
@@ -282,7 +308,7 @@ def test_events_outside_of_the_sensor_are_named(tmp_path):
     path = tmp_path / "Caltech101" / "cup" / "image_0001.bin"
     assert error_of(lambda: dataset.load(0)) == (
         f"DataError: Event 1 of {path} must lie inside the sensor, 240×180 pixels, but is t_us=2, "
-        "x=240, y=6, p=1."
+        f"x=240, y=6, p=1.{ADVICE}"
     )
 
 

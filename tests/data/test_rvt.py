@@ -273,3 +273,12 @@ def test_two_sizes_in_one_dataset(tmp_path):
         f"DataError: {path} must have the size of its dataset, 6x8 (height x width), but has 8x6. "
         "Put other sensors in another folder."
     )
+
+
+def test_events_cannot_be_dropped_from_histograms(tmp_path):
+    write_sequence(tmp_path / "train" / "a")
+    source = DATASETS["gen4"].source(tmp_path, "train")
+    assert error_of(source.dropping_invalid) == (
+        f"ConfigError: `drop_invalid` must be False for {tmp_path}, whose frames are not made from "
+        "events here, but is True."
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import multiprocessing
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -121,10 +122,9 @@ def fail(how: str) -> None:
             raise DataError("File x is broken.")
         if how == "killed":
             os.kill(os.getpid(), signal.SIGKILL)
-        if how == "late":
-            time.sleep(60)
-    distributed.barrier("the next thing", timeout_s=1.0)
-    time.sleep(60)
+        if how == "hangs":
+            time.sleep(600)
+    distributed.gather_objects(how)
 
 
 @pytest.mark.timeout(50)  # the other process would sleep for a minute
@@ -167,18 +167,20 @@ def test_what_the_operating_system_refuses_a_process_is_a_sentence(tmp_path, mon
 def test_a_killed_process_is_named():
     with pytest.raises(TrainingError) as error:
         launch(fail, ("killed",), devices=2)
-    assert str(error.value) == (
-        "Process 1 was killed (SIGKILL). Usually the machine ran out of memory: use fewer "
-        "`data_num_workers` or a smaller batch (-b)."
+    assert re.sub(r"pid \d+", "pid N", str(error.value)) == (
+        f"Process 1 (pid N on {socket.gethostname()}) was killed (SIGKILL), last seen in the start "
+        "of the run. Usually the machine ran out of memory: use fewer `data_num_workers` or a "
+        "smaller batch (-b)."
     )
 
 
-def test_a_process_that_does_not_come_is_named():
+def test_a_process_that_hangs_is_named():
     with pytest.raises(TrainingError) as error:
-        launch(fail, ("late",), devices=2)
-    assert str(error.value) == (
-        "Process 1 did not reach the next thing within 1 s, or was lost. Check its last message, "
-        "its machine and its memory."
+        launch(fail, ("hangs",), devices=2, timeout_s=5)
+    assert re.sub(r"pid \d+", "pid N", str(error.value)) == (
+        f"Process 1 (pid N on {socket.gethostname()}) hangs: the others have waited for it for "
+        "more than 5 s. It is in the start of the run. See what it does (`py-spy dump --pid N`) "
+        "and whether its disks answer; `--timeout` sets the limit."
     )
 
 
@@ -211,6 +213,7 @@ def test_a_signal_to_the_launcher_reaches_every_process(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"timeout_s": 0}, "`--timeout` must be above 0, but is 0."),
         ({"devices": 0}, "`-d` must be at least 1, but is 0."),
         (
             {"devices": 2, "max_restarts": -1},
@@ -246,8 +249,33 @@ def test_nccl_without_a_gpu_is_refused():
     )
 
 
+def test_a_machine_that_does_not_come():
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        url = f"tcp://127.0.0.1:{free.getsockname()[1]}"
+    options = {"num_machines": 2, "machine_rank": 1, "dist_url": url, "timeout_s": 1}
+    with pytest.raises(TrainingError) as error:
+        launch(os.getpid, **options)
+    message = str(error.value)
+    assert message.startswith(f"The 2 machines did not come together at {url} within 1 s: ")
+    assert message.endswith(
+        " Start the same command on each of them, with its own `--machine_rank`, and check that "
+        "they reach this address; `--timeout` sets the limit."
+    )
+
+
 def test_one_process_runs_right_here():
     assert launch(os.getpid) == os.getpid()
+
+
+def test_a_local_rank_without_a_launcher_is_refused():
+    with pytest.raises(ConfigError) as error:
+        launch(distributed.is_distributed, local_rank=0)
+    assert str(error.value) == (
+        "`--local-rank` comes from a launcher of torch, but its environment variables "
+        "(LOCAL_WORLD_SIZE, RANK) are missing. Leave it out and give the number of processes "
+        "(-d), or use torchrun."
+    )
 
 
 def test_under_torchrun_the_process_joins_its_world(monkeypatch):
@@ -265,6 +293,7 @@ def test_under_torchrun_the_process_joins_its_world(monkeypatch):
     for name, value in environment.items():
         monkeypatch.setenv(name, str(value))
     assert launch(distributed.is_distributed)
+    assert launch(distributed.is_distributed, local_rank=3)  # the variables count
     assert not distributed.is_distributed()
     with pytest.raises(ConfigError) as error:
         launch(distributed.is_distributed, devices=2)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from easnn.engine import JsonLinesWriter, RunDirectory, build_writers
+from easnn.engine import JsonLinesWriter, RunDirectory, build_writers, check_writer
 from easnn.utils.errors import ConfigError, OutputError
 
 
@@ -105,6 +105,7 @@ def test_wandb_gets_numbers_and_pictures(tmp_path, monkeypatch):
         """Stands for the package, which needs an account."""
 
         Image = tuple
+        Error = WandbError
 
         @staticmethod
         def init(**about):
@@ -120,6 +121,46 @@ def test_wandb_gets_numbers_and_pictures(tmp_path, monkeypatch):
     writer.write_pictures(3, {"sampler/a_1ms": "pixels"})
     writer.close()
     assert logged == [(3, {"eval/ap": 0.5}), (3, {"sampler/a_1ms": tuple("pixels")})]
+
+
+class WandbError(Exception):
+    """Stands for wandb.Error."""
+
+
+@pytest.mark.parametrize("logged_in", [True, False])
+def test_wandb_is_asked_for_a_login_before_a_run(logged_in, monkeypatch):
+    """It returns False in its mode `offline`, which needs none."""
+    asked = []
+    fake = SimpleNamespace(Error=WandbError, login=lambda: asked.append(0) or logged_in)
+    monkeypatch.setitem(sys.modules, "wandb", fake)
+    monkeypatch.setattr("easnn.engine.writers.find_spec", lambda _name: object())
+    check_writer("wandb")
+    assert asked == [0]
+    monkeypatch.setattr("easnn.engine.writers.is_main", lambda: False)
+    check_writer("wandb")
+    assert asked == [0]
+
+
+def refuse(**_about):
+    raise WandbError("No API key configured. Use `wandb login` to log in.")
+
+
+@pytest.mark.parametrize("when", ["login", "init"])
+def test_wandb_without_a_login(tmp_path, monkeypatch, when):
+    fake = SimpleNamespace(Error=WandbError, Image=tuple, login=refuse, init=refuse)
+    monkeypatch.setitem(sys.modules, "wandb", fake)
+    monkeypatch.setattr("easnn.engine.writers.find_spec", lambda _name: object())
+    with pytest.raises(ConfigError) as error:
+        if when == "login":
+            check_writer("wandb")
+        else:
+            build_writers("wandb", RunDirectory(tmp_path), experiment={})
+    assert str(error.value) == (
+        "`--logger wandb` cannot be used: No API key configured. Use `wandb login` to log in. Run "
+        "`wandb login`, keep the numbers on this machine (environment variable "
+        "WANDB_MODE=offline), or use `--logger tensorboard`."
+    )
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_unknown_writer(tmp_path):

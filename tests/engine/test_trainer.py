@@ -105,6 +105,15 @@ def test_history_keeps_a_checkpoint_of_every_epoch(tmp_path):
     assert [load_checkpoint(run.history(epoch))["epoch"] for epoch in (1, 2, 3)] == [1, 2, 3]
 
 
+def test_the_history_can_be_bounded(tmp_path):
+    config = PLAN.replace(save_history_ckpt=True, max_history=2)
+    build_trainer(tmp_path, config).train()
+    assert sorted(path.name for path in tmp_path.glob("epoch_*")) == [
+        "epoch_2_ckpt.pth",
+        "epoch_3_ckpt.pth",
+    ]
+
+
 def test_the_untrained_model_can_be_evaluated_and_kept(tmp_path):
     model = ToyDetector()
     start = {name: value.clone() for name, value in model.state_dict().items()}

@@ -38,8 +38,8 @@ def test_one_of_several_streams_of_events(tmp_path):
     _refused(
         path,
         None,
-        f"{path} has 2 streams of events: {streams}. Choose one with --stream N (`stream` in "
-        "Python).",
+        f"{path} has 2 streams of events: {streams}. Choose one with --stream N of "
+        "`easnn convert-events` or `easnn demo` (`stream` in Python).",
     )
     _refused(
         path,

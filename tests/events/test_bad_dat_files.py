@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from easnn.events import open_dat, pack_events, write_dat, write_dat_pieces
+from easnn.events.outside import ADVICE
 from easnn.utils.errors import DataError
 
 pytestmark = pytest.mark.usefixtures("decoders")
@@ -148,7 +149,7 @@ def test_event_outside_the_sensor_is_found_when_it_is_read(tmp_path, x, y):
     assert len(recording.window(0, 30)) == 2
     message = (
         f"Event 2 of {path} must lie inside the sensor, 304×240 pixels, but is t_us=30, x={x}, "
-        f"y={y}, p=1."
+        f"y={y}, p=1.{ADVICE}"
     )
     with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
         recording.window(20, 31)

@@ -23,6 +23,7 @@ from easnn.events import open_raw, pack_events
 from easnn.events.evt_blocks import block_decoder
 from easnn.events.evt_decode import DECODERS, DecoderState
 from easnn.events.evt_raw import MAX_HEADER_BYTES, parse_raw_header
+from easnn.events.outside import ADVICE
 from easnn.utils.errors import DataError
 
 pytestmark = pytest.mark.usefixtures("decoders")
@@ -335,6 +336,7 @@ def test_given_sensor_size_and_events_outside(raw):
     recording = open_raw(path, sensor_hw=(3, 4))
     message = (
         f"Event 1 of {path} must lie inside the sensor, 4×3 pixels, but is t_us=0, x=4, y=2, p=0."
+        f"{ADVICE}"
     )
     with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
         recording.window(0, 1)

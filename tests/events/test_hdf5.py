@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from easnn.events import open_hdf5, pack_events, write_hdf5, write_hdf5_pieces
+from easnn.events.outside import ADVICE
 from easnn.utils.errors import DataError
 
 EVENTS = pack_events(
@@ -177,7 +178,7 @@ def test_wrong_layouts(stored, arrays, message):
         (
             {"height": 7, "width": 5},
             "Event 2 of {path} must lie inside the sensor, 5×7 pixels, but is t_us=1700, x=3, y=7, "
-            "p=0.",
+            f"p=0.{ADVICE}",
         ),
     ],
 )

@@ -183,6 +183,19 @@ def test_header_that_promises_more_than_the_archive_holds(tmp_path):
         open_npz(path)
 
 
+def test_an_archive_that_would_fill_the_memory(tmp_path, monkeypatch):
+    path = tmp_path / "a.npz"
+    zeros = np.zeros(1_000_000, np.int64)
+    np.savez_compressed(path, t=zeros, x=zeros, y=zeros, p=zeros)
+    monkeypatch.setattr("easnn.events.numpy_files.ALWAYS_READ_BYTES", 2**24)
+    message = (
+        f"{path} is not a whole NumPy archive of plain arrays: it promises 32000512 bytes, more "
+        "than 100 times its size. Copy it again."
+    )
+    with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
+        open_npz(path)
+
+
 @pytest.mark.parametrize("open_file", [open_npz, open_n_mnist, open_aedat4])
 def test_missing_files(tmp_path, open_file):
     with pytest.raises(DataError, match=f"^Cannot read {tmp_path}/a: No such file or directory.$"):

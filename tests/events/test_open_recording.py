@@ -121,8 +121,7 @@ LINES = b"00000001,0012,034,1\n" * 400
     [
         ("a.raw", bytes(8000), f"all of its 8000 {ZEROS}"),
         ("a.h5", bytes(70_000), f"the first 65536 of its 70000 {ZEROS}"),
-        ("a_td.dat", bytes(8000), f"all of its 8000 {ZEROS}"),
-        ("a.bin", bytes(100), f"all of its 100 {ZEROS}"),
+        ("a", bytes(3), f"all of its 3 {ZEROS}"),
         ("a.csv", LINES, TEXT),
         ("a.bin", LINES, TEXT),
         ("a_td.dat", LINES, TEXT),
@@ -158,6 +157,18 @@ def test_text_with_a_percent_sign(tmp_path):
     path.write_bytes(b"%PDF-1.7\n\xe2\xe3")
     with pytest.raises(DataError, match=re.escape(str(path))):
         open_recording(path)
+
+
+@pytest.mark.parametrize(("name", "event_bytes"), [("a_td.dat", 8), ("a.bin", 5)])
+def test_zeros_without_a_header(tmp_path, name, event_bytes):
+    path = tmp_path / name
+    path.write_bytes(bytes(64 * event_bytes))
+    with pytest.raises(
+        DataError, match=f"^The last 64 of 64 events of {path} are zero in every byte: "
+    ):
+        open_recording(path)
+    path.write_bytes(bytes(event_bytes))
+    assert open_recording(path).events().tolist() == [(0, 0, 0, 0)]
 
 
 ZERO_TAILS: dict[str, tuple[Callable[[Path], None], str]] = {
@@ -210,12 +221,13 @@ def test_columns_that_end_with_zeros(tmp_path, kind, kept):
 
 def test_files_of_the_field(field: Path):
     for name, found in (
-        ("all_zero_td.dat", "all of its 8000 bytes are zero: "),
         ("fixed_width.csv", "it is text, "),
         ("appledouble_td.dat", "it is what macOS leaves beside a file, "),
     ):
         with pytest.raises(DataError, match=f"{name} is not a recording .*, and {found}"):
             open_recording(field / name)
+    with pytest.raises(DataError, match=r"^The last 1000 of 1000 events of .*all_zero_td.dat are "):
+        open_recording(field / "all_zero_td.dat")
 
 
 def test_unknown_missing_and_empty_files(tmp_path):

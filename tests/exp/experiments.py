@@ -45,8 +45,10 @@ def set_keys(experiment: EventExp, words: str) -> None:
     experiment.merge(words.split())
 
 
-def write_experiment(folder: Path, body: str, *, name: str = "mine", before: str = "") -> Path:
-    """Write an experiment file whose ``__init__`` goes on with ``body``."""
+def write_experiment(
+    folder: Path, body: str, *, name: str = "mine", before: str = "", after: str = ""
+) -> Path:
+    """Write an experiment file whose ``__init__`` goes on with ``body``, and the class after it."""
     path = folder / f"{name}.py"
     path.write_text(
         f"from easnn.exp import EventExp\n{before}\n\n"
@@ -54,5 +56,6 @@ def write_experiment(folder: Path, body: str, *, name: str = "mine", before: str
         "    def __init__(self):\n"
         "        super().__init__()\n"
         f"        {body}\n"
+        f"{after}"
     )
     return path

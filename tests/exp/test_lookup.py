@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import sys
 from pathlib import Path
 
 import pytest
@@ -145,6 +146,79 @@ def test_an_import_that_fails_in_a_file_is_raised_as_it_is(tmp_path: Path) -> No
     path = write_experiment(tmp_path, "pass", before="import no_such_module")
     with pytest.raises(ModuleNotFoundError, match="no_such_module"):
         get_exp(exp_file=path)
+
+
+NEIGHBOURS = {
+    "base.py": "from easnn.exp import EventExp\nfrom values import DEPTH\n\n\n"
+    "class Exp(EventExp):\n    def __init__(self):\n        super().__init__()\n"
+    "        self.depth = DEPTH\n",
+    "values.py": "DEPTH = 0.5\n",
+    "parts/__init__.py": "from values import DEPTH\nfrom . import sizes\n",
+    "parts/sizes.py": "from values import DEPTH as WIDTH\n",
+    "json.py": "raise AssertionError('the standard library comes first')\n",
+}
+
+
+def folder_of_experiments(folder: Path, **values: str) -> Path:
+    for name, text in NEIGHBOURS.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text.replace("0.5", values.get("depth", "0.5")))
+    return folder
+
+
+IMPORTS = {
+    "as in a program": "from base import Exp",
+    "as in a package": "from .base import Exp",
+    "of a module": "import base\n\n\nclass Exp(base.Exp):\n    pass",
+    "of a sibling": "from . import base\n\nExp = base.Exp",
+    "of a package": "import parts.sizes\nfrom base import Exp\n\nassert parts.sizes.WIDTH == "
+    "parts.DEPTH",
+    "of both": "import json\n\nfrom base import Exp\nfrom .base import Exp as same\n\n"
+    "assert Exp is same and json.loads",
+}
+
+
+@pytest.mark.parametrize("imports", IMPORTS)
+def test_a_file_may_import_those_beside_it(tmp_path: Path, imports: str) -> None:
+    folder = folder_of_experiments(tmp_path / "my runs-1")
+    path = folder / "mine.py"
+    path.write_text(IMPORTS[imports] + "\n")
+    before, modules = list(sys.path), set(sys.modules)
+    exp = get_exp(exp_file=path)
+    assert (exp.depth, exp.exp_name) == (0.5, "mine")
+    assert sys.path == before
+    assert {name for name in set(sys.modules) - modules if "easnn_experiment" not in name} == set()
+    with pytest.raises(ModuleNotFoundError):
+        importlib.import_module("values")
+
+
+def test_files_beside_are_also_found_when_a_builder_runs(tmp_path: Path) -> None:
+    folder = folder_of_experiments(tmp_path)
+    path = write_experiment(
+        folder,
+        "pass",
+        after="    def class_names(self):\n        import values\n        return values.DEPTH,\n",
+    )
+    assert get_exp(exp_file=path).class_names() == (0.5,)
+
+
+def test_folders_with_files_of_the_same_names_do_not_mix(tmp_path: Path) -> None:
+    depths = []
+    for depth in ("0.25", "0.75"):
+        folder = folder_of_experiments(tmp_path / depth, depth=depth)
+        (folder / "mine.py").write_text("from base import Exp\n")
+        depths.append(get_exp(exp_file=folder / "mine.py").depth)
+    assert depths == [0.25, 0.75]
+
+
+def test_a_wrong_value_in_a_file_beside_is_located(tmp_path: Path) -> None:
+    folder = folder_of_experiments(tmp_path, depth="'deep'")
+    (folder / "mine.py").write_text("from base import Exp\n")
+    with pytest.raises(ConfigError) as error:
+        get_exp(exp_file=folder / "mine.py")
+    assert str(error.value) == (
+        f"{folder / 'base.py'}, line 8: `depth` must be a number > 0, but is 'deep'."
+    )
 
 
 @pytest.mark.parametrize(

@@ -116,6 +116,11 @@ def test_valid_combinations(words: str) -> None:
             "sampling steps are the `Tl` histograms, but is 3.",
         ),
         (
+            "aggregation event_sum drop_invalid True",
+            "`drop_invalid` must be False for `aggregation` event_sum, whose frames are made from "
+            "histograms of 50 ms and not from events, but is True.",
+        ),
+        (
             "aggregation event_sum window -50",
             "`window` must be -200 for `aggregation` event_sum, whose frames are made from "
             "histograms of 50 ms and not from events, but is -50.",

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
-from easnn.events import pack_events
-from easnn.representations import event_sum, stacked_histogram
+from easnn.events import EventWindow, pack_events
+from easnn.representations import FrameSpec, event_sum, represent, stacked_histogram
+from easnn.utils.errors import DataError
 
 
 def by_hand(events, hw):
@@ -78,3 +81,17 @@ def test_event_sum(most, dtype):
         (0, 0, 1, 2): 10 * most,
         (1, 1, 0, 0): 7,
     }
+
+
+@pytest.mark.parametrize("sensor_hw", [(4096, 4097), (10**6, 10**6)])
+def test_a_size_that_no_sensor_has(sensor_hw):
+    height, width = sensor_hw
+    message = (
+        f"A sensor must have at most 16,777,216 pixels, but one of {width}×{height} was given, or "
+        "declared by a recording or `dataset.json`. Give the right sensor size."
+    )
+    events = pack_events([1], [2], [3], [1])
+    with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
+        stacked_histogram(events, sensor_hw)
+    with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
+        represent(FrameSpec(), EventWindow(events, 0, 2), sensor_hw)

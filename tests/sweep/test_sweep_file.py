@@ -191,6 +191,12 @@ def test_a_byte_order_mark(tmp_path: Path) -> None:
     assert [run.seed for run in sweep.runs] == [1]
 
 
+def test_nesting_without_end(tmp_path: Path) -> None:
+    assert error_of(tmp_path, "seeds = " + "[" * 100_000).startswith(
+        "sweep.toml must be a TOML file, but is not: maximum recursion depth exceeded"
+    )
+
+
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     path = tmp_path / "no.toml"
     with pytest.raises(ConfigError) as caught:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import stat
 import tempfile
 import time
 from pathlib import Path
@@ -13,7 +14,9 @@ from easnn.utils.errors import OutputError, did_you_mean
 from easnn.utils.files import (
     ABANDONED_S,
     atomic_write,
+    flush,
     make_directory,
+    refuse_inside,
     remove_unfinished,
     temporary_folder,
     write_json,
@@ -30,6 +33,37 @@ def test_atomic_write_replaces_only_at_the_end(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["result.json"]
 
 
+def test_file_and_folder_are_flushed_around_the_rename(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "result.json"
+    done = []
+    fsync = os.fsync
+
+    def noting(descriptor: int) -> None:
+        kind = "folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file"
+        done.append((kind, path.exists()))
+        fsync(descriptor)
+
+    monkeypatch.setattr("easnn.utils.files.os.fsync", noting)
+    with atomic_write(path) as file:
+        file.write(b"new")
+    assert done == [("file", False), ("folder", True)]
+
+
+def test_a_folder_that_cannot_be_flushed_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_descriptor: int) -> None:
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr("easnn.utils.files.os.fsync", refuse)
+    flush(tmp_path)
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="Invalid argument"):
+        flush(tmp_path / "file")
+
+
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "ckpt.pth"
     path.write_bytes(b"old")
@@ -42,6 +76,27 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> 
     )
     assert path.read_bytes() == b"old"
     assert [p.name for p in tmp_path.iterdir()] == ["ckpt.pth"]
+
+
+@pytest.mark.parametrize("name", ["raw", "raw/new", "link/new/deep", "out/../raw"])
+def test_nothing_is_written_into_what_is_read(tmp_path: Path, name: str) -> None:
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "link").symlink_to(raw)
+    with pytest.raises(OutputError) as caught:
+        refuse_inside(tmp_path / name, raw)
+    assert str(caught.value) == (
+        f"Nothing can be written to {tmp_path / name}, because it is in {raw}, which is read. "
+        "Choose a folder outside of it."
+    )
+    with pytest.raises(OutputError):
+        refuse_inside(raw / "new", tmp_path / "link")
+
+
+@pytest.mark.parametrize("name", ["raw2", "out", "raw/../out"])
+def test_beside_what_is_read_is_allowed(tmp_path: Path, name: str) -> None:
+    refuse_inside(tmp_path / name, tmp_path / "raw")
 
 
 def test_a_temporary_folder_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -55,3 +55,18 @@ def test_a_log_file_that_cannot_be_written(tmp_path):
     assert str(error.value) == (
         f"Cannot write {tmp_path}: Is a directory. Choose another directory or free some space."
     )
+
+
+def test_a_log_that_cannot_be_written_is_said_once_and_stops_nothing(tmp_path, capsys):
+    path = tmp_path / "train_log.txt"
+    path.symlink_to("/dev/full")
+    setup_logging(path)
+    logger.info("hello")
+    logger.info("again")
+    first, warning, second = capsys.readouterr().err.splitlines()
+    assert first.endswith("hello")
+    assert second.endswith("again")
+    assert warning == (
+        f"warning: Cannot write {path}: No space left on device. Messages are shown here only from "
+        "now on."
+    )

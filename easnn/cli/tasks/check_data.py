@@ -45,7 +45,7 @@ def check(options: argparse.Namespace) -> list[Problem]:
     for split in SPLITS:
         needed = split in (*experiment.train_splits, experiment.eval_split)
         try:
-            source = experiment.dataset_kind.source(experiment.data_root(), split)
+            source = experiment.get_source(split)
         except DataError as error:
             problems.append(Problem("split not readable", split, str(error), fatal=needed))
             continue

@@ -42,7 +42,12 @@ def convert(options: argparse.Namespace) -> None:
         )
     refuse_existing(output)
     remove_unfinished(output.parent, escape(output.name))
-    recording = open_recording(options.input, sensor_hw=options.sensor_size, stream=options.stream)
+    recording = open_recording(
+        options.input,
+        sensor_hw=options.sensor_size,
+        stream=options.stream,
+        drop_invalid=options.drop_invalid,
+    )
     offset_us = recording.first_us if options.from_zero else 0
     if output.suffix == ".dat" and recording.first_us - offset_us >= DAT_PERIOD_US:
         raise DataError(
@@ -52,7 +57,12 @@ def convert(options: argparse.Namespace) -> None:
     WRITERS[output.suffix](output, _pieces(recording, offset_us), sensor_hw=recording.sensor_hw)
     seconds = (recording.last_us - recording.first_us) / 1e6
     size = "unknown" if recording.sensor_hw is None else "{}x{}".format(*recording.sensor_hw)
-    print(f"{output}: {len(recording):,} events, {seconds:.3f} s, sensor {size} (height x width)")
+    dropped = recording.dropped_events()
+    left_out = f"; {dropped:,} events outside of the sensor were dropped" if dropped else ""
+    print(
+        f"{output}: {len(recording):,} events, {seconds:.3f} s, sensor {size} (height x width)"
+        f"{left_out}"
+    )
 
 
 def _pieces(recording: Recording, offset_us: int) -> Iterator[np.ndarray]:

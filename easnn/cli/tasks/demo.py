@@ -58,7 +58,11 @@ def demo(options: argparse.Namespace) -> None:
     if options.sampler:
         _check_sampler(options, predictor)
     playback = open_playback(
-        options.recording, options.sensor_size, predictor, stream=options.stream
+        options.recording,
+        options.sensor_size,
+        predictor,
+        stream=options.stream,
+        drop_invalid=options.drop_invalid,
     )
     start_us, end_us = _time_range(playback.recording, options)
     directory = options.output or options.ckpt.parent / PICTURES / playback.name

@@ -54,9 +54,11 @@ def run_command(
             machine_rank=options.machine_rank,
             dist_backend=options.dist_backend,
             dist_url=options.dist_url,
+            timeout_s=options.timeout,
             stop_signal=stop_signal,
             max_restarts=max_restarts,
             args_of_restart=None if options_of_restart is None else (options_of_restart,),
+            local_rank=options.local_rank,
         )
     )
 

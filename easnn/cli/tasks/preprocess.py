@@ -34,7 +34,13 @@ def preprocess(options: argparse.Namespace) -> None:
         or [split for split in SPLITS if (options.input / split).is_dir()]
         or [*SPLITS]
     )
-    tasks = plan_tasks(options.input, options.output, RULES[options.data_name], splits)
+    tasks = plan_tasks(
+        options.input,
+        options.output,
+        RULES[options.data_name],
+        splits,
+        drop_invalid=options.drop_invalid,
+    )
     with only_one(options.output) as lock:
         if lock is None:
             raise OutputError(

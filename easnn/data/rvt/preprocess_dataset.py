@@ -19,11 +19,13 @@ from easnn.data.rvt.preprocess_recording import Outcome, Task
 from easnn.data.rvt.rvt_rules import RvtRules
 from easnn.data.rvt.sequence_writer import partial_folder
 from easnn.events import native_calls, open_recording
-from easnn.utils.errors import ConfigError, OutputError
-from easnn.utils.files import is_apple_double, make_directory, write_json
+from easnn.utils.errors import OutputError
+from easnn.utils.files import is_apple_double, make_directory, refuse_inside, write_json
 
 
-def plan_tasks(raw: Path, out: Path, rules: RvtRules, splits: Sequence[str]) -> list[Task]:
+def plan_tasks(
+    raw: Path, out: Path, rules: RvtRules, splits: Sequence[str], *, drop_invalid: bool = False
+) -> list[Task]:
     """Find the recordings of some splits and return a task for each.
 
     Args:
@@ -32,16 +34,14 @@ def plan_tasks(raw: Path, out: Path, rules: RvtRules, splits: Sequence[str]) -> 
             ``dataset.json`` if the raw recordings declare other classes.
         rules: how the recordings are preprocessed.
         splits: names of folders in ``raw``.
+        drop_invalid: whether to drop single events outside of the sensor.
 
     Raises:
-        ConfigError: if ``out`` is the same folder.
+        OutputError: if ``out`` is the same folder or lies in it.
         DataError: if recordings are missing, or none can be opened.
         OutputError: if ``out`` cannot be written to, or has other classes.
     """
-    if raw.resolve() == out.resolve():
-        raise ConfigError(
-            f"The folders to read and to write must be different, but both are {raw}."
-        )
+    refuse_inside(out, raw)
     info = read_dataset_info(raw)
     recordings = [
         (split, files)
@@ -60,6 +60,7 @@ def plan_tasks(raw: Path, out: Path, rules: RvtRules, splits: Sequence[str]) -> 
             dropped_classes=() if info.class_names else rules.kind.dropped_classes,
             sensor_hw=sensor_hw,
             root=raw,
+            drop_invalid=drop_invalid,
         )
         for split, files in recordings
     ]

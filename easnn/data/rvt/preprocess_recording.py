@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +72,7 @@ class Task:
         dropped_classes: names of the class ids after those; their boxes are dropped.
         sensor_hw: height and width of the sensor in pixels.
         root: folder of the raw recordings.
+        drop_invalid: whether to drop single events outside of the sensor.
     """
 
     files: RecordingFiles
@@ -81,6 +83,7 @@ class Task:
     dropped_classes: tuple[str, ...]
     sensor_hw: tuple[int, int]
     root: Path
+    drop_invalid: bool = False
 
     def run(self) -> Outcome:
         """Write the sequence, unless it exists already or would have no labels.
@@ -101,7 +104,8 @@ class Task:
         if self.out.exists():
             check_same(self.out, plan)
             return Outcome(self.split, Status.THERE, *sizes)
-        recording = open_with_sensor(self.files.events_path, self.sensor_hw, open_recording)
+        opener = partial(open_recording, drop_invalid=self.drop_invalid)
+        recording = open_with_sensor(self.files.events_path, self.sensor_hw, opener)
         counter = _EventCounter(recording)
         write_sequence(self.out, plan, counter.histograms(plan, self.sensor_hw))
         return Outcome(self.split, Status.MADE, *sizes, events=counter.events)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -10,15 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import h5py
 import hdf5plugin
 import numpy as np
 
 from easnn.data.rvt.histogram_file import HDF5_DATASET, HistogramFile
 from easnn.data.rvt.rvt_files import LABEL_KEYS, sequence_files
 from easnn.data.rvt.rvt_labels import read_histogram_numbers, read_sequence_boxes
+from easnn.events.hdf5_file import hdf5_output
 from easnn.representations import HISTOGRAM_CHANNELS
 from easnn.utils.errors import DataError, OutputError
+from easnn.utils.files import flush
 
 LABEL_DTYPE = np.dtype(
     [
@@ -80,7 +80,10 @@ def write_sequence(folder: Path, plan: SequencePlan, histograms: Iterable[np.nda
         files = sequence_files(partial, halved=plan.halved)
         for path in (files.events_path, files.boxes_path):
             path.parent.mkdir(parents=True)
-        with h5py.File(files.events_path, "w") as stored:
+        with (
+            files.events_path.open("w+b") as file,
+            hdf5_output(file) as (stored, check_disk),
+        ):
             shape = (HISTOGRAM_CHANNELS, *plan.frame_hw)
             data = stored.create_dataset(
                 HDF5_DATASET,
@@ -92,6 +95,7 @@ def write_sequence(folder: Path, plan: SequencePlan, histograms: Iterable[np.nda
             )
             for number, histogram in enumerate(histograms):
                 data[number] = histogram
+                check_disk()
         starts = np.searchsorted(plan.boxes["t_us"], plan.frames_us)
         arrays: dict[str, Any] = dict(
             zip(LABEL_KEYS, (_stored_labels(plan.boxes), starts), strict=True)
@@ -134,8 +138,9 @@ def _complete_folder(folder: Path) -> Iterator[Path]:
         partial.mkdir(parents=True)
         yield partial
         for path in sorted(partial.rglob("*")):
-            _flush(path)
+            flush(path)
         partial.rename(folder)
+        flush(folder.parent)
     except OSError as error:
         raise OutputError(
             f"Cannot write {folder}: {error.strerror or error}. Free some space or choose another "
@@ -143,15 +148,6 @@ def _complete_folder(folder: Path) -> Iterator[Path]:
         ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-
-
-def _flush(path: Path) -> None:
-    """Flush a file or folder to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _stored_labels(boxes: np.ndarray) -> np.ndarray:

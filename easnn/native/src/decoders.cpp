@@ -356,17 +356,19 @@ EASNN_EXPORT std::int64_t easnn_first_outside(const char* events, std::int64_t c
 }
 
 // Writes `count` DAT records as events. Their times are the counter + `add_us`, but never less than
-// `*last_us`, which becomes the time of the last one. Returns by how many µs an event is late at most.
+// `*last_us`, which becomes the time of the last one. Returns whether an event is more than
+// `limit_us` late.
 EASNN_EXPORT std::int64_t easnn_dat_decode(const char* records, std::int64_t count,
-                                           std::int64_t add_us, std::int64_t* last_us,
-                                           int x_bits, int y_bits, char* events) {
-  int64_t latest_us = *last_us, late_us = 0;
+                                           std::int64_t add_us, std::int64_t limit_us,
+                                           std::int64_t* last_us, int x_bits, int y_bits,
+                                           char* events) {
+  int64_t latest_us = *last_us, margins = 0;
   const uint32_t x_mask = (1u << x_bits) - 1, y_mask = (1u << y_bits) - 1;
   for (int64_t i = 0; i < count; ++i, events += EVENT_BYTES) {
     const auto record = load<uint64_t>(records + i * 8);
     const auto stored_us = static_cast<int64_t>(record & 0xFFFFFFFF) + add_us;
     latest_us = std::max(latest_us, stored_us);
-    late_us = std::max(late_us, latest_us - stored_us);
+    margins |= stored_us + limit_us - latest_us;  // negative if one of them is
     const auto word = static_cast<uint32_t>(record >> 32);
     const uint64_t xyp = pack_xyp(word & x_mask, word >> x_bits & y_mask,
                                   word >> (x_bits + y_bits) & 1);
@@ -377,5 +379,5 @@ EASNN_EXPORT std::int64_t easnn_dat_decode(const char* records, std::int64_t cou
       store_exactly(events, t_us, xyp);
   }
   *last_us = latest_us;
-  return late_us;
+  return margins < 0;
 }
