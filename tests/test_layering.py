@@ -41,6 +41,7 @@ ALLOWED: dict[str, set[str]] = {
     "engine": {*BELOW_EXP, "exp", "checkpoints", "inference"},
     "analysis": {*BELOW_EXP, "exp", "inference"},
     "sweep": {*BELOW_EXP, "exp", "engine"},
+    "soak": {*BELOW_EXP, "simulator", "exp", "checkpoints", "engine"},
     "gpu_check": {*BELOW_EXP, "exp", "inference", "engine", "analysis"},
     "benchmark": {*BELOW_EXP, "kernels", "exp", "inference", "engine", "analysis"},
 }

@@ -52,6 +52,7 @@ COMMANDS = {
         "easnn.cli.convert_checkpoint", "convert a checkpoint to or from the published format"
     ),
     "gpu-check": Command("easnn.cli.gpu_check", "check a machine with a GPU against its CPU"),
+    "soak": Command("easnn.cli.soak", "kill trainings at random, resume and compare them"),
 }
 
 

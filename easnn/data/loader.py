@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from multiprocessing import parent_process
 from typing import Generic, Protocol, TypeVar
 
 import numpy as np
@@ -146,7 +147,9 @@ def _ignore_stop_signals(_worker: int) -> None:
     """Let a worker ignore signals to its process group, except a SIGTERM from its parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-    threading.Thread(target=_exit_on_sigterm_of, args=(os.getppid(),), daemon=True).start()
+    parent = parent_process()  # not that of the system, which may be a server that forks
+    assert parent is not None and parent.pid is not None
+    threading.Thread(target=_exit_on_sigterm_of, args=(parent.pid,), daemon=True).start()
 
 
 def _exit_on_sigterm_of(parent: int) -> None:

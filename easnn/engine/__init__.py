@@ -4,8 +4,9 @@ from easnn.engine.ema import ModelEma
 from easnn.engine.evaluate import EvalLoader, Evaluation, evaluate, evaluation_of
 from easnn.engine.interrupt import SIGNALS
 from easnn.engine.launch import launch
+from easnn.engine.progress import MEASURED
 from easnn.engine.remote_error import WorkerError
-from easnn.engine.run_directory import RunDirectory
+from easnn.engine.run_directory import CHECKPOINTS, RunDirectory
 from easnn.engine.run_owner import RunOwner
 from easnn.engine.state import Position
 from easnn.engine.train_config import TrainConfig
@@ -13,6 +14,8 @@ from easnn.engine.trainer import Trainer, TrainResult
 from easnn.engine.writers import JsonLinesWriter, MetricWriter, build_writers, check_writer
 
 __all__ = [
+    "CHECKPOINTS",
+    "MEASURED",
     "SIGNALS",
     "EvalLoader",
     "Evaluation",

@@ -23,6 +23,9 @@ from easnn.utils.meters import Stopwatch, format_duration
 
 Item = TypeVar("Item")
 
+MEASURED = ("samples_per_s", "data_wait_share", "memory_mb", "time")
+"""Metrics that differ between equal runs: times, and what depends on the load of the machine."""
+
 
 class Progress:
     """Logs losses, speed and remaining time every few steps, and shows a bar on a terminal.

@@ -269,12 +269,13 @@ class Trainer:
 
     def _finish_epoch(self) -> None:
         self._state.position = Position(self._state.position.epoch + 1)
-        self._save(self._run.latest)
+        # First, because a run that is resumed from the latest checkpoint has finished the epoch.
         if self._config.save_history_ckpt:
             epoch = self._state.position.epoch
             self._save(self._run.history(epoch))
             if self._config.max_history and is_main():
                 self._run.remove_history(before=epoch - self._config.max_history + 1)
+        self._save(self._run.latest)
         if self._after_epoch is not None:
             self._after_epoch()
 

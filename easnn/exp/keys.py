@@ -44,7 +44,7 @@ class DataKeys(Config):
     drop_invalid: bool = key(
         False,
         "drop single events outside of the sensor, which are an error otherwise",
-        on_resume=TAKES_EFFECT,
+        on_resume=HARMLESS,  # it decides between the same result and an error
     )
     input_size: tuple[int, int] = key(
         (640, 640),

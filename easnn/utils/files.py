@@ -146,6 +146,15 @@ def temporary_folder(prefix: str) -> Iterator[Path]:
         yield Path(name)
 
 
+def name_of_unfinished(name: str) -> str | None:
+    """Return the name of the file for which ``name`` is a temporary one of :func:`atomic_write`.
+
+    None if ``name`` is no name of a temporary file.
+    """
+    match = _UNFINISHED.fullmatch(name)
+    return None if match is None else match["name"]
+
+
 def remove_unfinished(folder: Path, *patterns: str, alone: bool = False) -> list[Path]:
     """Remove what killed processes left in a folder while they wrote files with given names.
 
@@ -165,10 +174,10 @@ def remove_unfinished(folder: Path, *patterns: str, alone: bool = False) -> list
     removed = []
     try:
         for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-            match = _UNFINISHED.fullmatch(path.name)
+            name = name_of_unfinished(path.name)
             if (
-                match is not None
-                and any(fnmatchcase(match["name"], pattern) for pattern in patterns)
+                name is not None
+                and any(fnmatchcase(name, pattern) for pattern in patterns)
                 and path.is_file()
                 and (alone or _is_abandoned(path))
             ):

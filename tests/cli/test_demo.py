@@ -273,7 +273,8 @@ def test_a_header_without_geometry(
         (
             ["--sensor-size", "24x39"],
             "Event 79 of {recording} must lie inside the sensor, 39×24 pixels, but is "
-            "t_us=1079000, x=39, y=7, p=1.",
+            "t_us=1079000, x=39, y=7, p=1. If only single events of the file are wrong, drop them "
+            "with `drop_invalid` (a key, and an argument in Python) or --drop-invalid.",
         ),
     ],
 )

@@ -64,6 +64,7 @@ CASES = {
     "data_dir": Case("OTHER"),
     "train_splits": Case("val"),
     "downsample": Case("2"),
+    "drop_invalid": Case("True"),
     "input_size": Case("64,128"),
     "test_size": Case("64,128"),
     "data_num_workers": Case("1"),
@@ -111,6 +112,7 @@ CASES = {
     "print_interval": Case("1"),
     "pictures": Case("True"),
     "save_history_ckpt": Case("True"),
+    "max_history": Case("1", "save_history_ckpt True"),
     "ckpt_interval_steps": Case("1"),
 }
 

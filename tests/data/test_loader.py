@@ -4,7 +4,8 @@ import errno
 import os
 import signal
 import subprocess
-from multiprocessing import active_children
+import time
+from multiprocessing import active_children, get_context
 
 import pytest
 import torch
@@ -21,6 +22,7 @@ from easnn.data import (
     build_train_loader,
     named_worker_failures,
 )
+from easnn.data.loader import _ignore_stop_signals
 from easnn.utils.errors import ConfigError, DataError
 
 CPU = torch.device("cpu")
@@ -236,6 +238,26 @@ def test_workers_leave_stop_signals_to_the_main_process(small_dataset, stop):
         )  # not from their parent
     seen += [contents(batch) for batch in batches]
     assert seen == expected
+
+
+def wait_as_a_worker(ready):
+    _ignore_stop_signals(0)
+    ready.set()
+    time.sleep(600)
+
+
+def test_a_worker_ends_by_the_process_that_asked_a_server_to_fork_it():
+    """So `multiprocessing` starts processes by default from Python 3.14 on."""
+    context = get_context("forkserver")
+    ready = context.Event()
+    worker = context.Process(target=wait_as_a_worker, args=(ready,), daemon=True)
+    worker.start()
+    assert ready.wait(120)
+    worker.terminate()
+    worker.join(60)
+    code = worker.exitcode
+    worker.kill()
+    assert code == 143
 
 
 def test_other_failures_are_left_as_they_are():

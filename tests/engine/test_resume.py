@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 
@@ -9,7 +10,7 @@ from engine_toys import ToyDetector, build_trainer, evaluate
 from trainer_runs import PLAN, STEPS, StopAfter, assert_same, train_lines
 
 from easnn.checkpoints import load_checkpoint
-from easnn.engine import SIGNALS, RunDirectory
+from easnn.engine import CHECKPOINTS, SIGNALS, RunDirectory, TrainConfig
 from easnn.utils.errors import CheckpointError
 
 
@@ -65,6 +66,34 @@ def test_a_run_killed_later_than_its_last_checkpoint_repeats_what_was_lost(tmp_p
     trainer.train()
     assert_same(load_checkpoint(run.latest), load_checkpoint(whole_run.latest))
     assert train_lines(run) == train_lines(whole_run)
+
+
+@pytest.mark.parametrize("saved", range(1, 11))
+def test_a_run_killed_before_any_of_its_checkpoints_ends_with_all_of_them(tmp_path, saved):
+    """Also when it is killed in the middle of the end of an epoch, which writes several."""
+    config = TrainConfig(max_epoch=3, save_history_ckpt=True, ckpt_interval_steps=4)
+    build_trainer(tmp_path / "whole", config).train()
+    run, whole = RunDirectory(tmp_path / "run"), RunDirectory(tmp_path / "whole")
+
+    class KilledError(Exception):
+        pass
+
+    calls = itertools.count()
+
+    def die():
+        if next(calls) == saved:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        build_trainer(run.path, config, check_owned=die).train()
+    trainer = build_trainer(run.path, config)
+    trainer.resume(load_checkpoint(run.latest), run.latest)
+    trainer.train()
+    names = {path.name for path in whole.path.glob(CHECKPOINTS)}
+    assert names == {path.name for path in run.path.glob(CHECKPOINTS)}
+    assert {"epoch_1_ckpt.pth", "epoch_2_ckpt.pth", "epoch_3_ckpt.pth", "best_ckpt.pth"} < names
+    for name in names:
+        assert_same(load_checkpoint(run.path / name), load_checkpoint(whole.path / name), name)
 
 
 def test_a_run_stopped_in_an_evaluation_resumes_with_that_evaluation(tmp_path, whole_run):

@@ -9,7 +9,7 @@ import os
 import torch
 from engine_toys import GLOBAL_BATCH, LENGTH
 
-from easnn.engine import TrainConfig
+from easnn.engine import MEASURED, TrainConfig
 
 STEPS = -(-LENGTH // GLOBAL_BATCH)  # of an epoch: 5
 PLAN = TrainConfig(max_epoch=3, eval_interval=2, print_interval=2)
@@ -34,8 +34,7 @@ def assert_same(a, b, where=""):
 def train_lines(run):
     """Return the numbers of the training steps, without those that are times."""
     lines = [json.loads(line) for line in run.metrics.read_text().splitlines()]
-    measured = ("samples_per_s", "data_wait_share", "memory_mb", "time")
-    return [{k: v for k, v in line.items() if k not in measured} for line in lines]
+    return [{k: v for k, v in line.items() if k not in MEASURED} for line in lines]
 
 
 class StopAfter:
