@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from easnn.cli.arguments import exit_code_of, plain_parser
+from easnn.cli.arguments import exit_code_of, file_path, plain_parser
 
 DESCRIPTION = """\
 Trains a small network on a small simulated dataset and kills the training at random moments: within
@@ -58,7 +58,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--keep",
-        type=Path,
+        type=file_path,
         default=Path("soak"),
         metavar="DIR",
         help="new or empty folder for soak.json and for runs in which something was lost "

@@ -209,7 +209,7 @@ def _children(pid: int) -> list[int]:
     found = []
     for thread in (_PROC / str(pid) / "task").glob("*"):
         with suppress(OSError):  # it has just ended
-            found += [int(child) for child in (thread / "children").read_text().split()]
+            found += [int(child) for child in (thread / "children").read_text("utf-8").split()]
     return sorted(child for child in found if not _is_helper(child))
 
 
@@ -224,6 +224,7 @@ def _sessions() -> Iterator[tuple[int, int]]:
     """Yield each process that runs, and its session."""
     for path in _PROC.glob("[0-9]*/stat"):
         with suppress(OSError):  # it has just ended
-            state, _parent, _group, session = path.read_text().rpartition(")")[2].split()[:4]
+            text = path.read_text(encoding="utf-8", errors="replace")  # names may be anything
+            state, _parent, _group, session = text.rpartition(")")[2].split()[:4]
             if state != "Z":  # has ended, and its parent has not asked for its exit code
                 yield int(path.parent.name), int(session)
