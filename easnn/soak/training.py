@@ -215,7 +215,7 @@ def _children(pid: int) -> list[int]:
 
 def _is_helper(pid: int) -> bool:
     try:
-        return b"resource_tracker" in (_PROC / str(pid) / "cmdline").read_bytes()
+        return b"multiprocessing.resource_tracker" in (_PROC / str(pid) / "cmdline").read_bytes()
     except OSError:  # it has just ended
         return True
 
