@@ -83,13 +83,11 @@ def _opener(path: Path) -> Opener:
     for signature, opener in SIGNATURES:
         if head.startswith(signature):
             return opener
-    if head.startswith(b"%"):
-        return open_dat
     suffix = path.suffix.lower()
-    if suffix == DAT_SUFFIX and _may_be_dat(head, size):
-        return open_dat
     if suffix == N_MNIST_SUFFIX and _may_be_n_mnist(head, size):
-        return open_n_mnist
+        return open_n_mnist  # also where the first event lies at x = 37, which is "%"
+    if head.startswith(b"%") or (suffix == DAT_SUFFIX and _may_be_dat(head, size)):
+        return open_dat
     raise DataError(
         f"{path} is not a recording in a known format: its first bytes are not those of DAT, RAW, "
         f"HDF5, AEDAT4 or npz, and {_what_else(head, size, suffix)}"

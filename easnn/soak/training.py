@@ -205,19 +205,25 @@ def _environment(variables: Mapping[str, str]) -> Iterator[None]:
 
 
 def _children(pid: int) -> list[int]:
-    """Return the processes that a process has started, without the helpers of multiprocessing."""
+    """Return what runs of the processes that a process has started.
+
+    The helpers of multiprocessing are left out.
+    """
     found = []
     for thread in (_PROC / str(pid) / "task").glob("*"):
         with suppress(OSError):  # it has just ended
             found += [int(child) for child in (thread / "children").read_text("utf-8").split()]
-    return sorted(child for child in found if not _is_helper(child))
+    return sorted(filter(_works, found))
 
 
-def _is_helper(pid: int) -> bool:
+def _works(pid: int) -> bool:
+    """Return whether a process runs and is no helper of multiprocessing."""
     try:
-        return b"resource_tracker" in (_PROC / str(pid) / "cmdline").read_bytes()
+        command = (_PROC / str(pid) / "cmdline").read_bytes()
     except OSError:  # it has just ended
-        return True
+        return False
+    # It is empty if the process has ended, and its parent has not asked for its exit code.
+    return bool(command) and b"multiprocessing.resource_tracker" not in command
 
 
 def _sessions() -> Iterator[tuple[int, int]]:
