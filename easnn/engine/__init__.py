@@ -2,7 +2,7 @@
 
 from easnn.engine.ema import ModelEma
 from easnn.engine.evaluate import EvalLoader, Evaluation, evaluate, evaluation_of
-from easnn.engine.interrupt import SIGNALS
+from easnn.engine.interrupt import SIGNALS, StopSignals
 from easnn.engine.launch import launch
 from easnn.engine.remote_error import WorkerError
 from easnn.engine.run_directory import RunDirectory
@@ -22,6 +22,7 @@ __all__ = [
     "Position",
     "RunDirectory",
     "RunOwner",
+    "StopSignals",
     "TrainConfig",
     "TrainResult",
     "Trainer",
