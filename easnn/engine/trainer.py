@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -17,6 +17,7 @@ from torch import nn
 from easnn.checkpoints import Change
 from easnn.data import DetectionBatch, Prepare, TrainLoader, named_worker_failures
 from easnn.engine.evaluate import Evaluation
+from easnn.engine.firing import FiringWatch
 from easnn.engine.interrupt import SIGNALS, StopSignals, exit_code
 from easnn.engine.nan_guard import Overflows, not_finite
 from easnn.engine.progress import Progress
@@ -117,6 +118,7 @@ class Trainer:
         self._check_owned = check_owned
         self._after_epoch = after_epoch
         self._overflows = Overflows()
+        self._firing = FiringWatch(model)
         self._signals = StopSignals(stop_signals)
         self._last_result: EvaluationResult | None = None
 
@@ -261,11 +263,17 @@ class Trainer:
         lr = self._schedule(self._state.iteration)
         set_learning_rate(self._optimizer, lr)
         events, targets = self._prepare(batch.to(self._device))
-        report = self._step(events, targets, stop_signal=self._signals.received)
+        before = self._state.position
+        # A recorded CUDA graph runs no hooks.
+        watched = before.step == 0 and not self._config.cuda_graphs
+        with self._firing.counting() if watched else nullcontext():
+            report = self._step(events, targets, stop_signal=self._signals.received)
         if not report.finite:
             raise not_finite(report, batch, self._state.position)
         self._overflows.check(report, batch, self._state.position)
         self._state.step_done(updated=report.updated)
+        if watched:
+            self._note_firing(before, len(batch))
         self._progress.step(self._state.position, report, lr, len(batch))
         if report.stop_signal:
             self._stop(report.stop_signal)
@@ -273,6 +281,12 @@ class Trainer:
         if interval and self._state.position.step % interval == 0:
             self._save(self._run.latest)
         return report
+
+    def _note_firing(self, before: Position, samples: int) -> None:
+        rates = self._firing.rates(samples)
+        self._firing.warn(rates, before)
+        if numbers := rates.numbers():
+            self._progress.write("firing", self._state.position, numbers)
 
     def _evaluate_and_keep_best(self) -> None:
         epochs_done = self._state.position.epoch + 1
