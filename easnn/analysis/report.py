@@ -59,6 +59,7 @@ def write_run_pictures(
     dataset: DetectionDataset,
     *,
     sheets: int = 6,
+    clip_us: int = RUN_CLIP_US,
     clip_format: ClipFormat = "gif",
 ) -> list[Path]:
     """Write the pictures of a run to ``pictures/`` in its directory.
@@ -71,6 +72,7 @@ def write_run_pictures(
         predictor: the trained detector.
         dataset: where the frames come from.
         sheets: number of sheets.
+        clip_us: length of the clip.
         clip_format: ``gif`` or ``mp4``.
 
     Returns:
@@ -93,8 +95,8 @@ def write_run_pictures(
         middle = dataset.load(len(dataset) // 2)
         playback = playback_of(dataset, middle.sequence)
         first_us, last_us = playback.recording.first_us, playback.recording.last_us
-        start_us = min(max(middle.time_us - RUN_CLIP_US // 2, first_us), last_us)
-        moments = playback.moments(start_us, min(start_us + RUN_CLIP_US, last_us + 1), STEP_US)
+        start_us = min(max(middle.time_us - clip_us // 2, first_us), last_us)
+        moments = playback.moments(start_us, min(start_us + clip_us, last_us + 1), STEP_US)
         views = _views(predictor, playback, moments, STEP_US, Stopwatch())
         clip = directory / f"clip_{file_name(playback.name)}.{clip_format}"
         write_clip(

@@ -71,15 +71,30 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="CSV",
         help="append best AP, checkpoint and command to a table, which runs can share",
     )
+    training.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="do one step of everything in a temporary folder, say whether the run would work, "
+        "and exit",
+    )
+    training.add_argument(
+        "--json",
+        type=file_path,
+        metavar="FILE",
+        help="with --dry-run: also write the table to this file",
+    )
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return the exit code."""
     options = parse(make_parser(), argv)
+    from easnn.cli.tasks.dry_run import dry_run
     from easnn.cli.tasks.experiment import run_command
     from easnn.cli.tasks.train import train
 
+    if options.dry_run:
+        return run_command(dry_run, options, stop_signal=options.stop_signal)
     return run_command(
         train,
         options,

@@ -239,8 +239,11 @@ def build_eval_loader(
 class StartAt(Protocol):
     """A sampler that can start at any step."""
 
-    def start_at(self, epoch: int, step: int = 0) -> None:
-        """Let the next iteration yield the batches of ``epoch`` from ``step`` to its end."""
+    def start_at(self, epoch: int, step: int = 0, *, steps: int | None = None) -> None:
+        """Let the next iteration yield the batches of ``epoch`` from ``step`` to its end.
+
+        With ``steps``, it yields at most so many.
+        """
         ...
 
 
@@ -277,15 +280,15 @@ class RepeatFirstBatch:
         """Sets the number of steps of the next iteration."""
         return self
 
-    def start_at(self, epoch: int, step: int = 0) -> None:
-        """Let the next iteration have the remaining steps of an epoch."""
-        self._steps_left = len(self) - step
+    def start_at(self, epoch: int, step: int = 0, *, steps: int | None = None) -> None:
+        """Let the next iteration have the remaining steps of an epoch, or at most ``steps``."""
+        self._steps_left = len(range(step, len(self))[:steps])
 
     def __len__(self) -> int:
         return len(self._loader)
 
     def __iter__(self) -> Iterator[DetectionBatch]:
-        self._loader.sampler.start_at(0)
+        self._loader.sampler.start_at(0, steps=1)
         batch = next(iter(self._loader))
         for _ in range(self._steps_left):
             yield batch

@@ -52,21 +52,24 @@ class EpochSampler(Sampler[list[SampleRequest]]):
         self._seed = seed
         self._part = _part_of_rank(batch_size, rank, world_size)
         self._epoch = 0
-        self._first_step = 0
+        self._steps = range(len(self))
 
     def __len__(self) -> int:
         """Return the number of steps in a whole epoch."""
         return -(-self._length // self._batch_size)
 
-    def start_at(self, epoch: int, step: int = 0) -> None:
-        """Let the next iteration yield the batches of ``epoch`` from ``step`` to its end."""
+    def start_at(self, epoch: int, step: int = 0, *, steps: int | None = None) -> None:
+        """Let the next iteration yield the batches of ``epoch`` from ``step`` to its end.
+
+        With ``steps``, it yields at most so many.
+        """
         self._epoch = epoch
-        self._first_step = step
+        self._steps = range(len(self))[step:][:steps]
 
     def __iter__(self) -> Iterator[list[SampleRequest]]:
         epoch = self._epoch
         order = generator(self._seed, "order", epoch).permutation(self._length)
-        for step in range(self._first_step, len(self)):
+        for step in self._steps:
             positions = step * self._batch_size + np.arange(self._part.start, self._part.stop)
             yield [SampleRequest(epoch, int(index)) for index in order[positions % self._length]]
 
@@ -84,8 +87,15 @@ class EvaluationSampler(Sampler[list[SampleRequest]]):
     """
 
     def __init__(self, length: int, batch_size: int, *, rank: int = 0, world_size: int = 1) -> None:
+        self._length = length
+        self._rank = rank
+        self._world_size = world_size
         self._part = _part_of_rank(length, rank, world_size)
         self._batch_size = max(1, batch_size // world_size)
+
+    def limit(self, frames: int) -> None:
+        """Let iterations yield the first ``frames`` frames only, divided among the ranks."""
+        self._part = _part_of_rank(min(frames, self._length), self._rank, self._world_size)
 
     def __len__(self) -> int:
         return -(-len(self._part) // self._batch_size)

@@ -2,7 +2,7 @@
 
 from easnn.engine.ema import ModelEma
 from easnn.engine.evaluate import EvalLoader, Evaluation, evaluate, evaluation_of
-from easnn.engine.interrupt import SIGNALS
+from easnn.engine.interrupt import SIGNALS, StopSignals
 from easnn.engine.launch import launch
 from easnn.engine.progress import MEASURED
 from easnn.engine.remote_error import WorkerError
@@ -25,6 +25,7 @@ __all__ = [
     "Position",
     "RunDirectory",
     "RunOwner",
+    "StopSignals",
     "TrainConfig",
     "TrainResult",
     "Trainer",

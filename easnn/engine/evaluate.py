@@ -87,6 +87,7 @@ def evaluation_of(
     timed: bool = False,
     cache: FrameCache | None = None,
     runtime: RuntimeName = "torch",
+    frames: int | None = None,
 ) -> Evaluation:
     """Return a function that evaluates a model on ``eval_split`` of an experiment.
 
@@ -97,6 +98,7 @@ def evaluation_of(
         timed: whether to measure the time per frame.
         cache: cache of frames, if any.
         runtime: what computes the network; the function raises a ConfigError if it cannot be used.
+        frames: only the first frames of the split, so many; None: all.
 
     Raises:
         ConfigError: if a key does not fit the dataset.
@@ -104,6 +106,8 @@ def evaluation_of(
     """
     loader = experiment.get_eval_loader(batch_size=batch_size, device=device, cache=cache)
     evaluator = experiment.get_evaluator(loader.dataset)
+    if frames is not None:
+        loader.sampler.limit(frames)
 
     def run(model: nn.Module) -> EvaluationResult:
         predictor = Predictor.of(experiment, model, runtime=runtime)

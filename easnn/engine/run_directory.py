@@ -163,6 +163,17 @@ class RunDirectory:
                 "`output_dir`."
             )
 
+    def next_aside(self) -> tuple[Path, int]:
+        """Return where :meth:`move_aside` would move the files of the run, and their number."""
+        if not self.path.is_dir():
+            return self.path / "earlier-1", 0
+        numbers = [
+            int(match[1])
+            for entry in self.path.iterdir()
+            if (match := _EARLIER.fullmatch(entry.name))
+        ]
+        return self.path / f"earlier-{max(numbers, default=0) + 1}", len(list(self._files()))
+
     def move_aside(self, record: Mapping[str, Any]) -> Path | None:
         """Move the files of the run to ``earlier-1``, ``earlier-2``, … in its directory.
 
@@ -180,12 +191,7 @@ class RunDirectory:
         files = list(self._files())
         if not files:
             return None
-        numbers = [
-            int(match[1])
-            for entry in self.path.iterdir()
-            if (match := _EARLIER.fullmatch(entry.name))
-        ]
-        target = self.path / f"earlier-{max(numbers, default=0) + 1}"
+        target, _ = self.next_aside()
         try:
             target.mkdir()
             for file in files:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shlex
 import socket
@@ -21,7 +22,7 @@ from easnn.engine.run_directory import MARK, RunDirectory
 from easnn.utils.distributed import barrier, is_main
 from easnn.utils.errors import OutputError
 from easnn.utils.files import make_directory, write_json
-from easnn.utils.locks import LocksMissingError, lock_alone
+from easnn.utils.locks import LocksMissingError, lock_alone, try_lock
 
 BEAT_S = 10.0
 """How often the owner renews the time of change of ``owner.json``."""
@@ -85,6 +86,33 @@ class RunOwner:
         if self._lock is not None:
             self._lock.close()
 
+    def check_free(self) -> None:
+        """Raise the error that entering would raise now; the directory is not touched.
+
+        Every process of a training calls this.
+
+        Raises:
+            OutputError: as on entering.
+        """
+        if is_main():
+            self._run.check_usable()
+            path = self._run.path
+            if path.is_dir() and not os.access(path, os.W_OK | os.X_OK):
+                raise OutputError(
+                    f"Cannot write to directory {path}: {os.strerror(errno.EACCES)}. Choose "
+                    "another directory."
+                )
+            self._previous = self._run.record()
+            locks, held = True, False
+            if self._run.lock.exists():
+                try:
+                    with self._run.lock.open("ab") as file:
+                        held = not try_lock(file)
+                except LocksMissingError:
+                    locks = False
+            self._refuse_if_used(locks=locks, held=held)
+        barrier("the check of the run directory")
+
     def start(self, *, resume: bool) -> RunDirectory:
         """Prepare the directory for the files of the run; every process calls this.
 
@@ -136,19 +164,29 @@ class RunOwner:
                 f"Cannot lock {self._run.lock}: {error.strerror}. Choose another `output_dir`."
             ) from error
         self._previous = self._run.record()
-        if (locks and self._lock is None) or (
-            self._may_live_elsewhere(locks=locks) and self._shows_life()
-        ):
+        try:
+            self._refuse_if_used(locks=locks, held=locks and self._lock is None)
+        except OutputError:
             if self._lock is not None:
                 self._lock.close()
-            raise OutputError(
-                f"{self._run.path} is in use by another training: {_description(self._previous)}. "
-                "Wait until it ends, stop it, or choose another name (-expn)."
-            )
+            raise
         self._record = {"mark": MARK, **_identity(), "run": uuid.uuid4().hex}
         write_json(self._run.owner, self._record)
         self._thread = threading.Thread(target=self._beat, name="owner of the run", daemon=True)
         self._thread.start()
+
+    def _refuse_if_used(self, *, locks: bool, held: bool) -> None:
+        """Raise an error if another training owns the directory.
+
+        Args:
+            locks: whether its file system has locks.
+            held: whether another process holds the lock.
+        """
+        if held or (self._may_live_elsewhere(locks=locks) and self._shows_life()):
+            raise OutputError(
+                f"{self._run.path} is in use by another training: {_description(self._previous)}. "
+                "Wait until it ends, stop it, or choose another name (-expn)."
+            )
 
     def _may_live_elsewhere(self, *, locks: bool) -> bool:
         """Return whether the last owner could be alive although this process got the lock."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -16,12 +17,13 @@ from torch import nn
 from easnn.checkpoints import Change
 from easnn.data import DetectionBatch, Prepare, TrainLoader, named_worker_failures
 from easnn.engine.evaluate import Evaluation
+from easnn.engine.firing import FiringWatch
 from easnn.engine.interrupt import SIGNALS, StopSignals, exit_code
 from easnn.engine.nan_guard import Overflows, not_finite
 from easnn.engine.progress import Progress
 from easnn.engine.run_directory import RunDirectory
 from easnn.engine.state import Position, RunState
-from easnn.engine.step import TrainingStep, average_gradients, train_mode
+from easnn.engine.step import StepReport, TrainingStep, average_gradients, train_mode
 from easnn.engine.train_config import TrainConfig
 from easnn.engine.writers import MetricWriter, Pictures
 from easnn.evaluation import EvaluationResult
@@ -116,6 +118,7 @@ class Trainer:
         self._check_owned = check_owned
         self._after_epoch = after_epoch
         self._overflows = Overflows()
+        self._firing = FiringWatch(model)
         self._signals = StopSignals(stop_signals)
         self._last_result: EvaluationResult | None = None
 
@@ -168,10 +171,11 @@ class Trainer:
             TrainingError: if a loss is not finite, or the gradients of many steps in a row are not.
             OutputError: if a file cannot be written.
         """
-        with self._signals, self._progress:
+        with self._signals, self.recording():
             self._check_best()
             if self._config.eval_initial and self._state.iteration == 0:
                 self._evaluate_model(epochs_done=0)
+                self.draw()
                 self._save(self._run.initial)
             while (
                 self._state.position.epoch < self._config.max_epoch and not self._out_of_patience()
@@ -183,6 +187,71 @@ class Trainer:
                 self._finish_epoch()
         return TrainResult(self._state.best_ap, self._state.best_epoch, self._last_result)
 
+    # The parts of a run, one by one, for a rehearsal: the caller says in which order.
+
+    def recording(self) -> AbstractContextManager[object]:
+        """Return a context manager; within its block, metrics and pictures can be written."""
+        return self._progress
+
+    @property
+    def position(self) -> Position:
+        """The position of the run."""
+        return self._state.position
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Number of steps of an epoch."""
+        return len(self._loader)
+
+    def next_batch(self) -> DetectionBatch | None:
+        """Load the batch of the next step, and no other; None if the run is finished.
+
+        Raises:
+            DataError: if it cannot be read.
+        """
+        if self._state.position.step == len(self._loader):
+            self._state.position = Position(self._state.position.epoch + 1)
+        if self._state.position.epoch >= self._config.max_epoch:
+            return None
+        self._loader.sampler.start_at(*self._state.position, steps=1)
+        with named_worker_failures():
+            return next(iter(self._loader))
+
+    def train_on(self, batch: DetectionBatch) -> StepReport:
+        """Do the next step, with its batch.
+
+        Raises:
+            TrainingError: if a loss is not finite.
+        """
+        train_mode(self._model, freeze_bn=self._config.freeze_bn)
+        return self._train_step(batch)
+
+    def save(self) -> Path:
+        """Write the state to the latest checkpoint, and return its path.
+
+        Raises:
+            OutputError: if it cannot be written.
+        """
+        self._save(self._run.latest)
+        return self._run.latest
+
+    def evaluate(self) -> EvaluationResult:
+        """Evaluate the present weights and write the result.
+
+        Raises:
+            OutputError: if it cannot be written.
+        """
+        return self._evaluate_model(self._state.position.epoch + 1)
+
+    def draw(self) -> Pictures:
+        """Draw and write the pictures of an evaluation; none except on the main process."""
+        if self._draw is None or not is_main():
+            return {}
+        with self._signals.immediate():
+            pictures = self._draw(self.evaluated_model)
+        self._progress.write_pictures(self._state.position, pictures)
+        return pictures
+
     def _train_epoch(self) -> None:
         train_mode(self._model, freeze_bn=self._config.freeze_bn)
         self._loader.sampler.start_at(*self._state.position)
@@ -191,26 +260,40 @@ class Trainer:
             for batch in self._progress.over(self._loader, self._state.position):
                 self._train_step(batch)
 
-    def _train_step(self, batch: DetectionBatch) -> None:
+    def _train_step(self, batch: DetectionBatch) -> StepReport:
         lr = self._schedule(self._state.iteration)
         set_learning_rate(self._optimizer, lr)
         events, targets = self._prepare(batch.to(self._device))
-        report = self._step(events, targets, stop_signal=self._signals.received)
+        before = self._state.position
+        # A recorded CUDA graph runs no hooks.
+        watched = before.step == 0 and not self._config.cuda_graphs
+        with self._firing.counting() if watched else nullcontext():
+            report = self._step(events, targets, stop_signal=self._signals.received)
         if not report.finite:
             raise not_finite(report, batch, self._state.position)
         self._overflows.check(report, batch, self._state.position)
         self._state.step_done(updated=report.updated)
         note_place(self._next_step())
+        if watched:
+            self._note_firing(before, len(batch))
         self._progress.step(self._state.position, report, lr, len(batch))
         if report.stop_signal:
             self._stop(report.stop_signal)
         interval = self._config.ckpt_interval_steps
         if interval and self._state.position.step % interval == 0:
             self._save(self._run.latest)
+        return report
+
+    def _note_firing(self, before: Position, samples: int) -> None:
+        rates = self._firing.rates(samples)
+        self._firing.warn(rates, before)
+        if numbers := rates.numbers():
+            self._progress.write("firing", self._state.position, numbers)
 
     def _evaluate_and_keep_best(self) -> None:
         epochs_done = self._state.position.epoch + 1
         self._last_result = self._evaluate_model(epochs_done)
+        self.draw()
         given = self._last_result.given
         counts = [given.frames, given.boxes]
         if self._state.best_counts not in (None, counts):
@@ -261,10 +344,6 @@ class Trainer:
             write_json(self._run.result(epochs_done), result.to_dict())
             numbers = _numbers(result.to_dict())
             self._progress.write("eval", self._state.position, {**numbers, "epoch": epochs_done})
-            if self._draw is not None:
-                with self._signals.immediate():
-                    pictures = self._draw(self.evaluated_model)
-                self._progress.write_pictures(self._state.position, pictures)
         return result
 
     def _finish_epoch(self) -> None:

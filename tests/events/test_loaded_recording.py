@@ -11,7 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from easnn.events import open_aedat4, open_n_mnist, open_npz, pack_events, write_n_mnist, write_npz
+from easnn.events import (
+    open_aedat4,
+    open_n_mnist,
+    open_npz,
+    open_recording,
+    pack_events,
+    write_n_mnist,
+    write_npz,
+)
 from easnn.utils.errors import DataError
 
 pytestmark = pytest.mark.usefixtures("decoders")
@@ -25,6 +33,12 @@ def test_n_mnist_by_hand(tmp_path):
     path = tmp_path / "a.bin"
     path.write_bytes(bytes([33, 12, 0x80 | 1, 2, 3, 4, 5, 0x7F, 0xFF, 0xFF]))
     assert open_n_mnist(path).events().tolist() == [(66_051, 33, 12, 1), (2**23 - 1, 4, 5, 0)]
+
+
+def test_an_n_mnist_file_may_begin_as_a_header_of_dat(tmp_path):
+    path = tmp_path / "a.bin"
+    path.write_bytes(bytes([ord("%"), 12, 0x80, 0, 3]))
+    assert open_recording(path).events().tolist() == [(3, 37, 12, 1)]
 
 
 def test_n_mnist_round_trip(tmp_path, real: Path):

@@ -19,11 +19,21 @@ COLUMNS = ("best_ap", "checkpoint", "command")
 def check_grid_search(options: argparse.Namespace) -> None:
     """Check before training that a row can be appended later; create a new table with its header.
 
+    In a dry run, only the header of a table that is there is checked, and nothing is written.
+
     Raises:
         OutputError: if the table cannot be written, or has another header.
     """
-    if options.grid_search is not None:
-        _append(options.grid_search)
+    path = options.grid_search
+    if path is None:
+        return
+    if not options.dry_run:
+        _append(path)
+    elif path.exists():
+        try:
+            _check_header(path.read_bytes(), path)
+        except OSError as error:
+            raise _cannot_append(path, error) from error
 
 
 def note_grid_search(options: argparse.Namespace, result: TrainResult, run: RunDirectory) -> None:
@@ -57,14 +67,9 @@ def _append(path: Path, *rows: tuple[object, ...], once: bool = False) -> None:
         with exclusive(path), path.open("a+b", buffering=0) as file:
             file.seek(0)
             content = file.read()
-            header = content.decode("utf-8-sig", errors="replace").partition("\n")[0].rstrip("\r")
+            _check_header(content, path)
             if not content:
                 writer.writerow(COLUMNS)
-            elif header != ",".join(COLUMNS):
-                raise OutputError(
-                    f"{path} must begin with the header {','.join(COLUMNS)}, but begins with "
-                    f"{header!r}. Choose another file."
-                )
             elif not content.endswith(b"\n"):  # edited by hand
                 text.write("\n")
             there = list(csv.reader(io.StringIO(content.decode(errors="replace"))))
@@ -80,9 +85,23 @@ def _append(path: Path, *rows: tuple[object, ...], once: bool = False) -> None:
                 file.truncate(len(content))
                 raise
     except OSError as error:
+        raise _cannot_append(path, error) from error
+
+
+def _check_header(content: bytes, path: Path) -> None:
+    """Check that a table is empty or begins with our header."""
+    header = content.decode("utf-8-sig", errors="replace").partition("\n")[0].rstrip("\r")
+    if content and header != ",".join(COLUMNS):
         raise OutputError(
-            f"Cannot append to {path}: {error.strerror}. Choose another file or free some space."
-        ) from error
+            f"{path} must begin with the header {','.join(COLUMNS)}, but begins with {header!r}. "
+            "Choose another file."
+        )
+
+
+def _cannot_append(path: Path, error: OSError) -> OutputError:
+    return OutputError(
+        f"Cannot append to {path}: {error.strerror}. Choose another file or free some space."
+    )
 
 
 def _cell(value: object) -> str:

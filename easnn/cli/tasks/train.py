@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from functools import cache, partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -55,10 +57,49 @@ from easnn.utils.options import CONFIDENCE
 if TYPE_CHECKING:
     from easnn.analysis import Picture
 
+BRIEF_US = 100_000
+"""Length of the clip where a few frames are enough."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a training will do: its command line, decided and checked; no file has been written.
+
+    Attributes:
+        options: options of the command line; ``resume`` says whether the run is resumed.
+        experiment: the experiment, complete and valid.
+        device: device of this process.
+        checkpoint: of the run to resume, or initial weights; if any.
+        changes: what differs from the checkpoint of a resumed run.
+    """
+
+    options: argparse.Namespace
+    experiment: EventExp
+    device: torch.device
+    checkpoint: Checkpoint | None
+    changes: Sequence[Change]
+
 
 def train(options: argparse.Namespace) -> None:
     """Train as one process of the command."""
     setup_logging()
+    plan = plan_training(options)
+    if plan.options.occupy:
+        occupy_memory(plan.device)
+    with RunOwner(run_directory_path(plan.experiment)) as owner:
+        if plan.checkpoint:
+            plan.checkpoint.check_unchanged()
+        _train_in(owner, plan)
+
+
+def plan_training(options: argparse.Namespace) -> Plan:
+    """Decide what a command line asks for, check it, and seed this process.
+
+    Raises:
+        ConfigError: if an option or a key is wrong, or they contradict each other.
+        CheckpointError: if the checkpoint cannot be read, or does not fit.
+        OutputError: if the table of ``--grid_search`` cannot be written.
+    """
     options = _with_decided_resume(options)
     checkpoint = _checkpoint(options)
     if checkpoint and options.resume:
@@ -79,40 +120,19 @@ def train(options: argparse.Namespace) -> None:
         )
     seed_run(experiment)
     changes = _changes(options, experiment, checkpoint)
-    if options.occupy:
-        occupy_memory(device)
-    with RunOwner(run_directory_path(experiment)) as owner:
-        if checkpoint:
-            checkpoint.check_unchanged()
-        _train_in(owner, experiment, options, device, checkpoint, changes)
+    return Plan(options, experiment, device, checkpoint, changes)
 
 
-def _train_in(
-    owner: RunOwner,
-    experiment: EventExp,
-    options: argparse.Namespace,
-    device: torch.device,
-    checkpoint: Checkpoint | None,
-    changes: Sequence[Change],
-) -> None:
+def _train_in(owner: RunOwner, plan: Plan) -> None:
     """Train in a run directory that is ours; its files are touched when all else is checked."""
-    model = experiment.get_model().to(device)
-    if is_main():
-        logger.info(
-            "The network has {}", size_line(model, frame_shape(experiment, experiment.input_size))
-        )
-    if checkpoint and not options.resume:
-        _load_start_weights(model, checkpoint)
-    with experiment.open_cache(options.cache) if options.cache else nullcontext() as cache:
-        trainer = build_trainer(experiment, model, options, device, owner, cache)
-        if checkpoint and options.resume:
-            trainer.resume(checkpoint.contents, checkpoint.path, changes)
-        if options.start_epoch is not None:
-            trainer.start_from(options.start_epoch)
-        run = owner.start(resume=_continues_its_files(options, experiment, checkpoint))
+    experiment, options = plan.experiment, plan.options
+    model = build_model(plan)
+    with open_cache(plan) as cache:
+        trainer = build_trainer(experiment, model, options, plan.device, owner, cache)
+        set_start(trainer, plan)
+        run = owner.start(resume=continues_its_files(plan))
         setup_logging(run.log)
-        if changes and is_main():
-            logger.warning("Resumed with other settings:\n{}", changes_table(changes))
+        note_changes(plan)
         result = trainer.train()
         if cache is not None:
             cache.report_all()
@@ -122,7 +142,47 @@ def _train_in(
         logger.info("The best AP is {:.4f}, after epoch {}", result.best_ap, result.best_epoch)
     note_grid_search(options, result, run)  # a resumed run that was finished has its row already
     if experiment.pictures:
-        draw_run(experiment, trainer.evaluated_model)
+        files = draw_run(experiment, trainer.evaluated_model)
+        logger.info("Pictures: {}", ", ".join(map(str, files)))
+
+
+def build_model(plan: Plan) -> nn.Module:
+    """Build the network on its device, with the initial weights of a new run.
+
+    Raises:
+        CheckpointError: if no weights fit.
+    """
+    model = plan.experiment.get_model().to(plan.device)
+    if is_main():
+        shape = frame_shape(plan.experiment, plan.experiment.input_size)
+        logger.info("The network has {}", size_line(model, shape))
+    if plan.checkpoint and not plan.options.resume:
+        _load_start_weights(model, plan.checkpoint)
+    return model
+
+
+def open_cache(plan: Plan) -> AbstractContextManager[FrameCache | None]:
+    """Return the cache of the frames, a context manager, empty without ``--cache``."""
+    kind = plan.options.cache
+    return plan.experiment.open_cache(kind) if kind else nullcontext()
+
+
+def set_start(trainer: Trainer, plan: Plan) -> None:
+    """Set where the run begins: at its checkpoint, at the epoch of ``-e``, or with the first step.
+
+    Raises:
+        CheckpointError: if the checkpoint does not fit.
+    """
+    if plan.checkpoint and plan.options.resume:
+        trainer.resume(plan.checkpoint.contents, plan.checkpoint.path, plan.changes)
+    if plan.options.start_epoch is not None:
+        trainer.start_from(plan.options.start_epoch)
+
+
+def note_changes(plan: Plan) -> None:
+    """Log what differs from the checkpoint of a resumed run."""
+    if plan.changes and is_main():
+        logger.warning("Resumed with other settings:\n{}", changes_table(plan.changes))
 
 
 def build_trainer(
@@ -132,6 +192,8 @@ def build_trainer(
     device: torch.device,
     owner: RunOwner,
     cache: FrameCache | None = None,
+    *,
+    eval_frames: int | None = None,
 ) -> Trainer:
     """Build the trainer of a run; no file of the run directory is touched.
 
@@ -142,6 +204,7 @@ def build_trainer(
         device: device of this process.
         owner: the right to write to the run directory.
         cache: cache of the frames, if any.
+        eval_frames: evaluate only the first frames, so many; None: all.
 
     Raises:
         ConfigError: if a key does not fit the dataset or this version.
@@ -149,7 +212,9 @@ def build_trainer(
     """
     batch_size = options.batch_size
     train_loader = experiment.get_train_loader(batch_size=batch_size, device=device, cache=cache)
-    evaluate = evaluation_of(experiment, batch_size=batch_size, device=device, cache=cache)
+    evaluate = evaluation_of(
+        experiment, batch_size=batch_size, device=device, cache=cache, frames=eval_frames
+    )
     optimizer = experiment.get_optimizer(model, batch_size=batch_size)
     run = RunDirectory(run_directory_path(experiment))
     return Trainer(
@@ -187,20 +252,25 @@ def drawing_of(experiment: EventExp) -> Callable[[nn.Module], Mapping[str, Pictu
     return lambda model: drawing()(model)
 
 
-def draw_run(experiment: EventExp, model: nn.Module) -> None:
+def draw_run(experiment: EventExp, model: nn.Module, *, brief: bool = False) -> list[Path]:
     """Write pictures to the run directory: curves, samples of ``eval_split``, a clip.
+
+    Args:
+        experiment: the experiment.
+        model: its network.
+        brief: whether one sample and a clip of a few frames are enough.
 
     Raises:
         OutputError: if a file cannot be written.
     """
     from easnn.analysis import write_run_pictures
 
-    files = write_run_pictures(
+    write = partial(write_run_pictures, sheets=1, clip_us=BRIEF_US) if brief else write_run_pictures
+    return write(
         run_directory_path(experiment),
         Predictor.of(experiment, model, confidence=CONFIDENCE),
         experiment.get_dataset([experiment.eval_split]),
     )
-    logger.info("Pictures: {}", ", ".join(map(str, files)))
 
 
 def occupy_memory(device: torch.device) -> None:
@@ -272,15 +342,14 @@ def _changes(
     return changes
 
 
-def _continues_its_files(
-    options: argparse.Namespace, experiment: EventExp, checkpoint: Checkpoint | None
-) -> bool:
+def continues_its_files(plan: Plan) -> bool:
     """Return whether the run goes on with the files that lie in its directory.
 
     From any other checkpoint than the last one, or from an earlier epoch, it would remove what they
     say about epochs that are finished.
     """
-    latest = RunDirectory(run_directory_path(experiment)).latest
+    options, checkpoint = plan.options, plan.checkpoint
+    latest = RunDirectory(run_directory_path(plan.experiment)).latest
     if not options.resume or checkpoint is None or checkpoint.path.resolve() != latest.resolve():
         return False
     done = Position(checkpoint.contents["epoch"], checkpoint.contents["step"])
@@ -295,6 +364,8 @@ def _check_options(options: argparse.Namespace, experiment: EventExp, device: to
         )
     TrainConfig.of(experiment).check_device(device)
     check_writer(options.logger)
+    if options.json is not None and not options.dry_run:
+        raise ConfigError("`--json` is for the table of --dry-run. Leave it out.")
     if is_main():
         check_grid_search(options)
     if options.start_epoch is not None and not 0 <= options.start_epoch < experiment.max_epoch:

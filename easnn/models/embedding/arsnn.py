@@ -99,6 +99,10 @@ class AdaptiveSampling(EventEmbedding):
             drops_residue=self.rules.write_zero,
         )
 
+    def spikes_of_slices(self, slices: Tensor) -> Tensor:
+        """Return the spikes for slices ``[S, B, C, H, W]``, oldest first."""
+        return self.recurrence.spikes(slices)
+
     def _written(self, ends: Iterable[SegmentEnds]) -> Tensor:
         """Return what is written of the segments ``[Ts, B, C, H, W]``."""
         kept = (e for e in ends if e.by_spike or not self.rules.write_zero)

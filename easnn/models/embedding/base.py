@@ -103,12 +103,24 @@ class EventEmbedding(nn.Module, ABC):
         """
         return self.trace_slices(_sequence(events))
 
+    def spikes(self, events: Tensor) -> Tensor | None:
+        """Return where the membrane fires for ``[B, Tl, Tm, C, H, W]``, oldest slice first.
+
+        Returns:
+            ``[S, B, C, H, W]``, bool, newest step first; None from an embedding without a membrane.
+        """
+        return self.spikes_of_slices(_sequence(events))
+
     @abstractmethod
     def embed(self, slices: Tensor) -> Tensor:
         """Turn slices ``[S, B, C, H, W]``, oldest first, into frames before ReLU and batch norm."""
 
     def trace_slices(self, slices: Tensor) -> SamplerTrace | None:
         """Do as :meth:`trace` for slices ``[S, B, C, H, W]``, oldest first."""
+        return None
+
+    def spikes_of_slices(self, slices: Tensor) -> Tensor | None:
+        """Do as :meth:`spikes` for slices ``[S, B, C, H, W]``, oldest first."""
         return None
 
     def finish(self, frames: Tensor) -> Tensor:

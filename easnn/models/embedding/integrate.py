@@ -68,6 +68,10 @@ class MembraneIntegral(EventEmbedding):
             drops_residue=False,
         )
 
+    def spikes_of_slices(self, slices: Tensor) -> Tensor:
+        """Return the spikes for slices ``[S, B, C, H, W]``, oldest first."""
+        return self.recurrence.spikes(slices)
+
     def _read(self, steps: Sequence[SamplingStep]) -> Tensor:
         return steps[-1].post_reset if self.readout == "last" else _sum(steps)
 

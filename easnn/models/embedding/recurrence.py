@@ -24,7 +24,7 @@ from easnn.kernels import (
     native_leaky_membrane,
 )
 from easnn.models.config import DetectorConfig
-from easnn.models.embedding.packed import PackedConv2d, pack
+from easnn.models.embedding.packed import PackedConv2d, pack, unpack
 
 SURROGATE_HALF_WIDTH = 0.5
 
@@ -60,6 +60,16 @@ class Recurrence(nn.Module, ABC):
             return self._steps(slices)
         packed = [pack(membrane) for membrane in self.native_membranes(slices)]
         return [SamplingStep(u, *fire(u, self.firing)) for u in packed]
+
+    def spikes(self, slices: Tensor) -> Tensor:
+        """Return where the membrane fires for slices ``[S, B, C, H, W]``, oldest first.
+
+        Returns:
+            ``[S, B, C, H, W]``, bool, newest step first.
+        """
+        if self.is_native(slices):
+            return self.native_membranes(slices) > self.firing.thresh
+        return torch.stack([unpack(step.spikes) for step in self._steps(slices)]) > 0
 
     def is_native(self, slices: Tensor) -> bool:
         """Return whether the native kernels compute the membrane.
