@@ -177,7 +177,7 @@ def test_another_value_does_what_its_declaration_says(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("easnn.cli.tasks.train.draw_run", lambda *_: None)
+    monkeypatch.setattr("easnn.cli.tasks.train.draw_run", lambda *_: [])
     monkeypatch.setattr("easnn.cli.tasks.train.drawing_of", lambda _: lambda _model: {})
     declared, case = EventExp.declarations()[name], CASES[name]
     start, expected = base(case.run)
