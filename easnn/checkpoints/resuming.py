@@ -13,7 +13,12 @@ from easnn.config import TAKES_EFFECT, Key, OnResume, refused
 from easnn.exp import EventExp, ExperimentRecord
 from easnn.utils.errors import CheckpointError
 
-OPTIONS = {"batch_size": "-b", "processes": "processes (-d)"}
+OPTIONS = {
+    "batch_size": "-b",
+    "processes": "processes (-d)",
+    "threads": "threads (OMP_NUM_THREADS)",
+    "deterministic": "--deterministic",
+}
 """Names of the recorded options in messages; all of them take effect."""
 
 _GONE = refused("this experiment does not have it")

@@ -47,6 +47,12 @@ def make_parser() -> argparse.ArgumentParser:
         "checkpoint, at most N times (default: %(default)s)",
     )
     training.add_argument(
+        "--deterministic",
+        action="store_true",
+        help="take only algorithms that compute the same numbers in every run; on a GPU they can "
+        "be slower, which --dry-run measures",
+    )
+    training.add_argument(
         "-e",
         "--start_epoch",
         type=int,

@@ -66,7 +66,8 @@ def test_another_batch_size_is_listed_and_keeps_what_was_recorded(
     assert lines_of(run) == [*before, ("train", 3, 5), ("eval", 3, 5)]
     latest = load_checkpoint(run / "latest_ckpt.pth")
     assert (latest["steps_done"], latest["steps_per_epoch"]) == (5, 1)
-    assert latest["options"] == {"batch_size": 4, "processes": 1}
+    options = {"batch_size": 4, "processes": 1, "deterministic": False}
+    assert latest["options"] == {**options, "threads": torch.get_num_threads()}
     [change] = latest["changes"]
     assert (change["epoch"], change["step"]) == (2, 0)
     assert change["settings"].items() >= {"max_epoch": ["2", "3"], "-b": ["2", "4"]}.items()

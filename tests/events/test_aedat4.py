@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +49,25 @@ def test_one_of_several_streams_of_events(tmp_path):
         f"{path} has no stream of events with the number 4, but {streams}. Choose one of these "
         "with --stream N (`stream` in Python).",
     )
+
+
+LIMITED = """
+import resource, sys
+from easnn.events import open_recording
+from easnn.events.aedat4_decode import MAX_MEMORY_BYTES
+limit = MAX_MEMORY_BYTES // 2
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+print(len(open_recording(sys.argv[1]).events()))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs limits of memory that hold")
+def test_where_processes_may_take_less_memory_than_the_decoder_allows_itself(tmp_path):
+    path = tmp_path / "a.aedat4"
+    path.write_bytes(aedat4({0: "EVTS"}, [(0, event_packet(LEFT))]))
+    command = [sys.executable, "-c", LIMITED, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.returncode) == ("4\n", 0), done.stderr
 
 
 def test_stream_of_another_format(tmp_path):

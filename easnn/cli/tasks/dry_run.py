@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import torch
@@ -26,14 +27,17 @@ from easnn.cli.tasks.train import (
     continues_its_files,
     draw_run,
     note_changes,
+    note_guarantee,
     occupy_memory,
     open_cache,
     plan_training,
     set_start,
 )
+from easnn.data import DetectionBatch
 from easnn.engine import SIGNALS, RunDirectory, RunOwner, StopSignals, Trainer
 from easnn.engine.step import TOTAL
 from easnn.exp import EventExp
+from easnn.utils.determinism import deterministic_algorithms
 from easnn.utils.device import peak_memory_mb, synchronize, training_device
 from easnn.utils.distributed import barrier, broadcast_object, gather_objects, is_main, world_size
 from easnn.utils.errors import OutputError, TrainingError
@@ -43,6 +47,9 @@ from easnn.utils.meters import format_duration
 
 PREFIX = ".dry-run-"
 """Beginning of the name of the temporary folder, which is in ``output_dir``."""
+
+DETERMINISTIC = "deterministic"
+"""Name of the part that measures the cost of ``--deterministic``."""
 
 EVAL_FRAMES = 8
 """Frames that are evaluated, or one for each process if there are more processes."""
@@ -78,6 +85,7 @@ class DryRun:
         workers: data workers of a process.
         eval_frames: frames of the evaluation split.
         eval_frame_s: seconds for each frame in the evaluation of the first few.
+        deterministic_ratio: how many times as long a step takes with ``--deterministic``, if given.
         peak_memory_mb: most memory of a process in MiB, of the GPU if there is one.
     """
 
@@ -89,6 +97,7 @@ class DryRun:
     workers: int | None = None
     eval_frames: int | None = None
     eval_frame_s: float | None = None
+    deterministic_ratio: float | None = None
     peak_memory_mb: float | None = None
 
     @property
@@ -186,7 +195,10 @@ def dry_run(options: argparse.Namespace) -> None:
     setup_logging()
     report = DryRun()
     try:
-        with StopSignals((*SIGNALS, options.stop_signal)) as signals:
+        with (
+            StopSignals((*SIGNALS, options.stop_signal)) as signals,
+            deterministic_algorithms(options.deterministic),
+        ):
             _rehearse(options, report, signals)
     except Exception as error:
         report.error = str(error) or type(error).__name__
@@ -213,6 +225,7 @@ def _rehearse(options: argparse.Namespace, report: DryRun, signals: StopSignals)
             part.result = _run_directory(plan)
         if options.occupy:
             occupy_memory(plan.device)
+        note_guarantee(plan)
         note_changes(plan)
     with (
         _temporary_folder(Path(plan.experiment.output_dir)) as folder,
@@ -259,7 +272,11 @@ def _go_on(plan: Plan, latest: Path, report: DryRun, owner: RunOwner, folder: Pa
             epoch, step = trainer.position
             part.result = f"epoch {epoch + 1}, step {step}"
         opened.enter_context(trainer.recording())
-        _do_step(trainer, report, "second")
+        batch = _do_step(trainer, report, "second")
+        if resumed.options.deterministic and batch is not None:
+            with report.part(DETERMINISTIC) as part:
+                report.deterministic_ratio = _time_ratio(trainer, batch)
+                part.result = f"a step takes {report.deterministic_ratio:.2f} times as long"
         with report.part("evaluation") as part:
             given = trainer.evaluate().given
             part.result = f"{given.frames} of {report.eval_frames} frames"
@@ -272,17 +289,31 @@ def _go_on(plan: Plan, latest: Path, report: DryRun, owner: RunOwner, folder: Pa
                 part.result = f"{drawn} pictures"
 
 
-def _do_step(trainer: Trainer, report: DryRun, which: str) -> None:
+def _do_step(trainer: Trainer, report: DryRun, which: str) -> DetectionBatch | None:
+    """Load a batch and do a step with it; return the batch, None if there is none."""
     with report.part(f"{which} batch") as loading:
         batch = trainer.next_batch()
         if batch is None:
             loading.result = "nothing is left to train"
-            return
+            return None
         loading.result = f"{len(batch)} samples"
     with report.part(f"{which} step") as part:
         losses = trainer.train_on(batch).losses
         part.result = f"{TOTAL} {losses[TOTAL]:.4g}"
     report.batch_s, report.step_s = loading.seconds, part.seconds
+    return batch
+
+
+def _time_ratio(trainer: Trainer, batch: DetectionBatch) -> float:
+    """Return how many times as long steps take with ``--deterministic``, in turn with others."""
+    seconds: dict[bool, list[float]] = {True: [], False: []}
+    for deterministic in (True, False, False, True, True, False):
+        with deterministic_algorithms(deterministic):
+            start = time.perf_counter()
+            trainer.train_on(batch)
+            synchronize(training_device())
+            seconds[deterministic].append(time.perf_counter() - start)
+    return median(seconds[True]) / median(seconds[False])
 
 
 def _trainer(plan: Plan, model: nn.Module, report: DryRun, owner: RunOwner, cache: Any) -> Trainer:

@@ -48,6 +48,7 @@ from easnn.engine import (
 )
 from easnn.exp import EventExp, ExperimentRecord
 from easnn.inference import Predictor
+from easnn.utils.determinism import deterministic_algorithms, guarantee
 from easnn.utils.device import training_device
 from easnn.utils.distributed import broadcast_object, is_main, world_size
 from easnn.utils.errors import ConfigError
@@ -83,13 +84,15 @@ class Plan:
 def train(options: argparse.Namespace) -> None:
     """Train as one process of the command."""
     setup_logging()
-    plan = plan_training(options)
-    if plan.options.occupy:
-        occupy_memory(plan.device)
-    with RunOwner(run_directory_path(plan.experiment)) as owner:
-        if plan.checkpoint:
-            plan.checkpoint.check_unchanged()
-        _train_in(owner, plan)
+    with deterministic_algorithms(options.deterministic):
+        plan = plan_training(options)
+        note_guarantee(plan)
+        if plan.options.occupy:
+            occupy_memory(plan.device)
+        with RunOwner(run_directory_path(plan.experiment)) as owner:
+            if plan.checkpoint:
+                plan.checkpoint.check_unchanged()
+            _train_in(owner, plan)
 
 
 def plan_training(options: argparse.Namespace) -> Plan:
@@ -119,7 +122,7 @@ def plan_training(options: argparse.Namespace) -> Plan:
             "evaluation."
         )
     seed_run(experiment)
-    changes = _changes(options, experiment, checkpoint)
+    changes = _changes(options, experiment, checkpoint, device)
     return Plan(options, experiment, device, checkpoint, changes)
 
 
@@ -179,6 +182,12 @@ def set_start(trainer: Trainer, plan: Plan) -> None:
         trainer.start_from(plan.options.start_epoch)
 
 
+def note_guarantee(plan: Plan) -> None:
+    """Log what ``--deterministic`` promises, if it is given."""
+    if plan.options.deterministic and is_main():
+        logger.info("--deterministic: {}", guarantee(plan.device))
+
+
 def note_changes(plan: Plan) -> None:
     """Log what differs from the checkpoint of a resumed run."""
     if plan.changes and is_main():
@@ -228,7 +237,7 @@ def build_trainer(
         run=run,
         device=device,
         experiment=ExperimentRecord.of(experiment).plain(),
-        options=_recorded_options(options),
+        options=_recorded_options(options, device),
         open_writers=partial(build_writers, options.logger, run, experiment=experiment.plain()),
         stop_signals=(*SIGNALS, options.stop_signal),
         check_owned=owner.check,
@@ -319,13 +328,25 @@ def _checkpoint(options: argparse.Namespace) -> Checkpoint | None:
     return Checkpoint(latest)
 
 
-def _recorded_options(options: argparse.Namespace) -> dict[str, Any]:
-    """Return the options that a checkpoint records besides the keys."""
-    return {"batch_size": options.batch_size, "processes": world_size()}
+def _recorded_options(options: argparse.Namespace, device: torch.device) -> dict[str, Any]:
+    """Return the options that a checkpoint records besides the keys.
+
+    Sums on a CPU can be rounded differently with another number of threads.
+    """
+    threads = {"threads": torch.get_num_threads()} if device.type == "cpu" else {}
+    return {
+        "batch_size": options.batch_size,
+        "processes": world_size(),
+        "deterministic": options.deterministic,
+        **threads,
+    }
 
 
 def _changes(
-    options: argparse.Namespace, experiment: EventExp, checkpoint: Checkpoint | None
+    options: argparse.Namespace,
+    experiment: EventExp,
+    checkpoint: Checkpoint | None,
+    device: torch.device,
 ) -> list[Change]:
     """Return what differs from the checkpoint of a resumed run.
 
@@ -336,7 +357,7 @@ def _changes(
         return []
     assert isinstance(checkpoint.record, ExperimentRecord), "`check_resumable` refuses others"
     changes = changes_of(
-        checkpoint.contents, checkpoint.record, experiment, _recorded_options(options)
+        checkpoint.contents, checkpoint.record, experiment, _recorded_options(options, device)
     )
     refuse_changes(changes, checkpoint.path)
     return changes
