@@ -135,7 +135,8 @@ def _check_representable(stored: np.ndarray, name: str, dtype: np.dtype, path: P
     reject = functools.partial(reject_rows, rows=stored, name="Box", path=path)
     column = stored[name]
     if np.issubdtype(column.dtype, np.floating):
-        column = column.astype(np.promote_types(column.dtype, np.float64))
+        with np.errstate(invalid="ignore"):  # of a signalling NaN, which is refused below
+            column = column.astype(np.promote_types(column.dtype, np.float64))
         reject(~np.isfinite(column), f"must have a finite `{name}`")
     if np.issubdtype(dtype, np.floating):
         limit = float(np.finfo(dtype).max)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -215,6 +216,16 @@ def test_values_that_would_change(path, field, dtype, value, rule):
     stored[field][2] = value
     np.save(path, stored)
     _refused(path, f"Box 2 of {{path}} {rule}")
+
+
+def test_a_signalling_nan_is_refused_without_a_warning(path):
+    stored = np.array([tuple(WHOLE.values())], [(name, "<f4") for name in WHOLE])
+    bits = stored.view("<u4")
+    bits[list(WHOLE).index("x")] = 0x7FA00000
+    np.save(path, stored)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        _refused(path, "Box 0 of {path} must have a finite `x`")
 
 
 @pytest.mark.parametrize("kept", [0, 5])
