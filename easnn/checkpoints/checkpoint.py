@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from loguru import logger
 
-from easnn.checkpoints.format import is_own, load_checkpoint, own_checkpoint
+from easnn.checkpoints.format import check_run, is_own, load_checkpoint, own_checkpoint
 from easnn.checkpoints.weights import load_weights
 from easnn.exp import NETWORK_KEYS, EventExp, ExperimentRecord, get_exp
 from easnn.models import EventDetector
@@ -94,16 +94,18 @@ class Checkpoint:
         return model
 
     def check_resumable(self) -> None:
-        """Check that the checkpoint contains the optimizer state, which resuming a run needs.
+        """Check that the checkpoint contains what resuming a run needs.
 
         Raises:
-            CheckpointError: if it is a published checkpoint, or was converted from one.
+            CheckpointError: if it is a published checkpoint, or was converted from one, or if its
+                position or another entry cannot be that of a run.
         """
         if self.contents.get("optimizer") is None:
             raise CheckpointError(
                 f"{self.path} cannot be resumed: it comes from the published code, whose optimizer "
                 "state has another order. Leave out --resume to start a new run from its weights."
             )
+        check_run(self.contents, self.path)
 
     def check_unchanged(self) -> None:
         """Check that the file is still the one that was read.

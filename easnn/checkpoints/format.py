@@ -37,6 +37,13 @@ KEYS = (
 """Entries of a checkpoint: ``model`` is the evaluated model, ``raw_model`` the trained one."""
 
 
+MAX_COUNT = 2**53
+"""Epochs, steps and updates of a run are fewer."""
+
+SHOWN = 40
+"""Characters of a value that a message shows."""
+
+
 def save_checkpoint(path: Path, checkpoint: Mapping[str, Any]) -> None:
     """Write a checkpoint atomically: ``path`` is the old file or the complete new one.
 
@@ -93,11 +100,46 @@ def own_checkpoint(checkpoint: object, path: Path) -> dict[str, Any]:
     for name in ("model", "raw_model"):
         if not is_state_dict(checkpoint[name]):
             raise CheckpointError(
-                f"`{name}` of {path} must map names to tensors, but does not. Give another "
-                "checkpoint."
+                f"`{name}` of {path} must map names to tensors of real numbers, but does not. "
+                "Give another checkpoint."
             )
         check_finite(checkpoint[name], str(path))
     return checkpoint
+
+
+def check_run(checkpoint: Mapping[str, Any], path: Path) -> None:
+    """Check the entries of a checkpoint that say where its run was, apart from the weights.
+
+    Args:
+        checkpoint: from :func:`own_checkpoint`.
+        path: the file, for messages.
+
+    Raises:
+        CheckpointError: if an entry cannot be that of a run.
+    """
+    for name in ("epoch", "step", "steps_per_epoch", "ema_updates", "steps_done"):
+        number = checkpoint.get(name, 0)  # earlier versions did not write `steps_done`
+        if type(number) is not int or not 0 <= number < MAX_COUNT:
+            raise _impossible(path, name, f"a whole number of 0 to {MAX_COUNT - 1}", number)
+    if checkpoint["step"] > checkpoint["steps_per_epoch"]:
+        limit = f"at most `steps_per_epoch` ({checkpoint['steps_per_epoch']})"
+        raise _impossible(path, "step", limit, checkpoint["step"])
+    for name in ("optimizer", "scaler"):
+        if not isinstance(checkpoint[name], Mapping):
+            raise _impossible(path, name, "a dictionary", checkpoint[name])
+    if not isinstance(checkpoint["rng"], list):
+        raise _impossible(path, "rng", "a list with the states of each process", checkpoint["rng"])
+    for name, kind in (("best_ap", float), ("best_epoch", int)):
+        if not isinstance(checkpoint[name], kind | None):
+            raise _impossible(path, name, f"None or of type {kind.__name__}", checkpoint[name])
+
+
+def _impossible(path: Path, name: str, expected: str, found: object) -> CheckpointError:
+    shown = repr(found) if isinstance(found, int | float | str) else type(found).__name__
+    return CheckpointError(
+        f"`{name}` of {path} must be {expected}, but is {shown[:SHOWN]}. The file is damaged: "
+        "resume from another checkpoint."
+    )
 
 
 def is_own(contents: object) -> TypeGuard[dict[str, Any]]:

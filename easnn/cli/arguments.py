@@ -73,6 +73,23 @@ def file_path(text: str) -> Path:
     return Path(expand_home(text))
 
 
+def result_file(text: str) -> Path:
+    """Parse the path of a file that is written in the end, as :func:`file_path`.
+
+    Raises:
+        argparse.ArgumentTypeError: if it could not be written there, after all the work.
+    """
+    path = file_path(text)
+    if not path.parent.is_dir():
+        raise argparse.ArgumentTypeError(
+            f"must name a file in a folder that exists, but {path.parent} does not. Create it, or "
+            "choose another folder"
+        )
+    if path.is_dir():
+        raise argparse.ArgumentTypeError(f"must name a file, but {path} is a folder")
+    return path
+
+
 def sensor_size(text: str) -> tuple[int, int]:
     """Parse ``HxW`` into height and width; the ``type`` of an option.
 

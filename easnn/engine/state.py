@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from easnn.checkpoints import load_weights, save_checkpoint
 from easnn.engine.ema import ModelEma
@@ -155,14 +156,17 @@ class RunState:
         """
         _check_same_everywhere(checkpoint, source)
         self._check_position(checkpoint, source)
-        self._check_optimizer(checkpoint["optimizer"], source)
+        with _readable("optimizer", source):
+            self._check_optimizer(checkpoint["optimizer"], source)
         load_weights(self._model, checkpoint["raw_model"], strict=True, source=str(source))
         if self._ema:
             load_weights(self._ema.model, checkpoint["model"], strict=True, source=str(source))
             self._ema.updates = checkpoint["ema_updates"]
-        self._restore_optimizer(checkpoint["optimizer"])
+        with _readable("optimizer", source):
+            self._restore_optimizer(checkpoint["optimizer"])
         if checkpoint["scaler"]:  # empty if the run has not used loss scaling so far
-            self._scaler.load_state_dict(checkpoint["scaler"])
+            with _readable("scaler", source):
+                self._scaler.load_state_dict(checkpoint["scaler"])
         self.position = Position(checkpoint["epoch"], checkpoint["step"])
         self.best_ap = checkpoint["best_ap"]
         self.best_epoch = checkpoint["best_epoch"]
@@ -173,7 +177,8 @@ class RunState:
         steps_done = checkpoint.get("steps_done", saved_iteration)
         self._steps_of_other_epochs = steps_done - self.iteration
         if rank() < len(checkpoint["rng"]):
-            restore_rng(checkpoint["rng"][rank()])
+            with _readable("rng", source):
+                restore_rng(checkpoint["rng"][rank()])
 
     def _check_position(self, checkpoint: Mapping[str, Any], source: Path) -> None:
         saved = checkpoint["steps_per_epoch"]
@@ -204,6 +209,32 @@ class RunState:
                 "parameter groups. Resume with the same `optimizer` and model keys, or start a new "
                 "run from its weights (-c without --resume)."
             )
+        parameters = [
+            weight for group in self._optimizer.param_groups for weight in group["params"]
+        ]
+        numbers = [number for group in saved["param_groups"] for number in group["params"]]
+        for number, weight in zip(numbers, parameters, strict=True):
+            moments = saved["state"].get(number, {}).values()
+            shapes = {m.shape for m in moments if isinstance(m, Tensor) and m.ndim}
+            if not shapes <= {weight.shape}:
+                raise ValueError(f"parameter {number} has moments of another shape")
+
+
+@contextmanager
+def _readable(name: str, source: Path) -> Iterator[None]:
+    """Turn what a damaged entry of a checkpoint causes into an error that names it.
+
+    Raises:
+        CheckpointError: if the block fails.
+    """
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as e:
+        reason = f"{type(e).__name__}: {e}".splitlines()[0].rstrip(".")
+        raise CheckpointError(
+            f"`{name}` of {source} cannot be that of a run ({reason}). The file is damaged: resume "
+            "from another checkpoint."
+        ) from e
 
 
 def _check_same_everywhere(checkpoint: Mapping[str, Any], source: Path) -> None:

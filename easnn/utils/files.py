@@ -100,9 +100,12 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
         temporary = None
         flush(path.parent)
     except OSError as error:
+        advice = (
+            f"create {path.parent}" if isinstance(error, FileNotFoundError) else "free some space"
+        )
         raise OutputError(
-            f"Cannot write {path}: {error.strerror or error}. Nothing was replaced; free some "
-            "space or choose another directory."
+            f"Cannot write {path}: {error.strerror or error}. Nothing was replaced; {advice} or "
+            "choose another directory."
         ) from error
     finally:
         if temporary is not None:

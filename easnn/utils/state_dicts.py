@@ -18,7 +18,7 @@ _WRAPPERS = re.compile(r"^(module\.)+|(?<![^.])_orig_mod\.")
 
 
 def is_state_dict(value: object) -> TypeGuard[Mapping[str, Tensor]]:
-    """Return whether a value maps names to dense tensors that hold numbers."""
+    """Return whether a value maps names to dense tensors that hold real numbers."""
     return isinstance(value, Mapping) and all(
         isinstance(name, str) and isinstance(weight, Tensor) and _is_dense(weight)
         for name, weight in value.items()
@@ -63,6 +63,7 @@ def _is_dense(weight: Tensor) -> bool:
         and not weight.is_meta
         and not weight.is_nested
         and not weight.is_quantized
+        and not weight.is_complex()
     )
 
 

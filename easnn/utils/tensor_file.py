@@ -7,7 +7,7 @@ import pickle
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -39,7 +39,12 @@ def read_tensor_file(path: Path) -> object:
         if not _checksums_hold(path):
             raise _damaged(path)
         with torch.serialization.safe_globals(ALLOWED):
-            return torch.load(path, map_location="cpu", weights_only=True)
+            contents = torch.load(path, map_location="cpu", weights_only=True)
+        if any(_is_larger_than_stored(tensor) for tensor in _tensors(contents)):
+            raise CheckpointError(
+                f"{path} has tensors of more numbers than the file holds. Use another checkpoint."
+            )
+        return contents
     except OSError as error:
         if error.errno == errno.EINVAL:  # a seek to an impossible place that the file names
             raise _damaged(path) from error
@@ -94,6 +99,25 @@ def _checksums_hold(path: Path) -> bool:
             return archive.testzip() is None
     except (zipfile.BadZipFile, RuntimeError, ValueError, EOFError, struct.error, zlib.error):
         return False
+
+
+def _tensors(value: object) -> Iterator[torch.Tensor]:
+    """Yield all tensors in nested dicts, lists and tuples."""
+    waiting, seen = [value], set()
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, torch.Tensor):
+            yield item
+        elif isinstance(item, Mapping | list | tuple) and id(item) not in seen:
+            seen.add(id(item))  # it may contain itself
+            waiting += item.values() if isinstance(item, Mapping) else item
+
+
+def _is_larger_than_stored(tensor: torch.Tensor) -> bool:
+    """Return whether a tensor repeats its numbers, so that a small file could fill the memory."""
+    if tensor.layout is not torch.strided or tensor.is_meta or tensor.is_nested:
+        return False
+    return tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes()
 
 
 def _damaged(path: Path) -> DamagedCheckpointError:

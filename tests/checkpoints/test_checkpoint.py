@@ -144,16 +144,27 @@ def test_executable_content_is_refused_and_not_run(tmp_path):
         ),
         (
             {**whole(), "format": 1, "model": None},
-            "`model` of {path} must map names to tensors, but does not. Give another checkpoint.",
+            "`model` of {path} must map names to tensors of real numbers, but does not. Give "
+            "another checkpoint.",
         ),
         (
             {**whole(), "format": 1, "model": {"weight": 3.0}},
-            "`model` of {path} must map names to tensors, but does not. Give another checkpoint.",
+            "`model` of {path} must map names to tensors of real numbers, but does not. Give "
+            "another checkpoint.",
         ),
         (
             {**whole(), "format": 1, "raw_model": {"weight": torch.zeros(3).to_sparse()}},
-            "`raw_model` of {path} must map names to tensors, but does not. Give another "
-            "checkpoint.",
+            "`raw_model` of {path} must map names to tensors of real numbers, but does not. Give "
+            "another checkpoint.",
+        ),
+        (
+            {**whole(), "format": 1, "model": {"weight": torch.ones(3, dtype=torch.complex64)}},
+            "`model` of {path} must map names to tensors of real numbers, but does not. Give "
+            "another checkpoint.",
+        ),
+        (
+            {**whole(), "format": 1, "rng": [({"a": torch.zeros(1).expand(10**6, 10**6)},)]},
+            "{path} has tensors of more numbers than the file holds. Use another checkpoint.",
         ),
         (
             {**whole(), "format": 1, "model": {"a": torch.ones(2), "b.c": torch.tensor(math.nan)}},

@@ -310,3 +310,21 @@ def test_json_is_for_a_dry_run(folder: Path, capsys: pytest.CaptureFixture[str])
 def test_frames_that_are_evaluated(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     monkeypatch.setattr(dry_run, "EVAL_FRAMES", 3)
     assert results(rehearse(folder)[1])["evaluation"] == "3 of 4 frames"
+
+
+def test_a_table_that_could_not_be_written_is_refused_before_the_work(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for table, reason in [
+        (
+            folder / "new" / "table.json",
+            f"must name a file in a folder that exists, but {folder / 'new'} does not. Create it, "
+            "or choose another folder",
+        ),
+        (folder, f"must name a file, but {folder} is a folder"),
+    ]:
+        command = [*words(folder, folder / "out", ""), "--dry-run", "--json", str(table)]
+        with pytest.raises(SystemExit) as exited:
+            train.main(command)
+        assert exited.value.code == 2
+        assert error(capsys).endswith(f"error: argument --json: {reason}")

@@ -110,6 +110,63 @@ def test_every_refused_key_is_named_and_nothing_is_touched(
     assert files_in(folder / "out") == before
 
 
+TO_OTHER = "The file is damaged: resume from another checkpoint."
+
+
+@pytest.mark.parametrize(
+    ("entry", "value", "sentence"),
+    [
+        ("epoch", "x", "`epoch` of {path} must be a whole number of 0 to 9007199254740991, but is"),
+        ("epoch", -5, "`epoch` of {path} must be a whole number of 0 to 9007199254740991, but is"),
+        (
+            "step",
+            10**9,
+            "`step` of {path} must be at most `steps_per_epoch` (2), but is 1000000000",
+        ),
+        ("steps_done", 1.5, "`steps_done` of {path} must be a whole number of 0 to"),
+        (
+            "rng",
+            None,
+            "`rng` of {path} must be a list with the states of each process, but is None",
+        ),
+        ("rng", [{}], "`rng` of {path} cannot be that of a run (KeyError: 'python')"),
+        ("best_ap", "good", "`best_ap` of {path} must be None or of type float, but is 'good'"),
+        ("optimizer", 3, "`optimizer` of {path} must be a dictionary, but is 3"),
+        (
+            "optimizer",
+            {},
+            "`optimizer` of {path} cannot be that of a run (KeyError: 'param_groups')",
+        ),
+    ],
+)
+def test_entries_that_cannot_be_those_of_a_run(
+    folder: Path, capsys: pytest.CaptureFixture[str], entry: str, value: object, sentence: str
+) -> None:
+    latest = folder / "out" / "run" / "latest_ckpt.pth"
+    save_checkpoint(latest, {**load_checkpoint(latest), entry: value})
+    before = files_in(folder / "out")
+    code, said = resume(folder, "max_epoch 3", capsys)
+    last = said.splitlines()[-1]
+    assert code == 1, said
+    assert last.startswith(f"error: {sentence.format(path=latest)}")
+    assert last.endswith(TO_OTHER)
+    assert files_in(folder / "out") == before
+
+
+def test_moments_of_another_shape(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    latest = folder / "out" / "run" / "latest_ckpt.pth"
+    contents = load_checkpoint(latest)
+    moments = contents["optimizer"]["state"][0]
+    moments["exp_avg"] = torch.zeros(3, 3, 3)
+    save_checkpoint(latest, contents)
+    code, said = resume(folder, "max_epoch 3", capsys)
+    assert (code, said.splitlines()[-1]) == (
+        1,
+        f"error: `optimizer` of {latest} cannot be that of a run (ValueError: parameter 0 has "
+        f"moments of another shape). {TO_OTHER}",
+    )
+
+
 def test_a_key_of_an_experiment_file_that_does_not_declare_it(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
