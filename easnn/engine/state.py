@@ -193,7 +193,19 @@ class RunState:
         """Restore moments and step counts; the options of the groups stay those of this run.
 
         The learning rate is set in each step, so that of the last step is restored.
+
+        Raises:
+            ValueError: if moments do not fit their parameter.
         """
+        parameters = [
+            weight for group in self._optimizer.param_groups for weight in group["params"]
+        ]
+        numbers = [number for group in saved["param_groups"] for number in group["params"]]
+        for number, weight in zip(numbers, parameters, strict=True):
+            moments = saved["state"].get(number, {}).values()
+            shapes = {m.shape for m in moments if isinstance(m, Tensor) and m.ndim}
+            if not shapes <= {weight.shape}:
+                raise ValueError(f"parameter {number} has moments of another shape")
         options = [
             {name: value for name, value in group.items() if name not in ("params", "lr")}
             for group in self._optimizer.param_groups
@@ -209,15 +221,6 @@ class RunState:
                 "parameter groups. Resume with the same `optimizer` and model keys, or start a new "
                 "run from its weights (-c without --resume)."
             )
-        parameters = [
-            weight for group in self._optimizer.param_groups for weight in group["params"]
-        ]
-        numbers = [number for group in saved["param_groups"] for number in group["params"]]
-        for number, weight in zip(numbers, parameters, strict=True):
-            moments = saved["state"].get(number, {}).values()
-            shapes = {m.shape for m in moments if isinstance(m, Tensor) and m.ndim}
-            if not shapes <= {weight.shape}:
-                raise ValueError(f"parameter {number} has moments of another shape")
 
 
 @contextmanager
