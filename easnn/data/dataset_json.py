@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from easnn.utils.errors import DataError
-from easnn.utils.files import remove_unfinished, write_json
+from easnn.utils.files import refuse_special, remove_unfinished, write_json
 
 FILE_NAME = "dataset.json"
 
@@ -76,6 +76,7 @@ def marked_incomplete(root: Path) -> Iterator[None]:
 
 
 def _entries(path: Path) -> dict[str, Any]:
+    refuse_special(path)
     if not path.is_file():
         return {}
     try:

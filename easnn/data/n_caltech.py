@@ -15,7 +15,7 @@ from easnn.data.recording_dataset import RecordingSource
 from easnn.events import BOX_DTYPE, LoadedRecording, open_n_mnist, read_contours
 from easnn.utils.distributed import is_main
 from easnn.utils.errors import DataError
-from easnn.utils.files import is_apple_double, is_file
+from easnn.utils.files import is_apple_double, is_file, refuse_special, special_kind
 from easnn.utils.seeding import generator
 
 N_CALTECH_CLASSES: tuple[str, ...] = tuple(
@@ -144,6 +144,7 @@ def find_listed(root: Path, split: str) -> list[RecordingFiles]:
 
 
 def _read_list(root: Path, path: Path) -> list[RecordingFiles]:
+    refuse_special(path)
     try:
         # What precedes the folders is ignored, so it may be in another encoding.
         lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
@@ -164,7 +165,9 @@ def _read_list(root: Path, path: Path) -> list[RecordingFiles]:
             continue
         files = _recording(root, match["class_name"], match["events"], match["boxes"])
         missing += [
-            (number, file) for file in (files.events_path, files.boxes_path) if not is_file(file)
+            (number, file)
+            for file in (files.events_path, files.boxes_path)
+            if not (is_file(file) or special_kind(file))
         ][:1]
         if files.name in recordings:
             raise DataError(f"Line {number} of {path} names {files.name} again. Remove the line.")

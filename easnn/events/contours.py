@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from easnn.utils.errors import DataError
-from easnn.utils.files import atomic_write
+from easnn.utils.files import atomic_write, refuse_special
 
 MAX_FILE_BYTES = 1 << 20
 
@@ -36,6 +36,7 @@ def read_contours(path: Path | str) -> Contours:
         DataError: if the file is missing, cut off or not an annotation.
     """
     path = Path(path)
+    refuse_special(path)
     try:
         with path.open("rb") as file:
             data = file.read(MAX_FILE_BYTES)

@@ -68,7 +68,7 @@ class DatRecording:
         self._xy_bits = XY_BITS[header.version]
         self._records = _records(data, header.size, path)
         self._clock = RecordClock(self._records["counter"])
-        self._reject_late(self._clock.first_fall)
+        self._reject_first(self._clock.first_fall, self._clock.first_jump, header.size)
         self._dropped = None if drop_invalid else 0
 
     def __reduce__(self) -> tuple[type[DatRecording], tuple[Path, tuple[int, int] | None, bool]]:
@@ -154,6 +154,20 @@ class DatRecording:
         events["x"] = words & (1 << x_bits) - 1
         events["y"] = words >> x_bits & (1 << y_bits) - 1
         events["p"] = words >> x_bits + y_bits & 1
+
+    def _reject_first(self, fall: int | None, jump: int | None, header_bytes: int) -> None:
+        """Raise the error for what comes first, if anything: a fall of the times, or a jump."""
+        if jump is None or (fall is not None and fall < jump):
+            self._reject_late(fall)
+            return
+        before_us, after_us = self._records["counter"][jump - 1 : jump + 1].tolist()
+        kept = header_bytes + EVENT_BYTES * (jump - 1)
+        cut = f", or keep only what is before both: its first {kept} bytes" if jump > 1 else ""
+        raise DataError(
+            f"The time of event {jump} of {self.path} must not be more than 2³¹ µs (35 min) after "
+            f"that of event {jump - 1}, but they are {after_us} µs and {before_us} µs. One of them "
+            f"is damaged. Copy the file again{cut}."
+        )
 
     def _reject_late(self, number: int | None) -> None:
         """Raise the error for a record that is more than 1 s late, if there is one."""
@@ -332,6 +346,8 @@ def _records(data: mmap.mmap, start: int, path: Path) -> np.ndarray:
     if start == 0:
         reject_other_content(data[:MAX_HEADER_BYTES], path, "a DAT file")
     count, rest = divmod(len(data) - start, EVENT_BYTES)
+    records = np.frombuffer(data, RECORD_DTYPE, count, start if count else 0)
+    reject_zeros(records, path, "events")
     if rest:
         raise DataError(
             f"{path} is cut off, or not a DAT file: after {count} events of {EVENT_BYTES} bytes, "
@@ -339,12 +355,10 @@ def _records(data: mmap.mmap, start: int, path: Path) -> np.ndarray:
         )
     if count == 0:
         raise DataError(f"{path} has a header, but no events. Copy or record it again.")
-    records = np.frombuffer(data, RECORD_DTYPE, offset=start)
     if start == 0 and (records["word"][:PROBED_FOR_GARBAGE] >> UNUSED_BITS_FROM).any():
         raise DataError(
             f"{path} is not a DAT file: it has no header, and its first bytes are not events."
         )
-    reject_zeros(records, path, "events")
     return records
 
 

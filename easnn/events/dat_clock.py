@@ -7,6 +7,10 @@ result is the unwrapped time u[i]. Because records may be late, the time of reco
 maximum t[i] = max(u[0], …, u[i]), which never decreases. A record that is more than 1 s late is an
 error: the camera's clock restarted, or the file is damaged.
 
+A single damaged counter would look like a wrap: c rises to it by almost 2³² and falls back, or
+falls to it and rises back. Before a true wrap, c gets close to 2³² step by step. So any other rise
+by more than 2³¹ in one step is an error: no recording is silent for 35 minutes.
+
 Algorithm: a recording may have 10⁹ records, so only some are read when it is opened, and a search
 uses bisection. The result is exact
 
@@ -19,6 +23,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +36,8 @@ MAX_PARTS = 64
 PERIOD_US = 2**32
 WRAP_FALL_US = 2**31
 LATE_RISE_US = PERIOD_US - LATE_US
+MAX_RISE_US = 2**31
+"""A larger rise from one record to the next is damage, if it is not that of a late record."""
 
 
 class RecordClock:
@@ -39,13 +46,18 @@ class RecordClock:
     Attributes:
         first_fall: the first record that is more than LATE_US before the one before it, as far as
             it was noticed: only some parts of a long recording are read here.
+        first_jump: the first record whose counter is more than MAX_RISE_US above the one before it
+            and that does not belong before a wrap. As far as it matters for wraps, it is always
+            noticed: one end of the jump is in a part in which the counter falls.
     """
 
     def __init__(self, counter: npt.NDArray[np.uint32]) -> None:
         self._counter = counter
-        turns, wraps, self.first_fall = _find_turns(counter)
-        self._turns: list[int] = turns.tolist()
-        self._wraps: list[int] = [0, *wraps.tolist()]  # before the first turn, then after each
+        found = _find_turns(counter)
+        self.first_fall, self.first_jump = found.first_fall, found.first_jump
+        self._turns: list[int] = found.turns.tolist()
+        # Before the first turn, then after each.
+        self._wraps: list[int] = [0, *found.wraps.tolist()]
 
     @property
     def first_us(self) -> int:
@@ -107,12 +119,24 @@ class RecordClock:
         return self._counter.item(index) + PERIOD_US * self._wraps[bisect_right(self._turns, index)]
 
 
-def _find_turns(
-    counter: npt.NDArray[np.uint32],
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], int | None]:
-    """Return the records at which the number of wraps changes, and the number from each of them on.
+class _Turns(NamedTuple):
+    """What is to be known of the counters of a recording.
 
-    The third result is the first record, if any, that is more than LATE_US before the previous one.
+    Attributes:
+        turns: the records at which the number of wraps changes [K].
+        wraps: the number of wraps from each of them on [K].
+        first_fall: see :class:`RecordClock`.
+        first_jump: see :class:`RecordClock`.
+    """
+
+    turns: npt.NDArray[np.int64]
+    wraps: npt.NDArray[np.int64]
+    first_fall: int | None
+    first_jump: int | None
+
+
+def _find_turns(counter: npt.NDArray[np.uint32]) -> _Turns:
+    """Return the records at which the number of wraps changes, and the first damaged ones.
 
     Only the parts of the recording that may contain a change are read. If the counter does not fall
     from the first record of a part to its last, the part has as many steps forward over a wrap as
@@ -130,16 +154,22 @@ def _find_turns(
     suspect[:-1] |= falls[1:]
     suspect[-1] = True
 
-    turns, steps, first_fall = [], [], None
+    turn_parts, step_parts, first_fall, jumps = [], [], None, []
     for part in np.flatnonzero(suspect):
+        first = int(ends[part]) + 1
         rises = np.diff(counter[ends[part] : ends[part + 1] + 1].astype(np.int64))
         step = (rises < -WRAP_FALL_US).astype(np.int64) - (rises >= LATE_RISE_US)
         turn = np.flatnonzero(step)
         if first_fall is None and rises.min(initial=0) < -LATE_US:
             fall = (rises < -LATE_US) & (step == 0)  # and not where the counter wrapped
-            first_fall = int(ends[part] + 1 + fall.argmax()) if fall.any() else None
-        turns.append(ends[part] + 1 + turn)
-        steps.append(step[turn])
-    wraps = np.cumsum(np.concatenate(steps))
+            first_fall = first + int(fall.argmax()) if fall.any() else None
+        if rises.max(initial=0) > MAX_RISE_US:
+            jumps += (first + np.flatnonzero((rises > MAX_RISE_US) & (step == 0))[:1]).tolist()
+        turn_parts.append(first + turn)
+        step_parts.append(step[turn])
+    turns, steps = np.concatenate(turn_parts), np.concatenate(step_parts)
+    wraps = np.cumsum(steps)
     wraps -= np.minimum.accumulate(np.minimum(wraps, 0))  # before the first wrap, no record is late
-    return np.concatenate(turns), wraps, first_fall
+    no_wrap_before = (steps < 0) & (np.diff(wraps, prepend=0) == 0)
+    jumps += turns[no_wrap_before][:1].tolist()
+    return _Turns(turns, wraps, first_fall, min(jumps, default=None))

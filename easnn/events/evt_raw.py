@@ -270,6 +270,8 @@ def _side(text: str, path: Path) -> int:
 def _words(data: mmap.mmap, start: int, dtype: np.dtype, path: Path) -> np.ndarray:
     """Return a view of the stored words from byte ``start`` on."""
     count, rest = divmod(len(data) - start, dtype.itemsize)
+    words = np.frombuffer(data, dtype, count, start if count else 0)
+    reject_zeros(words, path, "words")
     if rest:
         raise DataError(
             f"{path} is cut off: after {count} words of {dtype.itemsize} bytes, {rest} more bytes "
@@ -277,6 +279,4 @@ def _words(data: mmap.mmap, start: int, dtype: np.dtype, path: Path) -> np.ndarr
         )
     if count == 0:
         raise DataError(f"{path} has a header, but no events. Copy or record it again.")
-    words = np.frombuffer(data, dtype, offset=start)
-    reject_zeros(words, path, "words")
     return words

@@ -11,7 +11,7 @@ import numpy as np
 
 from easnn.events.checks import check_writable
 from easnn.events.dtypes import EVENT_DTYPE
-from easnn.events.evidence import PROBED_BYTES, reject_other_content
+from easnn.events.evidence import PROBED_BYTES, reject_other_content, reject_zeros
 from easnn.events.loaded_recording import LoadedRecording
 from easnn.utils.errors import DataError
 from easnn.utils.files import atomic_write, map_file
@@ -79,9 +79,11 @@ def _read(path: Path) -> tuple[np.ndarray, None]:
     data = map_file(path)
     reject_other_content(data[:PROBED_BYTES], path, "an N-MNIST .bin file (40-bit events)")
     count, rest = divmod(len(data), EVENT_BYTES)
+    stored = np.frombuffer(data, np.uint8)[: count * EVENT_BYTES].reshape(count, EVENT_BYTES)
+    reject_zeros(stored, path, "events")
     if rest:
         raise DataError(
             f"{path} is cut off, or not an N-MNIST .bin file (40-bit events): after {count} "
             f"events, {rest} more bytes are left, at byte {len(data) - rest}. Copy it again."
         )
-    return decode_n_mnist(np.frombuffer(data, np.uint8).reshape(count, EVENT_BYTES)), None
+    return decode_n_mnist(stored), None

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from easnn.utils.errors import DataError
-from easnn.utils.files import map_file
+from easnn.utils.files import map_file, refuse_special
 
 MAX_SHRINK = 1032
 """Largest compression ratio of a zip member (deflate)."""
@@ -26,6 +26,7 @@ def load_array(path: Path) -> np.ndarray:
     Raises:
         DataError: if the file is missing, incomplete or holds Python objects.
     """
+    refuse_special(path)
     try:
         with path.open("rb") as file:
             return np.lib.format.read_array(file, allow_pickle=False)

@@ -7,6 +7,7 @@ import json
 import mmap
 import os
 import re
+import stat
 import tempfile
 import time
 from collections.abc import Iterator
@@ -209,15 +210,44 @@ def map_file(path: Path) -> mmap.mmap:
     """Return a read-only memory map of a file.
 
     Raises:
-        DataError: if the file is missing, empty or cannot be read.
+        DataError: if the file is missing, empty, not a regular file or cannot be read.
     """
     try:
+        refuse_special(path)
         with path.open("rb") as file:
             if path.stat().st_size == 0:
                 raise DataError(f"{path} is empty (0 bytes). Copy or record it again.")
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except OSError as error:
         raise DataError(f"Cannot read {path}: {error.strerror}.") from error
+
+
+def refuse_special(path: Path) -> None:
+    """Raise an error if a path leads to a named pipe, a socket or a device.
+
+    To open or read one of these may wait for ever. Folders and missing files pass: to open them is
+    an error of its own.
+
+    Raises:
+        DataError: if it does.
+    """
+    if (kind := special_kind(path)) is not None:
+        raise DataError(f"{path} is not a regular file, but {kind}. Give a file instead.")
+
+
+def special_kind(path: Path) -> str | None:
+    """Return what is at a path, with its article, if it is a pipe, a socket or a device."""
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):  # missing, or a name that no file can have
+        return None
+    kinds = (
+        (stat.S_ISFIFO, "a named pipe (FIFO)"),
+        (stat.S_ISSOCK, "a socket"),
+        (stat.S_ISCHR, "a device"),
+        (stat.S_ISBLK, "a device"),
+    )
+    return next((kind for is_kind, kind in kinds if is_kind(mode)), None)
 
 
 def read_text(path: Path) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from easnn.utils.errors import CheckpointError, DamagedCheckpointError, OutputError
-from easnn.utils.files import atomic_write
+from easnn.utils.files import atomic_write, special_kind
 
 _MAKE_SCALAR = cast(Callable[..., Any], np.float64(0).__reduce__()[0])
 ALLOWED: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
@@ -34,7 +34,10 @@ def read_tensor_file(path: Path) -> object:
     """
     try:
         if not path.is_file():
+            special = special_kind(path)
             fault = "is a folder" if path.is_dir() else "does not exist"
+            if special is not None:
+                fault = f"is not a regular file, but {special}"
             raise CheckpointError(f"Checkpoint {path} {fault}. Check the path given with -c.")
         if not _checksums_hold(path):
             raise _damaged(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -38,7 +39,12 @@ def _replace_by_folder(path: Path) -> None:
     path.mkdir()
 
 
-DAMAGES = (_cut, _fill_with_zeros, _write_text, _empty, _replace_by_folder)
+def _replace_by_pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+DAMAGES = (_cut, _fill_with_zeros, _write_text, _empty, _replace_by_pipe, _replace_by_folder)
 Damage = Callable[[Path], None]
 
 
@@ -90,7 +96,7 @@ def test_images_of_n_caltech(tmp_path, damage):
     ]
 
 
-@pytest.mark.parametrize("damage", DAMAGES[:4])
+@pytest.mark.parametrize("damage", DAMAGES[:5])
 @pytest.mark.parametrize(
     "name",
     [

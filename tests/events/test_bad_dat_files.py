@@ -105,6 +105,16 @@ EVENT = bytes(8)
             "completely downloaded or copied. Copy it again.",
         ),
         (
+            LINE + b"\x0c\x08" + bytes(8005),  # the size does not matter
+            "The last 1000 of 1000 events of {path} are zero in every byte: the file was not "
+            "completely downloaded or copied. Copy it again.",
+        ),
+        (
+            bytes(8005),
+            "The last 1000 of 1000 events of {path} are zero in every byte: the file was not "
+            "completely downloaded or copied. Copy it again.",
+        ),
+        (
             LINE + b"\x0c\x08" + b"\x01" * 80 + bytes(800),
             "The last 100 of 110 events of {path} are zero in every byte: the file was not "
             "completely downloaded or copied. Copy it again.",

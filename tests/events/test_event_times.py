@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
-from easnn.events import dat_clock, open_dat
+from easnn.events import dat_clock, open_dat, open_recording
 from easnn.utils.errors import DataError
 
 pytestmark = pytest.mark.usefixtures("decoders")
 
 PERIOD = 2**32
+HEADER = b"% Data file containing CD events.\n% Version 2\n\x0c\x08"
 
 
 def naive_times(counters: np.ndarray) -> np.ndarray:
@@ -50,12 +53,15 @@ def numbered(count: int) -> np.ndarray:
         ([10, 30, 20, 40], [10, 30, 30, 40]),
         ([PERIOD - 1, 0, 5], [PERIOD - 1, PERIOD, PERIOD + 5]),
         (
-            [3, 0, 3_000_000_000, 100, 2_705_032_704, 50],
-            [3, 3, 3e9, PERIOD + 100, 7e9, 2 * PERIOD + 50],
+            [3, 0, 2_000_000_000, 4_000_000_000, 100, 2_000_000_000, 4_000_000_000, 50],
+            [3, 3, 2e9, 4e9, PERIOD + 100, PERIOD + 2e9, PERIOD + 4e9, 2 * PERIOD + 50],
         ),
         ([2**31 + 1, 0, 1], [2**31 + 1, PERIOD, PERIOD + 1]),
         ([PERIOD - 9, 4, PERIOD - 2, 6], [PERIOD - 9, PERIOD + 4, PERIOD + 4, PERIOD + 6]),
-        ([0, PERIOD - 1, 5], [0, PERIOD - 1, PERIOD + 5]),
+        (
+            [PERIOD - 9, 45_000, PERIOD - 1, 45_001],  # damage that does no harm
+            [PERIOD - 9, PERIOD + 45_000, PERIOD + 45_000, PERIOD + 45_001],
+        ),
     ],
     ids=[
         "late",
@@ -63,7 +69,7 @@ def numbered(count: int) -> np.ndarray:
         "silence",
         "fall of 2^31 + 1",
         "late over a wrap",
-        "no wrap to be late over",
+        "late over a wrap by 45 ms",
     ],
 )
 def test_time_of_each_event(raw_dat, counters, times):
@@ -180,3 +186,70 @@ def test_late_events_are_counted(raw_dat):
     long = np.arange(200_000, dtype=np.uint32)
     long[[70_000, 65_536, 199_999]] = 60_000
     assert open_dat(raw_dat(long)).late_events() == 3
+
+
+def jump_message(path, number: int, times: tuple[int, int], kept: int | None) -> str:
+    cut = "" if kept is None else f", or keep only what is before both: its first {kept} bytes"
+    return re.escape(
+        f"The time of event {number} of {path} must not be more than 2³¹ µs (35 min) after that of "
+        f"event {number - 1}, but they are {times[1]} µs and {times[0]} µs. One of them is "
+        f"damaged. Copy the file again{cut}."
+    )
+
+
+@pytest.mark.parametrize(
+    ("counters", "number", "times"),
+    [
+        ([40_000, 44_999, PERIOD - 1, 45_000, 45_001], 2, (44_999, PERIOD - 1)),
+        ([0, PERIOD - 1, 5], 1, (0, PERIOD - 1)),
+        ([0, 5, PERIOD - 1], 2, (5, PERIOD - 1)),
+        ([7, 10, 2**31 + 11, 11], 2, (10, 2**31 + 11)),
+        ([2**31, 3 * 2**30, 0, 3 * 2**30 + 1], 3, (0, 3 * 2**30 + 1)),
+        ([PERIOD - 2, 1, 2_000_000, PERIOD - 1, 2_000_001], 3, (2_000_000, PERIOD - 1)),
+        ([5, 5, 3_000_000_000, 10, 3_000_000], 2, (5, 3_000_000_000)),
+    ],
+    ids=["up", "at the start", "at the end", "just too far", "down", "after a wrap", "twice"],
+)
+def test_a_damaged_time_is_not_a_wrap(raw_dat, counters, number, times):
+    path = raw_dat(counters)
+    kept = len(HEADER) + 8 * (number - 1) if number > 1 else None
+    for opener in (open_dat, open_recording):
+        with pytest.raises(DataError, match=f"^{jump_message(path, number, times, kept)}$"):
+            opener(path)
+    if kept is not None:  # the advice works
+        path.write_bytes(path.read_bytes()[:kept])
+        assert len(open_dat(path)) == number - 1
+
+
+@pytest.mark.parametrize("damaged", [0, 1, 100_000, 150_000, 230_000, 234_463, 234_464, 299_999])
+def test_a_damaged_time_in_a_long_recording(raw_dat, damaged):
+    """Also at the ends of the parts that are read when a file is opened, and between them."""
+    counters = 2_000_000 + np.arange(300_000) * 10
+    counters[damaged] = PERIOD - 1
+    path = raw_dat(counters)
+    if damaged == 0:  # as if the recording began 1 µs before a wrap
+        assert open_dat(path).last_us == PERIOD + int(counters[-1])
+        return
+    times = (int(counters[damaged - 1]), PERIOD - 1)
+    kept = len(HEADER) + 8 * (damaged - 1) if damaged > 1 else None
+    jump = jump_message(path, damaged, times, kept)
+    late = f"Event {damaged + 1} of {re.escape(str(path))} must not be more than 1 s before an"
+    with pytest.raises(DataError, match=f"^({jump}$|{late})"):
+        open_dat(path).events()
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_a_damaged_time_never_moves_what_follows(raw_dat, monkeypatch, seed):
+    monkeypatch.setattr(dat_clock, "LATE_RECORDS", 8)
+    monkeypatch.setattr(dat_clock, "MAX_PARTS", 4)
+    rng = np.random.default_rng(seed)
+    true = int(rng.integers(2 * PERIOD)) + np.cumsum(rng.integers(0, 1_000_000, 100))
+    true -= true[0] // PERIOD * PERIOD
+    counters = true % PERIOD
+    damaged = int(rng.integers(1, 99))
+    counters[damaged] = rng.integers(PERIOD)
+    try:
+        times = open_dat(raw_dat(counters)).events()["t_us"]
+    except DataError:
+        return
+    assert (np.abs(times - true) <= 1_000_000).all()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from easnn.data.label_source import RecordingFiles, reject_recordings, reject_shared
 from easnn.utils.errors import DataError
-from easnn.utils.files import is_apple_double
+from easnn.utils.files import is_apple_double, special_kind
 from easnn.utils.options import EVENTS_SUFFIX
 
 REPRESENTATIONS = "event_representations_v2"
@@ -52,7 +52,7 @@ class SequenceFiles(RecordingFiles):
             self.boxes_path,
             self.label_times_path,
         )
-        return [path for path in paths if not path.is_file()]
+        return [path for path in paths if not path.is_file() and special_kind(path) is None]
 
 
 def sequence_files(folder: Path, *, halved: bool) -> SequenceFiles:
