@@ -291,6 +291,9 @@ class EventExp(Experiment, ExperimentKeys):
             min_lr_ratio=self.min_lr_ratio,
             no_aug_epochs=self.no_aug_epochs,
             milestones=self.milestones,
+            pct_start=self.pct_start,
+            div_factor=self.div_factor,
+            final_div_factor=self.final_div_factor,
         )
 
     def protocols(self) -> list[str]:

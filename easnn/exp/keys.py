@@ -149,11 +149,29 @@ class TrainingKeys(Config):
         low=1,
         on_resume=TAKES_EFFECT,
     )
+    pct_start: float = key(
+        0.3,
+        "share of all steps in which the learning rate rises (`onecycle`)",
+        low=0,
+        below=1,
+        on_resume=TAKES_EFFECT,
+    )
+    div_factor: float = key(
+        25.0, "base rate / first learning rate (`onecycle`)", low=1, on_resume=TAKES_EFFECT
+    )
+    final_div_factor: float = key(
+        1e4, "first / last learning rate (`onecycle`)", low=1, on_resume=TAKES_EFFECT
+    )
     optimizer: OptimizerName = key(
-        "ADAM", "optimiser", on_resume=refused("the state of the optimiser belongs to it")
+        "ADAM",
+        "optimiser; `SGD` has Nesterov momentum",
+        on_resume=refused("the state of the optimiser belongs to it"),
     )
     weight_decay: float = key(
-        0.0, "L2 penalty on weights outside batch norm and embedding", low=0, on_resume=TAKES_EFFECT
+        0.0,
+        "L2 penalty (with `ADAMW`: decoupled decay) on weights outside batch norm and embedding",
+        low=0,
+        on_resume=TAKES_EFFECT,
     )
     momentum: float = key(0.9, "momentum of `SGD`", low=0, below=1, on_resume=TAKES_EFFECT)
     precision: PrecisionName = key(
