@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,6 +13,7 @@ from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
+from easnn.engine.freezing import named_parts
 from easnn.utils.cuda_graphs import GraphedFunction
 from easnn.utils.distributed import (
     average_in_place,
@@ -34,7 +36,8 @@ class StepReport:
 
     Attributes:
         losses: the losses of this process by name.
-        grad_norm: L2 norm over all parameters of the gradient averaged over the processes.
+        grad_norm: L2 norm over all parameters of the gradient averaged over the processes, before
+            it is clipped; the same on all processes.
         finite: whether every loss is finite on every process. If not, the weights are unchanged.
         updated: whether the weights were updated. A step with a non-finite gradient is skipped; in
             mixed precision it lowers the loss scale.
@@ -56,6 +59,9 @@ class TrainingStep:
             processes it must come from :func:`average_gradients`.
         optimizer: the optimizer of its parameters.
         precision: full or mixed precision.
+        clip_grad: largest L2 norm of the gradient of an update; 0: any. A gradient with a larger
+            norm is multiplied by clip_grad/(norm + 10⁻⁶) (Pascanu et al., "On the difficulty of
+            training recurrent neural networks", 2013).
         cuda_graphs: whether a GPU replays the forward and backward pass as a CUDA graph. What the
             model does in Python is then not repeated in each step.
     """
@@ -66,11 +72,13 @@ class TrainingStep:
         optimizer: torch.optim.Optimizer,
         precision: Precision,
         *,
+        clip_grad: float = 0.0,
         cuda_graphs: bool = False,
     ) -> None:
         self._model = model
         self._optimizer = optimizer
         self._precision = precision
+        self._clip_grad = clip_grad
         self._parameters = [p for group in optimizer.param_groups for p in group["params"]]
         self._pass = GraphedFunction(self._differentiate) if cuda_graphs else self._differentiate
         self._slots = TARGET_SLOTS if cuda_graphs else 1
@@ -91,6 +99,8 @@ class TrainingStep:
         scaler.unscale_(self._optimizer)
         report = self._report(losses, stop_signal)
         if report.finite:
+            if report.updated:
+                self._clip(report.grad_norm)
             # An enabled scaler skips non-finite gradients itself, and lowers the loss scale.
             if report.updated or scaler.is_enabled():
                 scaler.step(self._optimizer)
@@ -111,6 +121,12 @@ class TrainingStep:
         detached = {name: loss.detach() for name, loss in losses.items()}
         return detached, [parameter.grad for parameter in self._parameters]
 
+    def _clip(self, norm: float) -> None:
+        """Scale down the gradients, whose norm is ``norm``, if that is above ``clip_grad``."""
+        if self._clip_grad and norm > self._clip_grad:
+            gradients = [p.grad for p in self._parameters if p.grad is not None]
+            torch._foreach_mul_(gradients, self._clip_grad / (norm + 1e-6))
+
     def _padded(self, targets: Tensor) -> Tensor:
         """Return the targets with more rows of zeros, so that few shapes occur."""
         return functional.pad(targets, (0, 0, 0, -targets.shape[1] % self._slots))
@@ -122,13 +138,13 @@ class TrainingStep:
         norm = torch.nn.utils.get_total_norm(gradients).double()
         # Filled on the device: a copy from the host would wait for it.
         signal = torch.full((), stop_signal, dtype=torch.double, device=values.device)
-        verdict = torch.stack([(~values.isfinite().all()).double(), signal])
+        # Machines may round the norm of equal gradients differently, but what follows from it must be
+        # the same everywhere.
+        verdict = torch.stack([norm, (~values.isfinite().all()).double(), signal])
         if is_distributed():
             verdict = max_across_ranks(verdict)
         with waiting():  # for the device, which waits for the other processes
-            *numbers, grad_norm, bad_loss, any_signal = torch.cat(
-                [values, norm[None], verdict]
-            ).tolist()
+            *numbers, grad_norm, bad_loss, any_signal = torch.cat([values, verdict]).tolist()
         return StepReport(
             losses=dict(zip(losses, numbers, strict=True)),
             grad_norm=grad_norm,
@@ -170,11 +186,17 @@ def batch_norms(model: nn.Module) -> list[_BatchNorm]:
     return [module for module in model.modules() if isinstance(module, _BatchNorm)]
 
 
-def train_mode(model: nn.Module, *, freeze_bn: bool) -> None:
-    """Set ``model`` to training mode; with ``freeze_bn``, batch norms stay in evaluation mode."""
+def train_mode(model: nn.Module, *, freeze_bn: bool, freeze: Sequence[str] = ()) -> None:
+    """Set ``model`` to training mode, except for frozen batch norms: they stay in evaluation mode.
+
+    Args:
+        model: the model.
+        freeze_bn: whether all batch norms are frozen.
+        freeze: names of the parts whose batch norms are frozen.
+    """
     model.train()
-    if freeze_bn:
-        for layer in batch_norms(model):
+    for part in [model] if freeze_bn else named_parts(model, freeze):
+        for layer in batch_norms(part):
             layer.eval()
 
 

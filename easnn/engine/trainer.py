@@ -18,6 +18,7 @@ from easnn.checkpoints import Change
 from easnn.data import DetectionBatch, Prepare, TrainLoader, named_worker_failures
 from easnn.engine.evaluate import Evaluation
 from easnn.engine.firing import FiringWatch
+from easnn.engine.freezing import named_parts
 from easnn.engine.interrupt import SIGNALS, StopSignals, exit_code
 from easnn.engine.nan_guard import Overflows, not_finite
 from easnn.engine.progress import Progress
@@ -52,7 +53,8 @@ class Trainer:
     """Trains a model; every process creates a trainer and calls the same methods.
 
     Args:
-        model: the detector, on ``device``.
+        model: the detector, on ``device``. What the key ``freeze`` names must be frozen
+            (:func:`~easnn.engine.freeze_parts`).
         optimizer: from :func:`~easnn.optim.build_optimizer`.
         schedule: learning rate of each iteration.
         train_loader: loads this process's share of each global batch.
@@ -93,10 +95,18 @@ class Trainer:
         draw: Callable[[nn.Module], Pictures] | None = None,
     ) -> None:
         config.check_device(device)
+        for part in named_parts(model, config.freeze):
+            assert not any(parameter.requires_grad for parameter in part.parameters()), (
+                "What `freeze` names must be frozen before the optimizer is built: `freeze_parts`."
+            )
         precision = Precision(device, config.precision)
         parallel_model = average_gradients(model, device, sync_bn=config.sync_bn)
         self._step = TrainingStep(
-            parallel_model, optimizer, precision, cuda_graphs=config.cuda_graphs
+            parallel_model,
+            optimizer,
+            precision,
+            clip_grad=config.clip_grad,
+            cuda_graphs=config.cuda_graphs,
         )
         self._state = RunState(
             model, optimizer, precision.scaler, ema=config.ema, steps_per_epoch=len(train_loader)
@@ -223,7 +233,7 @@ class Trainer:
         Raises:
             TrainingError: if a loss is not finite.
         """
-        train_mode(self._model, freeze_bn=self._config.freeze_bn)
+        self._set_train_mode()
         return self._train_step(batch)
 
     def save(self) -> Path:
@@ -252,8 +262,11 @@ class Trainer:
         self._progress.write_pictures(self._state.position, pictures)
         return pictures
 
+    def _set_train_mode(self) -> None:
+        train_mode(self._model, freeze_bn=self._config.freeze_bn, freeze=self._config.freeze)
+
     def _train_epoch(self) -> None:
-        train_mode(self._model, freeze_bn=self._config.freeze_bn)
+        self._set_train_mode()
         self._loader.sampler.start_at(*self._state.position)
         note_place(self._next_step())
         with named_worker_failures():

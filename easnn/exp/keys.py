@@ -174,6 +174,12 @@ class TrainingKeys(Config):
         on_resume=TAKES_EFFECT,
     )
     momentum: float = key(0.9, "momentum of `SGD`", low=0, below=1, on_resume=TAKES_EFFECT)
+    clip_grad: float = key(
+        0.0,
+        "largest L2 norm of the gradient; a larger gradient is scaled down; 0: no limit",
+        low=0,
+        on_resume=TAKES_EFFECT,
+    )
     precision: PrecisionName = key(
         "exact",
         "arithmetic of training and evaluation: float32 (`exact`), or mixed precision with "
@@ -197,6 +203,12 @@ class TrainingKeys(Config):
     )
     freeze_bn: bool = key(
         False, "freeze the running statistics of batch norm", on_resume=TAKES_EFFECT
+    )
+    freeze: tuple[str, ...] = key(
+        (),
+        "parts of the network that are not trained, e.g. `embedding,backbone`; their batch norms "
+        "stay in evaluation mode",
+        on_resume=refused("the state of the optimiser belongs to the trained parts"),
     )
     sync_bn: bool = key(
         False, "synchronize batch norm statistics across GPUs", on_resume=TAKES_EFFECT

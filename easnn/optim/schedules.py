@@ -41,11 +41,10 @@ def build_schedule(
       the last a; in between min_lr + ½(lr − min_lr)(1 + cos(π(i−w)/(n−w−a))). Without warm-up it
       starts at lr.
     - ``multistep``: lr, times 0.1 for each of ``milestones`` (epochs) passed.
-    - ``onecycle``: half a cosine up from lr/``div_factor`` to lr at iteration p = ``pct_start``·n−1,
-      then half a cosine down to lr/(``div_factor``·``final_div_factor``) at the last iteration
-      n−1. It has no other warm-up. If p ≤ 0, it starts on the way down. Smith and Topin,
-      "Super-Convergence", 2018, with the cosines of ``torch.optim.lr_scheduler.OneCycleLR``; the
-      momentum stays as it is.
+    - ``onecycle``: half a cosine from lr/``div_factor`` up to lr, at p = ``pct_start``·n − 1, and
+      half a cosine down to lr/(``div_factor``·``final_div_factor``), at the last iteration n − 1.
+      If p ≤ 0, it starts on the way down. Smith and Topin, "Super-Convergence", 2018, with the
+      cosines of ``torch.optim.lr_scheduler.OneCycleLR``; the momentum stays as it is.
 
     Args:
         name: name of the schedule.

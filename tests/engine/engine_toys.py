@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from easnn.data import DetectionBatch, EpochSampler, EvaluationSampler
-from easnn.engine import RunDirectory, TrainConfig, Trainer, build_writers
+from easnn.engine import RunDirectory, TrainConfig, Trainer, build_writers, freeze_parts
 from easnn.engine import evaluate as evaluate_predictor
 from easnn.evaluation import EvaluationResult, build_evaluator
 from easnn.inference import Predictor
@@ -131,6 +131,7 @@ def build_trainer(path: Path, config: TrainConfig, **changes: object) -> Trainer
     """Build a run of the toys; ``changes`` replace arguments of the trainer."""
     torch.manual_seed(0)
     model = changes.pop("model", None) or ToyDetector()
+    freeze_parts(model, config.freeze)
     loader = changes.pop("train_loader", None) or train_loader()
     run = RunDirectory(path)
     run.results.mkdir(parents=True, exist_ok=True)

@@ -89,7 +89,7 @@ def test_wrong_options_are_refused(name, options, message):
 def test_an_unknown_schedule_is_refused():
     with pytest.raises(
         ValueError,
-        match=r"^`name` must be fixed, cos, warmcos, yoloxwarmcos, multistep, onecycle, but is cosine",
+        match=r"^`name` must be fixed, cos, warmcos, yoloxwarmcos, multistep, onecycle, but is cos",
     ):
         build_schedule("cosine", 0.1, steps_per_epoch=1, max_epoch=1)
 
