@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -91,9 +91,21 @@ class TrainingStep:
             targets: ``[B,N,5]`` (class, cx, cy, w, h in network pixels; zero rows are padding).
             stop_signal: number of the signal that this process received, 0 if none.
         """
+        return self.update([(events, targets)], stop_signal=stop_signal)
+
+    def update(self, parts: Iterable[tuple[Tensor, Tensor]], *, stop_signal: int = 0) -> StepReport:
+        """Run one step with a batch that is computed in parts, one after the other.
+
+        Losses and gradients are the means of those of the parts. Batch norms normalise each part
+        with its own statistics, and follow them part by part.
+
+        Args:
+            parts: events and targets of each part, as for a whole batch; every process gives the
+                same number.
+            stop_signal: number of the signal that this process received, 0 if none.
+        """
         scaler = self._precision.scaler
-        scale = scaler.scale(torch.ones((), device=events.device))
-        losses, gradients = self._pass(events, self._padded(targets), scale)
+        losses, gradients = self._mean_over(parts)
         for parameter, gradient in zip(self._parameters, gradients, strict=True):
             parameter.grad = gradient
         scaler.unscale_(self._optimizer)
@@ -107,6 +119,30 @@ class TrainingStep:
                 scaler.update()
             average_in_place(running_statistics(self._model))
         return report
+
+    def _mean_over(
+        self, parts: Iterable[tuple[Tensor, Tensor]]
+    ) -> tuple[dict[str, Tensor], list[Tensor | None]]:
+        """Return the means over the parts of what :meth:`_differentiate` returns."""
+        losses: dict[str, Tensor] = {}
+        gradients: list[Tensor | None] = []
+        count = 0
+        for events, targets in parts:
+            if count == 1:  # the next pass may overwrite what the first one returned
+                losses = {name: loss.clone() for name, loss in losses.items()}
+                gradients = [None if g is None else g.clone() for g in gradients]
+            scale = self._precision.scaler.scale(torch.ones((), device=events.device))
+            more_losses, more_gradients = self._pass(events, self._padded(targets), scale)
+            if count:
+                losses = {name: loss + more_losses[name] for name, loss in losses.items()}
+                _add_in_place(gradients, more_gradients)
+            else:
+                losses, gradients = more_losses, more_gradients
+            count += 1
+        if count > 1:
+            losses = {name: loss / count for name, loss in losses.items()}
+            torch._foreach_div_([g for g in gradients if g is not None], count)
+        return losses, gradients
 
     def _differentiate(
         self, events: Tensor, targets: Tensor, scale: Tensor
@@ -138,8 +174,8 @@ class TrainingStep:
         norm = torch.nn.utils.get_total_norm(gradients).double()
         # Filled on the device: a copy from the host would wait for it.
         signal = torch.full((), stop_signal, dtype=torch.double, device=values.device)
-        # Machines may round the norm of equal gradients differently, but what follows from it must be
-        # the same everywhere.
+        # Machines may round the norm of equal gradients differently, but what follows from it must
+        # be the same everywhere.
         verdict = torch.stack([norm, (~values.isfinite().all()).double(), signal])
         if is_distributed():
             verdict = max_across_ranks(verdict)
@@ -152,6 +188,15 @@ class TrainingStep:
             updated=not bad_loss and math.isfinite(grad_norm),
             stop_signal=int(any_signal),
         )
+
+
+def _add_in_place(sums: list[Tensor | None], values: list[Tensor | None]) -> None:
+    """Add each of ``values`` to its partner in ``sums``; the same ones must be there."""
+    pairs = list(zip(sums, values, strict=True))
+    assert all((a is None) == (b is None) for a, b in pairs), (
+        "A parameter has a gradient in some parts of a batch only."
+    )
+    torch._foreach_add_([a for a in sums if a is not None], [b for b in values if b is not None])
 
 
 def average_gradients(model: nn.Module, device: torch.device, *, sync_bn: bool) -> nn.Module:

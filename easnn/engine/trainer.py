@@ -57,7 +57,8 @@ class Trainer:
             (:func:`~easnn.engine.freeze_parts`).
         optimizer: from :func:`~easnn.optim.build_optimizer`.
         schedule: learning rate of each iteration.
-        train_loader: loads this process's share of each global batch.
+        train_loader: loads this process's share of each global batch, which is computed in as many
+            parts as the key ``accumulate`` says.
         prepare: computes the network's input and targets from a batch.
         evaluate: evaluates a model; called on every process.
         config: configuration of the run.
@@ -276,12 +277,15 @@ class Trainer:
     def _train_step(self, batch: DetectionBatch) -> StepReport:
         lr = self._schedule(self._state.iteration)
         set_learning_rate(self._optimizer, lr)
-        events, targets = self._prepare(batch.to(self._device))
+        # One by one, so that the device holds the network's input of one part only.
+        parts = (
+            self._prepare(part.to(self._device)) for part in batch.split(self._config.accumulate)
+        )
         before = self._state.position
         # A recorded CUDA graph runs no hooks.
         watched = before.step == 0 and not self._config.cuda_graphs
         with self._firing.counting() if watched else nullcontext():
-            report = self._step(events, targets, stop_signal=self._signals.received)
+            report = self._step.update(parts, stop_signal=self._signals.received)
         if not report.finite:
             raise not_finite(report, batch, self._state.position)
         self._overflows.check(report, batch, self._state.position)

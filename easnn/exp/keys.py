@@ -116,7 +116,16 @@ class TrainingKeys(Config):
     )
     max_epoch: int = key(300, "number of epochs; e-yolox-s: 60", low=1, on_resume=TAKES_EFFECT)
     basic_lr_per_img: float = key(
-        1e-3 / 64, "learning rate = this × global batch size", above=0, on_resume=TAKES_EFFECT
+        1e-3 / 64,
+        "learning rate = this × global batch size × `accumulate`",
+        above=0,
+        on_resume=TAKES_EFFECT,
+    )
+    accumulate: int = key(
+        1,
+        "batches of a step, computed one after the other; the mean of their gradients is used",
+        low=1,
+        on_resume=TAKES_EFFECT,
     )
     emb_lr: float = key(
         -1.0,

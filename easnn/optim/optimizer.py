@@ -33,7 +33,7 @@ def build_optimizer(
         model: the detector, on its device; parameters with ``requires_grad`` False are skipped.
         name: ``ADAM``, ``ADAMW`` (Loshchilov and Hutter, "Decoupled Weight Decay Regularization",
             2019) or ``SGD`` (with Nesterov momentum).
-        lr: the learning rate: ``basic_lr_per_img`` times the global batch size.
+        lr: the learning rate: ``basic_lr_per_img`` times the samples of a step.
         weight_decay: L2 penalty on the weights of convolutions and linear layers outside the
             embedding. With ``ADAMW`` it is no part of the gradient: each step multiplies these
             weights by 1 − lr·weight_decay.

@@ -48,7 +48,7 @@ def build_schedule(
 
     Args:
         name: name of the schedule.
-        lr: the learning rate: ``basic_lr_per_img`` times the global batch size.
+        lr: the learning rate: ``basic_lr_per_img`` times the samples of a step.
         steps_per_epoch: optimizer steps per epoch.
         max_epoch: number of epochs.
         warmup_epochs: number of warm-up epochs (``warmcos``, ``yoloxwarmcos``).

@@ -78,6 +78,7 @@ CASES = {
     "seed": Case("6"),
     "max_epoch": Case("3"),
     "basic_lr_per_img": Case("0.02"),
+    "accumulate": Case("2"),
     "emb_lr": Case("0.1"),
     "scheduler": Case("fixed"),
     "warmup_epochs": Case("2"),

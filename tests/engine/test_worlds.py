@@ -13,7 +13,15 @@ from typing import Any
 
 import pytest
 import torch
-from engine_toys import LENGTH, ToyDetector, build_trainer, evaluate, prepare_double, train_loader
+from engine_toys import (
+    LENGTH,
+    NormalisedToy,
+    ToyDetector,
+    build_trainer,
+    evaluate,
+    prepare_double,
+    train_loader,
+)
 from trainer_runs import train_lines
 from worlds import CABLE, World
 
@@ -72,16 +80,21 @@ def test_processes_do_together_what_one_does(tmp_path, alone, size):
 def train_with_recipe(path: Path, keys: dict[str, Any]) -> dict[str, list[float]]:
     """Train in float64 and return the weights and statistics of this process as numbers."""
     torch.manual_seed(0)
-    model = ToyDetector().double()
+    model = NormalisedToy().double()
     config = PLAN.replace(print_interval=1, **keys)
-    build_trainer(path, config, model=model, prepare=prepare_double).train()
+    loader = train_loader(accumulate=config.accumulate)
+    build_trainer(path, config, model=model, prepare=prepare_double, train_loader=loader).train()
     return {name: value.flatten().tolist() for name, value in model.state_dict().items()}
 
 
 @pytest.mark.parametrize(
     "keys",
-    [{"clip_grad": 0.5}, {"freeze": ("embedding", "norm"), "freeze_bn": False}],
-    ids=["clip_grad", "freeze"],
+    [
+        {"clip_grad": 0.5},
+        {"freeze": ("embedding", "norm"), "freeze_bn": False},
+        {"accumulate": 3},
+    ],
+    ids=["clip_grad", "freeze", "accumulate"],
 )
 def test_recipes_are_the_same_with_two_processes(tmp_path, keys):
     alone = train_with_recipe(tmp_path / "alone", keys)
