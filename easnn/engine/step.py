@@ -135,7 +135,7 @@ class TrainingStep:
             more_losses, more_gradients = self._pass(events, self._padded(targets), scale)
             if count:
                 losses = {name: loss + more_losses[name] for name, loss in losses.items()}
-                _add_in_place(gradients, more_gradients)
+                gradients = _added(gradients, more_gradients)
             else:
                 losses, gradients = more_losses, more_gradients
             count += 1
@@ -190,13 +190,17 @@ class TrainingStep:
         )
 
 
-def _add_in_place(sums: list[Tensor | None], values: list[Tensor | None]) -> None:
-    """Add each of ``values`` to its partner in ``sums``; the same ones must be there."""
-    pairs = list(zip(sums, values, strict=True))
-    assert all((a is None) == (b is None) for a, b in pairs), (
-        "A parameter has a gradient in some parts of a batch only."
-    )
-    torch._foreach_add_([a for a in sums if a is not None], [b for b in values if b is not None])
+def _added(sums: Sequence[Tensor | None], values: Sequence[Tensor | None]) -> list[Tensor | None]:
+    """Add each of ``values`` to its partner in ``sums``, in place; return the sums.
+
+    A parameter without a gradient has None. ``values`` are not modified and may be overwritten.
+    """
+    both = [(a, b) for a, b in zip(sums, values, strict=True) if a is not None and b is not None]
+    if both:
+        torch._foreach_add_([a for a, _ in both], [b for _, b in both])
+    return [
+        b.clone() if a is None and b is not None else a for a, b in zip(sums, values, strict=True)
+    ]
 
 
 def average_gradients(model: nn.Module, device: torch.device, *, sync_bn: bool) -> nn.Module:

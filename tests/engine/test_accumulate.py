@@ -127,6 +127,63 @@ def test_scaled_gradients_of_parts_are_averaged():
     assert_same(*weights)
 
 
+class Partly(torch.nn.Module):
+    """A parameter has a gradient only if the events of a part say so."""
+
+    def __init__(self):
+        super().__init__()
+        self.always = torch.nn.Parameter(torch.ones(()))
+        self.sometimes = torch.nn.Parameter(torch.ones(()))
+
+    def forward(self, events, targets):
+        loss = 6 * self.always
+        return {"total_loss": loss + 2 * self.sometimes if events.sum() > 0 else loss}
+
+
+@pytest.mark.parametrize("first", [0.0, 1.0])
+def test_a_missing_gradient_is_zero(first):
+    model = Partly()
+    optimizer = torch.optim.SGD(model.parameters(), 1.0)
+    step = TrainingStep(model, optimizer, Precision(CPU, "exact"))
+    step.update((torch.tensor([value]), torch.zeros(1, 1, 5)) for value in (first, 1 - first))
+    assert (model.always.grad.item(), model.sometimes.grad.item()) == (6.0, 1.0)
+
+
+def test_outputs_of_a_pass_may_be_overwritten_by_the_next_one():
+    """As by a CUDA graph, whose outputs stay at their places."""
+    parts = [(b.events, b.boxes) for b in toy_batch([0, 1, 2]).split(3)]
+    weights = []
+    for overwrites in (False, True):
+        torch.manual_seed(0)
+        model = NormalisedToy().train()
+        optimizer = build_optimizer(model, name="SGD", lr=0.1)
+        step = TrainingStep(model, optimizer, Precision(CPU, "exact"), clip_grad=1.0)
+        if overwrites:
+            step._pass = Overwriting(step._pass)
+        losses = [step.update(parts).losses for _ in range(2)]
+        weights.append({**model.state_dict(), **losses[0], "last": losses[1]["total_loss"]})
+    assert_same(*weights)
+
+
+class Overwriting:
+    """A pass that writes its outputs to the same places each time."""
+
+    def __init__(self, function):
+        self.function, self.places = function, None
+
+    def __call__(self, *inputs):
+        losses, gradients = self.function(*inputs)
+        if self.places is None:
+            kept = [None if g is None else g.clone() for g in gradients]
+            self.places = {n: v.clone() for n, v in losses.items()}, kept
+        for name, value in losses.items():
+            self.places[0][name].copy_(value)
+        for place, gradient in zip(self.places[1], gradients, strict=True):
+            if place is not None:
+                place.copy_(gradient)
+        return self.places
+
+
 @pytest.mark.parametrize("iteration", range(6))
 def test_a_run_that_was_stopped_and_resumed_is_the_same_to_the_last_bit(tmp_path, iteration):
     config = PLAN.replace(accumulate=3, print_interval=1)  # 2 steps per epoch, with running norms
