@@ -200,7 +200,8 @@ def build_parser(description: str, *, checkpoint_help: str) -> argparse.Argument
         type=int,
         default=DEFAULT_BATCH_SIZE,
         metavar="N",
-        help="samples per step over all processes (default: %(default)s)",
+        help="samples per step (with `accumulate`: per part) over all processes "
+        "(default: %(default)s)",
     )
     run.add_argument(
         "--cache",

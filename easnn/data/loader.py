@@ -189,6 +189,7 @@ def build_train_loader(
     num_workers: int,
     device: torch.device,
     speed_range: tuple[float, float] | None = None,
+    accumulate: int = 1,
 ) -> BatchLoader[EpochSampler]:
     """Return this rank's loader for training.
 
@@ -197,17 +198,23 @@ def build_train_loader(
     Args:
         dataset: labelled frames.
         policy: chooses their placement in the network's input.
-        batch_size: samples per step over all ranks.
+        batch_size: samples per step over all ranks, or per part of a step with ``accumulate``.
         seed: seed of order and augmentation.
         num_workers: worker processes of this rank.
         device: the device that will use the batches.
         speed_range: as in :class:`RequestedSamples`.
+        accumulate: number of parts of a step; a batch of the loader holds all of them.
 
     Raises:
         ConfigError: if ``batch_size`` is smaller than the number of processes.
     """
     sampler = EpochSampler(
-        len(dataset), batch_size, seed=seed, rank=rank(), world_size=world_size()
+        len(dataset),
+        batch_size,
+        seed=seed,
+        rank=rank(),
+        world_size=world_size(),
+        accumulate=accumulate,
     )
     samples = RequestedSamples(dataset, policy, seed, speed_range)
     return BatchLoader(samples, sampler, num_workers=num_workers, device=device)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
 from functools import reduce
 
 import numpy as np
@@ -72,6 +72,19 @@ class DetectionBatch:
             events=self.events.to(device, non_blocking=True),
             boxes=self.boxes.to(device, non_blocking=True),
         )
+
+    def split(self, count: int) -> Iterator[DetectionBatch]:
+        """Yield ``count`` parts of equal size, in order.
+
+        Raises:
+            ValueError: if the samples cannot be divided into so many.
+        """
+        size, rest = divmod(len(self), count)
+        if rest:
+            raise ValueError(f"{len(self)} samples cannot be divided into {count} equal parts.")
+        for start in range(0, len(self), size):
+            part = slice(start, start + size)
+            yield DetectionBatch(**{f.name: getattr(self, f.name)[part] for f in fields(self)})
 
     def pin_memory(self) -> DetectionBatch:
         """Return the batch with its tensors in page-locked memory; the loader calls it."""

@@ -28,19 +28,29 @@ class EpochSampler(Sampler[list[SampleRequest]]):
     one process would see with the same global batch size. The last batch is filled up with samples
     from the start of the epoch, so that every step has B samples.
 
+    With ``accumulate`` N, a step has the samples of N such batches, one batch after the other.
+
     Args:
         length: number of samples in the dataset, at least 1.
         batch_size: global batch size B: samples per step over all ranks.
         seed: seed of the order.
         rank: this process.
         world_size: number of processes R.
+        accumulate: number of batches in a step.
 
     Raises:
         ConfigError: if a rank would have no sample in a step.
     """
 
     def __init__(
-        self, length: int, batch_size: int, *, seed: int, rank: int = 0, world_size: int = 1
+        self,
+        length: int,
+        batch_size: int,
+        *,
+        seed: int,
+        rank: int = 0,
+        world_size: int = 1,
+        accumulate: int = 1,
     ) -> None:
         if batch_size < world_size:
             raise ConfigError(
@@ -48,15 +58,17 @@ class EpochSampler(Sampler[list[SampleRequest]]):
                 f"is {batch_size}. It counts the samples of all processes together."
             )
         self._length = length
-        self._batch_size = batch_size
+        self._step_size = accumulate * batch_size
         self._seed = seed
-        self._part = _part_of_rank(batch_size, rank, world_size)
+        part = np.array(_part_of_rank(batch_size, rank, world_size))
+        starts = np.arange(0, self._step_size, batch_size)
+        self._part = (starts[:, None] + part).ravel()  # places in a step
         self._epoch = 0
         self._steps = range(len(self))
 
     def __len__(self) -> int:
         """Return the number of steps in a whole epoch."""
-        return -(-self._length // self._batch_size)
+        return -(-self._length // self._step_size)
 
     def start_at(self, epoch: int, step: int = 0, *, steps: int | None = None) -> None:
         """Let the next iteration yield the batches of ``epoch`` from ``step`` to its end.
@@ -70,7 +82,7 @@ class EpochSampler(Sampler[list[SampleRequest]]):
         epoch = self._epoch
         order = generator(self._seed, "order", epoch).permutation(self._length)
         for step in self._steps:
-            positions = step * self._batch_size + np.arange(self._part.start, self._part.stop)
+            positions = step * self._step_size + self._part
             yield [SampleRequest(epoch, int(index)) for index in order[positions % self._length]]
 
 

@@ -2,6 +2,7 @@
 
 from easnn.engine.ema import ModelEma
 from easnn.engine.evaluate import EvalLoader, Evaluation, evaluate, evaluation_of
+from easnn.engine.freezing import freeze_parts
 from easnn.engine.interrupt import SIGNALS, StopSignals
 from easnn.engine.launch import launch
 from easnn.engine.progress import MEASURED
@@ -34,5 +35,6 @@ __all__ = [
     "check_writer",
     "evaluate",
     "evaluation_of",
+    "freeze_parts",
     "launch",
 ]

@@ -185,8 +185,8 @@ class RunState:
         if checkpoint["step"] and saved != self._steps_per_epoch:
             raise CheckpointError(
                 f"{source} stopped at step {checkpoint['step']} of an epoch of {saved} steps, but "
-                f"an epoch now has {self._steps_per_epoch}. Resume with the same dataset and batch "
-                "size (-b)."
+                f"an epoch now has {self._steps_per_epoch}. Resume with the same dataset, batch "
+                "size (-b) and `accumulate`."
             )
 
     def _restore_optimizer(self, saved: Mapping[str, Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,6 +13,7 @@ from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
+from easnn.engine.freezing import named_parts
 from easnn.utils.cuda_graphs import GraphedFunction
 from easnn.utils.distributed import (
     average_in_place,
@@ -34,7 +36,8 @@ class StepReport:
 
     Attributes:
         losses: the losses of this process by name.
-        grad_norm: L2 norm over all parameters of the gradient averaged over the processes.
+        grad_norm: L2 norm over all parameters of the gradient averaged over the processes, before
+            it is clipped; the same on all processes.
         finite: whether every loss is finite on every process. If not, the weights are unchanged.
         updated: whether the weights were updated. A step with a non-finite gradient is skipped; in
             mixed precision it lowers the loss scale.
@@ -56,6 +59,9 @@ class TrainingStep:
             processes it must come from :func:`average_gradients`.
         optimizer: the optimizer of its parameters.
         precision: full or mixed precision.
+        clip_grad: largest L2 norm of the gradient of an update; 0: any. A gradient with a larger
+            norm is multiplied by clip_grad/(norm + 10⁻⁶) (Pascanu et al., "On the difficulty of
+            training recurrent neural networks", 2013).
         cuda_graphs: whether a GPU replays the forward and backward pass as a CUDA graph. What the
             model does in Python is then not repeated in each step.
     """
@@ -66,11 +72,13 @@ class TrainingStep:
         optimizer: torch.optim.Optimizer,
         precision: Precision,
         *,
+        clip_grad: float = 0.0,
         cuda_graphs: bool = False,
     ) -> None:
         self._model = model
         self._optimizer = optimizer
         self._precision = precision
+        self._clip_grad = clip_grad
         self._parameters = [p for group in optimizer.param_groups for p in group["params"]]
         self._pass = GraphedFunction(self._differentiate) if cuda_graphs else self._differentiate
         self._slots = TARGET_SLOTS if cuda_graphs else 1
@@ -83,20 +91,58 @@ class TrainingStep:
             targets: ``[B,N,5]`` (class, cx, cy, w, h in network pixels; zero rows are padding).
             stop_signal: number of the signal that this process received, 0 if none.
         """
+        return self.update([(events, targets)], stop_signal=stop_signal)
+
+    def update(self, parts: Iterable[tuple[Tensor, Tensor]], *, stop_signal: int = 0) -> StepReport:
+        """Run one step with a batch that is computed in parts, one after the other.
+
+        Losses and gradients are the means of those of the parts. Batch norms normalise each part
+        with its own statistics, and follow them part by part.
+
+        Args:
+            parts: events and targets of each part, as for a whole batch; every process gives the
+                same number.
+            stop_signal: number of the signal that this process received, 0 if none.
+        """
         scaler = self._precision.scaler
-        scale = scaler.scale(torch.ones((), device=events.device))
-        losses, gradients = self._pass(events, self._padded(targets), scale)
+        losses, gradients = self._mean_over(parts)
         for parameter, gradient in zip(self._parameters, gradients, strict=True):
             parameter.grad = gradient
         scaler.unscale_(self._optimizer)
         report = self._report(losses, stop_signal)
         if report.finite:
+            if report.updated:
+                self._clip(report.grad_norm)
             # An enabled scaler skips non-finite gradients itself, and lowers the loss scale.
             if report.updated or scaler.is_enabled():
                 scaler.step(self._optimizer)
                 scaler.update()
             average_in_place(running_statistics(self._model))
         return report
+
+    def _mean_over(
+        self, parts: Iterable[tuple[Tensor, Tensor]]
+    ) -> tuple[dict[str, Tensor], list[Tensor | None]]:
+        """Return the means over the parts of what :meth:`_differentiate` returns."""
+        losses: dict[str, Tensor] = {}
+        gradients: list[Tensor | None] = []
+        count = 0
+        for events, targets in parts:
+            if count == 1:  # the next pass may overwrite what the first one returned
+                losses = {name: loss.clone() for name, loss in losses.items()}
+                gradients = [None if g is None else g.clone() for g in gradients]
+            scale = self._precision.scaler.scale(torch.ones((), device=events.device))
+            more_losses, more_gradients = self._pass(events, self._padded(targets), scale)
+            if count:
+                losses = {name: loss + more_losses[name] for name, loss in losses.items()}
+                gradients = _added(gradients, more_gradients)
+            else:
+                losses, gradients = more_losses, more_gradients
+            count += 1
+        if count > 1:
+            losses = {name: loss / count for name, loss in losses.items()}
+            torch._foreach_div_([g for g in gradients if g is not None], count)
+        return losses, gradients
 
     def _differentiate(
         self, events: Tensor, targets: Tensor, scale: Tensor
@@ -111,6 +157,12 @@ class TrainingStep:
         detached = {name: loss.detach() for name, loss in losses.items()}
         return detached, [parameter.grad for parameter in self._parameters]
 
+    def _clip(self, norm: float) -> None:
+        """Scale down the gradients, whose norm is ``norm``, if that is above ``clip_grad``."""
+        if self._clip_grad and norm > self._clip_grad:
+            gradients = [p.grad for p in self._parameters if p.grad is not None]
+            torch._foreach_mul_(gradients, self._clip_grad / (norm + 1e-6))
+
     def _padded(self, targets: Tensor) -> Tensor:
         """Return the targets with more rows of zeros, so that few shapes occur."""
         return functional.pad(targets, (0, 0, 0, -targets.shape[1] % self._slots))
@@ -122,13 +174,13 @@ class TrainingStep:
         norm = torch.nn.utils.get_total_norm(gradients).double()
         # Filled on the device: a copy from the host would wait for it.
         signal = torch.full((), stop_signal, dtype=torch.double, device=values.device)
-        verdict = torch.stack([(~values.isfinite().all()).double(), signal])
+        # Machines may round the norm of equal gradients differently, but what follows from it must
+        # be the same everywhere.
+        verdict = torch.stack([norm, (~values.isfinite().all()).double(), signal])
         if is_distributed():
             verdict = max_across_ranks(verdict)
         with waiting():  # for the device, which waits for the other processes
-            *numbers, grad_norm, bad_loss, any_signal = torch.cat(
-                [values, norm[None], verdict]
-            ).tolist()
+            *numbers, grad_norm, bad_loss, any_signal = torch.cat([values, verdict]).tolist()
         return StepReport(
             losses=dict(zip(losses, numbers, strict=True)),
             grad_norm=grad_norm,
@@ -136,6 +188,19 @@ class TrainingStep:
             updated=not bad_loss and math.isfinite(grad_norm),
             stop_signal=int(any_signal),
         )
+
+
+def _added(sums: Sequence[Tensor | None], values: Sequence[Tensor | None]) -> list[Tensor | None]:
+    """Add each of ``values`` to its partner in ``sums``, in place; return the sums.
+
+    A parameter without a gradient has None. ``values`` are not modified and may be overwritten.
+    """
+    both = [(a, b) for a, b in zip(sums, values, strict=True) if a is not None and b is not None]
+    if both:
+        torch._foreach_add_([a for a, _ in both], [b for _, b in both])
+    return [
+        b.clone() if a is None and b is not None else a for a, b in zip(sums, values, strict=True)
+    ]
 
 
 def average_gradients(model: nn.Module, device: torch.device, *, sync_bn: bool) -> nn.Module:
@@ -170,11 +235,17 @@ def batch_norms(model: nn.Module) -> list[_BatchNorm]:
     return [module for module in model.modules() if isinstance(module, _BatchNorm)]
 
 
-def train_mode(model: nn.Module, *, freeze_bn: bool) -> None:
-    """Set ``model`` to training mode; with ``freeze_bn``, batch norms stay in evaluation mode."""
+def train_mode(model: nn.Module, *, freeze_bn: bool, freeze: Sequence[str] = ()) -> None:
+    """Set ``model`` to training mode, except for frozen batch norms: they stay in evaluation mode.
+
+    Args:
+        model: the model.
+        freeze_bn: whether all batch norms are frozen.
+        freeze: names of the parts whose batch norms are frozen.
+    """
     model.train()
-    if freeze_bn:
-        for layer in batch_norms(model):
+    for part in [model] if freeze_bn else named_parts(model, freeze):
+        for layer in batch_norms(part):
             layer.eval()
 
 

@@ -18,6 +18,7 @@ from easnn.checkpoints import Change
 from easnn.data import DetectionBatch, Prepare, TrainLoader, named_worker_failures
 from easnn.engine.evaluate import Evaluation
 from easnn.engine.firing import FiringWatch
+from easnn.engine.freezing import named_parts
 from easnn.engine.interrupt import SIGNALS, StopSignals, exit_code
 from easnn.engine.nan_guard import Overflows, not_finite
 from easnn.engine.progress import Progress
@@ -52,10 +53,12 @@ class Trainer:
     """Trains a model; every process creates a trainer and calls the same methods.
 
     Args:
-        model: the detector, on ``device``.
+        model: the detector, on ``device``. What the key ``freeze`` names must be frozen
+            (:func:`~easnn.engine.freeze_parts`).
         optimizer: from :func:`~easnn.optim.build_optimizer`.
         schedule: learning rate of each iteration.
-        train_loader: loads this process's share of each global batch.
+        train_loader: loads this process's share of each global batch, which is computed in as many
+            parts as the key ``accumulate`` says.
         prepare: computes the network's input and targets from a batch.
         evaluate: evaluates a model; called on every process.
         config: configuration of the run.
@@ -93,10 +96,18 @@ class Trainer:
         draw: Callable[[nn.Module], Pictures] | None = None,
     ) -> None:
         config.check_device(device)
+        for part in named_parts(model, config.freeze):
+            assert not any(parameter.requires_grad for parameter in part.parameters()), (
+                "What `freeze` names must be frozen before the optimizer is built: `freeze_parts`."
+            )
         precision = Precision(device, config.precision)
         parallel_model = average_gradients(model, device, sync_bn=config.sync_bn)
         self._step = TrainingStep(
-            parallel_model, optimizer, precision, cuda_graphs=config.cuda_graphs
+            parallel_model,
+            optimizer,
+            precision,
+            clip_grad=config.clip_grad,
+            cuda_graphs=config.cuda_graphs,
         )
         self._state = RunState(
             model, optimizer, precision.scaler, ema=config.ema, steps_per_epoch=len(train_loader)
@@ -223,7 +234,7 @@ class Trainer:
         Raises:
             TrainingError: if a loss is not finite.
         """
-        train_mode(self._model, freeze_bn=self._config.freeze_bn)
+        self._set_train_mode()
         return self._train_step(batch)
 
     def save(self) -> Path:
@@ -252,8 +263,11 @@ class Trainer:
         self._progress.write_pictures(self._state.position, pictures)
         return pictures
 
+    def _set_train_mode(self) -> None:
+        train_mode(self._model, freeze_bn=self._config.freeze_bn, freeze=self._config.freeze)
+
     def _train_epoch(self) -> None:
-        train_mode(self._model, freeze_bn=self._config.freeze_bn)
+        self._set_train_mode()
         self._loader.sampler.start_at(*self._state.position)
         note_place(self._next_step())
         with named_worker_failures():
@@ -263,12 +277,15 @@ class Trainer:
     def _train_step(self, batch: DetectionBatch) -> StepReport:
         lr = self._schedule(self._state.iteration)
         set_learning_rate(self._optimizer, lr)
-        events, targets = self._prepare(batch.to(self._device))
+        # One by one, so that the device holds the network's input of one part only.
+        parts = (
+            self._prepare(part.to(self._device)) for part in batch.split(self._config.accumulate)
+        )
         before = self._state.position
         # A recorded CUDA graph runs no hooks.
         watched = before.step == 0 and not self._config.cuda_graphs
         with self._firing.counting() if watched else nullcontext():
-            report = self._step(events, targets, stop_signal=self._signals.received)
+            report = self._step.update(parts, stop_signal=self._signals.received)
         if not report.finite:
             raise not_finite(report, batch, self._state.position)
         self._overflows.check(report, batch, self._state.position)

@@ -226,7 +226,8 @@ class EventExp(Experiment, ExperimentKeys):
         """Build this process's loader of training samples.
 
         Args:
-            batch_size: samples per step over all processes.
+            batch_size: samples per step over all processes, or per part of a step with
+                ``accumulate``, as for the other builders.
             device: device of the batches.
             cache: cache of the frames, if any.
         """
@@ -239,6 +240,7 @@ class EventExp(Experiment, ExperimentKeys):
             num_workers=self.data_num_workers,
             device=device,
             speed_range=self.speed_range if self.speed_aug else None,
+            accumulate=self.accumulate,
         )
         return RepeatFirstBatch(loader) if self.overfit_one_batch else loader
 
@@ -269,7 +271,7 @@ class EventExp(Experiment, ExperimentKeys):
         return build_optimizer(
             model,
             name=self.optimizer,
-            lr=self.basic_lr_per_img * batch_size,
+            lr=self._base_lr(batch_size),
             weight_decay=self.weight_decay,
             momentum=self.momentum,
             emb_lr=self.emb_lr,
@@ -283,7 +285,7 @@ class EventExp(Experiment, ExperimentKeys):
         """
         return build_schedule(
             self.scheduler,
-            self.basic_lr_per_img * batch_size,
+            self._base_lr(batch_size),
             steps_per_epoch=steps_per_epoch,
             max_epoch=self.max_epoch,
             warmup_epochs=self.warmup_epochs,
@@ -291,7 +293,13 @@ class EventExp(Experiment, ExperimentKeys):
             min_lr_ratio=self.min_lr_ratio,
             no_aug_epochs=self.no_aug_epochs,
             milestones=self.milestones,
+            pct_start=self.pct_start,
+            div_factor=self.div_factor,
+            final_div_factor=self.final_div_factor,
         )
+
+    def _base_lr(self, batch_size: int) -> float:
+        return self.basic_lr_per_img * (batch_size * self.accumulate)
 
     def protocols(self) -> list[str]:
         """Return the evaluation protocols; the AP of the first one selects the best weights."""

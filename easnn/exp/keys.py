@@ -116,7 +116,16 @@ class TrainingKeys(Config):
     )
     max_epoch: int = key(300, "number of epochs; e-yolox-s: 60", low=1, on_resume=TAKES_EFFECT)
     basic_lr_per_img: float = key(
-        1e-3 / 64, "learning rate = this × global batch size", above=0, on_resume=TAKES_EFFECT
+        1e-3 / 64,
+        "learning rate = this × global batch size × `accumulate`",
+        above=0,
+        on_resume=TAKES_EFFECT,
+    )
+    accumulate: int = key(
+        1,
+        "batches of a step, computed one after the other; the mean of their gradients is used",
+        low=1,
+        on_resume=TAKES_EFFECT,
     )
     emb_lr: float = key(
         -1.0,
@@ -149,13 +158,37 @@ class TrainingKeys(Config):
         low=1,
         on_resume=TAKES_EFFECT,
     )
+    pct_start: float = key(
+        0.3,
+        "share of all steps in which the learning rate rises (`onecycle`)",
+        low=0,
+        below=1,
+        on_resume=TAKES_EFFECT,
+    )
+    div_factor: float = key(
+        25.0, "base rate / first learning rate (`onecycle`)", low=1, on_resume=TAKES_EFFECT
+    )
+    final_div_factor: float = key(
+        1e4, "first / last learning rate (`onecycle`)", low=1, on_resume=TAKES_EFFECT
+    )
     optimizer: OptimizerName = key(
-        "ADAM", "optimiser", on_resume=refused("the state of the optimiser belongs to it")
+        "ADAM",
+        "optimiser; `SGD` has Nesterov momentum",
+        on_resume=refused("the state of the optimiser belongs to it"),
     )
     weight_decay: float = key(
-        0.0, "L2 penalty on weights outside batch norm and embedding", low=0, on_resume=TAKES_EFFECT
+        0.0,
+        "L2 penalty (with `ADAMW`: decoupled decay) on weights outside batch norm and embedding",
+        low=0,
+        on_resume=TAKES_EFFECT,
     )
     momentum: float = key(0.9, "momentum of `SGD`", low=0, below=1, on_resume=TAKES_EFFECT)
+    clip_grad: float = key(
+        0.0,
+        "largest L2 norm of the gradient; a larger gradient is scaled down; 0: no limit",
+        low=0,
+        on_resume=TAKES_EFFECT,
+    )
     precision: PrecisionName = key(
         "exact",
         "arithmetic of training and evaluation: float32 (`exact`), or mixed precision with "
@@ -179,6 +212,12 @@ class TrainingKeys(Config):
     )
     freeze_bn: bool = key(
         False, "freeze the running statistics of batch norm", on_resume=TAKES_EFFECT
+    )
+    freeze: tuple[str, ...] = key(
+        (),
+        "parts of the network that are not trained, e.g. `embedding,backbone`; their batch norms "
+        "stay in evaluation mode",
+        on_resume=refused("the state of the optimiser belongs to the trained parts"),
     )
     sync_bn: bool = key(
         False, "synchronize batch norm statistics across GPUs", on_resume=TAKES_EFFECT

@@ -12,7 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 GROUPS = ("embedding", "batch_norm_weights", "weights", "biases", "neurons")
 """Parameter groups; ``weights`` have weight decay, ``embedding`` can have its own learning rate."""
 
-OptimizerName = Literal["ADAM", "SGD"]
+OptimizerName = Literal["ADAM", "ADAMW", "SGD"]
 
 
 def build_optimizer(
@@ -31,10 +31,12 @@ def build_optimizer(
 
     Args:
         model: the detector, on its device; parameters with ``requires_grad`` False are skipped.
-        name: ``ADAM`` or ``SGD`` (with Nesterov momentum).
-        lr: the learning rate: ``basic_lr_per_img`` times the global batch size.
+        name: ``ADAM``, ``ADAMW`` (Loshchilov and Hutter, "Decoupled Weight Decay Regularization",
+            2019) or ``SGD`` (with Nesterov momentum).
+        lr: the learning rate: ``basic_lr_per_img`` times the samples of a step.
         weight_decay: L2 penalty on the weights of convolutions and linear layers outside the
-            embedding.
+            embedding. With ``ADAMW`` it is no part of the gradient: each step multiplies these
+            weights by 1 − lr·weight_decay.
         momentum: momentum of SGD.
         emb_lr: learning rate of the embedding; negative means ``lr``.
 
@@ -55,10 +57,12 @@ def build_optimizer(
     match name:
         case "ADAM":
             return torch.optim.Adam(groups, lr=lr, fused=True)
+        case "ADAMW":
+            return torch.optim.AdamW(groups, lr=lr, fused=True)
         case "SGD":
             nesterov = momentum > 0
             return torch.optim.SGD(groups, lr=lr, momentum=momentum, nesterov=nesterov, fused=True)
-    raise ValueError(f"`name` must be ADAM or SGD, but is {name}.")
+    raise ValueError(f"`name` must be ADAM, ADAMW or SGD, but is {name}.")
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:

@@ -11,7 +11,7 @@ from easnn.utils.errors import ConfigError
 Schedule = Callable[[int], float]
 """Maps an iteration, counted from 0 over the whole run, to its learning rate."""
 
-ScheduleName = Literal["fixed", "cos", "warmcos", "yoloxwarmcos", "multistep"]
+ScheduleName = Literal["fixed", "cos", "warmcos", "yoloxwarmcos", "multistep", "onecycle"]
 
 
 def build_schedule(
@@ -25,6 +25,9 @@ def build_schedule(
     min_lr_ratio: float = 0.05,
     no_aug_epochs: int = 0,
     milestones: Sequence[int] = (),
+    pct_start: float = 0.3,
+    div_factor: float = 25.0,
+    final_div_factor: float = 1e4,
 ) -> Schedule:
     """Build a schedule over ``max_epoch × steps_per_epoch`` iterations.
 
@@ -38,10 +41,14 @@ def build_schedule(
       the last a; in between min_lr + ½(lr − min_lr)(1 + cos(π(i−w)/(n−w−a))). Without warm-up it
       starts at lr.
     - ``multistep``: lr, times 0.1 for each of ``milestones`` (epochs) passed.
+    - ``onecycle``: half a cosine from lr/``div_factor`` up to lr, at p = ``pct_start``·n − 1, and
+      half a cosine down to lr/(``div_factor``·``final_div_factor``), at the last iteration n − 1.
+      If p ≤ 0, it starts on the way down. Smith and Topin, "Super-Convergence", 2018, with the
+      cosines of ``torch.optim.lr_scheduler.OneCycleLR``; the momentum stays as it is.
 
     Args:
         name: name of the schedule.
-        lr: the learning rate: ``basic_lr_per_img`` times the global batch size.
+        lr: the learning rate: ``basic_lr_per_img`` times the samples of a step.
         steps_per_epoch: optimizer steps per epoch.
         max_epoch: number of epochs.
         warmup_epochs: number of warm-up epochs (``warmcos``, ``yoloxwarmcos``).
@@ -49,6 +56,9 @@ def build_schedule(
         min_lr_ratio: final learning rate as a fraction of ``lr`` (``yoloxwarmcos``).
         no_aug_epochs: number of epochs at the final learning rate (``yoloxwarmcos``).
         milestones: epochs at which the learning rate is divided by 10 (``multistep``).
+        pct_start: share of all iterations in which the learning rate rises, below 1 (``onecycle``).
+        div_factor: ratio of ``lr`` to the first learning rate (``onecycle``).
+        final_div_factor: ratio of the first learning rate to the last one (``onecycle``).
 
     Raises:
         ValueError: if the name is unknown.
@@ -81,12 +91,20 @@ def build_schedule(
     def multistep(i: int) -> float:
         return lr * 0.1 ** sum(i >= milestone * steps_per_epoch for milestone in milestones)
 
+    def onecycle(i: int) -> float:
+        first, top, last = lr / div_factor, pct_start * n - 1, n - 1
+        if i <= top and top > 0:
+            return lr + (first - lr) * _half_cosine(i / top)
+        final = first / final_div_factor
+        return final + (lr - final) * _half_cosine(min((i - top) / (last - top), 1.0))
+
     schedules: dict[ScheduleName, Schedule] = {
         "fixed": fixed,
         "cos": cos,
         "warmcos": warmcos,
         "yoloxwarmcos": yoloxwarmcos,
         "multistep": multistep,
+        "onecycle": onecycle,
     }
     if name not in schedules:
         raise ValueError(f"`name` must be {', '.join(schedules)}, but is {name}.")

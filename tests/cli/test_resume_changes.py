@@ -207,7 +207,7 @@ def test_a_checkpoint_that_does_not_fit_moves_nothing(
     assert code == 1
     assert said.splitlines()[-1] == (
         f"error: {other} stopped at step 1 of an epoch of 2 steps, but an epoch now has 1. Resume "
-        "with the same dataset and batch size (-b)."
+        "with the same dataset, batch size (-b) and `accumulate`."
     )
     assert files_in(folder / "out") == before
 

@@ -68,6 +68,30 @@ def test_ranks_together_see_the_batches_of_one_process(batch_size, world_size):
     assert max(sizes) - min(sizes) <= 1
 
 
+@pytest.mark.parametrize(("batch_size", "world_size"), [(4, 1), (4, 2), (5, 3), (7, 7)])
+def test_a_step_can_have_several_batches(batch_size, world_size):
+    """Part m of a step is, over all ranks, batch m of these, so that each is normalised as one."""
+    order = [*chain(*epoch(EpochSampler(100, 100, seed=1), 3))]
+    ranks = [
+        EpochSampler(100, batch_size, seed=1, rank=rank, world_size=world_size, accumulate=3)
+        for rank in range(world_size)
+    ]
+    steps = [epoch(sampler, 3) for sampler in ranks]
+    assert {len(sampler) for sampler in ranks} == {-(-100 // (3 * batch_size))}
+    assert {len(of_rank) for of_rank in steps} == {len(ranks[0])}
+    parts = []
+    for of_ranks in zip(*steps, strict=True):
+        sizes = [len(of_rank) // 3 for of_rank in of_ranks]
+        for m in range(3):
+            parts += [
+                list(chain(*(r[m * n : (m + 1) * n] for r, n in zip(of_ranks, sizes, strict=True))))
+            ]
+    assert {len(part) for part in parts} == {batch_size}
+    seen = list(chain(*parts))
+    assert seen == (order * 2)[: len(seen)]
+    assert epoch(ranks[0], 3, 1) == steps[0][1:]
+
+
 def test_a_rank_needs_a_sample():
     with pytest.raises(ConfigError) as caught:
         EpochSampler(100, 3, seed=1, world_size=4)

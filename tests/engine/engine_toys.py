@@ -11,14 +11,14 @@ import torch
 from torch import Tensor, nn
 
 from easnn.data import DetectionBatch, EpochSampler, EvaluationSampler
-from easnn.engine import RunDirectory, TrainConfig, Trainer, build_writers
+from easnn.engine import RunDirectory, TrainConfig, Trainer, build_writers, freeze_parts
 from easnn.engine import evaluate as evaluate_predictor
 from easnn.evaluation import EvaluationResult, build_evaluator
 from easnn.inference import Predictor
 from easnn.ops import Placement
 from easnn.optim import build_optimizer, build_schedule
 from easnn.representations import FrameSpec
-from easnn.utils.distributed import rank, world_size
+from easnn.utils.distributed import rank, sum_across_ranks, world_size
 
 SENSOR_HW = (8, 8)
 CPU = torch.device("cpu")
@@ -49,6 +49,27 @@ class ToyDetector(nn.Module):
             "iou_loss": iou_loss.detach(),
             "num_fg": iou_loss.detach() * 0 + 1,
         }
+
+
+class NormalisedToy(ToyDetector):
+    """Its loss is a sum divided by what the boxes of all processes say, as that of the detector.
+
+    Args:
+        by_size: whether it is divided by the widths of the boxes instead of by their number.
+    """
+
+    def __init__(self, *, by_size: bool = True) -> None:
+        super().__init__()
+        self.by_size = by_size
+
+    def forward(self, events: Tensor, targets: Tensor | None = None) -> Tensor | dict[str, Tensor]:
+        result = super().forward(events, targets)
+        if targets is None or isinstance(result, Tensor):
+            return result
+        widths = targets[:, 0, 3]
+        count = sum_across_ranks((widths if self.by_size else torch.ones_like(widths)).sum())
+        losses = {name: result[name] * GLOBAL_BATCH / count for name in ("total_loss", "iou_loss")}
+        return {**result, **losses}
 
 
 class DoubleInput(nn.Module):
@@ -109,8 +130,17 @@ def prepare_double(batch: DetectionBatch) -> tuple[Tensor, Tensor]:
     return batch.events.double(), batch.boxes.double()
 
 
-def train_loader(spoil: int | None = None) -> ToyLoader:
-    sampler = EpochSampler(LENGTH, GLOBAL_BATCH, seed=3, rank=rank(), world_size=world_size())
+def train_loader(
+    spoil: int | None = None, *, batch_size: int = GLOBAL_BATCH, accumulate: int = 1
+) -> ToyLoader:
+    sampler = EpochSampler(
+        LENGTH,
+        batch_size,
+        seed=3,
+        rank=rank(),
+        world_size=world_size(),
+        accumulate=accumulate,
+    )
     return ToyLoader(sampler, spoil)
 
 
@@ -131,6 +161,7 @@ def build_trainer(path: Path, config: TrainConfig, **changes: object) -> Trainer
     """Build a run of the toys; ``changes`` replace arguments of the trainer."""
     torch.manual_seed(0)
     model = changes.pop("model", None) or ToyDetector()
+    freeze_parts(model, config.freeze)
     loader = changes.pop("train_loader", None) or train_loader()
     run = RunDirectory(path)
     run.results.mkdir(parents=True, exist_ok=True)

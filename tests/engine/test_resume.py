@@ -151,5 +151,5 @@ class TestResumeRefuses:
         stopped["steps_per_epoch"] = 7
         assert self.resume(tmp_path, stopped) == (
             "c.pth stopped at step 2 of an epoch of 7 steps, but an epoch now has 5. Resume with "
-            "the same dataset and batch size (-b)."
+            "the same dataset, batch size (-b) and `accumulate`."
         )

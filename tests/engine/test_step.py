@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from engine_toys import CPU, ToyDetector, prepare, toy_batch
@@ -108,3 +110,62 @@ def test_mixed_precision_on_the_cpu_computes_in_bfloat16():
     step_of(model, Precision(CPU, "bf16"))(*prepare(toy_batch([0])))
     step_of(model)(*prepare(toy_batch([0])))
     assert seen == [torch.bfloat16, torch.float32]
+
+
+def clipped_by_torch(model, optimizer, limit):
+    """Do a step with torch's own functions and return the norm before it."""
+    model(*prepare(toy_batch([0, 1])))["total_loss"].backward()
+    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), limit)
+    optimizer.step()
+    return norm.item()
+
+
+@pytest.mark.parametrize("precision", [None, ScaledPrecision(2.0**10)], ids=["exact", "scaled"])
+@pytest.mark.parametrize("limit", [0.01, 0.5, 1e6])
+@pytest.mark.parametrize("name", ["SGD", "ADAM", "ADAMW"])
+def test_clipping_is_that_of_torch(name, limit, precision):
+    torch.manual_seed(0)
+    ours = ToyDetector().train()
+    theirs = copy.deepcopy(ours)
+    optimizers = {
+        "SGD": lambda: torch.optim.SGD(theirs.parameters(), 0.1, 0.9, nesterov=True),
+        "ADAM": lambda: torch.optim.Adam(theirs.parameters(), 0.1),
+        "ADAMW": lambda: torch.optim.AdamW(theirs.parameters(), 0.1, weight_decay=0.0),
+    }
+    norm = clipped_by_torch(theirs, optimizers[name](), limit)
+    assert 0.5 < norm < 1e6
+    optimizer = build_optimizer(ours, name=name, lr=0.1, momentum=0.9)
+    step = TrainingStep(ours, optimizer, precision or Precision(CPU, "exact"), clip_grad=limit)
+    report = step(*prepare(toy_batch([0, 1])))
+    assert report.updated
+    assert report.grad_norm == pytest.approx(norm, rel=1e-5)
+    for (key, a), b in zip(ours.named_parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5, msg=key)
+        if b.grad is not None:
+            torch.testing.assert_close(a.grad, b.grad, rtol=1e-4, atol=1e-7, msg=key)
+
+
+def test_a_limit_that_is_not_reached_changes_no_bit():
+    weights = []
+    for limit in (0.0, 1e6):
+        torch.manual_seed(0)
+        model = ToyDetector().train()
+        optimizer = build_optimizer(model, name="ADAM", lr=0.1)
+        step = TrainingStep(model, optimizer, Precision(CPU, "exact"), clip_grad=limit)
+        for index in range(3):
+            step(*prepare(toy_batch([index])))
+        weights.append(model.state_dict())
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+@pytest.mark.parametrize("precision", [None, ScaledPrecision(1.0)], ids=["exact", "scaled"])
+def test_an_infinite_gradient_is_skipped_and_not_clipped(precision):
+    class Steep(Overflowing):
+        def forward(self, events, targets):
+            return {"total_loss": torch.sqrt(self.weight - 1)}
+
+    model = Steep()
+    optimizer = build_optimizer(model, name="SGD", lr=0.1, momentum=0.0)
+    step = TrainingStep(model, optimizer, precision or Precision(CPU, "exact"), clip_grad=1.0)
+    assert not step(*NOTHING).updated
+    assert model.weight.item() == 1.0

@@ -9,10 +9,20 @@ import socket
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from engine_toys import LENGTH, ToyDetector, build_trainer, evaluate, prepare_double, train_loader
+from engine_toys import (
+    LENGTH,
+    NormalisedToy,
+    ToyDetector,
+    build_trainer,
+    evaluate,
+    prepare_double,
+    train_loader,
+)
+from trainer_runs import train_lines
 from worlds import CABLE, World
 
 from easnn.checkpoints import load_checkpoint
@@ -65,6 +75,39 @@ def test_processes_do_together_what_one_does(tmp_path, alone, size):
     for name in ("model", "raw_model"):
         for key, value in checkpoint[name].items():
             torch.testing.assert_close(trained[name][key], value, rtol=0, atol=1e-12)
+
+
+def train_with_recipe(path: Path, keys: dict[str, Any]) -> dict[str, list[float]]:
+    """Train in float64 and return the weights and statistics of this process as numbers."""
+    torch.manual_seed(0)
+    model = NormalisedToy().double()
+    config = PLAN.replace(print_interval=1, **keys)
+    loader = train_loader(accumulate=config.accumulate)
+    build_trainer(path, config, model=model, prepare=prepare_double, train_loader=loader).train()
+    return {name: value.flatten().tolist() for name, value in model.state_dict().items()}
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"clip_grad": 0.5},
+        {"freeze": ("embedding", "norm"), "freeze_bn": False},
+        {"accumulate": 3},
+    ],
+    ids=["clip_grad", "freeze", "accumulate"],
+)
+def test_recipes_are_the_same_with_two_processes(tmp_path, keys):
+    alone = train_with_recipe(tmp_path / "alone", keys)
+    with World(train_with_recipe, (tmp_path / "run", keys), 2, tmp_path) as world:
+        first, second = world.results()
+    lines = [train_lines(RunDirectory(tmp_path / name)) for name in ("alone", "run")]
+    norms = [[line["grad_norm"] for line in of if line["kind"] == "train"] for of in lines]
+    assert norms[0] == pytest.approx(norms[1], rel=1e-9)
+    limit = keys.get("clip_grad")
+    assert limit is None or max(norms[0]) > limit
+    assert first == second
+    for name, value in alone.items():
+        assert first[name] == pytest.approx(value, rel=0, abs=1e-12), name
 
 
 def test_some_processes_evaluate_no_frame():

@@ -81,6 +81,11 @@ def test_learning_rates_follow_the_batch_size() -> None:
     assert set(scales.values()) == {1.0}
     assert optimizer.param_groups[0]["momentum"] == 0.8
     assert exp.get_schedule(batch_size=8, steps_per_epoch=3)(2) == pytest.approx(0.008)
+    set_keys(exp, "accumulate 4")
+    assert exp.get_schedule(batch_size=8, steps_per_epoch=3)(2) == pytest.approx(0.032)
+    optimizer = exp.get_optimizer(exp.get_model(), batch_size=8)
+    scales = {group["name"]: group["lr_scale"] for group in optimizer.param_groups}
+    assert scales["embedding"] == pytest.approx(0.002 / 0.032)
 
 
 def test_data_is_looked_for_here_and_then_in_the_folder_of_the_environment(

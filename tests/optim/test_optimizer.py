@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 
@@ -84,5 +86,74 @@ def test_negative_embedding_rate_means_the_same_as_the_rest(detector):
 
 
 def test_unknown_optimizer_is_refused(detector):
-    with pytest.raises(ValueError, match=r"^`name` must be ADAM or SGD, but is ADAMW\.$"):
-        build_optimizer(detector, name="ADAMW", lr=0.1)
+    with pytest.raises(ValueError, match=r"^`name` must be ADAM, ADAMW or SGD, but is LION\.$"):
+        build_optimizer(detector, name="LION", lr=0.1)
+
+
+def gradients_of(model, step):
+    """Return made-up gradients in the layout of the parameters; some get none."""
+    generator = torch.Generator().manual_seed(step)
+    return [
+        None if number % 7 == 3 else torch.empty_like(p).normal_(generator=generator)
+        for number, p in enumerate(model.parameters())
+    ]
+
+
+def train_on(model, optimizer, rates):
+    for step, lr in enumerate(rates):
+        set_learning_rate(optimizer, lr)
+        for parameter, gradient in zip(model.parameters(), gradients_of(model, step), strict=True):
+            parameter.grad = gradient
+        optimizer.step()
+
+
+def test_adamw_is_that_of_torch_with_decay_of_the_weights_only(detector):
+    """A literal list of groups, by name and rank instead of by module."""
+    ours, theirs = copy.deepcopy(detector), copy.deepcopy(detector)
+    rates = [0.1, 0.05, 0.025]
+    train_on(
+        ours,
+        build_optimizer(ours, name="ADAMW", lr=0.1, weight_decay=0.3, emb_lr=0.02),
+        rates,
+    )
+    embedding, decayed, others = [], [], []
+    for name, parameter in theirs.named_parameters():
+        if name.startswith("embedding."):
+            embedding.append(parameter)
+        elif name.endswith(".weight") and parameter.dim() == 4:
+            decayed.append(parameter)
+        else:
+            others.append(parameter)
+    groups = [
+        {"params": embedding, "weight_decay": 0.0, "lr_scale": 0.2},
+        {"params": decayed, "weight_decay": 0.3, "lr_scale": 1.0},
+        {"params": others, "weight_decay": 0.0, "lr_scale": 1.0},
+    ]
+    train_on(theirs, torch.optim.AdamW(groups, lr=0.1), rates)
+    for (name, a), b in zip(ours.named_parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(a, b, msg=name)
+
+
+def test_decay_of_adamw_is_no_part_of_the_gradient():
+    """Without a gradient, a step multiplies weights by 1 − lr·weight_decay, and biases by 1."""
+    model = torch.nn.Linear(2, 2)
+    before = copy.deepcopy(model)
+    optimizer = build_optimizer(model, name="ADAMW", lr=0.1, weight_decay=0.5)
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    torch.testing.assert_close(model.weight, before.weight * (1 - 0.1 * 0.5))
+    assert torch.equal(model.bias, before.bias)
+
+
+def test_sgd_has_the_momentum_of_nesterov():
+    """v ← m·v + g; weight ← weight − lr·(g + m·v)."""
+    model = torch.nn.Linear(1, 1, bias=False)
+    weight, momentum, velocity = model.weight.item(), 0.8, 0.0
+    optimizer = build_optimizer(model, name="SGD", lr=0.1, momentum=momentum)
+    for gradient in (1.0, -0.5, 2.0):
+        model.weight.grad = torch.full((1, 1), gradient)
+        optimizer.step()
+        velocity = momentum * velocity + gradient
+        weight -= 0.1 * (gradient + momentum * velocity)
+        assert model.weight.item() == pytest.approx(weight, rel=1e-5)

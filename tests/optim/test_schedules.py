@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 
 import pytest
+import torch
 
 from easnn.optim import build_schedule
 from easnn.utils.errors import ConfigError
@@ -88,6 +89,53 @@ def test_wrong_options_are_refused(name, options, message):
 def test_an_unknown_schedule_is_refused():
     with pytest.raises(
         ValueError,
-        match=r"^`name` must be fixed, cos, warmcos, yoloxwarmcos, multistep, but is cosine",
+        match=r"^`name` must be fixed, cos, warmcos, yoloxwarmcos, multistep, onecycle, but is cos",
     ):
         build_schedule("cosine", 0.1, steps_per_epoch=1, max_epoch=1)
+
+
+@pytest.mark.parametrize(
+    ("steps_per_epoch", "max_epoch", "options"),
+    [
+        (10, 10, {}),
+        (7, 3, {"pct_start": 0.005, "final_div_factor": 1e3}),
+        (7, 3, {"pct_start": 0.9, "div_factor": 10.0}),
+        (3, 1, {"pct_start": 0.5, "div_factor": 1.0, "final_div_factor": 1.0}),
+        (1, 2, {}),
+    ],
+)
+def test_onecycle_is_that_of_torch(steps_per_epoch, max_epoch, options):
+    n = steps_per_epoch * max_epoch
+    schedule = build_schedule(
+        "onecycle", 0.4, steps_per_epoch=steps_per_epoch, max_epoch=max_epoch, **options
+    )
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(()))], lr=1.0)
+    theirs = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, 0.4, total_steps=n, anneal_strategy="cos", cycle_momentum=False, **options
+    )
+    for i in range(n):
+        assert schedule(i) == pytest.approx(theirs.get_last_lr()[0], rel=1e-9, abs=1e-15), i
+        optimizer.step()
+        if i + 1 < n:
+            theirs.step()
+
+
+def test_onecycle_rises_to_lr_and_falls_to_its_end():
+    schedule = build_schedule("onecycle", 1.0, steps_per_epoch=10, max_epoch=10, pct_start=0.51)
+    assert schedule(0) == pytest.approx(1 / 25)
+    assert schedule(25) == pytest.approx((1 + 1 / 25) / 2)  # halfway up
+    assert schedule(50) == 1.0
+    assert schedule(99) == pytest.approx(1 / 25e4)
+    assert schedule(100) == schedule(99)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 10])
+@pytest.mark.parametrize("pct_start", [0.0, 0.1, 0.5, 1 / 3])
+def test_a_onecycle_of_few_steps_is_defined(steps, pct_start):
+    """Also where torch divides by zero: one step of warm-up (`pct_start`·n = 1)."""
+    schedule = build_schedule(
+        "onecycle", 1.0, steps_per_epoch=steps, max_epoch=1, pct_start=pct_start
+    )
+    rates = [schedule(i) for i in range(steps)]
+    assert all(0 < rate <= 1 for rate in rates)
+    assert rates[-1] == pytest.approx(1 / 25e4)

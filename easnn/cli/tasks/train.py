@@ -45,6 +45,7 @@ from easnn.engine import (
     build_writers,
     check_writer,
     evaluation_of,
+    freeze_parts,
 )
 from easnn.exp import EventExp, ExperimentRecord
 from easnn.inference import Predictor
@@ -150,10 +151,11 @@ def _train_in(owner: RunOwner, plan: Plan) -> None:
 
 
 def build_model(plan: Plan) -> nn.Module:
-    """Build the network on its device, with the initial weights of a new run.
+    """Build the network on its device, with the initial weights of a new run and frozen parts.
 
     Raises:
         CheckpointError: if no weights fit.
+        ConfigError: if ``freeze`` does not fit the network.
     """
     model = plan.experiment.get_model().to(plan.device)
     if is_main():
@@ -161,6 +163,9 @@ def build_model(plan: Plan) -> nn.Module:
         logger.info("The network has {}", size_line(model, shape))
     if plan.checkpoint and not plan.options.resume:
         _load_start_weights(model, plan.checkpoint)
+    freeze_parts(model, plan.experiment.freeze)
+    if plan.experiment.freeze and is_main():
+        _note_frozen(model, plan)
     return model
 
 
@@ -394,6 +399,19 @@ def _check_options(options: argparse.Namespace, experiment: EventExp, device: to
             f"`-e` must be at least 0 and below `max_epoch` ({experiment.max_epoch}), but is "
             f"{options.start_epoch}."
         )
+
+
+def _note_frozen(model: nn.Module, plan: Plan) -> None:
+    parameters = list(model.parameters())
+    frozen = sum(p.numel() for p in parameters if not p.requires_grad)
+    logger.info(
+        "`freeze` {}: {} of {} parameters are not trained",
+        ",".join(plan.experiment.freeze),
+        frozen,
+        sum(p.numel() for p in parameters),
+    )
+    if plan.checkpoint is None:
+        logger.warning("What `freeze` names keeps its random weights. Give initial weights (-c).")
 
 
 def _load_start_weights(model: nn.Module, checkpoint: Checkpoint) -> None:
