@@ -63,7 +63,7 @@ def _draw(axes: Axes, strata: list[StratumResult]) -> None:
     axes.set_title(strata[0].quantity, loc="left", color=as_hex(INK), fontsize=11)
     names = [f"{stratum.name.replace(' yet', '')}\n{stratum.boxes}" for stratum in strata]
     axes.set_xticks(places, names, fontsize=8)
-    axes.set_ylim(0, 1)
+    axes.set(xlim=(-0.5, len(strata) - 0.5), ylim=(0, 1))  # also where there are no bars
     axes.set_facecolor(as_hex(BACKGROUND))
     axes.tick_params(colors=as_hex(FAINT_INK))
     axes.grid(color=as_hex(GRID), linewidth=0.6, axis="y")
