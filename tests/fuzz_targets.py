@@ -31,6 +31,7 @@ from easnn.checkpoints import Checkpoint  # noqa: E402
 from easnn.data import DATASETS  # noqa: E402
 from easnn.events import (  # noqa: E402
     BOX_DTYPE,
+    MOTION_BOX_DTYPE,
     open_recording,
     pack_events,
     read_boxes,
@@ -121,8 +122,8 @@ def _aedat4(path: Path) -> None:
     path.write_bytes(aedat4({0: "EVTS", 3: "BBOX"}, packets, index=True))
 
 
-def _write_boxes(folder: Path) -> Path:
-    boxes = np.zeros(5, BOX_DTYPE)
+def _write_boxes(folder: Path, dtype: np.dtype = BOX_DTYPE) -> Path:
+    boxes = np.zeros(5, dtype)
     boxes["t_us"], boxes["w"], boxes["h"] = [1, 2, 3, 4, 5], 6, 7
     write_boxes(folder / "a_bbox.npy", boxes)
     return folder / "a_bbox.npy"
@@ -261,6 +262,11 @@ TARGETS = (
     _recording("a.bin", lambda path: write_n_mnist(path, EVENTS)),
     _recording("a.aedat4", _aedat4, 0.01),
     Target("_bbox.npy", _write_boxes, lambda path: read_boxes(path) is None or None),
+    Target(
+        "_bbox.npy with motion",
+        lambda folder: _write_boxes(folder, MOTION_BOX_DTYPE),
+        lambda path: read_boxes(path) is None or None,
+    ),
     Target("annotation.bin", _write_annotation, _read_annotation),
     Target("split list", _write_list, _read_list),
     Target("dataset.json", _write_dataset_json, _read_dataset_json),

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from easnn.analysis.sampler_drawing import sampler_sheet
     from easnn.analysis.sampler_statistics import SamplerNumbers, sampler_numbers
     from easnn.analysis.sheet import sample_sheet
+    from easnn.analysis.strata import write_strata
     from easnn.analysis.summary import ModelSummary, size_line, summarize
     from easnn.analysis.views import SamplerView, SampleView
 
@@ -56,6 +57,7 @@ __all__ = [
     "write_picture",
     "write_recording_pictures",
     "write_run_pictures",
+    "write_strata",
 ]
 
 __getattr__ = lazy_names(
@@ -73,6 +75,7 @@ __getattr__ = lazy_names(
         "sampler_statistics": "SamplerNumbers sampler_numbers",
         "sampler_drawing": "sampler_sheet",
         "sheet": "sample_sheet",
+        "strata": "write_strata",
         "summary": "ModelSummary size_line summarize",
         "views": "SamplerView SampleView",
     },

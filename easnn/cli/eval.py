@@ -54,6 +54,12 @@ def make_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="measure the time of input, network and postprocessing in ms per frame",
     )
+    group.add_argument(
+        "--strata",
+        action="store_true",
+        help="AP also by silence, speed and visibility (if the labels say them), by windows since "
+        "the start of the recording, and by size; with a picture",
+    )
     return parser
 
 

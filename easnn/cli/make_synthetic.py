@@ -39,6 +39,8 @@ OPTIONS: dict[str, tuple[Any, dict[str, str]]] = {
         {
             "duration_s": "length of a recording in seconds",
             "frames_per_second": "rendered frames between which the camera interpolates",
+            "scenario": "street: everything moves evenly; crossing: cars and pedestrians stop and "
+            "start again, by day and by night, and labels say how they move",
         },
     ),
     "camera": (
@@ -88,7 +90,7 @@ def make_parser() -> argparse.ArgumentParser:
                 f"--{name.replace('_', '-')}",
                 type=type(default),
                 default=default,
-                metavar="N" if isinstance(default, int) else "X",
+                metavar={int: "N", float: "X", str: "NAME"}[type(default)],
                 help=f"{meaning} (default: %(default)s)",
             )
     return parser

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import NamedTuple
 
+import numpy as np
 from torch import Tensor
 
 from easnn.utils.errors import ConfigError
@@ -96,6 +97,17 @@ class DetectionDataset(ABC):
         """
         frame = self.load(index)
         return Label(frame.boxes, frame.time_us, frame.sequence)
+
+    def motion(self, index: int) -> np.ndarray | None:
+        """Return how the objects of frame ``index`` move, [N,3]: the fields of ``MOTION_DTYPE``.
+
+        There is one row for each of its boxes, NaN where something is not known. None if the
+        dataset does not know anything. This is the default.
+
+        Raises:
+            DataError: if its boxes cannot be read.
+        """
+        return None
 
     def fingerprint(self) -> str | None:
         """Return what all frames depend on besides recording and time: code, folder, settings.

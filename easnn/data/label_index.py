@@ -58,7 +58,7 @@ def index_labels(boxes_of_recordings: Iterable[np.ndarray]) -> LabelIndex:
 def labels_of_recording(boxes: np.ndarray) -> LabelIndex:
     """Return the labels of one recording, which gets number 0; see :func:`index_labels`."""
     distinct_times, frame_of_box = np.unique(boxes["t_us"], return_inverse=True)
-    kept = (boxes["w"] > 0) & (boxes["h"] > 0)
+    kept = has_area(boxes)
     counts = np.bincount(frame_of_box[kept], minlength=len(distinct_times))
     fields = [boxes[name][kept] for name in ("class_id", "x", "y", "w", "h")]
     return LabelIndex(
@@ -67,6 +67,11 @@ def labels_of_recording(boxes: np.ndarray) -> LabelIndex:
         np.concatenate([np.zeros(1, np.int64), np.cumsum(counts, dtype=np.int64)]),
         np.stack(fields, axis=1).astype(np.float32),
     )
+
+
+def has_area(boxes: np.ndarray) -> np.ndarray:
+    """Return which boxes have a positive width and height, [N]; the others are dropped."""
+    return (boxes["w"] > 0) & (boxes["h"] > 0)
 
 
 def join_labels(labels_of_recordings: Sequence[LabelIndex]) -> LabelIndex:

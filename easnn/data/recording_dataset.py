@@ -15,9 +15,11 @@ from easnn.data.box_checks import check_num_classes
 from easnn.data.cache.code_fingerprint import code_fingerprint
 from easnn.data.cache.label_cache import LabelFile, read_labels
 from easnn.data.detection_dataset import DetectionDataset, Frame, Label
+from easnn.data.label_index import has_area
 from easnn.data.label_source import LabelSource, RecordingFiles
 from easnn.data.recording_pool import RecordingPool
 from easnn.events import (
+    MOTION_DTYPE,
     Recording,
     StoredRecording,
     downsample_boxes,
@@ -135,6 +137,7 @@ class RecordingDataset(DetectionDataset):
             raise DataError(
                 f"{source.root} has no label in {self.split}: all its box files are empty."
             )
+        self._boxes_read: tuple[RecordingFiles, np.ndarray] | None = None
         self._pool = RecordingPool(self.open)
         self._stamps: dict[Path, tuple[int, int]] = {}
 
@@ -156,6 +159,21 @@ class RecordingDataset(DetectionDataset):
         """Return frame ``index`` without its events; see :class:`DetectionDataset`."""
         boxes = torch.tensor(self._labels.boxes_of(index))
         return Label(boxes, int(self._labels.times_us[index]), self._files(index).name)
+
+    def motion(self, index: int) -> np.ndarray | None:
+        """Return how the objects of frame ``index`` move; see :class:`DetectionDataset`.
+
+        It is not part of the labels that are kept in memory. The boxes of a recording are read
+        again, once if its frames are asked for one after another.
+        """
+        files = self._files(index)
+        if self._boxes_read is None or self._boxes_read[0] != files:
+            self._boxes_read = files, self.boxes_of(files)
+        boxes = self._boxes_read[1]
+        if "still_s" not in (boxes.dtype.names or ()):
+            return None
+        of_frame = boxes[(boxes["t_us"] == self._labels.times_us[index]) & has_area(boxes)]
+        return np.stack([of_frame[name] for name in MOTION_DTYPE.names or ()], axis=1)
 
     def fingerprint(self) -> str | None:
         """Return what all frames depend on; see :class:`DetectionDataset`."""

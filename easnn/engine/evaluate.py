@@ -7,6 +7,7 @@ from contextlib import closing
 from dataclasses import replace
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import nn
 from tqdm import tqdm
@@ -40,7 +41,12 @@ class EvalLoader(Protocol):
 
 
 def evaluate(
-    predictor: Predictor, loader: EvalLoader, evaluator: Evaluator, *, timed: bool = False
+    predictor: Predictor,
+    loader: EvalLoader,
+    evaluator: Evaluator,
+    *,
+    timed: bool = False,
+    motion_of: Callable[[int], np.ndarray | None] | None = None,
 ) -> EvaluationResult:
     """Detect objects in every frame and score them.
 
@@ -53,6 +59,8 @@ def evaluate(
         loader: this process's share of the frames.
         evaluator: the protocol.
         timed: whether to measure the milliseconds per frame of input, network and postprocessing.
+        motion_of: returns how the objects of a frame move, for strata: see
+            :meth:`easnn.data.DetectionDataset.motion`.
 
     Raises:
         TrainingError: if a process does not finish in time.
@@ -68,7 +76,12 @@ def evaluate(
         for frame, rows in detected:
             frames.append(
                 FrameResult(
-                    frame.index, frame.time_us, frame.sequence, frame.ground_truth, rows.numpy()
+                    frame.index,
+                    frame.time_us,
+                    frame.sequence,
+                    frame.ground_truth,
+                    rows.numpy(),
+                    None if motion_of is None else motion_of(frame.index),
                 )
             )
             note_place(f"the evaluation, after {len(frames)} frames")
@@ -88,6 +101,7 @@ def evaluation_of(
     cache: FrameCache | None = None,
     runtime: RuntimeName = "torch",
     frames: int | None = None,
+    strata: bool = False,
 ) -> Evaluation:
     """Return a function that evaluates a model on ``eval_split`` of an experiment.
 
@@ -99,19 +113,24 @@ def evaluation_of(
         cache: cache of frames, if any.
         runtime: what computes the network; the function raises a ConfigError if it cannot be used.
         frames: only the first frames of the split, so many; None: all.
+        strata: whether the result also has the measures of strata.
 
     Raises:
         ConfigError: if a key does not fit the dataset.
         DataError: if the dataset's files are incomplete or invalid.
     """
     loader = experiment.get_eval_loader(batch_size=batch_size, device=device, cache=cache)
-    evaluator = experiment.get_evaluator(loader.dataset)
+    dataset = loader.dataset
+    # An experiment that builds its own evaluator need not know of strata.
+    asked = {"strata": True} if strata else {}
+    evaluator = experiment.get_evaluator(dataset, **asked)
+    motion_of = dataset.motion if strata else None
     if frames is not None:
         loader.sampler.limit(frames)
 
     def run(model: nn.Module) -> EvaluationResult:
         predictor = Predictor.of(experiment, model, runtime=runtime)
-        return evaluate(predictor, loader, evaluator, timed=timed)
+        return evaluate(predictor, loader, evaluator, timed=timed, motion_of=motion_of)
 
     return run
 

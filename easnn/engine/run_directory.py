@@ -35,7 +35,7 @@ RUN_FILES: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "initial_ckpt.pth",
             "epoch_*_ckpt.pth",
         ),
-        "results": ("*.json",),
+        "results": ("*.json", "*_strata.png"),
         "tensorboard": ("events.out.tfevents.*",),
         "wandb": ("*",),
         PICTURES: ("curves.png", "sheet_*.png", "sampler_*.png", "clip_*.gif", "clip_*.mp4"),
@@ -101,6 +101,10 @@ class RunDirectory:
     def evaluation(self, checkpoint: Path, split: str, protocols: Sequence[str]) -> Path:
         """Return the result of evaluating ``checkpoint`` on ``split`` with ``protocols``."""
         return self.results / f"{checkpoint.stem}_{split}_{'_'.join(protocols)}.json"
+
+    def strata_picture(self, evaluation: Path) -> Path:
+        """Return the picture of the strata of the result that is written to ``evaluation``."""
+        return evaluation.with_name(f"{evaluation.stem}_strata.png")
 
     def record(self) -> dict[str, Any]:
         """Return the contents of ``owner.json``, empty if the directory does not carry our mark."""

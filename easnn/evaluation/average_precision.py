@@ -11,10 +11,15 @@ import numpy as np
 import numpy.typing as npt
 from faster_coco_eval import COCO, COCOeval_faster
 
-from easnn.evaluation.table import Floats, FrameTable, Integers
+from easnn.evaluation.table import Floats, FrameTable, Integers, Mask
 
 IOU_POSITION = {0.50: 0, 0.75: 5}  # indices into the thresholds 0.50, 0.55, …, 0.95
 AREAS = ("all", "small", "medium", "large")  # bounds: 32² and 96² px
+AREA_BOUNDS = {"small": (0, 32**2), "medium": (32**2, 96**2), "large": (96**2, 1e5**2)}
+"""Smallest and largest area of a box in px², both included."""
+SCORED, IGNORED = 1.0, 3.0
+SCORED_AREAS = (0.0, 2.0)
+"""COCO ignores ground truth by its area only, so boxes get areas that say whether they count."""
 LIMITS = (1, 10, 100)  # maximum detections per frame and class, COCO's maxDets
 
 
@@ -42,23 +47,38 @@ class PrecisionRecall:
         return _mean(self.recall[:, classes, AREAS.index(area), LIMITS.index(limit)])
 
 
-def precision_recall(table: FrameTable, num_classes: int) -> PrecisionRecall:
+def precision_recall(
+    table: FrameTable, num_classes: int, *, scored: Mask | None = None
+) -> PrecisionRecall:
     """Match detections to the ground truth and accumulate, as COCO does.
 
     In each frame and class, the best 100 detections are matched in descending order of score, each
     to the unmatched ground-truth box with the highest IoU. Detections of equal score are ordered by
     frame number, so the result does not depend on the order in which frames were added.
+
+    Args:
+        table: the frames.
+        num_classes: number of classes.
+        scored: which boxes are scored, ``[N]``; None for all. The others are ignored: a detection
+            that matches one of them does not count, unless it matches a scored box, too. The result
+            is then for the area ``all`` only.
     """
     size = (table.counts.frames, num_classes)
     best = _best_of_frame_and_class(table, num_classes)
     truth = np.insert(table.boxes, 1, 1, axis=1)  # adds an unused score column
+    found = table.detections[best]
+    areas = [rows[:, 4] * rows[:, 5] for rows in (truth, found)]
+    if scored is not None:
+        areas = [np.where(scored, SCORED, IGNORED), np.full(len(found), SCORED)]
     evaluation = COCOeval_faster(
-        _coco(*size, truth, table.box_frame),
-        _coco(*size, table.detections[best], table.detection_frame[best]),
+        _coco(*size, truth, table.box_frame, areas[0]),
+        _coco(*size, found, table.detection_frame[best], areas[1]),
         "bbox",
         print_function=_silent,
     )
     evaluation.params.maxDets = list(LIMITS)
+    if scored is not None:
+        evaluation.params.areaRng, evaluation.params.areaRngLbl = [list(SCORED_AREAS)], ["all"]
     evaluation.evaluate()
     evaluation.accumulate()
     return PrecisionRecall(evaluation.eval["precision"], evaluation.eval["recall"])
@@ -73,7 +93,7 @@ def _best_of_frame_and_class(table: FrameTable, num_classes: int) -> Integers:
     return order[rank < LIMITS[-1]]
 
 
-def _coco(num_frames: int, num_classes: int, rows: Floats, frames: Integers) -> COCO:
+def _coco(num_frames: int, num_classes: int, rows: Floats, frames: Integers, areas: Floats) -> COCO:
     """Return boxes as a COCO dataset.
 
     All ids start at 1, because COCO interprets a match with id 0 as no match.
@@ -83,6 +103,7 @@ def _coco(num_frames: int, num_classes: int, rows: Floats, frames: Integers) -> 
         num_classes: number of classes.
         rows: ``[N, 6]``: class, score, x, y, w, h.
         frames: ``[N]``: index of the frame of each row.
+        areas: ``[N]``: what COCO's limits of the area apply to.
     """
     coco = COCO()
     coco.dataset = {
@@ -95,11 +116,11 @@ def _coco(num_frames: int, num_classes: int, rows: Floats, frames: Integers) -> 
                 "category_id": int(label) + 1,
                 "score": score,
                 "bbox": box,
-                "area": box[2] * box[3],
+                "area": area,
                 "iscrowd": 0,
             }
-            for number, (frame, (label, score, *box)) in enumerate(
-                zip(frames.tolist(), rows.tolist(), strict=True), start=1
+            for number, (frame, (label, score, *box), area) in enumerate(
+                zip(frames.tolist(), rows.tolist(), areas.tolist(), strict=True), start=1
             )
         ],
     }

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from easnn.evaluation.average_precision import precision_recall
 from easnn.evaluation.frame import FrameResult
 from easnn.evaluation.result import ClassResult, EvaluationResult
+from easnn.evaluation.strata import StrataRequest, results_by_strata
 from easnn.evaluation.table import FrameTable
 
 
@@ -16,14 +17,18 @@ class CocoEvaluator:
     Args:
         class_names: names of the classes 0, 1, ….
         split: name of the evaluated split, for the result.
+        strata: what the results by strata need; None for no such results.
     """
 
     protocol = "coco"
     filters: tuple[str, ...] = ()
 
-    def __init__(self, class_names: Sequence[str], *, split: str) -> None:
+    def __init__(
+        self, class_names: Sequence[str], *, split: str, strata: StrataRequest | None = None
+    ) -> None:
         self.class_names = tuple(class_names)
         self.split = split
+        self.strata = strata
         self.reset()
 
     def reset(self) -> None:
@@ -41,9 +46,10 @@ class CocoEvaluator:
             DataError: if a frame was added twice, rows do not have the right form, or a box of the
                 ground truth is not finite, has a negative size or an unknown class.
         """
+        num_classes = len(self.class_names)
         given = FrameTable.of(self._frames, self.class_names)
         table = self.filtered(given)
-        curves = precision_recall(table, len(self.class_names))
+        curves = precision_recall(table, num_classes)
         return EvaluationResult(
             protocol=self.protocol,
             split=self.split,
@@ -73,6 +79,11 @@ class CocoEvaluator:
                     detections=int((table.detections[:, 0] == label).sum()),
                 )
                 for label, name in enumerate(self.class_names)
+            ),
+            strata=(
+                None
+                if self.strata is None
+                else results_by_strata(table, num_classes, curves, self.strata)
             ),
         )
 

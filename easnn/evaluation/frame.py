@@ -25,6 +25,9 @@ class FrameResult:
         ground_truth: ``[N, 5]``: class, left, top, width, height.
         detections: ``[M, 6]``: class, score, left, top, width, height. Of equal scores the earlier
             row ranks first.
+        motion: ``[N, 3]``: how the object of each box of the ground truth moves, the fields of
+            :data:`easnn.events.MOTION_DTYPE`, NaN where it is not known; None if nothing is known.
+            Only strata need it.
 
     Rows may also be lists. Without any, an empty list or array of any shape will do.
     """
@@ -34,6 +37,7 @@ class FrameResult:
     sequence: str
     ground_truth: Rows
     detections: Rows
+    motion: Rows | None = None
 
 
 class Evaluator(Protocol):

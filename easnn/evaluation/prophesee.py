@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from easnn.evaluation.coco import CocoEvaluator
+from easnn.evaluation.strata import StrataRequest
 from easnn.evaluation.table import Floats, FrameTable, Mask
 
 
@@ -24,6 +25,7 @@ class PropheseeEvaluator(CocoEvaluator):
         min_diagonal_px: minimum diagonal of a box, in sensor pixels.
         min_side_px: minimum width and height of a box, in sensor pixels.
         skip_us: frames up to this time after the start of a recording are excluded.
+        strata: what the results by strata need; None for no such results.
     """
 
     protocol = "prophesee"
@@ -36,8 +38,9 @@ class PropheseeEvaluator(CocoEvaluator):
         min_diagonal_px: float,
         min_side_px: float,
         skip_us: int = 500_000,
+        strata: StrataRequest | None = None,
     ) -> None:
-        super().__init__(class_names, split=split)
+        super().__init__(class_names, split=split, strata=strata)
         self.min_diagonal_px = min_diagonal_px
         self.min_side_px = min_side_px
         self.skip_us = skip_us

@@ -58,6 +58,27 @@ class ClassResult:
     detections: int
 
 
+@dataclass(frozen=True)
+class StratumResult:
+    """The metrics of a stratum, averaged over the classes with ground truth in it; NaN without any.
+
+    Attributes:
+        quantity: what the ground truth was divided by, with its unit.
+        name: which values belong to the stratum; of an interval, the upper end does.
+        ap: average precision over the IoU thresholds 0.50:0.95.
+        ap50: average precision at IoU 0.50.
+        ar: average recall over the IoU thresholds, with at most 100 detections per frame.
+        boxes: number of ground-truth boxes in the stratum.
+    """
+
+    quantity: str
+    name: str
+    ap: float
+    ap50: float
+    ar: float
+    boxes: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class EvaluationResult:
     """The metrics of an evaluation, with the protocol, the split and the counts.
@@ -88,6 +109,7 @@ class EvaluationResult:
             is not finite, their size is negative, or their class is unknown.
         timing: milliseconds per frame of each part of the evaluation, if measured.
         beside: the results of other protocols on the same detections.
+        strata: the results of strata, if they were asked for, else None.
     """
 
     protocol: str
@@ -111,6 +133,7 @@ class EvaluationResult:
     invalid_detections: int = 0
     timing: Mapping[str, float] | None = None
     beside: tuple[EvaluationResult, ...] = ()
+    strata: tuple[StratumResult, ...] | None = None
 
     def table(self) -> str:
         """Return the result as text: protocol, split and counts, then metrics, then classes.
@@ -151,6 +174,11 @@ class EvaluationResult:
                     r.class_table(f"{r.protocol}: class" if self.beside else "class")
                     for r in results
                 ),
+                *(
+                    table
+                    for r in results
+                    for table in r.strata_tables(f"{r.protocol}: " if self.beside else "")
+                ),
             )
         )
 
@@ -163,9 +191,38 @@ class EvaluationResult:
         headers = (title, "AP", "AP50", "AR100", "boxes", "detections")
         return tabulate(rows, headers=headers, disable_numparse=True)
 
+    def strata_tables(self, before: str = "") -> list[str]:
+        """Return a table of the strata of each quantity; ``before`` begins the title of each."""
+        strata = self.strata or ()
+        tables = [
+            tabulate(
+                [
+                    (s.name, _shown(s.ap), _shown(s.ap50), _shown(s.ar), s.boxes)
+                    for s in strata
+                    if s.quantity == quantity
+                ],
+                headers=(f"{before}{quantity}", "AP", "AP50", "AR100", "boxes"),
+                disable_numparse=True,
+            )
+            for quantity in dict.fromkeys(s.quantity for s in strata)
+        ]
+        if self.strata is not None and not any(s.quantity.startswith("silence") for s in strata):
+            tables.append(
+                "The labels do not say how objects move (`still_s`, `speed` and `visible` in "
+                "_bbox.npy), so there are no strata of silence, speed and visibility."
+            )
+        return tables
+
     def to_dict(self) -> dict[str, Any]:
-        """Return the result as plain values for JSON, with None instead of NaN."""
-        return _plain(dataclasses.asdict(self))
+        """Return the result as plain values for JSON, with None instead of NaN.
+
+        There is an entry ``strata`` only if they were asked for.
+        """
+        entries = _plain(dataclasses.asdict(self))
+        for result in (entries, *entries["beside"]):
+            if result["strata"] is None:
+                del result["strata"]
+        return entries
 
 
 def _measure_rows(results: Sequence[EvaluationResult]) -> list[tuple[str, ...]]:

@@ -11,11 +11,14 @@ import numpy.typing as npt
 
 from easnn.evaluation.frame import FrameResult, Rows
 from easnn.evaluation.result import Counts
+from easnn.events import MOTION_DTYPE
 from easnn.utils.errors import DataError
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
+
+MOTION = MOTION_DTYPE.names or ()
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,8 @@ class FrameTable:
         box_frame: ``[N]``: index 0 … F−1 of the frame of each box.
         detections: ``[M, 6]``: class, score, x, y, w, h.
         detection_frame: ``[M]``: index of the frame of each detection.
+        motion: ``[N, 3]``: seconds since the object of each box moved, its speed in px/s, its
+            visible share; NaN where that is not known.
         invalid_detections: number of detections that were given but are none; see :meth:`of`.
     """
 
@@ -36,6 +41,7 @@ class FrameTable:
     box_frame: Integers
     detections: Floats
     detection_frame: Integers
+    motion: Floats
     invalid_detections: int = 0
 
     @classmethod
@@ -68,6 +74,7 @@ class FrameTable:
             box_frame,
             detections[valid],
             detection_frame[valid],
+            _motion_of(ordered, np.bincount(box_frame, minlength=len(ordered))),
             int((~valid).sum()),
         )
 
@@ -87,6 +94,7 @@ class FrameTable:
             renumbered[self.box_frame[boxes]],
             self.detections[detections],
             renumbered[self.detection_frame[detections]],
+            self.motion[boxes],
             self.invalid_detections,
         )
 
@@ -124,6 +132,27 @@ def _stacked(
             )
         parts.append(rows)
     return np.concatenate(parts), np.repeat(np.arange(len(frames)), [len(p) for p in parts[1:]])
+
+
+def _motion_of(frames: Sequence[FrameResult], counts: Integers) -> Floats:
+    """Return the motion of the boxes of all frames, NaN where a frame has none.
+
+    Raises:
+        DataError: if the motion of a frame does not belong to its boxes, as many as ``counts``.
+    """
+    parts = [np.empty((0, len(MOTION)))]
+    for frame, count in zip(frames, counts.tolist(), strict=True):
+        expected = (count, len(MOTION))
+        rows = np.full(expected, np.nan)
+        if frame.motion is not None and count:
+            rows = np.asarray(frame.motion, dtype=np.float64)
+        if rows.shape != expected:
+            raise DataError(
+                f"The motion of frame {frame.frame} must be {list(expected)} "
+                f"({', '.join(MOTION)}), one row for each box, but is {list(rows.shape)}."
+            )
+        parts.append(rows)
+    return np.concatenate(parts)
 
 
 def _check_ground_truth(

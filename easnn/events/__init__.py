@@ -10,7 +10,13 @@ from easnn.events.downsample import (
     downsample_recording,
     downsampled_hw,
 )
-from easnn.events.dtypes import BOX_DTYPE, EVENT_DTYPE, pack_events
+from easnn.events.dtypes import (
+    BOX_DTYPE,
+    EVENT_DTYPE,
+    MOTION_BOX_DTYPE,
+    MOTION_DTYPE,
+    pack_events,
+)
 from easnn.events.evt_raw import RawRecording, open_raw
 from easnn.events.format_detection import open_recording
 from easnn.events.hdf5 import Hdf5Recording, open_hdf5, write_hdf5, write_hdf5_pieces
@@ -23,6 +29,8 @@ from easnn.events.window import EventWindow, label_window, play_at_speed
 __all__ = [
     "BOX_DTYPE",
     "EVENT_DTYPE",
+    "MOTION_BOX_DTYPE",
+    "MOTION_DTYPE",
     "Contours",
     "DatRecording",
     "DownsampledRecording",

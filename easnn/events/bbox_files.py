@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from easnn.events.checks import reject_rows
-from easnn.events.dtypes import BOX_DTYPE
+from easnn.events.dtypes import BOX_DTYPE, MOTION_BOX_DTYPE, MOTION_DTYPE
 from easnn.events.evidence import reject_zeros
 from easnn.events.numpy_files import load_array
 from easnn.utils.errors import DataError
@@ -36,7 +36,10 @@ LAYOUTS = {
         ]
     ),
 }
-"""The two layouts in use, of 40 bytes (padded) and 33 bytes (packed) per box."""
+"""The two layouts in use, of 40 bytes (padded) and 33 bytes (packed) per box.
+
+The fields of MOTION_DTYPE may follow. Other readers know the fields of a box by their names.
+"""
 
 ZERO_BOXES = 8
 """So many boxes of zeros, which have no size, do not occur one after another."""
@@ -49,12 +52,13 @@ def read_boxes(path: Path | str) -> np.ndarray:
     """Read a ``_bbox.npy`` of either layout; fields may have any order, number type and padding.
 
     Returns:
-        The boxes [N] (BOX_DTYPE), stably sorted by time. N may be 0.
+        The boxes [N], stably sorted by time: BOX_DTYPE, or MOTION_BOX_DTYPE if the file says how
+        objects move. N may be 0.
 
     Raises:
         DataError: if the file is missing, damaged or not an array of boxes, or if a box has a field
             that is not finite, a time, class or track that is no whole number or too large for its
-            type, a negative size or a time before 0.
+            type, a negative size or a time before 0, or an impossible motion.
     """
     path = Path(path)
     boxes = parse_boxes(load_array(path), path)
@@ -62,7 +66,7 @@ def read_boxes(path: Path | str) -> np.ndarray:
 
 
 def parse_boxes(stored: np.ndarray, path: Path) -> np.ndarray:
-    """Return boxes of either layout as an array [N] of BOX_DTYPE, in the same order.
+    """Return boxes of either layout in the same order, [N], of the dtype of :func:`read_boxes`.
 
     Args:
         stored: the content of the file.
@@ -74,10 +78,13 @@ def parse_boxes(stored: np.ndarray, path: Path) -> np.ndarray:
     _check_fields(stored, path)
     reject_zeros(stored, path, "boxes", at_least=ZERO_BOXES)
     names = {SYNONYMS.get(name, name): name for name in stored.dtype.names or ()}
-    boxes = np.empty(len(stored), BOX_DTYPE)
+    boxes = np.empty(len(stored), MOTION_BOX_DTYPE if "still_s" in names else BOX_DTYPE)
     for name in BOX_DTYPE.names or ():
         _check_representable(stored, names[name], BOX_DTYPE[name], path)
         boxes[name] = stored[names[name]]
+    with np.errstate(over="ignore"):  # the infinities are refused below
+        for name in _motion_fields(boxes):
+            boxes[name] = stored[name]
     _check_boxes(boxes, path)
     return boxes
 
@@ -85,17 +92,22 @@ def parse_boxes(stored: np.ndarray, path: Path) -> np.ndarray:
 def write_boxes(
     path: Path | str, boxes: np.ndarray, *, layout: Literal["new", "old"] = "new"
 ) -> None:
-    """Write ``boxes`` [N] (BOX_DTYPE) as a ``_bbox.npy``, in the given order.
+    """Write ``boxes`` [N] (BOX_DTYPE or MOTION_BOX_DTYPE) as a ``_bbox.npy``, in the given order.
+
+    The fields of a motion follow those of the layout.
 
     Raises:
-        DataError: if a box has a field that is not finite, a negative size or a time before 0, or
-            if its class or track does not fit the layout.
+        DataError: if a box has a field that is not finite, a negative size, a time before 0 or an
+            impossible motion, or if its class or track does not fit the layout.
         OutputError: if the file cannot be written.
     """
     path = Path(path)
     _check_boxes(boxes, path)
     reject = functools.partial(reject_rows, rows=boxes, name="Box", path=path)
     dtype = LAYOUTS[layout]
+    if _motion_fields(boxes):
+        fields = [(name, dtype[name]) for name in dtype.names or ()]
+        dtype = np.dtype([*fields, *MOTION_DTYPE.descr])
     stored = np.zeros(len(boxes), dtype)
     for name in dtype.names or ():
         column = boxes[SYNONYMS.get(name, name)]
@@ -109,17 +121,18 @@ def write_boxes(
 
 
 def _check_fields(stored: np.ndarray, path: Path) -> None:
-    """Check that an array is one-dimensional and has exactly the fields of a box."""
+    """Check that an array is one-dimensional and has exactly the fields of a box (and motion)."""
     if stored.dtype.names is None or stored.ndim != 1:
         raise DataError(
             f"{path} must hold a structured array [N] of boxes, but holds {stored.dtype} "
             f"{list(stored.shape)}."
         )
     found = sorted(SYNONYMS.get(name, name) for name in stored.dtype.names)
-    if found != sorted(BOX_DTYPE.names or ()):
+    if found not in (sorted(BOX_DTYPE.names or ()), sorted(MOTION_BOX_DTYPE.names or ())):
         expected = " or ".join(", ".join(dtype.names or ()) for dtype in LAYOUTS.values())
         raise DataError(
-            f"The fields of {path} must be {expected}, but are {', '.join(stored.dtype.names)}."
+            f"The fields of {path} must be {expected}, but are {', '.join(stored.dtype.names)}. "
+            f"Beside them there may only be all of {', '.join(MOTION_DTYPE.names or ())}."
         )
     for name in stored.dtype.names:
         if not np.issubdtype(stored.dtype[name], np.integer) and not np.issubdtype(
@@ -158,3 +171,13 @@ def _check_boxes(boxes: np.ndarray, path: Path) -> None:
         reject(~np.isfinite(boxes[name]), f"must have a finite `{name}`")
     reject((boxes["w"] < 0) | (boxes["h"] < 0), "must not have a negative size")
     reject(boxes["t_us"] < 0, "must not be before 0 µs")
+    for name in _motion_fields(boxes):
+        limit = 1 if name == "visible" else np.finfo(np.float32).max
+        rule = "from 0 to 1" if name == "visible" else "of at least 0 and finite"
+        wrong = (boxes[name] < 0) | (boxes[name] > limit)  # False for NaN: not known
+        reject(wrong, f"must have a `{name}` {rule}, or NaN where it is not known")
+
+
+def _motion_fields(boxes: np.ndarray) -> tuple[str, ...]:
+    """Return the names of the fields of MOTION_DTYPE if the boxes have them."""
+    return (MOTION_DTYPE.names or ()) if "still_s" in (boxes.dtype.names or ()) else ()

@@ -73,8 +73,9 @@ def downsampled_hw(sensor_hw: tuple[int, int], factor: int) -> tuple[int, int]:
 
 
 def downsample_boxes(boxes: np.ndarray, factor: int) -> np.ndarray:
-    """Return boxes (BOX_DTYPE) scaled to 1/``factor`` of the resolution."""
+    """Return boxes (BOX_DTYPE or MOTION_BOX_DTYPE) scaled to 1/``factor`` of the resolution."""
     scaled = boxes.copy()
-    for name in "xywh":
-        scaled[name] /= factor
+    for name in ("x", "y", "w", "h", "speed"):
+        if name in (scaled.dtype.names or ()):
+            scaled[name] /= factor
     return scaled

@@ -22,6 +22,18 @@ BOX_DTYPE = np.dtype(
 )
 """A labelled box: time in µs; top left corner and size in pixels (may leave the frame)."""
 
+MOTION_DTYPE = np.dtype([("still_s", "<f4"), ("speed", "<f4"), ("visible", "<f4")])
+"""How the object of a box moves on the sensor; NaN where that is not known.
+
+``still_s``: seconds since it last moved, 0 while it moves, the time of the label if it has not
+moved since the recording began; ``speed``: in pixels per second; ``visible``: share of its area
+that is in the frame and not occluded, 0 to 1. The motion of the camera counts, because it moves the
+image.
+"""
+
+MOTION_BOX_DTYPE = np.dtype([*BOX_DTYPE.descr, *MOTION_DTYPE.descr])
+"""A labelled box, and how its object moves."""
+
 
 def pack_events(
     t_us: npt.ArrayLike, x: npt.ArrayLike, y: npt.ArrayLike, p: npt.ArrayLike

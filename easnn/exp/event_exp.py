@@ -34,7 +34,8 @@ from easnn.data import (
     prepare_batch,
 )
 from easnn.data.dataset_json import read_dataset_info
-from easnn.evaluation import Evaluator, SideBySide, build_evaluator
+from easnn.data.rvt.rvt_rules import HISTOGRAM_US
+from easnn.evaluation import Evaluator, SideBySide, StrataRequest, build_evaluator
 from easnn.exp.experiment import Experiment
 from easnn.exp.keys import ExperimentKeys
 from easnn.models import DetectorConfig, EventDetector, build_detector
@@ -306,11 +307,19 @@ class EventExp(Experiment, ExperimentKeys):
         first, second = ("prophesee", "coco") if self.eval_proph else ("coco", "prophesee")
         return [first, second] if self.eval_both else [first]
 
-    def get_evaluator(self, dataset: DetectionDataset) -> Evaluator:
-        """Build the evaluator for detections on ``dataset``."""
+    def get_evaluator(self, dataset: DetectionDataset, *, strata: bool = False) -> Evaluator:
+        """Build the evaluator for detections on ``dataset``, with measures of strata if asked."""
+        spec = self.frame_spec()
+        histograms = spec.aggregation == "event_sum"
+        window_us = spec.Tl * HISTOGRAM_US if histograms else spec.duration_us
+        request = StrataRequest(window_us) if strata else None
         evaluators = [
             build_evaluator(
-                protocol, dataset.class_names, split=dataset.split, sensor_hw=dataset.sensor_hw
+                protocol,
+                dataset.class_names,
+                split=dataset.split,
+                sensor_hw=dataset.sensor_hw,
+                strata=request,
             )
             for protocol in self.protocols()
         ]

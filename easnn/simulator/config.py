@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from easnn.utils.errors import ConfigError
+from easnn.utils.errors import ConfigError, did_you_mean
 
 LABEL_PERIOD_US = 250_000
 SMALLEST_SENSOR_PX = 32
 LARGEST_SENSOR_PX = 2**14  # limit of the DAT format
 LONGEST_S = 600
+SCENARIO_NAMES = ("street", "crossing")
+DEFAULT_SCENARIO = SCENARIO_NAMES[0]
 
 
 @dataclass(frozen=True)
@@ -59,12 +61,14 @@ class RecordingConfig:
         frames_per_second: rendered frames, between which the camera interpolates; the fastest
             objects move by 1.2 sensor heights per second.
         camera: parameters of the pixels.
+        scenario: what happens: ``street`` or ``crossing``; see :mod:`easnn.simulator.scenario`.
     """
 
     sensor_hw: tuple[int, int] = (240, 304)
     duration_s: float = 5.0
     frames_per_second: int = 200
     camera: CameraConfig = field(default_factory=CameraConfig)
+    scenario: str = DEFAULT_SCENARIO
 
     def __post_init__(self) -> None:
         """Check the values.
@@ -85,6 +89,11 @@ class RecordingConfig:
         if not 1 <= self.frames_per_second <= 10_000:
             raise ConfigError(
                 f"`frames_per_second` must be from 1 to 10000, but is {self.frames_per_second}."
+            )
+        if self.scenario not in SCENARIO_NAMES:
+            raise ConfigError(
+                f"`scenario` must be one of {', '.join(SCENARIO_NAMES)}, but is {self.scenario}."
+                f"{did_you_mean(self.scenario, SCENARIO_NAMES)}"
             )
 
 

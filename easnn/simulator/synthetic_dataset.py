@@ -21,7 +21,7 @@ import numpy as np
 from tqdm import tqdm
 
 from easnn.events import open_dat, read_boxes, write_boxes, write_dat
-from easnn.simulator.config import DatasetConfig
+from easnn.simulator.config import DEFAULT_SCENARIO, DatasetConfig
 from easnn.simulator.simulate import simulate_recording
 from easnn.simulator.sprite import CLASS_NAMES
 from easnn.utils.errors import ConfigError, OutputError
@@ -156,6 +156,8 @@ def _settings(config: DatasetConfig) -> dict[str, Any]:
     settings: dict[str, Any] = {"simulator_version": SIMULATOR_VERSION, **asdict(config)}
     settings |= settings.pop("recording")
     settings |= settings.pop("camera")
+    if config.recording.scenario == DEFAULT_SCENARIO:  # as before there were scenarios
+        settings.pop("scenario")
     return settings | {"sensor_hw": list(config.recording.sensor_hw)}
 
 
@@ -170,7 +172,9 @@ def _refuse_other_content(out: Path, settings: dict[str, Any]) -> None:
             f"{out} is not an empty directory and does not hold a synthetic dataset (dataset.json "
             "is missing or unreadable). Choose another directory."
         ) from error
-    for name, value in settings.items():
+    default = {"scenario": DEFAULT_SCENARIO}
+    present = default | present
+    for name, value in (default | settings).items():
         if present.get(name) != value:
             raise OutputError(
                 f"{out} holds a synthetic dataset with other settings: `{name}` is "

@@ -10,11 +10,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 import torch
 
 from easnn.cli import eval as evaluation
 from easnn.cli import train
+from easnn.events import MOTION_BOX_DTYPE, read_boxes, write_boxes
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 TINY = (
@@ -192,6 +194,43 @@ def test_speed_is_measured_on_request(run: Run, capsys: pytest.CaptureFixture[st
     assert "network" in capsys.readouterr().out
     result = json.loads((run.path / "results" / "best_ckpt_val_coco.json").read_text())
     assert set(result["timing"]) == {"input", "network", "detections"}
+
+
+def test_strata_on_request(
+    run: Run, raw_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    results = run.path / "results"
+    assert evaluation.main(["-c", str(run.best), "--strata"]) == 0
+    assert "The labels do not say how objects move" in capsys.readouterr().out
+    plain = json.loads((results / "best_ckpt_val_coco.json").read_text())
+    assert {stratum["quantity"] for stratum in plain["strata"]} == {
+        "windows since the start",
+        "size",
+    }
+
+    told = tmp_path / "told"
+    shutil.copytree(raw_dataset, told)
+    for path in told.rglob("*_bbox.npy"):
+        boxes = read_boxes(path)
+        with_motion = np.zeros(len(boxes), MOTION_BOX_DTYPE)
+        for name in boxes.dtype.names or ():
+            with_motion[name] = boxes[name]
+        with_motion["speed"][::2], with_motion["still_s"][1::2] = 12.0, 0.01
+        with_motion["visible"] = 1.0
+        write_boxes(path, with_motion)
+    for options in ([], ["--cache", "ram"]):
+        words = ["-c", str(run.best), "--strata", *options, "data_dir", str(told)]
+        assert evaluation.main(words) == 0
+        assert "speed (px/s)" in capsys.readouterr().out
+        result = json.loads((results / "best_ckpt_val_coco.json").read_text())
+        assert result["ap"] == plain["ap"]
+        boxes_of = {(s["quantity"], s["name"]): s["boxes"] for s in result["strata"]}
+        assert boxes_of["speed (px/s)", "5 – 20"] > 0
+        moving = boxes_of["silence (s)", "moves"]
+        assert moving + boxes_of["silence (s)", "0 – 0.5"] == result["given"]["boxes"] == 4
+    assert (results / "best_ckpt_val_coco_strata.png").read_bytes().startswith(b"\x89PNG")
+    assert evaluation.main(["-c", str(run.best)]) == 0
+    assert "strata" not in json.loads((results / "best_ckpt_val_coco.json").read_text())
 
 
 def test_fused_it_finds_the_same(run: Run) -> None:

@@ -65,3 +65,14 @@ def test_the_script_runs_from_any_directory(tmp_path: Path) -> None:
     command = [sys.executable, str(script), "data", *TINY, "--processes", "2"]
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
     assert (tmp_path / "data/train/train_0000_bbox.npy").exists()
+
+
+def test_a_scenario_is_chosen_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scenario = [str(tmp_path / "data"), *TINY, "--processes", "1", "--scenario"]
+    assert main([*scenario, "crossing"]) == 0
+    assert '"scenario": "crossing"' in (tmp_path / "data/dataset.json").read_text()
+    capsys.readouterr()
+    assert main([*scenario, "night"]) == 1
+    assert capsys.readouterr().err == (
+        "error: `scenario` must be one of street, crossing, but is night.\n"
+    )

@@ -10,7 +10,13 @@ import numpy as np
 import pytest
 from numpy.lib.recfunctions import rename_fields
 
-from easnn.events import BOX_DTYPE, read_boxes, write_boxes
+from easnn.events import (
+    BOX_DTYPE,
+    MOTION_BOX_DTYPE,
+    downsample_boxes,
+    read_boxes,
+    write_boxes,
+)
 from easnn.events.bbox_files import LAYOUTS
 from easnn.utils.errors import DataError
 
@@ -284,3 +290,57 @@ def test_damaged_bytes_never_raise_anything_else(path):
             read_boxes(path)
         except DataError:
             continue
+
+
+def _with_motion() -> np.ndarray:
+    boxes = np.zeros(len(BOXES), MOTION_BOX_DTYPE)
+    for name in BOX_DTYPE.names:
+        boxes[name] = BOXES[name]
+    boxes["still_s"], boxes["speed"], boxes["visible"] = 0.25, 12.5, 1.0
+    boxes["speed"][1] = np.nan  # not known
+    return boxes
+
+
+@pytest.mark.parametrize("layout", ["new", "old"])
+def test_motion_follows_the_fields_of_a_layout(path, layout):
+    boxes = _with_motion()
+    write_boxes(path, boxes, layout=layout)
+    stored = np.load(path)
+    assert stored.dtype.names == (*LAYOUTS[layout].names, "still_s", "speed", "visible")
+    read = read_boxes(path)
+    assert read.dtype == MOTION_BOX_DTYPE
+    expected = boxes[np.argsort(boxes["t_us"], kind="stable")]
+    for name in MOTION_BOX_DTYPE.names:
+        assert np.array_equal(read[name], expected[name], equal_nan=name == "speed")
+    halved = downsample_boxes(read, 2)
+    assert np.array_equal(halved["speed"], read["speed"] / 2, equal_nan=True)
+    assert np.array_equal(halved["visible"], read["visible"])
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "rule"),
+    [
+        ("still_s", -0.5, "must have a `still_s` of at least 0 and finite, or NaN where it is not"),
+        ("speed", np.inf, "must have a `speed` of at least 0 and finite, or NaN where it is not"),
+        ("visible", 1.5, "must have a `visible` from 0 to 1, or NaN where it is not known, but is"),
+    ],
+)
+def test_impossible_motion(path, field, value, rule):
+    boxes = _with_motion()
+    boxes[field][1] = value
+    with pytest.raises(DataError, match=f"^Box 1 of {re.escape(str(path))} {rule}"):
+        write_boxes(path, boxes)
+    np.save(path, rename_fields(boxes, {"t_us": "t"}))
+    _refused(path, f"Box 1 of {{path}} {rule}")
+
+
+def test_a_part_of_the_motion_is_refused(path):
+    boxes = rename_fields(_with_motion(), {"t_us": "t"})
+    np.save(path, boxes[[name for name in boxes.dtype.names if name != "speed"]])
+    _refused(
+        path,
+        "The fields of {path} must be t, x, y, w, h, class_id, track_id, class_confidence or ts, "
+        "x, y, w, h, class_id, confidence, track_id, but are t, x, y, w, h, class_id, track_id, "
+        "confidence, still_s, visible. Beside them there may only be all of still_s, speed, "
+        "visible.",
+    )

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from easnn.simulator.actors import Actor
 from easnn.simulator.cars import draw_car_side
 from easnn.simulator.event_camera import DARK_CURRENT
 from easnn.simulator.pedestrians import draw_pedestrian
+from easnn.simulator.scenario import STREET
 from easnn.simulator.scene import FOCAL_LENGTH, LARGEST_OVERHANG, LEAST_SIDE
 from easnn.utils.errors import ConfigError, OutputError
 
@@ -125,11 +127,10 @@ class TestScene:
     @pytest.fixture
     def scene_of(self, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Scene]:
         """A still camera before chosen actors."""
-        monkeypatch.setattr("easnn.simulator.scene.RESTLESSNESS", (0.0,))
 
         def make(*cast: Actor) -> Scene:
             monkeypatch.setattr("easnn.simulator.scene.choose_actors", lambda *_: list(cast))
-            return Scene(self.HW, 4.0, rng())
+            return Scene(self.HW, 4.0, rng(), replace(STREET, restlessness=(0.0,)))
 
         return make
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from loguru import logger
 
-from easnn.analysis import size_line
+from easnn.analysis import size_line, write_strata
 from easnn.checkpoints import Checkpoint
 from easnn.cli.tasks.experiment import (
     check,
@@ -55,6 +55,7 @@ def evaluate(options: argparse.Namespace) -> None:
             timed=options.speed,
             cache=cache,
             runtime=options.runtime,
+            strata=options.strata,
         )
         run = _run_directory(options, checkpoint, experiment)
         training = run.record().get("run")
@@ -78,6 +79,9 @@ def evaluate(options: argparse.Namespace) -> None:
         }
         write_json(path, {**result.to_dict(), **about})
         logger.info("The result is in {}", path)
+        if options.strata:
+            picture = write_strata(result, run.strata_picture(path))
+            logger.info("Its strata are drawn in {}", picture)
 
 
 def _checkpoint_path(options: argparse.Namespace) -> Path:

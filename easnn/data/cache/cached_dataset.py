@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import Self
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import get_worker_info
@@ -117,6 +118,10 @@ class CachedDataset(DetectionDataset):
     def load_at_speed(self, index: int, speed: float) -> Frame:
         """Compute frame ``index`` at another speed; see :class:`DetectionDataset`."""
         return self._dataset.load_at_speed(index, speed)
+
+    def motion(self, index: int) -> np.ndarray | None:
+        """Return how the objects of frame ``index`` move; see :class:`DetectionDataset`."""
+        return self._dataset.motion(index)
 
     def _key(self, index: int) -> bytes | None:
         frame_fingerprint = self._dataset.frame_fingerprint(index)
