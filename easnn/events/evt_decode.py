@@ -152,6 +152,14 @@ DECODERS: dict[str, tuple[str, Decoder]] = {
 """Type of the words and their decoder, by the name of the encoding in the header."""
 
 
+HIGH_BITS = {
+    "EVT2": (EVT2_HIGH_BITS, 0, EVT2_LOW_BITS),
+    "EVT21": (EVT2_HIGH_BITS, 32, EVT2_LOW_BITS),
+    "EVT3": (EVT3_HIGH_BITS, 0, EVT3_LOW_BITS),
+}
+"""Number of the high bits of the time, their lowest bit in a word, and the number of low bits."""
+
+
 @dataclass(frozen=True)
 class _HighTimes:
     """The words [M] that set the high bits of the time.

@@ -20,6 +20,7 @@ from easnn.events.checks import LATE_US, NO_TIME_US, restore_order
 from easnn.events.dtypes import EVENT_DTYPE
 from easnn.events.evidence import reject_zeros
 from easnn.events.evt_blocks import block_decoder
+from easnn.events.evt_clock import HighTimeCheck
 from easnn.events.evt_decode import DECODERS, DecoderState
 from easnn.events.outside import Outside
 from easnn.utils.errors import DataError
@@ -71,7 +72,7 @@ class RawRecording:
         self._latest_us: list[int] = []  # largest time before each block, then of all blocks
         self._late: list[int] = []  # number of late events before each block, then of all
         self.first_us = NO_TIME_US
-        self._index()
+        self._index(HighTimeCheck(path, header.encoding))
         self.last_us = self._latest_us[-1]
         self._dropped = None if drop_invalid else 0
 
@@ -122,7 +123,7 @@ class RawRecording:
             self._dropped = self._outside.count(map(self._block, range(len(self._states))))
         return self._dropped
 
-    def _index(self) -> None:
+    def _index(self, clock: HighTimeCheck) -> None:
         state, count, latest_us, late = DecoderState(), 0, NO_TIME_US, 0
         for begin in range(0, len(self._words), BLOCK_WORDS):
             self._states.append(state)
@@ -131,6 +132,7 @@ class RawRecording:
             self._late.append(late)
             words = self._read(begin)
             found = self._decoder.survey(words, state, latest_us)
+            clock.check(words, state, found.state, first=begin)
             if found.late_us > LATE_US:
                 events, _ = self._decoder.decode(words, state)
                 restore_order(events, self.path, first=count, latest_us=latest_us)

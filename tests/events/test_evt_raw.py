@@ -61,6 +61,7 @@ def test_evt2_by_hand(raw):
         0xE << 28 | 1,
         0xF << 28 | 1,
         0 << 28 | 63 << 22 | 7 << 11 | 8,
+        8 << 28 | 1 << 27,
         8 << 28 | (1 << 28) - 1,
         0,
         8 << 28 | 0,  # an overflow
@@ -235,6 +236,60 @@ def test_events_that_come_late_get_the_greatest_time_before_them(raw):
     recording = open_raw(raw(words))
     assert recording.events()["t_us"].tolist() == [4112, 4112, 4113]
     assert recording.late_events() == 1
+
+
+HIGH_TIMES = {"EVT2": (28, 28, 0, 6), "EVT21": (60, 28, 32, 6), "EVT3": (12, 12, 0, 12)}
+"""Lowest bit of the kind of a word, number of the high bits of the time, their lowest bit, and the
+number of low bits."""
+
+
+def high_times(encoding: str, highs: list[int], between: int = 1) -> list[int]:
+    """Words that set the high times, each followed by events at x = 1."""
+    kind_at, _, value_at, _ = HIGH_TIMES[encoding]
+    event = {"EVT2": 1 << 28 | 1 << 11, "EVT21": 1 << 60 | 1 << 43 | 1, "EVT3": 2 << 12 | 1}
+    return [
+        word
+        for high in highs
+        for word in (8 << kind_at | high << value_at, *[event[encoding]] * between)
+    ]
+
+
+@pytest.mark.parametrize("encoding", DECODERS)
+@pytest.mark.parametrize("block", [1, 2, 3, 5, 65_536])
+@pytest.mark.parametrize(
+    ("parts", "at"),
+    [
+        ((0.1, 0.1, 0.9, 0.1), 2),
+        ((0.1, 0.999, 0.1, 0.1, 0.11), 1),
+        ((0.3, 0.6, 0.05, 0.61), 2),
+        ((0.3, 0.6, 0.8, 0.05, 0.06, 0.9, 0.1), 5),  # after a true overflow
+    ],
+)
+def test_a_damaged_high_time_is_not_an_overflow(raw, monkeypatch, encoding, block, parts, at):
+    monkeypatch.setattr("easnn.events.evt_raw.BLOCK_WORDS", block)
+    _, bits, _, low_bits = HIGH_TIMES[encoding]
+    highs = [int(part * (1 << bits)) for part in parts]
+    path = raw(high_times(encoding, highs, between=4), encoding)
+    before, damaged, after = (high << low_bits for high in highs[at - 1 : at + 2])
+    message = (
+        f"The clock of {path} must not jump by half of its range ({1 << bits + low_bits - 1} µs) "
+        f"or more and back, but TIME_HIGH is {before}, then {damaged}, then {after} µs at word "
+        f"{5 * (at + 1)}. One of these words is damaged. Copy the file again."
+    )
+    with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
+        open_raw(path)
+
+
+@pytest.mark.parametrize("encoding", DECODERS)
+@pytest.mark.parametrize("block", [1, 3, 65_536])
+def test_true_overflows_and_long_silences(raw, monkeypatch, encoding, block):
+    monkeypatch.setattr("easnn.events.evt_raw.BLOCK_WORDS", block)
+    _, bits, _, low_bits = HIGH_TIMES[encoding]
+    loops = (0.9, 0.95, 1.0, 1.3, 1.7, 1.99, 2.01, 2.1, 2.65, 2.65, 2.9, 3.0, 3.2, 3.5)
+    highs = [int(part * (1 << bits)) for part in loops]
+    words = high_times(encoding, [high % (1 << bits) for high in highs])
+    times = open_raw(raw(words, encoding)).events()["t_us"]
+    assert times.tolist() == [high << low_bits for high in highs]
 
 
 def test_real_recordings(real: Path):

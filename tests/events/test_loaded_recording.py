@@ -240,6 +240,11 @@ def test_cut_n_mnist_file(tmp_path):
             "The last 200 of 200 events of {path} are zero in every byte: the file was not "
             "completely downloaded or copied. Copy it again.",
         ),
+        (
+            bytes(1003),
+            "The last 200 of 200 events of {path} are zero in every byte: the file was not "
+            "completely downloaded or copied. Copy it again.",
+        ),
     ],
 )
 def test_files_that_are_no_events(tmp_path, content, message):

@@ -195,6 +195,10 @@ def test_files_that_end_with_zeros(tmp_path, name):
         r"downloaded or copied\. Copy it again\.$",
     ):
         open_recording(path, sensor_hw=HW)
+    if whole.startswith(b"%"):  # the size does not matter
+        path.write_bytes(whole + bytes(size + 1))
+        with pytest.raises(DataError, match=f"^{message}.* {path} are zero in every byte: "):
+            open_recording(path, sensor_hw=HW)
     path.write_bytes(whole[:-4095] + bytes(4095))
     with pytest.raises(DataError, match=re.escape(str(path))):
         open_recording(path, sensor_hw=HW)
