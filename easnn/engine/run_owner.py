@@ -250,7 +250,7 @@ def _identity() -> dict[str, Any]:
         "machine": _machine(),
         "pid": os.getpid(),
         "since": _now(),
-        "command": shlex.join(sys.argv),
+        "command": " ".join((sys.argv[0], *map(shlex.quote, sys.argv[1:]))),  # [0]: `easnn train`
         "token": uuid.uuid4().hex,
     }
 

@@ -120,6 +120,7 @@ def test_an_existing_run_is_not_touched_and_what_would_happen_to_it_is_said(fold
     code, found = rehearse(folder, "max_epoch 1", "--auto-resume")
     assert code == 0
     assert results(found)["first batch"] == "nothing is left to train"
+    assert results(found)["resume"] == "nothing is left to train"
     code, found = rehearse(folder, "exp_name other", "-c", str(run / "best_ckpt.pth"))
     assert results(found)["network"] == f"0.00 M parameters, weights from {run / 'best_ckpt.pth'}"
     assert contents(folder / "out") == before

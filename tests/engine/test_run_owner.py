@@ -90,7 +90,7 @@ def test_a_resumed_run_keeps_its_files(tmp_path: Path) -> None:
 
 
 def test_the_record_says_who_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.argv", ["easnn", "train", "-expn", "a b"])
+    monkeypatch.setattr("sys.argv", ["easnn train", "-expn", "a b"])  # as `easnn` sets it
     with RunOwner(tmp_path) as owner:
         record = owner.start(resume=False).record()
         assert record["pid"] == os.getpid()

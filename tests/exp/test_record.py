@@ -101,6 +101,19 @@ def test_a_record_of_another_version_says_so(keys: dict[str, object], reason: st
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "limit"),
+    [("width", 1e6, 16), ("T", 10**6, 1000), ("test_size", [2**20, 32], 16384)],
+)
+def test_a_network_of_an_absurd_size_is_refused(name: str, value: object, limit: int) -> None:
+    record = ExperimentRecord(name="e-yolox-s", file=None, defines=[], keys={name: value})
+    with pytest.raises(CheckpointError) as error:
+        record.experiment(CKPT)
+    assert str(error.value) == (
+        f"`{name}` in {CKPT} must be at most {limit}, but is {value}. Use another checkpoint."
+    )
+
+
 def test_differences_are_a_table_without_output_keys() -> None:
     trained, here = get_exp(exp_name="e-yolox-s"), get_exp(exp_name="e-yolox-s")
     here.merge(["T", "3", "input_size", "256,320", "exp_name", "other"])

@@ -48,6 +48,9 @@ from easnn.utils.meters import format_duration
 PREFIX = ".dry-run-"
 """Beginning of the name of the temporary folder, which is in ``output_dir``."""
 
+FINISHED = "nothing is left to train"
+"""Result of a part of the dry run of a run that is finished."""
+
 DETERMINISTIC = "deterministic"
 """Name of the part that measures the cost of ``--deterministic``."""
 
@@ -270,7 +273,8 @@ def _go_on(plan: Plan, latest: Path, report: DryRun, owner: RunOwner, folder: Pa
             cache = opened.enter_context(open_cache(resumed))
             trainer = _trainer(resumed, model, report, owner, cache)
             epoch, step = trainer.position
-            part.result = f"epoch {epoch + 1}, step {step}"
+            finished = epoch >= resumed.experiment.max_epoch
+            part.result = FINISHED if finished else f"epoch {epoch + 1}, step {step}"
         opened.enter_context(trainer.recording())
         batch = _do_step(trainer, report, "second")
         if resumed.options.deterministic and batch is not None:
@@ -294,7 +298,7 @@ def _do_step(trainer: Trainer, report: DryRun, which: str) -> DetectionBatch | N
     with report.part(f"{which} batch") as loading:
         batch = trainer.next_batch()
         if batch is None:
-            loading.result = "nothing is left to train"
+            loading.result = FINISHED
             return None
         loading.result = f"{len(batch)} samples"
     with report.part(f"{which} step") as part:
