@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
-from easnn.utils.errors import EasnnError, said_plainly
+from easnn.utils.errors import ConfigError, EasnnError, said_plainly
 from easnn.utils.files import expand_home
 from easnn.utils.options import RUNTIMES, CacheKind
 
@@ -73,21 +73,23 @@ def file_path(text: str) -> Path:
     return Path(expand_home(text))
 
 
-def result_file(text: str) -> Path:
-    """Parse the path of a file that is written in the end, as :func:`file_path`.
+def check_result_file(path: Path | None, option: str) -> None:
+    """Check the path of a file that is written in the end, before all the work.
+
+    Args:
+        path: the file; None if there is none.
+        option: the option that names it.
 
     Raises:
-        argparse.ArgumentTypeError: if it could not be written there, after all the work.
+        ConfigError: if it could not be written there.
     """
-    path = file_path(text)
-    if not path.parent.is_dir():
-        raise argparse.ArgumentTypeError(
-            f"must name a file in a folder that exists, but {path.parent} does not. Create it, or "
-            "choose another folder"
+    if path is not None and not path.parent.is_dir():
+        raise ConfigError(
+            f"`{option}` must name a file in a folder that exists, but {path.parent} does not. "
+            "Create it, or choose another folder."
         )
-    if path.is_dir():
-        raise argparse.ArgumentTypeError(f"must name a file, but {path} is a folder")
-    return path
+    if path is not None and path.is_dir():
+        raise ConfigError(f"`{option}` must name a file, but {path} is a folder.")
 
 
 def sensor_size(text: str) -> tuple[int, int]:

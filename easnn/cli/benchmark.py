@@ -10,7 +10,7 @@ from itertools import takewhile
 from types import MappingProxyType
 
 from easnn.benchmark import FULL, OPTIONAL, PRECISIONS, QUICK, TITLES, size_text
-from easnn.cli.arguments import exit_code_of, parse, plain_parser, result_file, sensor_size
+from easnn.cli.arguments import exit_code_of, file_path, parse, plain_parser, sensor_size
 from easnn.utils.options import RUNTIMES, SPIKE_MODES
 
 DESCRIPTION = f"""\
@@ -110,7 +110,7 @@ def make_parser() -> argparse.ArgumentParser:
         f"{QUICK.rounds} rounds, {QUICK.frames} frames, runtime {QUICK.runtimes[0]}, and less data",
     )
     parser.add_argument(
-        "--json", type=result_file, metavar="FILE", help="also write all numbers to this file"
+        "--json", type=file_path, metavar="FILE", help="also write all numbers to this file"
     )
     parser.add_argument("--help-keys", action="store_true", help="print every key and exit")
     parser.add_argument(

@@ -6,13 +6,7 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from easnn.cli.arguments import (
-    add_experiment_options,
-    exit_code_of,
-    parse,
-    plain_parser,
-    result_file,
-)
+from easnn.cli.arguments import add_experiment_options, exit_code_of, file_path, parse, plain_parser
 
 if TYPE_CHECKING:
     from easnn.data.survey import Problem
@@ -29,7 +23,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser = plain_parser(DESCRIPTION)
     add_experiment_options(parser)
     parser.add_argument(
-        "--json", type=result_file, metavar="FILE", help="also write all results to this file"
+        "--json", type=file_path, metavar="FILE", help="also write all results to this file"
     )
     parser.add_argument("--strict", action="store_true", help="exit code 1 for any problem")
     parser.add_argument(

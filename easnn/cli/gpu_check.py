@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from easnn.cli.arguments import exit_code_of, plain_parser, result_file
+from easnn.cli.arguments import exit_code_of, file_path, plain_parser
 
 DESCRIPTION = """\
 Checks on a GPU that networks, losses, gradients and training steps equal those of the CPU, that
@@ -21,7 +21,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser = plain_parser(DESCRIPTION)
     parser.add_argument(
         "--output",
-        type=result_file,
+        type=file_path,
         default=Path("gpu_check.json"),
         metavar="FILE",
         help="JSON file of all results (default: %(default)s)",

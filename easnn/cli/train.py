@@ -6,7 +6,7 @@ import argparse
 import signal
 from collections.abc import Sequence
 
-from easnn.cli.arguments import build_parser, file_path, parse, result_file
+from easnn.cli.arguments import build_parser, file_path, parse
 from easnn.utils.options import WRITERS
 
 DESCRIPTION = "Train the detector of an experiment. All output is written to OUTPUT_DIR/EXP_NAME."
@@ -85,7 +85,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     training.add_argument(
         "--json",
-        type=result_file,
+        type=file_path,
         metavar="FILE",
         help="with --dry-run: also write the table to this file",
     )

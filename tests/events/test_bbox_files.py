@@ -169,6 +169,8 @@ def test_fields_that_are_no_numbers(path):
     names = ["t", "x", "y", "w", "h", "class_id", "track_id", "confidence"]
     np.save(path, np.zeros(1, [(name, "S4" if name == "class_id" else "<f4") for name in names]))
     _refused(path, "The field `class_id` of {path} must hold numbers, but holds |S4.")
+    np.save(path, np.zeros(1, [(n, "<m8" if n == "class_id" else "<f4") for n in names]))
+    _refused(path, "The field `class_id` of {path} must hold numbers, but holds timedelta64.")
     np.save(path, np.zeros(1, [(name, "<f4", (2,) if name == "x" else ()) for name in names]))
     _refused(path, "The field `x` of {path} must hold numbers, but holds ('<f4', (2,)).")
 

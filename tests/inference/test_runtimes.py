@@ -174,7 +174,7 @@ class TestMixedPrecision:
         assert written.dtype == torch.float32
         assert not torch.equal(written, exact)
         differ = (written - expected).abs() > 0.1
-        assert differ.float().mean() < 0.01  # where a spike of the sampler flips
+        assert differ.float().mean() < 0.03  # where a spike of the sampler flips
 
     def test_each_network_keeps_its_weights(self, runtime: RuntimeName) -> None:
         scores, of_surer = (

@@ -43,7 +43,7 @@ def assert_agrees(conv: nn.Conv2d, x: Tensor) -> None:
     native = results(conv, x, native_winograd_conv(conv, x))
     for found, expected in zip(native, exact_results(conv, x), strict=True):
         scale = expected.abs().max().item()
-        torch.testing.assert_close(found.double(), expected, rtol=0, atol=3e-6 * scale)
+        torch.testing.assert_close(found.double(), expected, rtol=0, atol=6e-6 * scale)
 
 
 @pytest.fixture

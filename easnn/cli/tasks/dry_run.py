@@ -19,6 +19,7 @@ from loguru import logger
 from tabulate import tabulate
 from torch import nn
 
+from easnn.cli.arguments import check_result_file
 from easnn.cli.tasks.experiment import run_directory_path
 from easnn.cli.tasks.train import (
     Plan,
@@ -196,6 +197,7 @@ def dry_run(options: argparse.Namespace) -> None:
         SystemExit: with 128 and the number of the signal that stopped it.
     """
     setup_logging()
+    check_result_file(options.json, "--json")
     report = DryRun()
     try:
         with (
