@@ -99,7 +99,7 @@ class Hdf5Recording:
         Raises:
             DataError: if an event lies outside the sensor, is more than 1 s late or cannot be read.
         """
-        return self._slice(self._search(start_us), self._search(end_us))
+        return self._slice(self._search(start_us), self._search(end_us), before_us=end_us)
 
     def events(self) -> np.ndarray:
         """See :meth:`easnn.events.Recording.events`; the errors are those of :meth:`window`."""
@@ -161,11 +161,19 @@ class Hdf5Recording:
             columns, self.path, first=start, offset_us=offset_us, keep_far=self._keep_far
         )
 
-    def _slice(self, start: int, stop: int) -> np.ndarray:
+    def _slice(self, start: int, stop: int, *, before_us: int | None = None) -> np.ndarray:
+        """Return some events; with `ms_to_idx`, they must be earlier than ``before_us``."""
         stop = max(start, stop)
         events = self._as_stored(start, stop, offset_us=self._offset_us)
         if len(events):
             restore_order(events, self.path, first=start)
+            latest_us = int(events["t_us"][-1])
+            if self._ms_to_idx is not None and before_us is not None and latest_us >= before_us:
+                raise DataError(
+                    f"`ms_to_idx` of {self.path} must tell the first event at or after each ms, "
+                    f"but the time of an event before {before_us} µs is {latest_us} µs. Write the "
+                    "file again from its recording."
+                )
         self._outside.check(events, first=start)
         return self._outside.kept(events, first=start)
 

@@ -89,6 +89,23 @@ def test_layout_of_dsec(stored):
             assert t_us.tolist() == [t for t in (500, 1700, 1700, 4000) if start_us <= t < end_us]
 
 
+def test_a_time_that_the_index_of_dsec_does_not_know(stored):
+    t = np.array([500, 1700, 2200, 3300, 4400], "u4")
+    columns = {name: np.zeros(5, "u2") for name in "xyp"}
+    path = stored(t=t, ms_to_idx=np.array([0, 1, 2, 3, 4], "u8"), **columns)
+    assert open_hdf5(path).window(0, 3500)["t_us"].tolist() == [500, 1700, 2200, 3300]
+    with h5py.File(path, "r+") as file:
+        file["events/t"][1] = 4300  # damaged
+    recording = open_hdf5(path)
+    assert recording.window(4350, 5000)["t_us"].tolist() == [4400]
+    with pytest.raises(DataError) as error:
+        recording.window(0, 3500)
+    assert str(error.value) == (
+        f"`ms_to_idx` of {path} must tell the first event at or after each ms, but the time of an "
+        "event before 3500 µs is 4300 µs. Write the file again from its recording."
+    )
+
+
 def test_windows_of_a_long_file_with_late_events(tmp_path, monkeypatch):
     monkeypatch.setattr("easnn.events.hdf5.BLOCK_EVENTS", 64)
     rng = np.random.default_rng(0)
