@@ -173,8 +173,10 @@ class TestMixedPrecision:
         )
         assert written.dtype == torch.float32
         assert not torch.equal(written, exact)
-        differ = (written - expected).abs() > 0.1
-        assert differ.float().mean() < 0.03  # where a spike of the sampler flips
+        # Where a spike of the sampler flips. OpenVINO can compute in float32 what a processor does
+        # not have in bfloat16, and is then near to the exact network.
+        shares = [((written - near).abs() > 0.1).float().mean() for near in (expected, exact)]
+        assert min(shares) < 0.01
 
     def test_each_network_keeps_its_weights(self, runtime: RuntimeName) -> None:
         scores, of_surer = (

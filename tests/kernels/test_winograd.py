@@ -40,10 +40,18 @@ def exact_results(conv: nn.Conv2d, x: Tensor) -> list[Tensor]:
 
 
 def assert_agrees(conv: nn.Conv2d, x: Tensor) -> None:
+    """Check the kernel against float64.
+
+    It computes the output and the gradient of the input. Those of weight and bias are torch's,
+    whose long sums can exceed the bound on some processors: they may err as much as torch's.
+    """
     native = results(conv, x, native_winograd_conv(conv, x))
-    for found, expected in zip(native, exact_results(conv, x), strict=True):
-        scale = expected.abs().max().item()
-        torch.testing.assert_close(found.double(), expected, rtol=0, atol=6e-6 * scale)
+    direct = results(conv, x, conv(x))
+    for index, expected in enumerate(exact_results(conv, x)):
+        limit = 3e-6 * expected.abs().max().item()
+        if index > 1:
+            limit = max(limit, 1.1 * (direct[index] - expected).abs().max().item())
+        torch.testing.assert_close(native[index].double(), expected, rtol=0, atol=limit)
 
 
 @pytest.fixture
