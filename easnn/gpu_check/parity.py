@@ -11,12 +11,14 @@ from typing import get_args
 import torch
 from torch import Tensor
 
-from easnn.engine.step import TrainingStep
+from easnn.engine.freezing import freeze_parts
+from easnn.engine.step import TrainingStep, train_mode
 from easnn.gpu_check.outcome import Outcome, Setting
 from easnn.gpu_check.problem import EMBEDDINGS, SMALL, Problem, make_problem, relative_error
 from easnn.models import ParametricLIF, SpikeMode
 from easnn.models.config import SurrogateName
 from easnn.optim import build_optimizer
+from easnn.optim.optimizer import OptimizerName
 from easnn.utils.options import PrecisionName
 from easnn.utils.precision import DTYPES, Precision
 
@@ -24,6 +26,31 @@ LIMITS = {torch.float64: 1e-8, torch.float32: 0.02}
 """Largest relative error. In float32 a rounding error may flip a spike, which changes much."""
 
 GRAPH_STEPS = 24
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The keys that change how a training step is computed.
+
+    Attributes:
+        optimizer: its name.
+        clip_grad: largest norm of a gradient; 0: any.
+        accumulate: number of parts of a batch.
+        freeze: names of parts of the network that are not trained.
+        activation_checkpointing: whether the backward pass computes activations again.
+    """
+
+    optimizer: OptimizerName = "ADAM"
+    clip_grad: float = 0.0
+    accumulate: int = 1
+    freeze: tuple[str, ...] = ()
+    activation_checkpointing: bool = False
+
+
+RECIPES = {
+    "defaults": Recipe(),
+    "all keys": Recipe("ADAMW", 0.1, 2, ("backbone.stem",), True),
+}
 
 FLIPS = 1e-4
 """Largest share of spikes of a layer that rounding may flip."""
@@ -118,17 +145,17 @@ def check_cuda_graphs(setting: Setting) -> Outcome:
     """Compare training steps that are replayed as CUDA graphs with those that are not.
 
     The numbers of frames and boxes change from step to step, so that several graphs take turns.
+    Once with the defaults of the keys, and once with all keys that change how a step is computed.
     """
     if not setting.on_gpu:
         return Outcome.not_here("only a GPU has them")
     errors = {}
-    for name in setting.precisions:
-        dtype = torch.float64 if name == "exact" else torch.float32
-        problem = make_problem(frames=3, dtype=dtype)
-        losses, weights = _trained_by_graphs(problem.on(setting.device), name, graphs=False)
-        found_losses, found = _trained_by_graphs(problem.on(setting.device), name, graphs=True)
-        errors[f"losses, {name}"] = relative_error([found_losses], [losses])
-        errors[f"weights and statistics, {name}"] = relative_error(found, weights)
+    for kind, recipe in RECIPES.items():
+        for name in setting.precisions:
+            losses, weights = trained_by_recipe(recipe, setting.device, name, graphs=False)
+            found_losses, found = trained_by_recipe(recipe, setting.device, name, graphs=True)
+            errors[f"losses, {kind}, {name}"] = relative_error([found_losses], [losses])
+            errors[f"weights, {kind}, {name}"] = relative_error(found, weights)
     limits = {name: 1e-9 if "exact" in name else 1e-2 for name in errors}
     worst = max(errors, key=lambda name: errors[name] / limits[name])
     return Outcome(
@@ -140,21 +167,36 @@ def check_cuda_graphs(setting: Setting) -> Outcome:
     )
 
 
-def _trained_by_graphs(
-    problem: Problem, precision: PrecisionName, *, graphs: bool
+def trained_by_recipe(
+    recipe: Recipe, device: torch.device, precision: PrecisionName, *, graphs: bool
 ) -> tuple[Tensor, list[Tensor]]:
-    model = problem.model.train()
+    """Return the losses of :data:`GRAPH_STEPS` steps, and the weights and statistics after them.
+
+    Args:
+        recipe: how to train.
+        device: where to train.
+        precision: ``exact`` is computed in float64.
+        graphs: whether the steps are replayed as CUDA graphs.
+    """
+    config = SMALL.replace(activation_checkpointing=recipe.activation_checkpointing)
+    dtype = torch.float64 if precision == "exact" else torch.float32
+    problem = make_problem(config, frames=3, dtype=dtype).on(device)
+    model = problem.model
+    freeze_parts(model, recipe.freeze)
+    train_mode(model, freeze_bn=False, freeze=recipe.freeze)
     step = TrainingStep(
         model,
-        build_optimizer(model, name="ADAM", lr=1e-4),
-        Precision(problem.events.device, precision),
+        build_optimizer(model, name=recipe.optimizer, lr=1e-4),
+        Precision(device, precision),
+        clip_grad=recipe.clip_grad,
         cuda_graphs=graphs,
     )
     losses = []
     for number in range(GRAPH_STEPS):
         frames, boxes = 2 + number % 2, 50 if number % 3 else 20
-        report = step(problem.events[:frames], problem.targets[:frames, :boxes])
-        losses += list(report.losses.values())
+        events, targets = problem.events[:frames], problem.targets[:frames, :boxes]
+        parts = zip(events.chunk(recipe.accumulate), targets.chunk(recipe.accumulate), strict=True)
+        losses += list(step.update(parts).losses.values())
     state = [value for value in model.state_dict().values() if value.is_floating_point()]
     return torch.tensor(losses, dtype=torch.double), state
 

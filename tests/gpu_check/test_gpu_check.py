@@ -20,6 +20,7 @@ from easnn.cli.gpu_check import main
 from easnn.data import DetectionBatch
 from easnn.engine.step import TrainingStep
 from easnn.gpu_check import CHECKS, Outcome, Setting, run_checks, table
+from easnn.gpu_check.parity import RECIPES, trained_by_recipe
 from easnn.gpu_check.problem import Problem, make_problem, relative_error
 from easnn.gpu_check.processes import check_many_processes
 from easnn.gpu_check.speed import BUSY, WAITS, profile_numbers
@@ -42,6 +43,19 @@ NEEDS_A_GPU = {
 def test_a_cpu_passes_every_check_that_does_not_need_a_gpu(name: str) -> None:
     [(_, outcome, _)] = run_checks(CPU, [name], 60.0)
     assert outcome.passed is (None if name in NEEDS_A_GPU else True), outcome
+
+
+def test_the_recipes_train_what_their_keys_say() -> None:
+    before = make_problem(dtype=torch.float64).model.state_dict()
+    changed = {}
+    for kind, recipe in RECIPES.items():
+        losses, state = trained_by_recipe(recipe, CPU.device, "exact", graphs=False)
+        assert losses.isfinite().all()
+        names = [name for name, value in before.items() if value.is_floating_point()]
+        pairs = zip(names, state, strict=True)
+        changed[kind] = {name for name, value in pairs if not torch.equal(value, before[name])}
+    frozen = changed["defaults"] - changed["all keys"]
+    assert frozen and all(name.startswith("backbone.stem.") for name in frozen)
 
 
 @pytest.mark.parametrize(
