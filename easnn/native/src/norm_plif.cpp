@@ -1,86 +1,18 @@
 // Batch norm and parametric leaky integrate-and-fire neurons in one pass over the memory.
 //
 // Values are stored channels last: [steps, rows, channels], where a row is a position of an image.
-// Rows are divided into blocks that do not depend on the number of threads, and sums of blocks are
-// added in their order, so results do not depend on it either.
 
 #include <cstdint>
 #include <vector>
 
 #include "export.h"
 #include "numbers.h"
+#include "rows.h"
 
 namespace easnn {
 namespace {
 
-using std::int64_t;
-
-constexpr int64_t kBlockValues = 16384;
-constexpr int64_t kMinWidth = 64;
-
 enum class Surrogate : int { atan = 0, sigmoid = 1, rect = 2 };
-
-// Consecutive rows are processed together as one tile, so that few channels still fill the vectors.
-struct Layout {
-  int64_t rows, channels, tile_rows, block_rows, blocks;
-
-  Layout(int64_t rows, int64_t channels)
-      : rows(rows),
-        channels(channels),
-        tile_rows(std::max<int64_t>(1, kMinWidth / channels)),
-        block_rows(std::max<int64_t>(1, kBlockValues / (channels * tile_rows)) * tile_rows),
-        blocks((rows + block_rows - 1) / block_rows) {}
-
-  int64_t width() const { return tile_rows * channels; }
-  int64_t values() const { return rows * channels; }  // of one time step
-
-  // Calls work(block) for each block, in parallel.
-  template <class Work>
-  void each_block(int threads, Work work) const {
-    Failures failures;
-#pragma omp parallel for num_threads(threads) if (threads > 1)
-    for (int64_t block = 0; block < blocks; ++block) failures.keep([&] { work(block); });
-    failures.rethrow();
-  }
-
-  // Calls visit(first value, number of values) for each tile of a block.
-  template <class Visit>
-  void tiles(int64_t block, Visit visit) const {
-    const int64_t end = std::min(rows, (block + 1) * block_rows);
-    for (int64_t row = block * block_rows; row < end; row += tile_rows)
-      visit(row * channels, std::min(tile_rows, end - row) * channels);
-  }
-
-  template <class Real>
-  std::vector<Real> tiled(const Real* per_channel) const {
-    std::vector<Real> result(width());
-    for (int64_t i = 0; i < width(); ++i) result[i] = per_channel[i % channels];
-    return result;
-  }
-};
-
-// Per-channel sums of all blocks. A tile's lanes belong to the channels in turn.
-class BlockSums {
- public:
-  BlockSums(const Layout& layout) : layout_(layout), sums_(layout.blocks * layout.channels) {}
-
-  template <class Real>
-  void put(int64_t block, const std::vector<Real>& lanes) {
-    double* sums = &sums_[block * layout_.channels];
-    for (int64_t i = 0; i < layout_.width(); ++i) sums[i % layout_.channels] += lanes[i];
-  }
-
-  std::vector<double> total() const {
-    std::vector<double> result(layout_.channels);
-    for (int64_t i = 0; i < static_cast<int64_t>(sums_.size()); ++i)
-      result[i % layout_.channels] += sums_[i];
-    return result;
-  }
-
- private:
-  const Layout& layout_;
-  std::vector<double> sums_;
-};
 
 template <class Stored>
 void moments(const Stored* x, int64_t rows, int64_t channels, double* mean, double* variance,
@@ -112,24 +44,6 @@ void moments(const Stored* x, int64_t rows, int64_t channels, double* mean, doub
     variance[c] = std::max(square[c] / rows - offset * offset, 0.0);  // a NaN stays one
   }
 }
-
-// The norm of a channel as one multiplication and one addition; the identity if there is no norm.
-template <class Real>
-struct Affine {
-  std::vector<Real> scale, shift;
-
-  Affine(const Layout& layout, const Real* mean, const Real* inverse_std, const Real* weight,
-         const Real* bias) {
-    std::vector<Real> a(layout.channels, 1), b(layout.channels, 0);
-    if (mean)
-      for (int64_t c = 0; c < layout.channels; ++c) {
-        a[c] = inverse_std[c] * weight[c];
-        b[c] = std::fma(-mean[c], a[c], bias[c]);
-      }
-    scale = layout.tiled(a.data());
-    shift = layout.tiled(b.data());
-  }
-};
 
 template <class Stored>
 void forward(const Stored* x, const Affine<computed_t<Stored>>& norm, computed_t<Stored> keep,
@@ -272,24 +186,6 @@ void backward(const Stored* grad_spikes, const Stored* x, const computed_t<Store
     });
   });
 }
-
-// Calls a function with a null pointer to the stored type, and returns as `guarded`.
-template <class Call>
-int64_t with_type(int type, Call call) {
-  return guarded([&] {
-    switch (static_cast<Type>(type)) {
-      case Type::float32:
-        return call(static_cast<float*>(nullptr));
-      case Type::float64:
-        return call(static_cast<double*>(nullptr));
-      case Type::bfloat16:
-        return call(static_cast<BFloat16*>(nullptr));
-    }
-  });
-}
-
-template <class Pointer>
-using pointee = std::remove_pointer_t<Pointer>;
 
 }  // namespace
 }  // namespace easnn
