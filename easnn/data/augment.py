@@ -18,6 +18,7 @@ from easnn.data.sample import DetectionBatch
 from easnn.ops import (
     Interpolation,
     Placement,
+    box_areas,
     clip_boxes,
     letterbox_placement,
     place_boxes,
@@ -99,19 +100,21 @@ def prepare_batch(
     interpolation: Interpolation = "linear",
     *,
     max_boxes: int = 50,
+    min_visible: float = 0.0,
     dtype: torch.dtype = torch.float32,
 ) -> tuple[Tensor, Tensor]:
     """Compute the network's input and targets from a batch, on the batch's device.
 
-    Boxes are placed like their frame and clipped to the network's input. Boxes with a side of at
-    most 1 px are then dropped. If more than ``max_boxes`` are left, the first in file order are
-    used. The batch is not changed.
+    Boxes are placed like their frame and clipped to the network's input. Boxes of which less than
+    ``min_visible`` is left and those with a side of at most 1 px are then dropped. If more than
+    ``max_boxes`` are left, the first in file order are used. The batch is not changed.
 
     Args:
         batch: events and boxes in sensor pixels.
         out_hw: height h and width w of the network's input.
         interpolation: ``linear`` or ``cubic``.
         max_boxes: rows of the targets for every batch.
+        min_visible: smallest share of its area that a box keeps when it is clipped, 0 to 1.
         dtype: floating type of both results.
 
     Returns:
@@ -119,17 +122,25 @@ def prepare_batch(
         network pixels, then zero rows.
     """
     events = place_frames(batch.events, batch.placements, out_hw, interpolation, dtype)
-    return events, prepare_targets(batch, out_hw, max_boxes=max_boxes).to(dtype)
+    targets = prepare_targets(batch, out_hw, max_boxes=max_boxes, min_visible=min_visible)
+    return events, targets.to(dtype)
 
 
 def prepare_targets(
-    batch: DetectionBatch, out_hw: tuple[int, int], *, max_boxes: int = 50
+    batch: DetectionBatch,
+    out_hw: tuple[int, int],
+    *,
+    max_boxes: int = 50,
+    min_visible: float = 0.0,
 ) -> Tensor:
     """Return the targets ``[B,max_boxes,5]`` of a batch, float32, as :func:`prepare_batch`."""
     classes, boxes_xywh = batch.boxes[..., :1], batch.boxes[..., 1:]
     placed = xywh_to_xyxy(place_boxes(boxes_xywh, batch.placements, batch.sensor_hw))
-    boxes = xyxy_to_cxcywh(clip_boxes(placed, out_hw))
+    clipped = clip_boxes(placed, out_hw)
+    boxes = xyxy_to_cxcywh(clipped)
     kept = (boxes[..., 2:] > MIN_SIDE_PX).all(dim=-1, keepdim=True)
+    if min_visible > 0:
+        kept &= (box_areas(clipped) >= min_visible * box_areas(placed))[..., None]
     rows = torch.where(kept, torch.cat((classes, boxes), dim=-1), 0.0)
     first_kept = kept.to(torch.uint8).argsort(dim=1, descending=True, stable=True)
     targets = rows.gather(1, first_kept.expand_as(rows))[:, :max_boxes]

@@ -265,6 +265,7 @@ class EventExp(Experiment, ExperimentKeys):
             out_hw=size,
             interpolation=self.dataset_kind.interpolation,
             max_boxes=self.max_boxes,
+            min_visible=self.min_visible if training else 0.0,
         )
 
     def get_optimizer(self, model: nn.Module, *, batch_size: int) -> torch.optim.Optimizer:

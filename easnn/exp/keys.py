@@ -88,6 +88,14 @@ class DataKeys(Config):
         low=1,
         on_resume=TAKES_EFFECT,
     )
+    min_visible: float = key(
+        0.0,
+        "smallest share of its area that a box keeps in the input of a training sample; others are "
+        "no targets",
+        low=0,
+        high=1,
+        on_resume=TAKES_EFFECT,
+    )
     speed_aug: bool = key(
         False,
         "play the recording of each training sample at a random speed",

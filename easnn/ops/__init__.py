@@ -1,6 +1,7 @@
 """Box formats, the letterbox and its exact inverse, resampling and non-maximum suppression."""
 
 from easnn.ops.boxes import (
+    box_areas,
     box_iou,
     clip_boxes,
     cxcywh_to_xywh,
@@ -24,6 +25,7 @@ __all__ = [
     "Interpolation",
     "Placement",
     "batched_nms",
+    "box_areas",
     "box_iou",
     "clip_boxes",
     "cxcywh_to_xywh",

@@ -57,6 +57,12 @@ def clip_boxes(boxes_xyxy: Tensor, hw: tuple[int, int]) -> Tensor:
     )
 
 
+def box_areas(boxes_xyxy: Tensor) -> Tensor:
+    """Return the areas ``[...]`` of boxes ``[..., 4]``."""
+    x1, y1, x2, y2 = boxes_xyxy.unbind(-1)
+    return (x2 - x1) * (y2 - y1)
+
+
 def box_iou(a_xyxy: Tensor, b_xyxy: Tensor) -> Tensor:
     """Return the intersection over union of every box of ``a`` with every box of ``b``.
 

@@ -72,6 +72,7 @@ CASES = {
     "jitter": Case("0.9"),
     "scale_range": Case("0.1,0.2"),
     "max_boxes": Case("1"),
+    "min_visible": Case("1", "scale_range 2,3"),
     "speed_aug": Case("True"),
     "speed_range": Case("0.1,0.2", "speed_aug True"),
     # The training.

@@ -169,6 +169,40 @@ def test_boxes_are_clipped_and_go_with_a_side_of_at_most_one_pixel():
     assert targets[0].tolist() == [[0, 2.5, 2.5, 5, 5], [1, 39.25, 6.5, 1.5, 3], [0] * 5, [0] * 5]
 
 
+def test_boxes_need_the_smallest_visible_share():
+    boxes = [
+        [0, -5, -5, 10, 10],  # a quarter
+        [1, 0, 0, 40, 20],  # all of it
+        [0, 30, 5, 20, 4],  # half
+        [1, 36, 5, 2, 0.5],  # all of it, but less than one pixel high
+    ]
+
+    def classes_and_lefts(min_visible):
+        batch = batch_of(Placement(20, 40), boxes=boxes)
+        _, targets = prepare_batch(batch, (20, 40), min_visible=min_visible)
+        return [(row[0], row[1] - row[3] / 2) for row in targets[0].tolist() if any(row)]
+
+    assert classes_and_lefts(0.0) == classes_and_lefts(0.25) == [(0, 0), (1, 0), (0, 30)]
+    assert classes_and_lefts(0.26) == classes_and_lefts(0.5) == [(1, 0), (0, 30)]
+    assert classes_and_lefts(0.51) == classes_and_lefts(1.0) == [(1, 0)]
+
+
+@given(placements(60), seeds, st.floats(0, 1))
+def test_the_visible_share_is_that_of_the_area(placement, seed, min_visible):
+    rng = np.random.default_rng(seed)
+    rows = np.column_stack((np.arange(8), rng.uniform(-10, 40, (8, 2)), rng.uniform(1, 30, (8, 2))))
+    batch = batch_of(placement, boxes=rows)
+    every, some = (prepare_batch(batch, OUT_HW, min_visible=m)[1][0] for m in (0.0, min_visible))
+    placed = place_boxes(batch.boxes[..., 1:], [placement], (20, 40))[0]
+    whole = {number: w * h for number, (_, _, w, h) in enumerate(placed.tolist())}
+    shares = [(row, row[3] * row[4] / whole[row[0]]) for row in every.tolist() if any(row)]
+    kept = [row for row in some.tolist() if any(row)]
+    assert kept == [row for row in every.tolist() if row in kept]
+    for row, share in shares:
+        if abs(share - min_visible) > 1e-4:
+            assert (row in kept) == (share > min_visible)
+
+
 def test_targets_have_a_fixed_number_of_rows():
     boxes = [[0, k, 2, 4, 4] for k in range(6)]
     batch = batch_of(Placement(20, 40), boxes=boxes)

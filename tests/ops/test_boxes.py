@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from easnn.ops import (
+    box_areas,
     box_iou,
     clip_boxes,
     cxcywh_to_xywh,
@@ -40,6 +41,11 @@ def test_clip_moves_corners_into_the_image():
     boxes = torch.tensor([[-5.0, -1, 3, 4], [8, 8, 12, 30], [20, 20, 25, 25], [1, 2, 3, 4]])
     clipped = clip_boxes(boxes, (10, 11))
     assert clipped.tolist() == [[0, 0, 3, 4], [8, 8, 11, 10], [11, 10, 11, 10], [1, 2, 3, 4]]
+
+
+def test_areas():
+    boxes = torch.tensor([[[1.0, 2, 4, 8], [3, 3, 3, 9]]])
+    assert box_areas(boxes).tolist() == [[18, 0]]
 
 
 def test_iou_counted_by_hand():
