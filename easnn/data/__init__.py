@@ -4,7 +4,6 @@ from easnn.data.augment import (
     LetterboxPolicy,
     PlacementPolicy,
     Prepare,
-    RandomPlacementPolicy,
     prepare_batch,
     prepare_targets,
 )
@@ -41,6 +40,7 @@ from easnn.data.loader import (
 )
 from easnn.data.n_caltech import N_CALTECH_CLASSES, N_CALTECH_SENSOR_HW, NCaltechSource
 from easnn.data.prophesee_layout import PropheseeSource
+from easnn.data.random_placement import RandomPlacementPolicy, Zoom
 from easnn.data.recording_dataset import RecordingDataset, RecordingSource
 from easnn.data.rvt import RvtDataset, RvtSource
 from easnn.data.sample import DetectionBatch, DetectionSample, collate
@@ -90,6 +90,7 @@ __all__ = [
     "Split",
     "StartAt",
     "TrainLoader",
+    "Zoom",
     "build_eval_loader",
     "build_train_loader",
     "collate",

@@ -1,7 +1,7 @@
 """Augmentation: the placement of each sample in the network's input, applied to frames and boxes.
 
 A policy only chooses the placement, in a worker. :func:`prepare_batch` applies it, once per batch
-and on the batch's device.
+and on the batch's device. So several samples can share what was drawn for one of them.
 """
 
 from __future__ import annotations
@@ -27,11 +27,17 @@ from easnn.ops import (
     xyxy_to_cxcywh,
 )
 
-PlacementPolicy = Callable[[tuple[int, int], np.random.Generator], Placement]
-"""Chooses a placement for a sensor of (height, width) with the sample's own random numbers."""
+PlacementPolicy = Callable[[tuple[int, int], np.random.Generator, np.ndarray], Placement]
+"""Chooses a placement for a sensor of (height, width), with the sample's own random numbers.
+
+The last argument is the boxes of the sample, ``[N,4]``: left, top, width, height in sensor pixels.
+"""
 
 Prepare = Callable[[DetectionBatch], tuple[Tensor, Tensor]]
 """Batch on the device → events ``[B,Tl,Tm,C,h,w]`` and targets ``[B,N,5]``, in network pixels."""
+
+NO_BOXES = np.zeros((0, 4), np.float32)
+"""The boxes of a sample without any, for policies."""
 
 MIN_SIDE_PX = 1.0
 """Training boxes need sides longer than this after clipping, in network pixels."""
@@ -47,51 +53,11 @@ class LetterboxPolicy:
 
     out_hw: tuple[int, int]
 
-    def __call__(self, in_hw: tuple[int, int], rng: np.random.Generator) -> Placement:
-        """Return the letterbox placement; ``rng`` is not used."""
+    def __call__(
+        self, in_hw: tuple[int, int], rng: np.random.Generator, boxes_xywh: np.ndarray = NO_BOXES
+    ) -> Placement:
+        """Return the letterbox placement; ``rng`` and the boxes are not used."""
         return letterbox_placement(in_hw, self.out_hw)
-
-
-@dataclass(frozen=True)
-class RandomPlacementPolicy:
-    """Random aspect ratio, scale, position and mirroring: the published training augmentation.
-
-    The aspect ratio (width to height) is that of the sensor, multiplied by U(1−j, 1+j) / U(1−j,
-    1+j). The longer side is the input's side in that direction, multiplied by U(scale_range). The
-    other side follows from the aspect ratio, so it may exceed the input. Along each axis, all
-    positions with the image inside the input, or the input inside a larger image, are equally
-    likely.
-
-    Attributes:
-        out_hw: height and width of the network's input in pixels.
-        jitter: j, at least 0 and below 1.
-        scale_range: smallest and largest scale.
-        flip_prob: probability of mirroring left to right.
-    """
-
-    out_hw: tuple[int, int]
-    jitter: float
-    scale_range: tuple[float, float] = (0.4, 1.0)
-    flip_prob: float = 0.5
-
-    def __call__(self, in_hw: tuple[int, int], rng: np.random.Generator) -> Placement:
-        """Return a placement drawn from ``rng``."""
-        (in_height, in_width), (out_height, out_width) = in_hw, self.out_hw
-        stretch, squeeze = rng.uniform(1 - self.jitter, 1 + self.jitter, size=2)
-        aspect = in_width / in_height * stretch / squeeze
-        scale = rng.uniform(*self.scale_range)
-        if aspect < 1:
-            height, width = scale * out_height, scale * out_height * aspect
-        else:
-            height, width = scale * out_width / aspect, scale * out_width
-        height_px, width_px = max(1, int(height)), max(1, int(width))
-        return Placement(
-            height_px=height_px,
-            width_px=width_px,
-            top_px=_random_offset(out_height - height_px, rng),
-            left_px=_random_offset(out_width - width_px, rng),
-            flip=bool(rng.random() < self.flip_prob),
-        )
 
 
 def prepare_batch(
@@ -145,8 +111,3 @@ def prepare_targets(
     first_kept = kept.to(torch.uint8).argsort(dim=1, descending=True, stable=True)
     targets = rows.gather(1, first_kept.expand_as(rows))[:, :max_boxes]
     return functional.pad(targets, (0, 0, 0, max_boxes - targets.shape[1]))
-
-
-def _random_offset(free_px: int, rng: np.random.Generator) -> int:
-    """Return an offset between 0 and ``free_px``, both included; ``free_px`` may be negative."""
-    return int(rng.integers(min(free_px, 0), max(free_px, 0), endpoint=True))

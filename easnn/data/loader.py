@@ -12,12 +12,14 @@ from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from easnn.data.augment import PlacementPolicy
 from easnn.data.detection_dataset import DetectionDataset, Frame
 from easnn.data.sample import DetectionBatch, DetectionSample, collate
 from easnn.data.sampler import EpochSampler, EvaluationSampler, SampleRequest
+from easnn.ops import Placement
 from easnn.utils.distributed import rank, world_size
 from easnn.utils.errors import DataError, EasnnError, said_plainly
 from easnn.utils.seeding import generator
@@ -27,6 +29,9 @@ BatchSampler = TypeVar("BatchSampler", bound=EpochSampler | EvaluationSampler)
 
 class RequestedSamples(Dataset[DetectionSample]):
     """Samples of a dataset by request; a sample is a pure function of (seed, epoch, index).
+
+    What is random about a sample is drawn by methods of its own, so that frames of a recording that
+    belong together can share what was drawn for one of them.
 
     Args:
         dataset: labelled frames.
@@ -52,27 +57,41 @@ class RequestedSamples(Dataset[DetectionSample]):
         return len(self.dataset)
 
     def __getitem__(self, request: SampleRequest) -> DetectionSample:
-        frame = self._frame(request)
-        rng = generator(self._seed, "placement", request.epoch, request.index)
-        placement = self._policy(self.dataset.sensor_hw, rng)
+        frame = self.frame(request.index, self.draw_speed(request))
         return DetectionSample(
             events=frame.events,
             boxes=frame.boxes,
-            placement=placement,
+            placement=self.draw_placement(request, frame.boxes),
             index=request.index,
             time_us=frame.time_us,
             sequence=frame.sequence,
         )
 
-    def _frame(self, request: SampleRequest) -> Frame:
-        """Read a frame, at a speed whose logarithm is uniformly distributed."""
+    def draw_speed(self, request: SampleRequest) -> float | None:
+        """Draw the speed at which the recording of a sample is played; None: at its own.
+
+        Its logarithm is uniformly distributed.
+        """
         if self._speed_range is None:
-            return self.dataset.load(request.index)
+            return None
         rng = generator(self._seed, "speed", request.epoch, request.index)
         slowest, fastest = np.log(self._speed_range)
-        return self.dataset.load_at_speed(
-            request.index, float(np.exp(rng.uniform(slowest, fastest)))
-        )
+        return float(np.exp(rng.uniform(slowest, fastest)))
+
+    def draw_placement(self, request: SampleRequest, boxes: Tensor) -> Placement:
+        """Draw the placement of a sample whose boxes are ``[N,5]`` in sensor pixels."""
+        rng = generator(self._seed, "placement", request.epoch, request.index)
+        return self._policy(self.dataset.sensor_hw, rng, boxes[:, 1:].numpy())
+
+    def frame(self, index: int, speed: float | None = None) -> Frame:
+        """Read frame ``index`` with its recording played at ``speed``; None: as it is.
+
+        Raises:
+            DataError: if the recording cannot be read.
+        """
+        if speed is None:
+            return self.dataset.load(index)
+        return self.dataset.load_at_speed(index, speed)
 
 
 class _Batches(Dataset[DetectionBatch | EasnnError]):

@@ -23,10 +23,12 @@ from easnn.data import (
     FrameCache,
     LabelSource,
     LetterboxPolicy,
+    PlacementPolicy,
     Prepare,
     RandomPlacementPolicy,
     RepeatFirstBatch,
     TrainLoader,
+    Zoom,
     build_eval_loader,
     build_train_loader,
     default_cache_dir,
@@ -78,7 +80,12 @@ class EventExp(Experiment, ExperimentKeys):
                 "`train_splits` must name one or more splits, each once, but is "
                 f"{','.join(self.train_splits) or '()'}."
             )
-        for name, value in (("scale_range", "scale"), ("speed_range", "speed")):
+        for name, value in (
+            ("scale_range", "scale"),
+            ("zoom_in_range", "factor"),
+            ("zoom_out_range", "factor"),
+            ("speed_range", "speed"),
+        ):
             smallest, largest = getattr(self, name)
             if smallest > largest:
                 raise ConfigError(
@@ -221,6 +228,16 @@ class EventExp(Experiment, ExperimentKeys):
             cache_dir=self.cache_root(),
         )
 
+    def get_placement_policy(self) -> PlacementPolicy:
+        """Return what draws the placement of training samples in the network's input."""
+        return RandomPlacementPolicy(
+            self.input_size,
+            self.dataset_kind.jitter if self.jitter is None else self.jitter,
+            self.scale_range,
+            self.flip_prob,
+            Zoom(self.zoom_prob, self.zoom_in_share, self.zoom_in_range, self.zoom_out_range),
+        )
+
     def get_train_loader(
         self, *, batch_size: int, device: torch.device, cache: FrameCache | None = None
     ) -> TrainLoader:
@@ -232,10 +249,9 @@ class EventExp(Experiment, ExperimentKeys):
             device: device of the batches.
             cache: cache of the frames, if any.
         """
-        jitter = self.dataset_kind.jitter if self.jitter is None else self.jitter
         loader = build_train_loader(
             self._read_through(cache, self.get_dataset(self.train_splits)),
-            RandomPlacementPolicy(self.input_size, jitter, self.scale_range, self.flip_prob),
+            self.get_placement_policy(),
             batch_size=batch_size,
             seed=torch.initial_seed() if self.seed is None else self.seed,
             num_workers=self.data_num_workers,

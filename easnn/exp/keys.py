@@ -82,6 +82,33 @@ class DataKeys(Config):
         above=0,
         on_resume=TAKES_EFFECT,
     )
+    zoom_prob: float = key(
+        0.0,
+        "probability of zooming a training sample, in place of `jitter` and `scale_range`",
+        low=0,
+        high=1,
+        on_resume=TAKES_EFFECT,
+    )
+    zoom_in_share: float = key(
+        0.8,
+        "share of the zoomed samples that are zoomed in, around a random box; the others are "
+        "zoomed out",
+        low=0,
+        high=1,
+        on_resume=TAKES_EFFECT,
+    )
+    zoom_in_range: tuple[float, float] = key(
+        (1.0, 1.5),
+        "smallest and largest factor by which zooming in enlarges a sample that fills the input",
+        low=1,
+        on_resume=TAKES_EFFECT,
+    )
+    zoom_out_range: tuple[float, float] = key(
+        (1.0, 1.2),
+        "smallest and largest factor by which zooming out makes it smaller",
+        low=1,
+        on_resume=TAKES_EFFECT,
+    )
     max_boxes: int = key(
         50,
         "maximum number of boxes per training sample; the rest are dropped",

@@ -81,6 +81,10 @@ def test_valid_combinations(words: str) -> None:
         ),
         ("scale_range 1,0.5", "`scale_range` must begin with the smaller scale, but is 1,0.5."),
         (
+            "zoom_in_range 2,1.5",
+            "`zoom_in_range` must begin with the smaller factor, but is 2,1.5.",
+        ),
+        (
             "warmup_epochs 200 no_aug_epochs 101",
             "`warmup_epochs` (200) and `no_aug_epochs` (101) must fit into `max_epoch` (300) "
             "together.",

@@ -20,7 +20,6 @@ from easnn.data import (
     BatchLoader,
     DetectionBatch,
     EpochSampler,
-    RandomPlacementPolicy,
     RequestedSamples,
     SampleRequest,
     collate,
@@ -65,10 +64,7 @@ def augment_cases(settings: Settings) -> Cases:
 
 def training_samples(experiment: EventExp) -> RequestedSamples:
     """Return the training samples of an experiment by request."""
-    jitter = experiment.dataset_kind.jitter if experiment.jitter is None else experiment.jitter
-    policy = RandomPlacementPolicy(
-        experiment.input_size, jitter, experiment.scale_range, experiment.flip_prob
-    )
+    policy = experiment.get_placement_policy()
     return RequestedSamples(experiment.get_dataset(["train"]), policy, seed=0)
 
 
