@@ -13,6 +13,7 @@ Readout = Literal["sum", "last", "avg"]
 ActivationName = Literal["silu", "relu", "lrelu"]
 SurrogateName = Literal["atan", "sigmoid", "rect", "patan"]
 StemKind = Literal["focus", "conv"]
+EmbeddingActivation = Literal["relu", "lif"]
 
 
 SAME_NETWORK = refused("it defines the network, whose weights are trained on")
@@ -109,6 +110,11 @@ class EmbeddingKeys(Config):
     embedding_ksize: int = key(
         7, "kernel size of the convolutions", low=1, odd=True, unit="px", on_resume=SAME_NETWORK
     )
+    embedding_act: EmbeddingActivation = key(
+        "relu",
+        "between the convolutions of a branch: ReLU, or leaky neurons over the sampling steps",
+        on_resume=SAME_NETWORK,
+    )
     Ts: int = key(
         1, "segments that `arsnn` writes per pixel: 1, or `T`", low=1, on_resume=SAME_NETWORK
     )
@@ -135,7 +141,7 @@ class EmbeddingKeys(Config):
     )
     decay: float = key(
         0.5,
-        "initial membrane decay of `snn`, which is learned",
+        "initial membrane decay of `snn` and of the neurons of `embedding_act lif`; it is learned",
         above=0,
         below=1,
         on_resume=SAME_NETWORK,
@@ -179,6 +185,16 @@ class DetectorConfig(MemoryKeys, DetectorKeys, EmbeddingKeys):
         if self.embedding in ("rsnn", "snn") and self.readout == "avg":
             raise ConfigError(
                 f"`readout` must be sum or last for the embedding `{self.embedding}`, but is avg."
+            )
+        if self.embedding_act == "lif" and self.embedding == "count":
+            raise ConfigError(
+                "`embedding_act` must be relu for the embedding `count`, which has no "
+                "convolutions, but is lif."
+            )
+        if self.embedding_act == "lif" and self.embedding_depth < 2:
+            raise ConfigError(
+                "`embedding_depth` must be at least 2 for `embedding_act` lif, whose neurons are "
+                f"between two convolutions, but is {self.embedding_depth}."
             )
         if self.base_channels < 1:
             raise ConfigError(

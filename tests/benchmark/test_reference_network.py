@@ -40,13 +40,15 @@ def gradients(model: nn.Module) -> dict[str, torch.Tensor]:
     return {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
 
 
+@pytest.mark.parametrize("act", ["relu", "lif"])
 @pytest.mark.parametrize("readout", ["sum", "last", "avg"])
 @pytest.mark.parametrize(
     ("Ts", "spike_attach", "write_zero", "reset"),
     [(1, True, True, 0.0), (3, True, False, None), (2, False, False, 0.2)],
 )
-def test_segments_and_their_gradients(readout, Ts, spike_attach, write_zero, reset):
+def test_segments_and_their_gradients(act, readout, Ts, spike_attach, write_zero, reset):
     config = TINY.replace(
+        embedding_act=act,
         readout=readout,
         Ts=Ts,
         T=Ts,

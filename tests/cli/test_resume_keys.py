@@ -43,6 +43,7 @@ CASES = {
     "embedding": Case("rsnn"),
     "embedding_depth": Case("2"),
     "embedding_ksize": Case("5"),
+    "embedding_act": Case("lif", "embedding_depth 2"),
     "Ts": Case("2"),
     "spike_attach": Case("True"),
     "write_zero": Case("True"),

@@ -14,6 +14,7 @@ from easnn.kernels import Kernels
 from easnn.kernels.choice import native_library
 from easnn.models import DetectorConfig
 from easnn.models.embedding import EventEmbedding
+from easnn.models.embedding.recurrence import LeakyNeurons
 
 KERNELS = [
     Kernels.PLAIN,
@@ -91,9 +92,11 @@ def _gated(
     """Yield membrane, spikes and membrane after the reset of each step."""
     channels, height, width = newest_first[0].shape
     spikes = post_reset = np.zeros((channels, height, width))
+    of_input: dict[int, Image] = {}
+    of_gate: dict[int, Image] = {}
     for slice_ in newest_first:
-        from_input = _branch(recurrence.input_conv, slice_)
-        from_spikes = _branch(recurrence.gate_conv, spikes)
+        from_input = _branch(recurrence.input_conv, slice_, config, of_input)
+        from_spikes = _branch(recurrence.gate_conv, spikes, config, of_gate)
         membrane, fired, after = (np.zeros_like(slice_) for _ in range(3))
         for c, y, x in np.ndindex(channels, height, width):
             gate = from_input[c, y, x] + from_spikes[c, y, x]
@@ -109,8 +112,9 @@ def _leaky(
 ) -> Iterator[tuple[Image, Image, Image]]:
     keep = 1 / (1 + math.exp(-recurrence.decay.item()))
     post_reset = np.zeros_like(newest_first[0])
+    of_branch: dict[int, Image] = {}
     for slice_ in newest_first:
-        charges = _branch(recurrence.conv, slice_)
+        charges = _branch(recurrence.conv, slice_, config, of_branch)
         membrane, fired, after = (np.zeros_like(slice_) for _ in range(3))
         for pixel in np.ndindex(*slice_.shape):
             u = keep * post_reset[pixel] + charges[pixel]
@@ -125,10 +129,21 @@ def _fire(membrane: float, config: DetectorConfig) -> tuple[float, float]:
     return 1.0, membrane - config.thresh if config.reset is None else config.reset
 
 
-def _branch(branch: nn.Sequential, image: Image) -> Image:
-    for layer in branch:
+def _branch(
+    branch: nn.Sequential, image: Image, config: DetectorConfig, membranes: dict[int, Image]
+) -> Image:
+    """Return the output of a branch, and keep the membranes of its neurons, by layer."""
+    for number, layer in enumerate(branch):
         if isinstance(layer, nn.Conv2d):
             image = _convolved(image, layer.weight.detach().numpy(), layer.bias.detach().numpy())
+        elif isinstance(layer, LeakyNeurons):
+            keep = 1 / (1 + math.exp(-layer.decay.item()))
+            before = membranes.get(number, np.zeros_like(image))
+            spikes, after = np.zeros_like(image), np.zeros_like(image)
+            for pixel in np.ndindex(*image.shape):
+                u = keep * before[pixel] + image[pixel]
+                spikes[pixel], after[pixel] = _fire(float(u), config)
+            image, membranes[number] = spikes, after
         else:
             assert isinstance(layer, nn.ReLU)
             image = np.maximum(image, 0)

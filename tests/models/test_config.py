@@ -24,6 +24,17 @@ from easnn.utils.errors import ConfigError
         ({"act": "gelu"}, "`act` must be silu, relu or lrelu, but is 'gelu'."),
         ({"spike_fn": "erf"}, "`spike_fn` must be atan, sigmoid, rect or patan, but is 'erf'."),
         ({"stem": "patch"}, "`stem` must be focus or conv, but is 'patch'."),
+        ({"embedding_act": "plif"}, "`embedding_act` must be relu or lif, but is 'plif'."),
+        (
+            {"embedding_act": "lif", "embedding_depth": 2},
+            "`embedding_act` must be relu for the embedding `count`, which has no convolutions, "
+            "but is lif.",
+        ),
+        (
+            {"embedding": "arsnn", "embedding_act": "lif"},
+            "`embedding_depth` must be at least 2 for `embedding_act` lif, whose neurons are "
+            "between two convolutions, but is 1.",
+        ),
         ({"num_classes": 0}, "`num_classes` must be a whole number ≥ 1, but is 0."),
         ({"width": 0.015}, "`width` must be at least 1/64, which is one channel, but is 0.015."),
         (

@@ -13,7 +13,7 @@ from easnn.kernels import Firing, use_kernels
 from easnn.models import DetectorConfig, SpikeMode
 from easnn.models.embedding import build_embedding
 from easnn.models.embedding.packed import PackedConv2d, pack, unpack
-from easnn.models.embedding.recurrence import fire
+from easnn.models.embedding.recurrence import LeakyNeurons, fire
 
 ARSNN = DetectorConfig(embedding="arsnn", embedding_ksize=1, use_spike=SpikeMode.FULL)
 
@@ -121,9 +121,11 @@ def embeddings(draw):
     """A setting of `arsnn`, `rsnn` or `snn`, with as many time steps as segments."""
     kind = draw(st.sampled_from(["arsnn", "rsnn", "snn"]))
     Ts = draw(st.integers(1, 4)) if kind == "arsnn" else 1
+    act = draw(st.sampled_from(["relu", "lif"]))
     return DetectorConfig(
         embedding=kind,
-        embedding_depth=draw(st.integers(1, 2)),
+        embedding_act=act,
+        embedding_depth=2 if act == "lif" else draw(st.integers(1, 2)),
         embedding_ksize=draw(st.sampled_from([1, 3])),
         use_spike=SpikeMode.FULL,
         T=Ts,
@@ -389,3 +391,109 @@ def test_decay_is_learned():
     # values.
     embedding(torch.zeros(1, 1, 2, 2, 2, 2)).sum().backward()
     assert embedding.recurrence.decay.grad.item() == pytest.approx(8 * 0.2 * 0.25 * 0.75)
+
+
+LIF = ARSNN.replace(embedding_depth=2, embedding_act="lif")
+
+
+def step_by_step(neurons, currents):
+    """Run neurons on currents [S, N]; return their spikes [S, N]."""
+    spikes, membrane = [], None
+    for current in currents:
+        fired, membrane = neurons(current, membrane)
+        spikes.append(fired)
+    return torch.stack(spikes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "spikes"),
+    [
+        # decay 0.25: U = 0.9, 1.125 spike → 0, 0.9, 1.125 spike
+        ({}, [0, 1, 0, 1]),
+        # Soft reset: 0.9, 1.125 → 0.125, 0.93125, 1.1328125 spike
+        ({"reset": None}, [0, 1, 0, 1]),
+        # Nothing fires at the threshold itself
+        ({"thresh": 0.9}, [0, 1, 0, 1]),
+        ({"thresh": 0.8}, [1, 1, 1, 1]),
+        # Reset to 0.8: 0.9, 1.125 → 0.8, 1.1 spike → 0.8, 1.1 spike
+        ({"reset": 0.8}, [0, 1, 1, 1]),
+    ],
+)
+def test_hand_counted_neurons_of_a_branch(changes, spikes):
+    neurons = LeakyNeurons(LIF.replace(decay=0.25, **changes)).double()
+    currents = torch.full((4, 1), 0.9, dtype=torch.float64)
+    assert step_by_step(neurons, currents)[:, 0].tolist() == spikes
+
+
+@pytest.mark.parametrize("reset", [0.0, None, 0.25])
+def test_gradients_of_neurons_of_a_branch_are_those_of_a_loop_over_pixels(reset):
+    neurons = LeakyNeurons(LIF.replace(decay=0.4, thresh=0.7, reset=reset)).double()
+    random = np.random.default_rng(3)
+    currents, upstream = random.normal(0.4, 0.6, (5, 9)), random.normal(0, 1, (5, 9))
+    leaf = torch.from_numpy(currents).requires_grad_()
+    spikes = step_by_step(neurons, leaf)
+    (spikes * torch.from_numpy(upstream)).sum().backward()
+
+    keep = 1 / (1 + np.exp(-neurons.decay.item()))
+    of_decay, of_current = 0.0, np.zeros_like(currents)
+    for pixel in range(9):
+        before, charged, fired = [0.0], [], []
+        for x in currents[:, pixel]:
+            u = keep * before[-1] + x
+            charged.append(u)
+            fired.append(float(u > 0.7))
+            before.append(u if not fired[-1] else u - 0.7 if reset is None else reset)
+        assert spikes[:, pixel].tolist() == fired
+        of_after = 0.0
+        for t in reversed(range(5)):
+            of_spike = 1.0 if abs(charged[t] - 0.7) < 0.5 else 0.0
+            through_reset = (
+                1 - 0.7 * of_spike
+                if reset is None
+                else 1 - fired[t] + (reset - charged[t]) * of_spike
+            )
+            of_current[t, pixel] = upstream[t, pixel] * of_spike + of_after * through_reset
+            of_decay += of_current[t, pixel] * before[t] * keep * (1 - keep)
+            of_after = keep * of_current[t, pixel]
+    assert 0 < np.count_nonzero(of_current) < of_current.size
+    np.testing.assert_allclose(leaf.grad, of_current, rtol=1e-12, atol=1e-12)
+    assert neurons.decay.grad.item() == pytest.approx(of_decay, rel=1e-12)
+
+
+@pytest.mark.parametrize("embedding", ["arsnn", "rsnn", "snn"])
+def test_neurons_of_the_branches_start_anew_and_learn(embedding):
+    config = ARSNN.replace(
+        embedding=embedding, embedding_depth=3, embedding_ksize=3, embedding_act="lif", T=1
+    )
+    model = lively(build_embedding(config), 1)
+    events = torch.poisson(torch.ones(2, 1, 4, 2, 8, 8, dtype=torch.float64))
+    out = model(events)
+    assert torch.equal(model(events), out)
+    out.sum().backward()
+    decays = [n for n, _ in model.named_parameters() if n.endswith(".decay")]
+    assert len(decays) == (3 if embedding == "snn" else 4)
+    assert all(p.grad is not None and p.grad.any() for p in model.parameters())
+    # What a later window computes does not depend on what came before it in the batch.
+    torch.testing.assert_close(model(events[1:]), model(events).narrow(-4, 1, 1))
+
+
+def test_neurons_of_a_branch_read_the_newest_slice_first():
+    model = lively(build_embedding(LIF.replace(embedding="snn", Ts=1, readout="last")), 0)
+    seen = []
+    layer = model.recurrence.conv[1]
+    layer.register_forward_pre_hook(lambda _, args: seen.append(args[0].mean().item()))
+    with torch.no_grad():
+        model.recurrence.conv[0].weight.fill_(1.0)
+        model.recurrence.conv[0].bias.zero_()
+        model(
+            torch.arange(3.0, dtype=torch.float64).view(1, 1, 3, 1, 1, 1).expand(1, 1, 3, 2, 2, 2)
+        )
+    assert seen == [4.0, 2.0, 0.0]
+
+
+def test_neurons_of_a_branch_are_float32_in_mixed_precision():
+    model = build_embedding(LIF)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        _, membrane = model.recurrence.gate_conv[1](torch.ones(1, 16, 4, 4).bfloat16(), None)
+        assert model(torch.ones(1, 1, 4, 2, 8, 8)).dtype is torch.float32
+    assert membrane.dtype is torch.float32

@@ -12,7 +12,12 @@ from torch import Tensor, nn
 from easnn.analysis.energy.operations import LayerOperations, OperationCount
 from easnn.models import ParametricLIF
 from easnn.models.embedding.packed import unpack
-from easnn.models.embedding.recurrence import GatedRecurrence, LeakyRecurrence, SamplingStep
+from easnn.models.embedding.recurrence import (
+    GatedRecurrence,
+    LeakyNeurons,
+    LeakyRecurrence,
+    SamplingStep,
+)
 from easnn.utils.errors import ConfigError
 
 
@@ -100,6 +105,7 @@ class OperationRecorder:
         self._spike_driven = spike_driven
         self._operations: dict[str, OperationCount] = {}
         self._spikes: dict[str, SpikeCount] = {}
+        self._hidden: dict[str, list[Tensor]] = {}  # steps of the window that is being computed
         self._hooks = ExitStack()
 
     def __enter__(self) -> Self:
@@ -117,7 +123,11 @@ class OperationRecorder:
                     )
                 case GatedRecurrence() | LeakyRecurrence():
                     hook = layer.register_forward_hook(
-                        lambda _, __, steps: self._fired(name, _sampler_spikes(steps))
+                        lambda _, __, steps: self._sampled(name, steps)
+                    )
+                case LeakyNeurons():
+                    hook = layer.register_forward_hook(
+                        lambda _, __, output: self._hidden.setdefault(name, []).append(output[0])
                     )
                 case _:
                     return
@@ -146,6 +156,13 @@ class OperationRecorder:
         if name not in self._operations:
             self._operations[name] = OperationCount(conv, spikes=name in self._spike_driven)
         self._operations[name].add(input, output)
+
+    def _sampled(self, name: str, steps: list[SamplingStep]) -> None:
+        """Count the spikes of a sampler: its membrane's, and those of neurons in its branches."""
+        self._fired(name, _by_step([step.spikes for step in steps]))
+        for hidden, spikes in self._hidden.items():
+            self._fired(hidden, _by_step(spikes))
+        self._hidden.clear()
 
     def _fired(self, name: str, spikes: Tensor) -> None:
         if name not in self._spikes:
@@ -176,5 +193,6 @@ def _zero_padded(conv: nn.Conv2d) -> bool:
     return conv.padding_mode == "zeros" and not isinstance(conv.padding, str)
 
 
-def _sampler_spikes(steps: list[SamplingStep]) -> Tensor:
-    return torch.stack([unpack(step.spikes) for step in steps])
+def _by_step(spikes: list[Tensor]) -> Tensor:
+    """Return packed spikes of each step as ``[S, B, C, H, W]``; one image may stand for all."""
+    return torch.stack([unpack(step.expand_as(spikes[-1])) for step in spikes])

@@ -10,7 +10,12 @@ from torch import Tensor, nn
 from easnn.models.embedding.arsnn import AdaptiveSampling
 from easnn.models.embedding.base import EventEmbedding
 from easnn.models.embedding.packed import PackedConv2d
-from easnn.models.embedding.recurrence import fire, initial_membrane
+from easnn.models.embedding.recurrence import (
+    NO_STEP_YET,
+    branch_step,
+    fire,
+    initial_membrane,
+)
 
 
 class PublishedSampler(EventEmbedding):
@@ -27,12 +32,7 @@ class PublishedSampler(EventEmbedding):
         nn.Module.__init__(self)
         self.rectify, self.norm = copy.deepcopy(ours.rectify), copy.deepcopy(ours.norm)
         self.rules = ours.rules
-        self.recurrence = nn.ModuleDict(
-            {
-                "input_conv": _unpacked(ours.recurrence.input_conv),
-                "gate_conv": _unpacked(ours.recurrence.gate_conv),
-            }
-        )
+        self.recurrence = _Branches(ours)
 
     def embed(self, slices: Tensor) -> Tensor:
         """Turn slices ``[S, B, C, H, W]``, oldest first, into segments ``[Ts, B, C, H, W]``."""
@@ -42,9 +42,11 @@ class PublishedSampler(EventEmbedding):
         written = torch.zeros_like(post_reset, dtype=torch.long)
         last_spike = torch.full_like(written, -1)
         out = post_reset.new_zeros(rules.Ts, *post_reset.shape)
+        of_input = of_gate = NO_STEP_YET
         for t, events in enumerate(slices.flip(0)):
-            drive = self.recurrence["input_conv"](events) + self.recurrence["gate_conv"](spikes)
-            gate, charge = drive.chunk(2, dim=1)
+            from_input, of_input = branch_step(self.recurrence.input_conv, events, of_input)
+            from_spikes, of_gate = branch_step(self.recurrence.gate_conv, spikes, of_gate)
+            gate, charge = (from_input + from_spikes).chunk(2, dim=1)
             membrane = gate.sigmoid() * post_reset + charge
             spikes, post_reset = fire(membrane, self.rules.firing)
             accumulated = accumulated + membrane
@@ -69,6 +71,15 @@ class PublishedSampler(EventEmbedding):
                 return last
             case _:
                 return accumulated / span
+
+
+class _Branches(nn.Module):
+    """The convolutions of a sampler, at full resolution."""
+
+    def __init__(self, ours: AdaptiveSampling) -> None:
+        super().__init__()
+        self.input_conv = _unpacked(ours.recurrence.input_conv)
+        self.gate_conv = _unpacked(ours.recurrence.gate_conv)
 
 
 def _scattered(out: Tensor, where: Tensor, segment: Tensor, value: Tensor) -> Tensor:

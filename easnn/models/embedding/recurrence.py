@@ -75,7 +75,7 @@ class Recurrence(nn.Module, ABC):
         """Return whether the native kernels compute the membrane.
 
         They do not run the convolutions as modules, so they are not used while these or the
-        recurrence have hooks.
+        recurrence have hooks. They do not compute neurons between convolutions.
         """
         layers = [layer for layer in self.modules() if not list(layer.children())]
         weights = next(self.parameters())
@@ -132,9 +132,10 @@ class GatedRecurrence(Recurrence):
         post_reset = initial_membrane(packed[0])  # [B, 4·C, h, w]
         # No spikes yet; the gate of one image is broadcast to all.
         spikes = torch.zeros_like(post_reset[:1])  # [1, 4·C, h, w]
-        steps = []
+        steps, hidden = [], NO_STEP_YET
         for charge in charges:
-            gate, charge = (charge + self.gate_conv(spikes)).chunk(2, dim=1)  # each [B, 4·C, h, w]
+            recurrent, hidden = branch_step(self.gate_conv, spikes, hidden)
+            gate, charge = (charge + recurrent).chunk(2, dim=1)  # each [B, 4·C, h, w]
             membrane = gate.sigmoid() * post_reset + charge
             spikes, post_reset = fire(membrane, self.firing)
             steps.append(SamplingStep(membrane, spikes, post_reset))
@@ -155,7 +156,7 @@ class LeakyRecurrence(Recurrence):
     def __init__(self, config: DetectorConfig) -> None:
         super().__init__(config)
         self.conv = conv_branch(config, config.in_channels)
-        self.decay = nn.Parameter(torch.tensor(math.log(config.decay / (1 - config.decay))))
+        self.decay = learned_decay(config)
         for kernel in kernels(self.conv):
             nn.init.orthogonal_(kernel, nn.init.calculate_gain("relu"))
 
@@ -204,14 +205,97 @@ class _RectangleStep(torch.autograd.Function):
         return grad * (x.abs() < SURROGATE_HALF_WIDTH)
 
 
-def charge_newest_first(branch: nn.Module, packed: Tensor) -> list[Tensor]:
-    """Send all slices ``[S, B, 4·C, h, w]``, oldest first, through ``branch`` in one call.
+class LeakyNeurons(nn.Module):
+    """Leaky neurons between two convolutions of a branch.
+
+    ::
+
+        U = sigmoid(decay)·V + x[t]
+        S = Θ(U − thresh);   V = U after the reset
+
+    from V = 0 in the first step of a window. They fire and reset as the membrane of the embedding
+    does, with its ``thresh``, ``reset`` and surrogate; the decay is one number, which is learned.
+    The membrane is float32 even in mixed precision.
+    """
+
+    def __init__(self, config: DetectorConfig) -> None:
+        super().__init__()
+        self.firing = Firing(config.thresh, config.reset)
+        self.decay = learned_decay(config)
+
+    def forward(self, current: Tensor, membrane: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Compute one sampling step.
+
+        Args:
+            current: ``[B, 4·C, h, w]``.
+            membrane: V after the step before, which may be of one image for all; None in the first
+                step.
+
+        Returns:
+            S and V, each like ``current``.
+        """
+        if membrane is None:
+            membrane = initial_membrane(current)
+        return fire(self.decay.sigmoid() * membrane + current, self.firing)
+
+
+Membranes = tuple[Tensor, ...]
+"""Of each :class:`LeakyNeurons` of a branch, in order, after a step."""
+
+NO_STEP_YET: Membranes = ()
+
+
+def branch_step(
+    branch: nn.Sequential, cells: Tensor, membranes: Membranes
+) -> tuple[Tensor, Membranes]:
+    """Send the cells ``[B, 4·C, h, w]`` of one sampling step through a branch.
+
+    Args:
+        branch: of :func:`conv_branch`.
+        cells: its input.
+        membranes: what this function returned for the step before, or :data:`NO_STEP_YET`.
+
+    Returns:
+        The output ``[B, 4·C', h, w]``, and the membranes of the neurons between the convolutions.
+    """
+    if not has_neurons(branch):
+        return branch(cells), NO_STEP_YET
+    before, after = iter(membranes), []
+    for layer in branch:
+        if isinstance(layer, LeakyNeurons):
+            cells, membrane = layer(cells, next(before, None))
+            after.append(membrane)
+        else:
+            cells = layer(cells)
+    return cells, tuple(after)
+
+
+def has_neurons(branch: nn.Sequential) -> bool:
+    """Return whether a branch has neurons between its convolutions."""
+    return any(isinstance(layer, LeakyNeurons) for layer in branch)
+
+
+def charge_newest_first(branch: nn.Sequential, packed: Tensor) -> list[Tensor]:
+    """Send all slices ``[S, B, 4·C, h, w]``, oldest first, through ``branch``.
+
+    Without neurons, one call computes all slices. Neurons see them one after another, newest first.
 
     Returns:
         The outputs ``[B, 4·C', h, w]`` of the slices, newest first.
     """
-    outputs = branch(packed.flatten(0, 1))  # [S·B, 4·C', h, w]
-    return list(reversed(outputs.chunk(len(packed))))
+    if not has_neurons(branch):
+        outputs = branch(packed.flatten(0, 1))  # [S·B, 4·C', h, w]
+        return list(reversed(outputs.chunk(len(packed))))
+    charges, membranes = [], NO_STEP_YET
+    for cells in reversed(packed.unbind()):
+        charge, membranes = branch_step(branch, cells, membranes)
+        charges.append(charge)
+    return charges
+
+
+def learned_decay(config: DetectorConfig) -> nn.Parameter:
+    """Return a new parameter whose sigmoid is the fraction of a membrane that a step leaves."""
+    return nn.Parameter(torch.tensor(math.log(config.decay / (1 - config.decay))))
 
 
 def initial_membrane(like: Tensor) -> Tensor:
@@ -220,11 +304,12 @@ def initial_membrane(like: Tensor) -> Tensor:
 
 
 def conv_branch(config: DetectorConfig, out_channels: int) -> nn.Sequential:
-    """Stack ``embedding_depth`` convolutions that keep the size, with ReLU between them."""
+    """Stack ``embedding_depth`` convolutions that keep the size, ``embedding_act`` between them."""
     kernel_size = config.embedding_ksize
     layers: list[nn.Module] = [PackedConv2d(config.in_channels, out_channels, kernel_size)]
     for _ in range(config.embedding_depth - 1):
-        layers += [nn.ReLU(inplace=True), PackedConv2d(out_channels, out_channels, kernel_size)]
+        between = LeakyNeurons(config) if config.embedding_act == "lif" else nn.ReLU(inplace=True)
+        layers += [between, PackedConv2d(out_channels, out_channels, kernel_size)]
     return nn.Sequential(*layers)
 
 

@@ -135,6 +135,24 @@ def test_the_sampler_is_recorded_step_by_step(model: EventDetector, report: Ener
     assert gate.input_rate == pytest.approx(fired / EVENTS.numel())
 
 
+@pytest.mark.parametrize("embedding", ["arsnn", "snn"])
+def test_neurons_in_the_branches_of_a_sampler_are_recorded(embedding: str) -> None:
+    """A convolution behind them accumulates one weight per spike and synapse."""
+    config = TINY.replace(embedding=embedding, embedding_act="lif", thresh=0.3)
+    model = lively_detector(config, EVENTS)
+    report = measure_energy(model, [EVENTS, EVENTS])
+    branches = ("input_conv", "gate_conv") if embedding == "arsnn" else ("conv",)
+    for branch in branches:
+        name = f"embedding.recurrence.{branch}"
+        (neurons,) = [layer for layer in report.neurons if layer.name == f"{name}.1"]
+        (conv,) = [layer for layer in report.layers if layer.name == f"{name}.2"]
+        assert (len(neurons.rates), neurons.neurons) == (3, neurons.channels * 32 * 64)
+        assert neurons.channels == (4 if embedding == "arsnn" else 2)
+        assert (conv.spikes, conv.macs, conv.input_most) == (True, 0, 1)
+        assert conv.input_rate == pytest.approx(neurons.rate) != 0
+    assert report.neurons[0].name == "embedding.recurrence"
+
+
 def test_nothing_stays_behind(model: EventDetector) -> None:
     state, outputs = {k: v.clone() for k, v in model.state_dict().items()}, model(EVENTS)
     measure_energy(model, [EVENTS])

@@ -34,6 +34,11 @@ def test_everything_spikes_but_where_the_first_neurons_are() -> None:
     assert analog(TINY.replace(stem="conv")) == SAMPLING | {"backbone.stem.conv"}
 
 
+def test_neurons_in_the_branches_of_a_sampler_give_spikes() -> None:
+    found = of(analog(TINY.replace(embedding_act="lif")), "embedding")
+    assert found == {"embedding.recurrence.input_conv.0"}
+
+
 @pytest.mark.parametrize(
     ("mode", "parts"),
     [
