@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from easnn.events import pack_events
-from easnn.ops import Placement
+from easnn.ops import Placement, Warp
 
 seeds = st.integers(0, 2**32 - 1)
 """Seeds of generators, where the numbers themselves need no search."""
@@ -23,6 +23,12 @@ def placements(largest: int) -> SearchStrategy[Placement]:
     """All placements up to a size, inside of the input, across its border and outside of it."""
     side, offset = st.integers(1, largest), st.integers(-largest, largest)
     return st.builds(Placement, side, side, offset, offset, st.booleans())
+
+
+def warps(largest: int) -> SearchStrategy[Warp]:
+    """Rotations by any angle and shears up to 60°, about a point in an input of this size."""
+    point = st.tuples(*[st.floats(0, largest)] * 2)
+    return st.builds(Warp, point, st.floats(-180, 180), st.floats(-60, 60))
 
 
 @st.composite

@@ -40,7 +40,7 @@ from easnn.data.loader import (
 )
 from easnn.data.n_caltech import N_CALTECH_CLASSES, N_CALTECH_SENSOR_HW, NCaltechSource
 from easnn.data.prophesee_layout import PropheseeSource
-from easnn.data.random_placement import RandomPlacementPolicy, Zoom
+from easnn.data.random_placement import Distortion, Erasing, RandomPlacementPolicy, Zoom
 from easnn.data.recording_dataset import RecordingDataset, RecordingSource
 from easnn.data.rvt import RvtDataset, RvtSource
 from easnn.data.sample import DetectionBatch, DetectionSample, collate
@@ -67,7 +67,9 @@ __all__ = [
     "DetectionBatch",
     "DetectionDataset",
     "DetectionSample",
+    "Distortion",
     "EpochSampler",
+    "Erasing",
     "EvaluationSampler",
     "Frame",
     "FrameCache",

@@ -6,7 +6,7 @@ and on the batch's device. So several samples can share what was drawn for one o
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +18,7 @@ from easnn.data.sample import DetectionBatch
 from easnn.ops import (
     Interpolation,
     Placement,
+    Rectangle,
     box_areas,
     clip_boxes,
     letterbox_placement,
@@ -71,16 +72,17 @@ def prepare_batch(
 ) -> tuple[Tensor, Tensor]:
     """Compute the network's input and targets from a batch, on the batch's device.
 
-    Boxes are placed like their frame and clipped to the network's input. Boxes of which less than
-    ``min_visible`` is left and those with a side of at most 1 px are then dropped. If more than
-    ``max_boxes`` are left, the first in file order are used. The batch is not changed.
+    Boxes are placed like their frame and clipped to the network's input; in a warped frame, their
+    hull is. Boxes of which less than ``min_visible`` is left and those with a side of at most 1 px
+    are then dropped. If more than ``max_boxes`` are left, the first in file order are used. The
+    batch is not changed.
 
     Args:
         batch: events and boxes in sensor pixels.
         out_hw: height h and width w of the network's input.
         interpolation: ``linear`` or ``cubic``.
         max_boxes: rows of the targets for every batch.
-        min_visible: smallest share of its area that a box keeps when it is clipped, 0 to 1.
+        min_visible: smallest share of its area that is inside the input and not erased, 0 to 1.
         dtype: floating type of both results.
 
     Returns:
@@ -106,8 +108,28 @@ def prepare_targets(
     boxes = xyxy_to_cxcywh(clipped)
     kept = (boxes[..., 2:] > MIN_SIDE_PX).all(dim=-1, keepdim=True)
     if min_visible > 0:
-        kept &= (box_areas(clipped) >= min_visible * box_areas(placed))[..., None]
+        visible = box_areas(clipped) - _erased_areas(clipped, batch.placements)
+        kept &= (visible >= min_visible * box_areas(placed))[..., None]
     rows = torch.where(kept, torch.cat((classes, boxes), dim=-1), 0.0)
     first_kept = kept.to(torch.uint8).argsort(dim=1, descending=True, stable=True)
     targets = rows.gather(1, first_kept.expand_as(rows))[:, :max_boxes]
     return functional.pad(targets, (0, 0, 0, max_boxes - targets.shape[1]))
+
+
+def _erased_areas(boxes_xyxy: Tensor, placements: Sequence[Placement]) -> Tensor | float:
+    """Return the areas ``[B,N]`` of the erased parts of boxes ``[B,N,4]`` in the input."""
+    erased = [p.erased or Rectangle(0, 0, 0, 0) for p in placements]
+    if not any(rectangle.height_px for rectangle in erased):
+        return 0.0
+    corners = [
+        (e.left_px, e.top_px, e.left_px + e.width_px, e.top_px + e.height_px) for e in erased
+    ]
+    x1, y1, x2, y2 = (
+        torch.tensor(corners, dtype=boxes_xyxy.dtype)
+        .to(boxes_xyxy.device, non_blocking=True)[:, None]
+        .unbind(-1)
+    )
+    left, top, right, bottom = boxes_xyxy.unbind(-1)
+    width = (torch.minimum(right, x2) - torch.maximum(left, x1)).clamp_min(0)
+    height = (torch.minimum(bottom, y2) - torch.maximum(top, y1)).clamp_min(0)
+    return width * height

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from easnn.data.augment import NO_BOXES
-from easnn.ops import Placement, letterbox_placement
+from easnn.ops import Placement, Rectangle, Warp, letterbox_placement
 
 WHOLE = (0.0, 1.0)
+MAX_LOG_ASPECT = math.log(10 / 3)
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,84 @@ class Zoom:
 
 
 @dataclass(frozen=True)
+class Distortion:
+    """Random rotation and shear of training samples, about the centre of what the input shows.
+
+    Attributes:
+        rotation_deg: largest angle of the rotation, in both directions; 0 for none.
+        rotation_prob: share of the samples that are rotated, 0 to 1.
+        shear_deg: largest angle of the shear, in both directions, below 90; 0 for none.
+        shear_prob: share of the samples that are sheared, 0 to 1.
+    """
+
+    rotation_deg: float = 0.0
+    rotation_prob: float = 0.6
+    shear_deg: float = 0.0
+    shear_prob: float = 0.6
+
+    def draw(
+        self, placement: Placement, out_hw: tuple[int, int], rng: np.random.Generator
+    ) -> Warp | None:
+        """Return the warp of a sample that is placed like this; None if no sample has any.
+
+        If some samples have one, the others get one of 0°, so that how a sample is computed does
+        not depend on the other samples of its batch.
+        """
+        if self.rotation_deg == 0 and self.shear_deg == 0:
+            return None
+        rotation_deg, shear_deg = (
+            float(rng.uniform(-most, most)) if rng.random() < prob else 0.0
+            for most, prob in (
+                (self.rotation_deg, self.rotation_prob),
+                (self.shear_deg, self.shear_prob),
+            )
+        )
+        centre_y, centre_x = (
+            (max(start, 0) + min(start + side, out)) / 2
+            for start, side, out in (
+                (placement.top_px, placement.height_px, out_hw[0]),
+                (placement.left_px, placement.width_px, out_hw[1]),
+            )
+        )
+        return Warp((centre_x, centre_y), rotation_deg, shear_deg)
+
+
+@dataclass(frozen=True)
+class Erasing:
+    """Random erasing of a rectangle of the input (Zhong et al., AAAI 2020).
+
+    Its share of the area of the input is uniform, the logarithm of its aspect ratio is uniform in
+    ±log(10/3), and all positions inside the input are equally likely.
+
+    Attributes:
+        prob: share of the samples of which a part is erased, 0 to 1.
+        area_range: smallest and largest share of the area, above 0 and at most 1.
+    """
+
+    prob: float = 0.0
+    area_range: tuple[float, float] = (0.02, 0.4)
+
+    def draw(self, out_hw: tuple[int, int], rng: np.random.Generator) -> Rectangle | None:
+        """Return what is erased of a sample, if anything is."""
+        if rng.random() >= self.prob:
+            return None
+        area_px = rng.uniform(*self.area_range) * out_hw[0] * out_hw[1]
+        aspect = math.exp(rng.uniform(-MAX_LOG_ASPECT, MAX_LOG_ASPECT))
+        height_px, width_px = (
+            min(max(1, round(side)), out)
+            for side, out in zip(
+                (math.sqrt(area_px * aspect), math.sqrt(area_px / aspect)), out_hw, strict=True
+            )
+        )
+        return Rectangle(
+            top_px=_random_offset(out_hw[0] - height_px, rng),
+            left_px=_random_offset(out_hw[1] - width_px, rng),
+            height_px=height_px,
+            width_px=width_px,
+        )
+
+
+@dataclass(frozen=True)
 class RandomPlacementPolicy:
     """Random aspect ratio, scale, position and mirroring: the published training augmentation.
 
@@ -52,6 +131,8 @@ class RandomPlacementPolicy:
         scale_range: smallest and largest scale.
         flip_prob: probability of mirroring left to right.
         zoom: which samples are zoomed, and how far.
+        distortion: which samples are rotated or sheared, and how far.
+        erasing: of which samples a part is erased, and how much.
     """
 
     out_hw: tuple[int, int]
@@ -59,6 +140,8 @@ class RandomPlacementPolicy:
     scale_range: tuple[float, float] = (0.4, 1.0)
     flip_prob: float = 0.5
     zoom: Zoom = Zoom()
+    distortion: Distortion = Distortion()
+    erasing: Erasing = Erasing()
 
     def __call__(
         self, in_hw: tuple[int, int], rng: np.random.Generator, boxes_xywh: np.ndarray = NO_BOXES
@@ -71,9 +154,13 @@ class RandomPlacementPolicy:
             boxes_xywh: ``[N,4]``, the boxes of the sample in sensor pixels.
         """
         placement = self._place(in_hw, rng)
-        if rng.random() >= self.zoom.prob:
-            return placement
-        return self._zoom(in_hw, placement.flip, rng, boxes_xywh)
+        if rng.random() < self.zoom.prob:
+            placement = self._zoom(in_hw, placement.flip, rng, boxes_xywh)
+        return replace(
+            placement,
+            warp=self.distortion.draw(placement, self.out_hw, rng),
+            erased=self.erasing.draw(self.out_hw, rng),
+        )
 
     def _place(self, in_hw: tuple[int, int], rng: np.random.Generator) -> Placement:
         (in_height, in_width), (out_height, out_width) = in_hw, self.out_hw

@@ -19,6 +19,8 @@ from easnn.data import (
     CacheKind,
     DatasetKind,
     DetectionDataset,
+    Distortion,
+    Erasing,
     EvaluationSampler,
     FrameCache,
     LabelSource,
@@ -84,6 +86,7 @@ class EventExp(Experiment, ExperimentKeys):
             ("scale_range", "scale"),
             ("zoom_in_range", "factor"),
             ("zoom_out_range", "factor"),
+            ("erase_range", "share"),
             ("speed_range", "speed"),
         ):
             smallest, largest = getattr(self, name)
@@ -236,6 +239,8 @@ class EventExp(Experiment, ExperimentKeys):
             self.scale_range,
             self.flip_prob,
             Zoom(self.zoom_prob, self.zoom_in_share, self.zoom_in_range, self.zoom_out_range),
+            Distortion(self.rotation, self.rotation_prob, self.shear, self.shear_prob),
+            Erasing(self.erase_prob, self.erase_range),
         )
 
     def get_train_loader(

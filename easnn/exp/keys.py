@@ -109,6 +109,40 @@ class DataKeys(Config):
         low=1,
         on_resume=TAKES_EFFECT,
     )
+    rotation: float = key(
+        0.0,
+        "largest angle by which training samples are rotated in the input, in both directions",
+        low=0,
+        high=180,
+        unit="°",
+        on_resume=TAKES_EFFECT,
+    )
+    rotation_prob: float = key(
+        0.6, "probability of a `rotation`", low=0, high=1, on_resume=TAKES_EFFECT
+    )
+    shear: float = key(
+        0.0,
+        "largest angle by which the vertical lines of training samples are slanted, both ways",
+        low=0,
+        high=60,
+        unit="°",
+        on_resume=TAKES_EFFECT,
+    )
+    shear_prob: float = key(0.6, "probability of a `shear`", low=0, high=1, on_resume=TAKES_EFFECT)
+    erase_prob: float = key(
+        0.0,
+        "probability of emptying a random rectangle of the input of a training sample",
+        low=0,
+        high=1,
+        on_resume=TAKES_EFFECT,
+    )
+    erase_range: tuple[float, float] = key(
+        (0.02, 0.4),
+        "smallest and largest share of the input that is emptied",
+        above=0,
+        high=1,
+        on_resume=TAKES_EFFECT,
+    )
     max_boxes: int = key(
         50,
         "maximum number of boxes per training sample; the rest are dropped",

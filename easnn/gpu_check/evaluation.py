@@ -19,7 +19,7 @@ from easnn.gpu_check.training import host_batch
 from easnn.inference import Predictor
 from easnn.inference.forward import GROUP, fixed_form
 from easnn.inference.runtimes import build_inference
-from easnn.ops import Interpolation, select_detections
+from easnn.ops import Interpolation, Rectangle, Warp, select_detections
 from easnn.representations import FrameSpec
 
 INPUT_HW = (96, 128)
@@ -53,13 +53,21 @@ def check_groups(setting: Setting) -> Outcome:
 def check_input(setting: Setting) -> Outcome:
     """Compare frames and boxes that the device resizes and places with those of the CPU."""
     batch = host_batch(make_problem())
+    warp, erased = Warp((64, 48), rotation_deg=20, shear_deg=-10), Rectangle(10, 20, 30, 40)
+    warped = tuple(replace(p, warp=warp, erased=erased) for p in batch.placements)
     errors = {}
     for interpolation in get_args(Interpolation):
-        for dtype in (torch.uint8, torch.int16, torch.float16):
-            frames = replace(batch, events=batch.events.to(dtype))
+        for dtype, placements in (
+            (torch.uint8, batch.placements),
+            (torch.int16, batch.placements),
+            (torch.float16, batch.placements),
+            (torch.uint8, warped),
+        ):
+            frames = replace(batch, events=batch.events.to(dtype), placements=placements)
             expected = prepare_batch(frames, INPUT_HW, interpolation)
             found = prepare_batch(frames.to(setting.device), INPUT_HW, interpolation)
             name = f"{interpolation}, {str(dtype).removeprefix('torch.')}"
+            name += ", warped" if placements is warped else ""
             errors[f"frames, {name}"] = relative_error([found[0]], [expected[0]])
             errors[f"boxes, {name}"] = relative_error([found[1]], [expected[1]])
     return Outcome.within(errors, 1e-5, f"{len(errors)} comparisons")

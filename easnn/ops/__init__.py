@@ -13,6 +13,7 @@ from easnn.ops.boxes import (
 )
 from easnn.ops.letterbox import (
     Placement,
+    Rectangle,
     letterbox_placement,
     place_boxes,
     unplace_boxes,
@@ -20,10 +21,13 @@ from easnn.ops.letterbox import (
 )
 from easnn.ops.nms import batched_nms, select_detections
 from easnn.ops.resample import Interpolation, place_frames
+from easnn.ops.warp import Warp, warp_boxes
 
 __all__ = [
     "Interpolation",
     "Placement",
+    "Rectangle",
+    "Warp",
     "batched_nms",
     "box_areas",
     "box_iou",
@@ -36,6 +40,7 @@ __all__ = [
     "select_detections",
     "unplace_boxes",
     "unplace_detections",
+    "warp_boxes",
     "xywh_to_cxcywh",
     "xywh_to_xyxy",
     "xyxy_to_cxcywh",

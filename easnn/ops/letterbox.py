@@ -8,7 +8,18 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from easnn.ops.boxes import xyxy_to_xywh
+from easnn.ops.boxes import xywh_to_xyxy, xyxy_to_xywh
+from easnn.ops.warp import Warp, warp_boxes
+
+
+@dataclass(frozen=True)
+class Rectangle:
+    """Whole pixels of the network's input."""
+
+    top_px: int
+    left_px: int
+    height_px: int
+    width_px: int
 
 
 @dataclass(frozen=True)
@@ -16,7 +27,8 @@ class Placement:
     """The rectangle of the network's input that contains the sensor image, in network pixels.
 
     The rectangle may start above or left of the input (negative offsets) and may be larger than it;
-    parts outside are cut off.
+    parts outside are cut off. With a warp, the image is then moved as a whole, so it may be another
+    parallelogram.
 
     Attributes:
         height_px: height of the resized sensor image, at least 1.
@@ -24,6 +36,8 @@ class Placement:
         top_px: first row in the network's input.
         left_px: first column in the network's input.
         flip: whether the image is flipped horizontally, within the rectangle.
+        warp: how the image in the rectangle is rotated and sheared, if it is.
+        erased: part of the network's input that is emptied, if any; boxes stay.
     """
 
     height_px: int
@@ -31,6 +45,8 @@ class Placement:
     top_px: int = 0
     left_px: int = 0
     flip: bool = False
+    warp: Warp | None = None
+    erased: Rectangle | None = None
 
 
 def letterbox_placement(in_hw: tuple[int, int], out_hw: tuple[int, int]) -> Placement:
@@ -54,7 +70,8 @@ def place_boxes(
     """Convert boxes from sensor pixels to network pixels.
 
     The scale is that of the resized image, ``width_px / W`` and ``height_px / H``, which differs
-    from the letterbox's common scale by the truncation to whole pixels. Boxes are not clipped.
+    from the letterbox's common scale by the truncation to whole pixels. Boxes are not clipped. The
+    box of a warped image is the axis-aligned hull of the four corners.
 
     Args:
         boxes_xywh: ``[B, N, 4]``: left, top, width, height in sensor pixels.
@@ -67,7 +84,11 @@ def place_boxes(
     scale, offset, flip = _affine(placements, in_hw, boxes_xywh)
     x, y, w, h = (boxes_xywh * scale).unbind(-1)
     x = torch.where(flip, in_hw[1] * scale[..., 0] - x - w, x)
-    return torch.stack((x, y, w, h), dim=-1) + offset
+    placed = torch.stack((x, y, w, h), dim=-1) + offset
+    warps = [placement.warp for placement in placements]
+    if not any(warps):
+        return placed
+    return xyxy_to_xywh(warp_boxes(xywh_to_xyxy(placed), warps))
 
 
 def unplace_boxes(
@@ -82,7 +103,12 @@ def unplace_boxes(
 
     Returns:
         ``[B, N, 4]``: left, top, width, height in sensor pixels.
+
+    Raises:
+        ValueError: if a placement has a warp; a hull does not tell the box in it.
     """
+    if any(placement.warp for placement in placements):
+        raise ValueError("Boxes in a warped image cannot be converted to sensor pixels.")
     scale, offset, flip = _affine(placements, in_hw, boxes_xywh)
     x, y, w, h = ((boxes_xywh - offset) / scale).unbind(-1)
     return torch.stack((torch.where(flip, in_hw[1] - x - w, x), y, w, h), dim=-1)

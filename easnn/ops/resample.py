@@ -10,6 +10,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from easnn.ops.letterbox import Placement
+from easnn.ops.warp import Warp
 
 Interpolation = Literal["linear", "cubic"]
 
@@ -27,7 +28,9 @@ def place_frames(
     samples the source position (i + ½) n / m − ½. ``linear`` interpolates between the 2 nearest
     source pixels of each axis, ``cubic`` between the 4 nearest (Keys' kernel with a = −¾), without
     antialiasing. The border is replicated. The output is zero outside of the placement; parts of
-    the placement outside of the output are cut off.
+    the placement outside of the output are cut off. If a placement has a warp, all images of the
+    batch are sampled at the positions of the output's pixels instead of axis by axis: the same up
+    to rounding. What a placement erases is zero.
 
     Args:
         frames: ``[B, ..., H, W]`` of any numeric type.
@@ -39,6 +42,20 @@ def place_frames(
     Returns:
         ``[B, ..., h, w]`` of ``dtype``, on the device of ``frames``.
     """
+    if any(placement.warp for placement in placements):
+        placed = _place_warped(frames, placements, out_hw, interpolation, dtype)
+    else:
+        placed = _place_upright(frames, placements, out_hw, interpolation, dtype)
+    return _erase(placed, placements)
+
+
+def _place_upright(
+    frames: Tensor,
+    placements: Sequence[Placement],
+    out_hw: tuple[int, int],
+    interpolation: Interpolation,
+    dtype: torch.dtype,
+) -> Tensor:
     B, (in_height, in_width) = frames.shape[0], frames.shape[-2:]
     out_height, out_width = out_hw
     rows = _taps(
@@ -56,6 +73,69 @@ def place_frames(
     images = _combine_rows(images, *columns).transpose(-2, -1).contiguous()
     images = _combine_rows(images, *rows)
     return images.view(*frames.shape[:-2], out_height, out_width).to(dtype)
+
+
+def _place_warped(
+    frames: Tensor,
+    placements: Sequence[Placement],
+    out_hw: tuple[int, int],
+    interpolation: Interpolation,
+    dtype: torch.dtype,
+) -> Tensor:
+    B, (out_height, out_width) = frames.shape[0], out_hw
+    arithmetic = torch.promote_types(dtype, torch.float32)
+    images = frames.reshape(B, -1, *frames.shape[-2:]).to(arithmetic)
+    # The host does not wait for the copy. A matrix product could be rounded to TF32.
+    maps = torch.tensor([_source_map(p) for p in placements], dtype=torch.float64)
+    xx, xy, x0, yx, yy, y0 = maps.to(images, non_blocking=True)[:, :, None, None].unbind(
+        1
+    )  # each [B,1,1]
+    x = torch.arange(out_width, device=images.device, dtype=arithmetic) + 0.5
+    y = torch.arange(out_height, device=images.device, dtype=arithmetic)[:, None] + 0.5
+    grid = torch.stack((xx * x + xy * y + x0, yx * x + yy * y + y0), dim=-1)
+    mode = "bilinear" if interpolation == "linear" else "bicubic"
+    placed = F.grid_sample(images, grid, mode, padding_mode="border", align_corners=False)
+    placed = torch.where((grid.abs() <= 1).all(dim=-1)[:, None], placed, 0.0)
+    return placed.view(*frames.shape[:-2], out_height, out_width).to(dtype)
+
+
+def _source_map(placement: Placement) -> tuple[float, ...]:
+    """Return the affine map from a point of the output, in pixels, to one of the source.
+
+    The source reaches from −1 to 1 along both axes. The point (x, y) comes from
+    (m0·x + m1·y + m2, m3·x + m4·y + m5).
+    """
+    warp = placement.warp or Warp((0.0, 0.0))
+    (xx, xy), (yx, yy) = warp.inverse()
+    centre_x, centre_y = warp.centre_px
+    x0, y0 = centre_x - xx * centre_x - xy * centre_y, centre_y - yx * centre_x - yy * centre_y
+    across = (-2 if placement.flip else 2) / placement.width_px
+    down = 2 / placement.height_px
+    return (
+        across * xx,
+        across * xy,
+        across * (x0 - placement.left_px) + (1 if placement.flip else -1),
+        down * yx,
+        down * yy,
+        down * (y0 - placement.top_px) - 1,
+    )
+
+
+def _erase(frames: Tensor, placements: Sequence[Placement]) -> Tensor:
+    """Return frames ``[B, ..., h, w]`` that are zero in the erased rectangles."""
+    if not any(placement.erased for placement in placements):
+        return frames
+    height, width = frames.shape[-2:]
+    rows = torch.zeros(len(placements), height, 1, dtype=torch.bool)
+    columns = torch.zeros(len(placements), 1, width, dtype=torch.bool)
+    for number, placement in enumerate(placements):
+        if (erased := placement.erased) is not None:
+            rows[number, erased.top_px : erased.top_px + erased.height_px] = True
+            columns[number, :, erased.left_px : erased.left_px + erased.width_px] = True
+    inside = rows.to(frames.device, non_blocking=True) & columns.to(
+        frames.device, non_blocking=True
+    )
+    return frames.masked_fill(inside.view(-1, *[1] * (frames.ndim - 3), height, width), 0.0)
 
 
 def _linear(distance: Tensor) -> Tensor:

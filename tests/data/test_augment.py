@@ -14,7 +14,7 @@ from easnn.data import (
     collate,
     prepare_batch,
 )
-from easnn.ops import Placement, place_boxes
+from easnn.ops import Placement, Rectangle, Warp, place_boxes
 from easnn.utils.seeding import generator
 
 GEN1_HW = (240, 304)
@@ -201,6 +201,33 @@ def test_the_visible_share_is_that_of_the_area(placement, seed, min_visible):
     for row, share in shares:
         if abs(share - min_visible) > 1e-4:
             assert (row in kept) == (share > min_visible)
+
+
+def test_erased_parts_of_boxes_are_not_visible():
+    boxes = [[0, 0, 0, 10, 10], [1, 20, 5, 10, 10], [0, 8, 8, 4, 4], [1, 35, 15, 10, 10]]
+    placement = Placement(20, 40, erased=Rectangle(5, 5, 10, 10))
+
+    def kept(min_visible, *placements):
+        batch = batch_of(*placements, boxes=boxes)
+        _, targets = prepare_batch(batch, (20, 40), min_visible=min_visible)
+        numbers = {5: 0, 25: 1, 10: 2, 37.5: 3}  # by the centre x
+        return [[numbers[row[1]] for row in rows if any(row)] for rows in targets.tolist()]
+
+    assert kept(0.0, placement) == [[0, 1, 2, 3]]
+    assert kept(0.25, placement) == [[0, 1, 3]]
+    assert kept(0.5, placement) == [[0, 1]]
+    assert kept(0.75, placement) == [[0, 1]]
+    assert kept(0.76, placement, Placement(20, 40)) == [[1], [0, 1, 2]]
+
+
+def test_targets_of_a_warped_frame_are_clipped_hulls():
+    warp = Warp((10, 10), rotation_deg=90)
+    batch = batch_of(Placement(20, 40, warp=warp), boxes=[[1, 2, 4, 6, 3], [0, 14, 0, 10, 8]])
+    _, targets = prepare_batch(batch, (20, 40))
+    assert targets[0, :2].tolist() == [
+        pytest.approx([1, 14.5, 5, 3, 6], abs=1e-5),
+        pytest.approx([0, 16, 17, 8, 6], abs=1e-5),  # 10 high, 6 of it in the input
+    ]
 
 
 def test_targets_have_a_fixed_number_of_rows():

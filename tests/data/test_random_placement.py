@@ -1,4 +1,4 @@
-"""The zoom of training samples; the placement of the others is tested in test_augment.py."""
+"""Zoom, distortion and erasing of training samples; test_augment.py tests the plain placement."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import seeds, sizes_hw
 
-from easnn.data import LetterboxPolicy, RandomPlacementPolicy, Zoom
+from easnn.data import Distortion, Erasing, LetterboxPolicy, RandomPlacementPolicy, Zoom
 from easnn.ops import letterbox_placement, place_boxes
 from easnn.utils.seeding import generator
 
@@ -98,3 +98,63 @@ def test_the_box_is_in_the_input_or_the_input_in_the_box(in_hw, out_hw, factor, 
         first, last = (min(max(end, offset), offset + side) for end in (start, start + length))
         shown = min(last, out) - max(first, 0)
         assert shown > min(last - first, out) - 1.001  # offsets are whole pixels
+
+
+def test_a_distortion_leaves_the_placement():
+    distorted = draw(replace(PLAIN, distortion=Distortion(rotation_deg=30, shear_deg=30)))
+    assert [replace(p, warp=None) for p in distorted] == draw(PLAIN)
+    assert {p.warp for p in draw(PLAIN, 20)} == {None}
+
+
+def test_the_angles_have_the_declared_distribution():
+    distorted = draw(replace(PLAIN, distortion=Distortion(30, 0.6, 20, 0.3)))
+    for name, most, prob in (("rotation_deg", 30, 0.6), ("shear_deg", 20, 0.3)):
+        angles = np.array([getattr(p.warp, name) for p in distorted])
+        drawn = angles[angles != 0]
+        assert len(drawn) / len(angles) == pytest.approx(prob, abs=0.04)
+        assert -most <= drawn.min() < -0.97 * most
+        assert 0.97 * most < drawn.max() <= most
+        assert drawn.mean() == pytest.approx(0, abs=0.1 * most)
+
+
+def test_every_sample_has_a_warp_if_some_may_be_turned():
+    drawn = draw(replace(PLAIN, distortion=Distortion(rotation_deg=30, rotation_prob=0.0)), 20)
+    assert {(p.warp.rotation_deg, p.warp.shear_deg) for p in drawn} == {(0, 0)}
+
+
+def test_the_centre_is_that_of_what_the_input_shows():
+    turned = Distortion(rotation_deg=30)
+    inside = RandomPlacementPolicy(OUT_HW, 0, (0.5, 0.5), distortion=turned)
+    for p in draw(inside, 20):
+        assert p.warp.centre_px == (p.left_px + p.width_px / 2, p.top_px + p.height_px / 2)
+    beyond = RandomPlacementPolicy(OUT_HW, 0, (3, 3), distortion=turned)
+    assert {p.warp.centre_px for p in draw(beyond, 20)} == {(160, 128)}
+
+
+def test_erasing_has_the_declared_distribution():
+    erasing = draw(replace(PLAIN, erasing=Erasing(0.4, (0.02, 0.1))), 2000)
+    assert [replace(p, erased=None) for p in erasing] == draw(PLAIN, 2000)
+    erased = [p.erased for p in erasing if p.erased]
+    assert len(erased) / len(erasing) == pytest.approx(0.4, abs=0.03)
+    tops, lefts, heights, widths = np.array(
+        [(e.top_px, e.left_px, e.height_px, e.width_px) for e in erased]
+    ).T
+    assert min(tops.min(), lefts.min()) >= 0
+    assert (tops + heights).max() <= 256
+    assert (lefts + widths).max() <= 320
+    shares = heights * widths / (256 * 320)
+    assert 0.019 < shares.min() < 0.022
+    assert 0.098 < shares.max() < 0.102
+    aspects = np.log(heights / widths)
+    assert abs(aspects).max() == pytest.approx(np.log(10 / 3), abs=0.03)
+    assert aspects.mean() == pytest.approx(0, abs=0.08)
+    assert (tops / (256 - heights)).mean() == pytest.approx(0.5, abs=0.04)
+
+
+@given(st.tuples(st.integers(1, 60), st.integers(1, 60)), st.floats(0.001, 1), seeds)
+def test_what_is_erased_lies_in_the_input(out_hw, share, seed):
+    erased = Erasing(1.0, (share, share)).draw(out_hw, np.random.default_rng(seed))
+    assert erased.top_px >= 0
+    assert erased.left_px >= 0
+    assert 1 <= erased.height_px <= out_hw[0] - erased.top_px
+    assert 1 <= erased.width_px <= out_hw[1] - erased.left_px

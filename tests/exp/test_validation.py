@@ -80,6 +80,7 @@ def test_valid_combinations(words: str) -> None:
             "`readout` must be sum or last for the embedding `rsnn`, but is avg.",
         ),
         ("scale_range 1,0.5", "`scale_range` must begin with the smaller scale, but is 1,0.5."),
+        ("erase_range 0.3,0.1", "`erase_range` must begin with the smaller share, but is 0.3,0.1."),
         (
             "zoom_in_range 2,1.5",
             "`zoom_in_range` must begin with the smaller factor, but is 2,1.5.",

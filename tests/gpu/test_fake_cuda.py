@@ -17,7 +17,7 @@ from torch._subclasses.fake_tensor import FakeTensorDeviceMismatchError
 from easnn.data import DetectionBatch, prepare_batch
 from easnn.inference.forward import fixed_form, regrouped
 from easnn.models import DetectorConfig, SpikeMode, build_detector
-from easnn.ops import Placement, place_frames
+from easnn.ops import Placement, Rectangle, Warp, place_frames
 
 pytestmark = pytest.mark.skipif(
     not torch.backends.cuda.is_built(),
@@ -96,8 +96,12 @@ def test_trace(embedding: str) -> None:
 
 @pytest.mark.parametrize("interpolation", ["linear", "cubic"])
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.float16])
-def test_resizing_and_targets(interpolation: Any, dtype: torch.dtype) -> None:
-    placements = (Placement(40, 60, 3, -5, True), Placement(70, 50, -6, 10, False))
+@pytest.mark.parametrize("warp", [None, Warp((30, 20), 10, 20)])
+def test_resizing_and_targets(interpolation: Any, dtype: torch.dtype, warp: Warp | None) -> None:
+    placements = (
+        Placement(40, 60, 3, -5, True, warp, Rectangle(1, 2, 3, 4)),
+        Placement(70, 50, -6, 10, False, warp),
+    )
     with fake_cuda():
         batch = DetectionBatch(
             events=torch.zeros(2, 1, 3, 2, 48, 60, dtype=dtype),
@@ -107,7 +111,7 @@ def test_resizing_and_targets(interpolation: Any, dtype: torch.dtype) -> None:
             times_us=(0, 0),
             sequences=("a", "b"),
         ).to(CUDA)
-        events, targets = prepare_batch(batch, HW, interpolation)
+        events, targets = prepare_batch(batch, HW, interpolation, min_visible=0.5)
         assert (events.shape, events.dtype, events.device) == (
             (2, 1, 3, 2, *HW),
             torch.float32,

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from easnn.ops import Placement, letterbox_placement, place_boxes, place_frames
+from easnn.ops import Placement, Rectangle, Warp, letterbox_placement, place_boxes, place_frames
 
 CV2 = {"linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC}
 
@@ -112,11 +112,12 @@ def test_frames_and_boxes_move_together(flip):
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("interpolation", ["linear", "cubic"])
-def test_gpu_agrees_with_cpu(interpolation):
+@pytest.mark.parametrize("warp", [None, Warp((40, 30), 20, 10)])
+def test_gpu_agrees_with_cpu(interpolation, warp):
     frames = torch.randint(0, 9, (3, 4, 2, 48, 61), dtype=torch.uint8)
     placements = [
-        Placement(40, 60),
-        Placement(90, 30, -20, 5, flip=True),
+        Placement(40, 60, warp=warp),
+        Placement(90, 30, -20, 5, flip=True, warp=warp, erased=Rectangle(1, 2, 30, 40)),
         Placement(30, 200, 9, -50),
     ]
     on_gpu = place_frames(frames.cuda(), placements, (64, 96), interpolation)
