@@ -171,7 +171,8 @@ def _rows(model: nn.Module) -> Iterator[tuple[str, nn.Module, int]]:
 
 def _kind(layer: nn.Module) -> str:
     if isinstance(layer, ConvUnit):
-        return f"{describe_conv(layer.conv)}, {type(layer.bn).__name__}, {type(layer.act).__name__}"
+        parts = (part for part in (layer.bn, layer.act) if not isinstance(part, nn.Identity))
+        return ", ".join((describe_conv(layer.conv), *(type(part).__name__ for part in parts)))
     return describe_conv(layer) if isinstance(layer, nn.Conv2d) else type(layer).__name__
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import torch
@@ -42,6 +42,7 @@ class UnitSpec:
             bfloat16, which holds them exactly, where no gradient is needed.
         recomputed: whether the layers are computed again in the backward pass, see
             :mod:`easnn.models.activation_checkpointing`.
+        membrane: whether residuals add what goes into neurons instead of what comes out of them.
     """
 
     activation: Callable[[], nn.Module]
@@ -50,6 +51,12 @@ class UnitSpec:
     separable: bool = False
     narrow: bool = False
     recomputed: bool = False
+    membrane: bool = False
+
+    @property
+    def currents(self) -> UnitSpec:
+        """The settings of a unit without activation, whose outputs go into neurons later on."""
+        return replace(self, activation=nn.Identity)
 
 
 class ConvUnit(nn.Module):
@@ -225,23 +232,33 @@ class Focus(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """A 1×1 and a 3×3 unit; ``shortcut`` adds the input, so sums of spikes can exceed 1."""
+    """A 1×1 and a 3×3 unit; ``shortcut`` adds the input.
+
+    The input is spikes, so sums of spikes can exceed 1. With membrane shortcuts, it is what goes
+    into neurons, and so is the output: the neurons of the block are before its convolutions, and
+    these see spikes only.
+    """
 
     def __init__(self, channels: int, spec: UnitSpec, shortcut: bool) -> None:
         super().__init__()
+        membrane = shortcut and spec.membrane
+        last = spec.currents if membrane else spec
+        self.enter = spec.activation() if membrane else nn.Identity()
         self.conv1 = ConvUnit(channels, channels, 1, spec)
-        self.conv2 = spatial_unit(channels, channels, spec)
+        first = spec if spec.separable else last
+        self.conv2 = spatial_unit(channels, channels, first, after=last)
         self.shortcut = shortcut
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``[T·B, C, H, W]`` to the same shape."""
-        out: Tensor = self.conv2(self.conv1(x))
+        out: Tensor = self.conv2(self.conv1(self.enter(x)))
         return out + x if self.shortcut else out
 
 
 class CSPLayer(nn.Module):
     """Cross-stage partial layer: half of the channels pass bottlenecks, half skip them.
 
+    With membrane shortcuts, the neurons of the first unit are behind the bottlenecks instead.
     ``after`` holds the settings of the last unit; by default, they are those of the others.
     """
 
@@ -256,8 +273,11 @@ class CSPLayer(nn.Module):
     ) -> None:
         super().__init__()
         half = out_channels // 2
-        self.deep = ConvUnit(in_channels, half, 1, spec)
-        self.blocks = nn.Sequential(*[Bottleneck(half, spec, shortcut) for _ in range(blocks)])
+        membrane = shortcut and spec.membrane
+        self.deep = ConvUnit(in_channels, half, 1, spec.currents if membrane else spec)
+        leave = [spec.activation()] if membrane else []
+        bottlenecks = [Bottleneck(half, spec, shortcut) for _ in range(blocks)]
+        self.blocks = nn.Sequential(*bottlenecks, *leave)
         self.skip = ConvUnit(in_channels, half, 1, spec)
         self.merge = ConvUnit(2 * half, out_channels, 1, after or spec)
 

@@ -13,6 +13,7 @@ Readout = Literal["sum", "last", "avg"]
 ActivationName = Literal["silu", "relu", "lrelu"]
 SurrogateName = Literal["atan", "sigmoid", "rect", "patan"]
 StemKind = Literal["focus", "conv"]
+ResidualKind = Literal["spikes", "membrane"]
 EmbeddingActivation = Literal["relu", "lif"]
 
 
@@ -79,6 +80,12 @@ class DetectorKeys(Config):
         SpikeMode.NONE,
         "spiking parts: none, backbone (`True`), also FPN (`full_spike`), also head "
         "(`full_spike_v2`)",
+        on_resume=SAME_NETWORK,
+    )
+    residual: ResidualKind = key(
+        "spikes",
+        "what the shortcuts of a spiking backbone add: spikes, or what goes into neurons "
+        "(`membrane`), so that every convolution sees spikes and no sums",
         on_resume=SAME_NETWORK,
     )
     spike_fn: SurrogateName = key(
@@ -199,6 +206,11 @@ class DetectorConfig(MemoryKeys, DetectorKeys, EmbeddingKeys):
         if self.base_channels < 1:
             raise ConfigError(
                 f"`width` must be at least 1/64, which is one channel, but is {self.width}."
+            )
+        if not self.use_spike.backbone and self.residual == "membrane":
+            raise ConfigError(
+                "`residual` must be spikes for a detector that does not spike, because it has no "
+                "membranes, but is membrane."
             )
         if not self.use_spike.backbone and self.Ts != 1:
             raise ConfigError(

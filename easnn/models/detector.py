@@ -48,7 +48,13 @@ class EventDetector(nn.Module):
         neurons = partial(ParametricLIF, config.T, config.spike_fn, config.alpha)
         again = config.activation_checkpointing
         analog = UnitSpec(ANALOG[config.act], separable=config.depthwise, recomputed=again)
-        spiking = UnitSpec(neurons, spikes_in=True, separable=config.depthwise, recomputed=again)
+        spiking = UnitSpec(
+            neurons,
+            spikes_in=True,
+            separable=config.depthwise,
+            recomputed=again,
+            membrane=config.residual == "membrane",
+        )
         body = spiking if mode.backbone else analog
         # With Ts = 1, all time steps see the same frame: one computation stands for T of them.
         repeats = config.T // config.Ts if mode.backbone else 1

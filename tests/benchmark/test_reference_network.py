@@ -99,6 +99,7 @@ def test_detections_losses_gradients_and_statistics(mode):
         {"stem": "conv"},
         {"embedding": "count"},
         {"embedding": "rsnn"},
+        {"residual": "membrane"},
         {"spike_fn": "patan", "use_spike": SpikeMode.BACKBONE},
     ],
     ids=str,

@@ -37,6 +37,7 @@ CASES = {
     "depthwise": Case("True"),
     "act": Case("relu"),
     "use_spike": Case("full_spike"),
+    "residual": Case("membrane", "use_spike True"),
     "spike_fn": Case("rect"),
     "alpha": Case("3.0"),
     "T": Case("3"),

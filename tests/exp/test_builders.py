@@ -49,7 +49,8 @@ def test_the_network_is_what_the_keys_say() -> None:
         "embedding_act='relu', Ts=3, "
         "spike_attach=True, write_zero=True, readout='last', thresh=0.9, reset=None, decay=0.25, "
         "abs=True, norm='bn', num_classes=3, depth=0.33, width=0.25, stem='conv', depthwise=True, "
-        "act='relu', use_spike=<SpikeMode.FULL: 'full_spike'>, spike_fn='patan', alpha=1.5, T=3, "
+        "act='relu', use_spike=<SpikeMode.FULL: 'full_spike'>, "
+        "residual='spikes', spike_fn='patan', alpha=1.5, T=3, "
         "activation_checkpointing=False, in_channels=2)"
     )
 

@@ -35,6 +35,12 @@ from easnn.utils.errors import ConfigError
             "`embedding_depth` must be at least 2 for `embedding_act` lif, whose neurons are "
             "between two convolutions, but is 1.",
         ),
+        ({"residual": "ms"}, "`residual` must be spikes or membrane, but is 'ms'."),
+        (
+            {"residual": "membrane"},
+            "`residual` must be spikes for a detector that does not spike, because it has no "
+            "membranes, but is membrane.",
+        ),
         ({"num_classes": 0}, "`num_classes` must be a whole number ≥ 1, but is 0."),
         ({"width": 0.015}, "`width` must be at least 1/64, which is one channel, but is 0.015."),
         (

@@ -14,12 +14,14 @@ EVENTS = event_counts(frames=2).double()
 
 
 @pytest.mark.parametrize(
-    ("mode", "stem", "Ts"),
-    [(mode, stem, 1) for mode in SpikeMode for stem in ("focus", "conv")]
-    + [(SpikeMode.FULL, "conv", 3)],
+    ("mode", "stem", "Ts", "residual"),
+    [(mode, stem, 1, "spikes") for mode in SpikeMode for stem in ("focus", "conv")]
+    + [(SpikeMode.FULL, "conv", 3, "spikes"), (SpikeMode.FULL, "focus", 3, "membrane")],
 )
-def test_fused_outputs_are_those_of_the_model(mode: SpikeMode, stem: str, Ts: int) -> None:
-    config = TINY.replace(use_spike=mode, stem=stem, norm="bn", Ts=Ts)
+def test_fused_outputs_are_those_of_the_model(
+    mode: SpikeMode, stem: str, Ts: int, residual: str
+) -> None:
+    config = TINY.replace(use_spike=mode, stem=stem, norm="bn", Ts=Ts, residual=residual)
     model = lively_detector(config, EVENTS)
     fused = fuse(model)
     with torch.no_grad():
