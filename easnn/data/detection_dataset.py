@@ -72,16 +72,23 @@ class DetectionDataset(ABC):
         """
 
     def load_at_speed(self, index: int, speed: float) -> Frame:
-        """Read frame ``index`` with its recording played at another speed (``speed_aug``).
+        """Read frame ``index`` with its recording played at another speed.
 
-        At a speed of 2 everything happens in half the time. The label's time, its boxes, and the
-        end of the window do not change. Only datasets that compute their frames from events can do
-        this; they override this method.
+        At a speed of 2 everything happens in half the time (``speed_aug``). At a negative speed
+        everything happens backwards, and polarities are swapped (``time_flip``). The label's time,
+        its boxes, and the end of the window do not change. So at a negative speed the window shows
+        what follows the label in the recording. Only datasets that compute their frames from events
+        can do this; they override this method.
 
         Raises:
             ConfigError: if this dataset cannot.
             DataError: if the recording cannot be read.
         """
+        if speed < 0:
+            raise ConfigError(
+                f"`time_flip` must be 0 for `data_name` {self.name}, whose frames are not made "
+                "from events here, but is more."
+            )
         raise ConfigError(
             f"`speed_aug` must be False for `data_name` {self.name}, whose frames are not made "
             "from events here, but is True."

@@ -39,6 +39,7 @@ class RequestedSamples(Dataset[DetectionSample]):
         seed: seed of all random numbers.
         speed_range: smallest and largest speed at which recordings are played; None: at their own
             speed.
+        time_flip: probability of playing a recording backwards.
     """
 
     def __init__(
@@ -47,11 +48,13 @@ class RequestedSamples(Dataset[DetectionSample]):
         policy: PlacementPolicy,
         seed: int,
         speed_range: tuple[float, float] | None = None,
+        time_flip: float = 0.0,
     ) -> None:
         self.dataset = dataset
         self._policy = policy
         self._seed = seed
         self._speed_range = speed_range
+        self._time_flip = time_flip
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -67,29 +70,32 @@ class RequestedSamples(Dataset[DetectionSample]):
             sequence=frame.sequence,
         )
 
-    def draw_speed(self, request: SampleRequest) -> float | None:
-        """Draw the speed at which the recording of a sample is played; None: at its own.
+    def draw_speed(self, request: SampleRequest) -> float:
+        """Draw the speed at which the recording of a sample is played; negative: backwards.
 
-        Its logarithm is uniformly distributed.
+        The logarithm of its size is uniformly distributed.
         """
-        if self._speed_range is None:
-            return None
-        rng = generator(self._seed, "speed", request.epoch, request.index)
-        slowest, fastest = np.log(self._speed_range)
-        return float(np.exp(rng.uniform(slowest, fastest)))
+        speed = 1.0
+        if self._speed_range is not None:
+            rng = generator(self._seed, "speed", request.epoch, request.index)
+            slowest, fastest = np.log(self._speed_range)
+            speed = float(np.exp(rng.uniform(slowest, fastest)))
+        rng = generator(self._seed, "time flip", request.epoch, request.index)
+        return -speed if rng.random() < self._time_flip else speed
 
     def draw_placement(self, request: SampleRequest, boxes: Tensor) -> Placement:
         """Draw the placement of a sample whose boxes are ``[N,5]`` in sensor pixels."""
         rng = generator(self._seed, "placement", request.epoch, request.index)
         return self._policy(self.dataset.sensor_hw, rng, boxes[:, 1:].numpy())
 
-    def frame(self, index: int, speed: float | None = None) -> Frame:
-        """Read frame ``index`` with its recording played at ``speed``; None: as it is.
+    def frame(self, index: int, speed: float = 1.0) -> Frame:
+        """Read frame ``index`` with its recording played at ``speed``.
 
         Raises:
+            ConfigError: if the speed is not 1, and the dataset cannot play at another one.
             DataError: if the recording cannot be read.
         """
-        if speed is None:
+        if speed == 1:
             return self.dataset.load(index)
         return self.dataset.load_at_speed(index, speed)
 
@@ -208,6 +214,7 @@ def build_train_loader(
     num_workers: int,
     device: torch.device,
     speed_range: tuple[float, float] | None = None,
+    time_flip: float = 0.0,
     accumulate: int = 1,
 ) -> BatchLoader[EpochSampler]:
     """Return this rank's loader for training.
@@ -222,6 +229,7 @@ def build_train_loader(
         num_workers: worker processes of this rank.
         device: the device that will use the batches.
         speed_range: as in :class:`RequestedSamples`.
+        time_flip: likewise.
         accumulate: number of parts of a step; a batch of the loader holds all of them.
 
     Raises:
@@ -235,7 +243,7 @@ def build_train_loader(
         world_size=world_size(),
         accumulate=accumulate,
     )
-    samples = RequestedSamples(dataset, policy, seed, speed_range)
+    samples = RequestedSamples(dataset, policy, seed, speed_range, time_flip)
     return BatchLoader(samples, sampler, num_workers=num_workers, device=device)
 
 

@@ -24,6 +24,7 @@ from easnn.events.loaded_recording import LoadedRecording
 from easnn.events.n_mnist import open_n_mnist, write_n_mnist
 from easnn.events.npz import open_npz, write_npz
 from easnn.events.recording import Recording, StoredRecording, event_pieces
+from easnn.events.reversed import ReversedRecording
 from easnn.events.window import EventWindow, label_window, play_at_speed
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "LoadedRecording",
     "RawRecording",
     "Recording",
+    "ReversedRecording",
     "StoredRecording",
     "downsample_boxes",
     "downsample_recording",

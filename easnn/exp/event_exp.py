@@ -47,7 +47,15 @@ from easnn.optim import Schedule, build_optimizer, build_schedule
 from easnn.representations import FrameSpec
 from easnn.utils.errors import ConfigError
 
-EVENT_SUM_IGNORES = ("window", "slicing", "tau", "downsample", "speed_aug", "drop_invalid")
+EVENT_SUM_IGNORES = (
+    "window",
+    "slicing",
+    "tau",
+    "downsample",
+    "speed_aug",
+    "time_flip",
+    "drop_invalid",
+)
 """Keys of frames made from events, without effect with ``aggregation event_sum``."""
 
 _PATH_PART = re.compile(r"(?!\.{1,2}$)[^/\\\0]+")
@@ -262,6 +270,7 @@ class EventExp(Experiment, ExperimentKeys):
             num_workers=self.data_num_workers,
             device=device,
             speed_range=self.speed_range if self.speed_aug else None,
+            time_flip=self.time_flip,
             accumulate=self.accumulate,
         )
         return RepeatFirstBatch(loader) if self.overfit_one_batch else loader

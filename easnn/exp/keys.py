@@ -169,6 +169,14 @@ class DataKeys(Config):
         high=100,
         on_resume=TAKES_EFFECT,
     )
+    time_flip: float = key(
+        0.0,
+        "probability of playing the recording of a training sample backwards, with polarities "
+        "swapped",
+        low=0,
+        high=1,
+        on_resume=TAKES_EFFECT,
+    )
 
 
 class TrainingKeys(Config):

@@ -15,7 +15,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from easnn.events import EventWindow, Recording, label_window, play_at_speed
+from easnn.events import (
+    EventWindow,
+    Recording,
+    ReversedRecording,
+    label_window,
+    play_at_speed,
+)
 from easnn.representations.frame_spec import FrameSpec, Slicing
 from easnn.utils.errors import DataError
 
@@ -221,14 +227,17 @@ def make_frame(
         recording: the events.
         time_us: end of the window.
         sensor_hw: height and width of the sensor in pixels.
-        speed: playback speed: the window covers ``speed`` times its length in the recording. It
-            must be 1 if the window is the whole recording.
+        speed: playback speed: the window covers ``speed`` times its length in the recording. If it
+            is negative, the recording is played backwards, and the window shows what happens after
+            ``time_us``. It must be ±1 if the window is the whole recording.
 
     Raises:
         DataError: if the recording cannot be read.
     """
-    window = _window(spec, recording, time_us, speed)
-    if speed != 1:
+    if speed < 0:
+        recording = ReversedRecording(recording, time_us)
+    window = _window(spec, recording, time_us, abs(speed))
+    if abs(speed) != 1:
         window = play_at_speed(window, spec.duration_us)
     return torch.from_numpy(represent(spec, window, sensor_hw))[None]
 

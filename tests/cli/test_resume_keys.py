@@ -86,6 +86,7 @@ CASES = {
     "max_boxes": Case("1"),
     "min_visible": Case("1", "scale_range 2,3"),
     "speed_aug": Case("True"),
+    "time_flip": Case("1"),
     "speed_range": Case("0.1,0.2", "speed_aug True"),
     # The training.
     "seed": Case("6"),

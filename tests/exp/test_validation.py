@@ -150,6 +150,11 @@ def test_valid_combinations(words: str) -> None:
             "`speed_aug` must be False for `aggregation` event_sum, whose frames are made from "
             "histograms of 50 ms and not from events, but is True.",
         ),
+        (
+            "aggregation event_sum time_flip 0.5",
+            "`time_flip` must be 0.0 for `aggregation` event_sum, whose frames are made from "
+            "histograms of 50 ms and not from events, but is 0.5.",
+        ),
         ("speed_range 2,0.5", "`speed_range` must begin with the smaller speed, but is 2,0.5."),
         (
             "speed_aug True window 0",

@@ -76,7 +76,8 @@ class CachedDataset(DetectionDataset):
 
     The key of a frame contains everything that it depends on: the code, the settings of the
     dataset, the recording's path, size and time of change, and the time of the label. Boxes are not
-    cached. Frames at another speed (``speed_aug``) are not needed twice and are not cached.
+    cached. Frames at another speed (``speed_aug``, ``time_flip``) are not needed twice and are not
+    cached.
 
     Args:
         dataset: the dataset.
