@@ -5,6 +5,7 @@ for CPUs. On a GPU, and for torch.compile, spikingjelly's are used.
 """
 
 from easnn.kernels.amx import amx_spiking_unit
+from easnn.kernels.batch_norm import Statistics, batch_moments
 from easnn.kernels.choice import (
     Kernels,
     computes_natively,
@@ -18,7 +19,8 @@ from easnn.kernels.membrane import (
     native_gated_membrane,
     native_leaky_membrane,
 )
-from easnn.kernels.norm_plif import SURROGATES, Statistics, batch_moments, native_norm_plif
+from easnn.kernels.norm_plif import SURROGATES, native_norm_plif
+from easnn.kernels.norm_silu import native_norm_silu
 from easnn.kernels.plif import THRESHOLD, plain_plif, spikingjelly_plif
 from easnn.kernels.segments import SegmentRules, native_segments
 from easnn.kernels.spike_conv import (
@@ -47,6 +49,7 @@ __all__ = [
     "native_gated_membrane",
     "native_leaky_membrane",
     "native_norm_plif",
+    "native_norm_silu",
     "native_segments",
     "native_spike_conv",
     "native_winograd_conv",

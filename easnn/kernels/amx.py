@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from easnn.kernels.arrays import address, threads, type_code
+from easnn.kernels.batch_norm import Statistics
 from easnn.kernels.choice import loaded_library
-from easnn.kernels.norm_plif import Statistics
 from easnn.native import call
 
 

@@ -29,3 +29,8 @@ def computing_dtype(tensor: Tensor) -> torch.dtype:
 def threads() -> ctypes.c_int:
     """Return the number of threads that torch uses now."""
     return ctypes.c_int(torch.get_num_threads())
+
+
+def channels_last(images: Tensor) -> Tensor:
+    """Return ``[N, C, H, W]`` with the channels of a pixel next to each other in memory."""
+    return images.contiguous(memory_format=torch.channels_last)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -11,27 +10,13 @@ from spikingjelly.activation_based import surrogate as surrogates
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from easnn.kernels.arrays import address, computing_dtype, threads, type_code
+from easnn.kernels.arrays import address, channels_last, computing_dtype, threads, type_code
+from easnn.kernels.batch_norm import Statistics, norm_values
 from easnn.kernels.choice import loaded_library
 from easnn.native import call
 
 SURROGATES = {surrogates.ATan: 0, surrogates.Sigmoid: 1, surrogates.Rect: 2}
 """Codes of the surrogate gradients, as in norm_plif.cpp."""
-
-
-@dataclass(frozen=True)
-class Statistics:
-    """Means and variances of channels, and whether they are those of the normalised values.
-
-    Attributes:
-        mean: ``[C]``.
-        inverse_std: 1/√(variance + ε) ``[C]``.
-        of_batch: whether they depend on the values, so that gradients flow through them.
-    """
-
-    mean: Tensor
-    inverse_std: Tensor
-    of_batch: bool
 
 
 def native_norm_plif(
@@ -67,28 +52,6 @@ def native_norm_plif(
     return _NormPLIF.apply(current, weight, bias, w, statistics, T, steps_in, surrogate)  # type: ignore[no-untyped-call]
 
 
-def batch_moments(values: Tensor) -> tuple[Tensor, Tensor]:
-    """Return mean and biased variance of each channel of ``[N, C, H, W]``, each ``[C]``, float64.
-
-    They do not depend on the number of threads.
-    """
-    values = _channels_last(values.detach())
-    channels = values.shape[1]
-    mean, variance = torch.empty(2, channels, dtype=torch.float64)
-    call(
-        loaded_library(),
-        "easnn_moments",
-        type_code(values),
-        address(values),
-        ctypes.c_int64(values.numel() // channels),
-        ctypes.c_int64(channels),
-        address(mean),
-        address(variance),
-        threads(),
-    )
-    return mean, variance
-
-
 class _NormPLIF(torch.autograd.Function):
     @staticmethod
     def forward(
@@ -102,7 +65,7 @@ class _NormPLIF(torch.autograd.Function):
         steps_in: int,
         surrogate: nn.Module,
     ) -> Tensor:
-        current = _channels_last(current)
+        current = channels_last(current)
         images, channels, height, width = current.shape
         batch = images // steps_in
         spikes = torch.empty(
@@ -110,13 +73,7 @@ class _NormPLIF(torch.autograd.Function):
             dtype=current.dtype,
             memory_format=torch.channels_last,
         )
-        real = computing_dtype(current)
-        norm = (
-            (None,) * 4
-            if statistics is None
-            else (statistics.mean, statistics.inverse_std, weight, bias)
-        )
-        of_norm = [None if x is None else x.detach().to(real).contiguous() for x in norm]
+        of_norm = norm_values(statistics, weight, bias, computing_dtype(current))
         leak = w.detach().sigmoid()
         layout = (
             ctypes.c_double(1 - leak.item()),
@@ -144,7 +101,7 @@ class _NormPLIF(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         current, w, *of_norm = ctx.saved_tensors
-        grad = _channels_last(grad.to(current.dtype))
+        grad = channels_last(grad.to(current.dtype))
         grad_current = torch.empty_like(current)
         grad_weight, grad_bias = (None if x is None else torch.empty_like(x) for x in of_norm[2:])
         grad_keep = ctypes.c_double()
@@ -168,7 +125,3 @@ class _NormPLIF(torch.autograd.Function):
         leak = w.sigmoid()
         grad_w = -grad_keep.value * leak * (1 - leak)
         return grad_current, grad_weight, grad_bias, grad_w, None, None, None, None
-
-
-def _channels_last(values: Tensor) -> Tensor:
-    return values.contiguous(memory_format=torch.channels_last)

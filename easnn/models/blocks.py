@@ -17,11 +17,13 @@ from torch.nn import functional
 
 from easnn.kernels import (
     amx_spiking_unit,
+    computes_natively,
     default_kernels,
     has_hooks,
     is_one_pass_convolution,
     is_spike_convolution,
     is_winograd_convolution,
+    native_norm_silu,
     native_spike_conv,
     native_winograd_conv,
 )
@@ -101,7 +103,27 @@ class ConvUnit(nn.Module):
         current = self._convolve(x)
         if isinstance(self.act, ParametricLIF):
             return self.act(current, self.bn)
+        if self._is_norm_silu(current):
+            return self._norm_silu(current)
         return self.act(self.bn(current))
+
+    def _is_norm_silu(self, current: Tensor) -> bool:
+        return (
+            type(self.act) is nn.SiLU
+            and computes_natively(self.kernels, current)
+            and current.is_contiguous(memory_format=torch.channels_last)
+            and is_inlined(self.bn, current)
+            and not has_hooks(self.act)
+        )
+
+    def _norm_silu(self, current: Tensor) -> Tensor:
+        norm = self.bn if isinstance(self.bn, nn.BatchNorm2d) else None
+        return native_norm_silu(
+            current,
+            norm=None if norm is None else (norm.weight, norm.bias),
+            statistics=None if norm is None else native_statistics(norm, current),
+            overwrite=not has_hooks(self.conv),
+        )
 
     def _is_one_pass(self, x: Tensor) -> bool:
         """Return whether one kernel computes all, which keeps nothing for a backward pass."""

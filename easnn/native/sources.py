@@ -66,6 +66,7 @@ DECODERS = NativeLibrary("decoders", ("sources.cpp", "decoders.cpp"), COMMON)
 _KERNELS = (
     "sources.cpp",
     "norm_plif.cpp",
+    "norm_silu.cpp",
     "spike_conv.cpp",
     "amx.cpp",
     "winograd.cpp",

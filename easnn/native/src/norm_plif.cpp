@@ -98,14 +98,14 @@ void backward(const Stored* grad_spikes, const Stored* x, const computed_t<Store
               Gradients<computed_t<Stored>> gradients, int threads) {
   using Real = computed_t<Stored>;
   const int64_t step = layout.values(), width = layout.width();
-  const std::vector<Real> center =
-      mean ? layout.tiled(mean) : std::vector<Real>(width, Real(0));
-  BlockSums sum_of_grads(layout), sum_of_products(layout), sum_of_keep(layout);
+  NormGradient<Real> of_norm(layout, mean, inverse_std, norm, batch_statistics);
+  BlockSums sum_of_keep(layout);
   layout.each_block(threads, [&](int64_t block) {
     std::vector<Real> charged(steps * width), carried(width), shared(width);
-    std::vector<Real> grads(width), products(width), keeps(width);
+    std::vector<Real> keeps(width);
+    typename NormGradient<Real>::Sums sums(layout);
     layout.tiles(block, [&](int64_t first, int64_t count) {
-      const Real *scale = norm.scale.data(), *shift = norm.shift.data(), *mu = center.data();
+      const Real *scale = norm.scale.data(), *shift = norm.shift.data();
       // The membrane before resets H is computed again, instead of stored by the forward pass.
       for (int t = 0; t < steps; ++t) {
         const Stored* in = x + (steps_in == 1 ? 0 : t) * step + first;
@@ -137,54 +137,16 @@ void backward(const Stored* grad_spikes, const Stored* x, const computed_t<Store
           carry[i] = g * keep;
           into[i] = steps_in == 1 ? into[i] + g : g;
         }
-        if (!writes) continue;
-        // With the statistics of the batch, the gradient of the norm needs sums over all values.
-#pragma omp simd
-        for (int64_t i = 0; i < count; ++i) {
-          grads[i] += into[i];
-          products[i] = std::fma(into[i], widen(x[at + i]) - mu[i], products[i]);
-          store(grad_x[at + i], batch_statistics ? into[i] : into[i] * scale[i]);
-        }
+        if (writes) of_norm.add(sums, into, x + at, grad_x + at, count);
       }
     });
-    sum_of_grads.put(block, grads);
-    sum_of_products.put(block, products);
+    of_norm.put(block, sums);
     sum_of_keep.put(block, keeps);
   });
 
   *gradients.keep = 0;
   for (const double value : sum_of_keep.total()) *gradients.keep += value;
-  if (!mean) return;
-  const std::vector<double> sum = sum_of_grads.total(), product = sum_of_products.total();
-  for (int64_t c = 0; c < layout.channels; ++c) {
-    gradients.weight[c] = static_cast<Real>(product[c] * inverse_std[c]);
-    gradients.bias[c] = static_cast<Real>(sum[c]);
-  }
-  if (!batch_statistics) return;
-
-  const double count_of_channel = static_cast<double>(layout.rows) * steps_in;
-  std::vector<Real> mean_grad(layout.channels), slope(layout.channels);
-  for (int64_t c = 0; c < layout.channels; ++c) {
-    const double variance_inverse = static_cast<double>(inverse_std[c]) * inverse_std[c];
-    mean_grad[c] = static_cast<Real>(sum[c] / count_of_channel);
-    slope[c] = static_cast<Real>(product[c] / count_of_channel * variance_inverse);
-  }
-  const std::vector<Real> mean_grads = layout.tiled(mean_grad.data());
-  const std::vector<Real> slopes = layout.tiled(slope.data());
-  layout.each_block(threads, [&](int64_t block) {
-    layout.tiles(block, [&](int64_t first, int64_t count) {
-      const Real *scale = norm.scale.data(), *mu = center.data();
-      for (int t = 0; t < steps_in; ++t) {
-        const Stored* in = x + t * step + first;
-        Stored* out = grad_x + t * step + first;
-#pragma omp simd
-        for (int64_t i = 0; i < count; ++i) {
-          const Real rest = widen(out[i]) - mean_grads[i] - (widen(in[i]) - mu[i]) * slopes[i];
-          store(out[i], rest * scale[i]);
-        }
-      }
-    });
-  });
+  if (mean) of_norm.finish(x, steps_in, gradients.weight, gradients.bias, grad_x, threads);
 }
 
 }  // namespace

@@ -102,6 +102,92 @@ struct Affine {
   }
 };
 
+// The gradient of a norm. First each block adds what has to be summed over all values; then `finish`
+// turns the gradients of the normalised values into those of its input.
+template <class Real>
+class NormGradient {
+ public:
+  NormGradient(const Layout& layout, const Real* mean, const Real* inverse_std,
+               const Affine<Real>& norm, bool of_batch)
+      : layout_(layout),
+        inverse_std_(inverse_std),
+        norm_(norm),
+        of_batch_(of_batch),
+        center_(mean ? layout.tiled(mean) : std::vector<Real>(layout.width(), Real(0))),
+        grads_(layout),
+        products_(layout) {}
+
+  // Sums of the tiles of a block.
+  struct Sums {
+    std::vector<Real> grads, products;
+    explicit Sums(const Layout& layout) : grads(layout.width()), products(layout.width()) {}
+  };
+
+  // Adds the gradients of a tile's normalised values, and stores what `finish` needs, or the
+  // gradients of the input if the statistics do not depend on it.
+  template <class Stored>
+  void add(Sums& sums, const Real* into, const Stored* x, Stored* grad_x, int64_t count) const {
+    Real *grads = sums.grads.data(), *products = sums.products.data();
+    const Real *scale = norm_.scale.data(), *mu = center_.data();
+#pragma omp simd
+    for (int64_t i = 0; i < count; ++i) {
+      grads[i] += into[i];
+      products[i] = std::fma(into[i], widen(x[i]) - mu[i], products[i]);
+      store(grad_x[i], of_batch_ ? into[i] : into[i] * scale[i]);
+    }
+  }
+
+  void put(int64_t block, const Sums& sums) {
+    grads_.put(block, sums.grads);
+    products_.put(block, sums.products);
+  }
+
+  // Gradients of weight and bias [channels], and of the input [steps, rows, channels].
+  template <class Stored>
+  void finish(const Stored* x, int steps, Real* grad_weight, Real* grad_bias, Stored* grad_x,
+              int threads) const {
+    const std::vector<double> sum = grads_.total(), product = products_.total();
+    for (int64_t c = 0; c < layout_.channels; ++c) {
+      grad_weight[c] = static_cast<Real>(product[c] * inverse_std_[c]);
+      grad_bias[c] = static_cast<Real>(sum[c]);
+    }
+    if (!of_batch_) return;
+
+    // With the statistics of the batch, the gradient of the norm needs sums over all values.
+    const double count_of_channel = static_cast<double>(layout_.rows) * steps;
+    std::vector<Real> mean_grad(layout_.channels), slope(layout_.channels);
+    for (int64_t c = 0; c < layout_.channels; ++c) {
+      const double variance_inverse = static_cast<double>(inverse_std_[c]) * inverse_std_[c];
+      mean_grad[c] = static_cast<Real>(sum[c] / count_of_channel);
+      slope[c] = static_cast<Real>(product[c] / count_of_channel * variance_inverse);
+    }
+    const std::vector<Real> mean_grads = layout_.tiled(mean_grad.data());
+    const std::vector<Real> slopes = layout_.tiled(slope.data());
+    layout_.each_block(threads, [&](int64_t block) {
+      layout_.tiles(block, [&](int64_t first, int64_t count) {
+        const Real *scale = norm_.scale.data(), *mu = center_.data();
+        for (int t = 0; t < steps; ++t) {
+          const Stored* in = x + t * layout_.values() + first;
+          Stored* out = grad_x + t * layout_.values() + first;
+#pragma omp simd
+          for (int64_t i = 0; i < count; ++i) {
+            const Real rest = widen(out[i]) - mean_grads[i] - (widen(in[i]) - mu[i]) * slopes[i];
+            store(out[i], rest * scale[i]);
+          }
+        }
+      });
+    });
+  }
+
+ private:
+  const Layout& layout_;
+  const Real* inverse_std_;
+  const Affine<Real>& norm_;
+  const bool of_batch_;
+  const std::vector<Real> center_;
+  BlockSums grads_, products_;
+};
+
 // Calls a function with a null pointer to the stored type, and returns as `guarded`.
 template <class Call>
 int64_t with_type(int type, Call call) {
