@@ -67,6 +67,21 @@ def test_narrow_spikes_give_the_same():
     assert torch.equal(found, amx_spike_conv(spikes, weight, bias, 1, 1))
 
 
+@pytest.mark.parametrize("out_channels", [16, 32, 48])
+@pytest.mark.parametrize("hw", [(1, 31), (1, 32), (4, 8), (7, 9), (23, 37), (40, 80)])
+def test_pixels_that_are_read_as_they_are_give_the_same(hw, out_channels):
+    """A 1×1 convolution of narrow spikes does not copy them, unless there are few pixels."""
+    spikes, weight = spikes_of((6, 64, *hw)), weight_of(out_channels, 64, 1)
+    conv = nn.Conv2d(64, out_channels, 1, bias=False)
+    conv.weight = nn.Parameter(4 * weight)
+    with torch.no_grad():
+        for T in (1, 3):
+            copied = amx_spiking_unit(conv, spikes, 0.4, T, dtype=torch.bfloat16)
+            read = amx_spiking_unit(conv, spikes.bfloat16(), 0.4, T, dtype=torch.bfloat16)
+            assert 0.02 < read.float().mean() < 0.98
+            assert torch.equal(read, copied)
+
+
 def test_the_number_of_threads_changes_nothing():
     spikes, weight = spikes_of((3, 80, 20, 30)), weight_of(96, 80, 3)
     found = []

@@ -16,6 +16,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <memory>
+#include <type_traits>
 
 #include "export.h"
 #include "numbers.h"
@@ -31,9 +32,10 @@ using std::int64_t;
 constexpr int64_t kParts = 3;      // of a weight
 constexpr int64_t kRows = 16;      // of a tile: pixels
 constexpr int64_t kInputs = 32;    // channels of a row of a tile
-constexpr int64_t kOutputs = 16;   // columns of a tile of sums
-constexpr int64_t kTogether = 4;   // tiles of sums
+constexpr int64_t kColumns = 16;   // of a tile of sums: channels of the output
 constexpr int64_t kTile = kRows * kInputs;  // numbers
+constexpr int64_t kPixels = 2 * kRows;      // of four tiles of sums
+constexpr int64_t kOutputs = 2 * kColumns;  // channels of four tiles of sums
 constexpr int64_t kItemPixels = 384;        // output pixels of an item of work, about
 
 // The system saves the tiles of a thread only for processes that have asked for it.
@@ -52,9 +54,10 @@ struct Convolution {
   int64_t taps() const { return kernel * kernel; }
   int64_t reach() const { return (kernel - 1) / stride; }
   int64_t in_blocks() const { return (in_channels + kInputs - 1) / kInputs; }
-  int64_t out_blocks() const { return out_channels / kOutputs; }
+  // The last block may have 16 channels.
+  int64_t out_blocks() const { return (out_channels + kOutputs - 1) / kOutputs; }
   // Numbers of the weights of a block of outputs.
-  int64_t panel() const { return in_blocks() * taps() * kParts * kTile; }
+  int64_t panel() const { return in_blocks() * taps() * kParts * 2 * kTile; }
   // Rows of outputs of an item of work, which decide no sum.
   int64_t item_rows() const {
     const int64_t rows = std::max<int64_t>(1, kItemPixels / out_width);
@@ -62,6 +65,12 @@ struct Convolution {
     return (out_height + items - 1) / items;
   }
   int64_t items_of_image() const { return (out_height + item_rows() - 1) / item_rows(); }
+  // Whether tiles can be loaded from an input of bfloat16 as it is.
+  bool reads_input() const {
+    const int64_t last_rows = out_height - (items_of_image() - 1) * item_rows();
+    return kernel == 1 && stride == 1 && padding == 0 && in_channels % kInputs == 0 &&
+           last_rows * out_width >= kPixels;
+  }
 };
 
 // Lets row i, lane j become row j, lane i.
@@ -86,21 +95,26 @@ inline void transpose(__m512 (&rows)[16]) {
   }
 }
 
-// [blocks of outputs][blocks of inputs][taps][parts][pairs of inputs][outputs][2], from weights
-// [out, taps, in]. A part is what the next 8 significant bits say: the sum of all is the weight.
+// [blocks of outputs][blocks of inputs][taps][parts][2 tiles][pairs of inputs][outputs][2], from
+// weights [out, taps, in]. A part is what the next 8 significant bits say: the sum of all is the
+// weight.
 void pack_weights(const Convolution& c, const float* weights, std::uint16_t* packed, int threads) {
   const __m512i upper = _mm512_set1_epi32(static_cast<int>(0xFFFF0000u));
+  const int64_t tiles_out = c.out_channels / kColumns;
 #pragma omp parallel for num_threads(threads) if (threads > 1)
-  for (int64_t block = 0; block < c.out_blocks() * c.in_blocks(); ++block) {
-    const int64_t out = block / c.in_blocks() * kOutputs, in = block % c.in_blocks() * kInputs;
+  for (int64_t item = 0; item < tiles_out * c.in_blocks(); ++item) {
+    const int64_t out = item / c.in_blocks(), block = item % c.in_blocks();
+    std::uint16_t* of_block = packed + out / 2 * c.panel() + out % 2 * kTile +
+                              block * c.taps() * kParts * 2 * kTile;
     for (int64_t tap = 0; tap < c.taps(); ++tap)
       for (int64_t half = 0; half < 2; ++half) {
-        std::uint16_t* to = packed + ((block * c.taps() + tap) * kParts * kTile + half * kTile / 2);
-        const int64_t channel = in + half * 16;
+        std::uint16_t* to = of_block + tap * kParts * 2 * kTile + half * kTile / 2;
+        const int64_t channel = block * kInputs + half * 16;
         __m512 inputs[16];
-        for (int64_t o = 0; o < kOutputs; ++o)
+        for (int64_t o = 0; o < kColumns; ++o)
           inputs[o] = channel < c.in_channels
-                          ? _mm512_loadu_ps(weights + ((out + o) * c.taps() + tap) * c.in_channels +
+                          ? _mm512_loadu_ps(weights + ((out * kColumns + o) * c.taps() + tap) *
+                                                          c.in_channels +
                                             channel)
                           : _mm512_setzero_ps();
         transpose(inputs);
@@ -111,7 +125,7 @@ void pack_weights(const Convolution& c, const float* weights, std::uint16_t* pac
           for (int64_t part = 0; part < kParts; ++part) {
             const __m512i high_even = _mm512_and_si512(_mm512_castps_si512(even), upper);
             const __m512i high_odd = _mm512_and_si512(_mm512_castps_si512(odd), upper);
-            _mm512_storeu_si512(to + part * kTile + pair * 2 * kOutputs,
+            _mm512_storeu_si512(to + part * 2 * kTile + pair * 2 * kColumns,
                                 _mm512_or_si512(_mm512_srli_epi32(high_even, 16), high_odd));
             even = _mm512_sub_ps(even, _mm512_castsi512_ps(high_even));
             odd = _mm512_sub_ps(odd, _mm512_castsi512_ps(high_odd));
@@ -138,8 +152,8 @@ class PackedPixels {
       : c_(c),
         columns(c.out_width + c.reach()),
         rows_(c.item_rows() + c.reach()),
-        // The last tile of an item reads beyond its pixels.
-        block_((rows_ * columns + kRows) * kInputs),
+        // The last tiles of an item read beyond its pixels.
+        block_((rows_ * columns + kPixels) * kInputs),
         step_(c.stride * c.stride * c.in_blocks() * block_),
         values_(new std::uint16_t[c.steps * step_]) {}
 
@@ -201,52 +215,60 @@ class PackedPixels {
   std::unique_ptr<std::uint16_t[]> values_;
 };
 
-// Sums of 1 to 4 tiles of pixels and one of outputs, over all taps and inputs, in float32:
-// sums[pixel][output].
-template <int tiles>
-inline void multiply(const Convolution& c, const PackedPixels& pixels, int64_t t, int64_t first,
-                     const std::uint16_t* weights, float* sums) {
-  constexpr int64_t kBytes = 2 * kInputs;
+// Where the input pixels of an output pixel are: `pitch` numbers from one pixel to the next.
+struct Pixels {
+  const PackedPixels* packed;  // null: the input itself is read
+  const std::uint16_t* input;  // [steps, batch, pixels, channels]
+  int64_t pitch, columns;
+
+  // The first input pixel of a block of channels for a tap, of the item's output pixel `first`.
+  const std::uint16_t* at(const Convolution& c, int64_t t, int64_t image, int64_t first_row,
+                          int64_t first, int64_t ky, int64_t kx, int64_t block) const {
+    if (packed)
+      return packed->at(t, ky % c.stride, kx % c.stride, block) +
+             (first + ky / c.stride * columns + kx / c.stride) * pitch;
+    return input + ((t * c.batch + image) * c.height * c.width + first_row * c.width + first) *
+                       pitch + block * kInputs;
+  }
+};
+
+// Sums of 32 pixels and 32 or 16 channels of the output, over all taps and inputs, in float32:
+// sums[pixel][32]. Four sums take turns, because each waits for the one before it.
+template <bool both>
+inline void multiply(const Convolution& c, const Pixels& pixels, int64_t t, int64_t image,
+                     int64_t first_row, int64_t first, const std::uint16_t* weights, float* sums) {
+  constexpr int64_t kBytes = 2 * kInputs, kSumBytes = 4 * kOutputs;
+  const int64_t pixel_bytes = 2 * pixels.pitch;
   _tile_zero(0);
-  if constexpr (tiles > 1) _tile_zero(1);
-  if constexpr (tiles > 2) _tile_zero(2);
-  if constexpr (tiles > 3) _tile_zero(3);
+  _tile_zero(1);
+  if constexpr (both) {
+    _tile_zero(2);
+    _tile_zero(3);
+  }
   for (int64_t block = 0; block < c.in_blocks(); ++block)
     for (int64_t ky = 0; ky < c.kernel; ++ky)
-      for (int64_t kx = 0; kx < c.kernel; ++kx, weights += kParts * kTile) {
-        const std::uint16_t* from =
-            pixels.at(t, ky % c.stride, kx % c.stride, block) +
-            (first + ky / c.stride * pixels.columns + kx / c.stride) * kInputs;
-        _tile_loadd(5, weights, kBytes);
-        _tile_loadd(6, weights + kTile, kBytes);
-        _tile_loadd(7, weights + 2 * kTile, kBytes);
-        _tile_loadd(4, from, kBytes);
-        _tile_dpbf16ps(0, 4, 5);
-        _tile_dpbf16ps(0, 4, 6);
-        _tile_dpbf16ps(0, 4, 7);
-        if constexpr (tiles > 1) {
-          _tile_loadd(4, from + kTile, kBytes);
-          _tile_dpbf16ps(1, 4, 5);
-          _tile_dpbf16ps(1, 4, 6);
-          _tile_dpbf16ps(1, 4, 7);
-        }
-        if constexpr (tiles > 2) {
-          _tile_loadd(4, from + 2 * kTile, kBytes);
-          _tile_dpbf16ps(2, 4, 5);
-          _tile_dpbf16ps(2, 4, 6);
-          _tile_dpbf16ps(2, 4, 7);
-        }
-        if constexpr (tiles > 3) {
-          _tile_loadd(4, from + 3 * kTile, kBytes);
-          _tile_dpbf16ps(3, 4, 5);
-          _tile_dpbf16ps(3, 4, 6);
-          _tile_dpbf16ps(3, 4, 7);
+      for (int64_t kx = 0; kx < c.kernel; ++kx, weights += kParts * 2 * kTile) {
+        const std::uint16_t* from = pixels.at(c, t, image, first_row, first, ky, kx, block);
+        _tile_loadd(4, from, pixel_bytes);
+        _tile_loadd(5, from + kRows * pixels.pitch, pixel_bytes);
+#pragma GCC unroll 3
+        for (int64_t part = 0; part < kParts; ++part) {
+          _tile_loadd(6, weights + part * 2 * kTile, kBytes);
+          _tile_dpbf16ps(0, 4, 6);
+          _tile_dpbf16ps(1, 5, 6);
+          if constexpr (both) {
+            _tile_loadd(7, weights + (part * 2 + 1) * kTile, kBytes);
+            _tile_dpbf16ps(2, 4, 7);
+            _tile_dpbf16ps(3, 5, 7);
+          }
         }
       }
-  _tile_stored(0, sums, kBytes);
-  if constexpr (tiles > 1) _tile_stored(1, sums + kRows * kOutputs, kBytes);
-  if constexpr (tiles > 2) _tile_stored(2, sums + 2 * kRows * kOutputs, kBytes);
-  if constexpr (tiles > 3) _tile_stored(3, sums + 3 * kRows * kOutputs, kBytes);
+  _tile_stored(0, sums, kSumBytes);
+  _tile_stored(1, sums + kRows * kOutputs, kSumBytes);
+  if constexpr (both) {
+    _tile_stored(2, sums + kColumns, kSumBytes);
+    _tile_stored(3, sums + kRows * kOutputs + kColumns, kSumBytes);
+  }
 }
 
 // What becomes of the sums of a pixel: scale·sum + shift, and, if it fires, spikes of a membrane.
@@ -257,56 +279,93 @@ struct Outcome {
 };
 
 inline void put(float* to, __m512 values) { _mm512_storeu_ps(to, values); }
-inline void put(BFloat16* to, __m512 spikes) {
+inline void put_spikes(float* to, __mmask16 spikes) {
+  _mm512_storeu_ps(to, _mm512_maskz_mov_ps(spikes, _mm512_set1_ps(1)));
+}
+inline void put_spikes(BFloat16* to, __mmask16 spikes) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(to),
-                      _mm512_cvtepi32_epi16(_mm512_srli_epi32(_mm512_castps_si512(spikes), 16)));
+                      _mm256_maskz_set1_epi16(spikes, 0x3F80));  // 1 in bfloat16
+}
+inline void put_spikes(BFloat16* to, __mmask16 first, __mmask16 second) {
+  _mm512_storeu_si512(to, _mm512_maskz_set1_epi16(
+                              _mm512_kunpackw(second, first), 0x3F80));
+}
+inline void put_spikes(float* to, __mmask16 first, __mmask16 second) {
+  put_spikes(to, first);
+  put_spikes(to + kColumns, second);
+}
+
+// Turns the sums of successive pixels into spikes, and updates their membranes.
+template <bool first_step, int vectors, class Out>
+inline void fire(const float* sums, float* membranes, const __m512* scale, const __m512* shift,
+                 __m512 keep, int64_t count, int64_t pitch, Out* out) {
+  const __m512 one = _mm512_set1_ps(1);
+  for (int64_t i = 0; i < count; ++i, sums += kOutputs, membranes += kOutputs, out += pitch) {
+    __mmask16 spikes[vectors];
+#pragma GCC unroll 2
+    for (int v = 0; v < vectors; ++v) {
+      const __m512 current = _mm512_fmadd_ps(_mm512_load_ps(sums + v * kColumns), scale[v], shift[v]);
+      const __m512 h = first_step ? current
+                                  : _mm512_fmadd_ps(_mm512_load_ps(membranes + v * kColumns), keep,
+                                                    current);
+      spikes[v] = _mm512_cmp_ps_mask(h, one, _CMP_GE_OQ);
+      _mm512_store_ps(membranes + v * kColumns, _mm512_mask_sub_ps(h, spikes[v], h, one));
+    }
+    if constexpr (vectors == 2) put_spikes(out, spikes[0], spikes[1]);
+    else put_spikes(out, spikes[0]);
+  }
+}
+
+template <int vectors, class Out>
+inline void scaled(const float* sums, const __m512* scale, const __m512* shift, int64_t count,
+                   int64_t pitch, Out* out) {
+  if constexpr (std::is_same_v<Out, float>)
+    for (int64_t i = 0; i < count; ++i, sums += kOutputs, out += pitch)
+#pragma GCC unroll 2
+      for (int v = 0; v < vectors; ++v)
+        put(out + v * kColumns,
+            _mm512_fmadd_ps(_mm512_load_ps(sums + v * kColumns), scale[v], shift[v]));
 }
 
 // The item's outputs of a block of channels.
-template <class Out>
-void compute_block(const Convolution& c, const PackedPixels& pixels, const std::uint16_t* weights,
+template <bool both, class Out>
+void compute_block(const Convolution& c, const Pixels& pixels, const std::uint16_t* weights,
                    const Outcome& outcome, int64_t image, int64_t first_row, int64_t out_rows,
                    int64_t channel, Out* out) {
-  alignas(64) float sums[kTogether * kRows * kOutputs];
-  alignas(64) float membranes[kTogether * kRows * kOutputs];
-  const __m512 one = _mm512_set1_ps(1), keep = _mm512_set1_ps(outcome.keep);
-  const __m512 scale = outcome.scale ? _mm512_loadu_ps(outcome.scale + channel) : one;
-  const __m512 shift =
-      outcome.shift ? _mm512_loadu_ps(outcome.shift + channel) : _mm512_setzero_ps();
+  constexpr int vectors = both ? 2 : 1;
+  alignas(64) float sums[kPixels * kOutputs];
+  alignas(64) float membranes[kPixels * kOutputs];
+  const __m512 keep = _mm512_set1_ps(outcome.keep);
+  __m512 scale[vectors], shift[vectors];
+  for (int v = 0; v < vectors; ++v) {
+    const int64_t at = channel + v * kColumns;
+    scale[v] = outcome.scale ? _mm512_loadu_ps(outcome.scale + at) : _mm512_set1_ps(1);
+    shift[v] = outcome.shift ? _mm512_loadu_ps(outcome.shift + at) : _mm512_setzero_ps();
+  }
   const int64_t count = (out_rows - 1) * pixels.columns + c.out_width;
-  for (int64_t first = 0; first < count; first += kTogether * kRows) {
-    const int64_t number = std::min(kTogether * kRows, count - first);
+  for (int64_t begin = 0; begin < count; begin += kPixels) {
+    // Without packed pixels, nothing behind the last one may be read.
+    const int64_t first = pixels.packed ? begin : std::min(begin, count - kPixels);
+    const int64_t number = std::min(kPixels, count - first);
     for (int64_t t = 0; t < c.steps; ++t) {
-      switch ((number + kRows - 1) / kRows) {
-        case 1: multiply<1>(c, pixels, t, first, weights, sums); break;
-        case 2: multiply<2>(c, pixels, t, first, weights, sums); break;
-        case 3: multiply<3>(c, pixels, t, first, weights, sums); break;
-        default: multiply<4>(c, pixels, t, first, weights, sums);
-      }
-      int64_t column = first % pixels.columns;
-      Out* row = out + (((t * c.batch + image) * c.out_height + first_row +
-                         first / pixels.columns) *
-                        c.out_width) *
-                           c.out_channels +
-                 channel;
-      for (int64_t i = 0; i < number; ++i) {
-        if (column < c.out_width) {
-          const __m512 current =
-              _mm512_fmadd_ps(_mm512_load_ps(sums + i * kOutputs), scale, shift);
-          __m512 result = current;
-          if (outcome.fires) {
-            float* membrane = membranes + i * kOutputs;
-            const __m512 h =
-                t == 0 ? current : _mm512_fmadd_ps(_mm512_load_ps(membrane), keep, current);
-            result = _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(h, one, _CMP_GE_OQ), one);
-            _mm512_store_ps(membrane, _mm512_sub_ps(h, result));
-          }
-          put(row + column * c.out_channels, result);
-        }
-        if (++column == pixels.columns) {
-          column = 0;
-          row += c.out_width * c.out_channels;
-        }
+      multiply<both>(c, pixels, t, image, first_row, first, weights, sums);
+      // Runs of pixels between the ends of rows.
+      int64_t column = first % pixels.columns, y = first_row + first / pixels.columns;
+      for (int64_t i = 0; i < number;) {
+        const int64_t run = std::min(number - i, std::max<int64_t>(c.out_width - column, 0));
+        Out* to = out + (((t * c.batch + image) * c.out_height + y) * c.out_width + column) *
+                            c.out_channels + channel;
+        const float* from = sums + i * kOutputs;
+        float* membrane = membranes + i * kOutputs;
+        if (!outcome.fires)
+          scaled<vectors>(from, scale, shift, run, c.out_channels, to);
+        else if (t == 0)
+          fire<true, vectors>(from, membrane, scale, shift, keep, run, c.out_channels, to);
+        else
+          fire<false, vectors>(from, membrane, scale, shift, keep, run, c.out_channels, to);
+        i += pixels.columns - column;
+        column = 0;
+        ++y;
       }
     }
   }
@@ -325,22 +384,31 @@ void convolve(const Convolution& c, const In* x, const float* weights, const Out
   pack_weights(c, weights, packed.get(), threads);
   const int64_t items = c.batch * c.items_of_image();
   Failures failures;
+  const std::uint16_t* input = nullptr;
+  if constexpr (std::is_same_v<In, BFloat16>)
+    if (c.reads_input()) input = reinterpret_cast<const std::uint16_t*>(x);
 #pragma omp parallel num_threads(threads) if (threads > 1)
   {
     const TileConfig config;
     _tile_loadconfig(&config);
-    std::unique_ptr<PackedPixels> pixels;
-    failures.keep([&] { pixels = std::make_unique<PackedPixels>(c); });
+    std::unique_ptr<PackedPixels> packed_pixels;
+    if (!input) failures.keep([&] { packed_pixels = std::make_unique<PackedPixels>(c); });
+    const Pixels pixels{packed_pixels.get(), input, input ? c.in_channels : kInputs,
+                        input ? c.out_width : packed_pixels ? packed_pixels->columns : 0};
 #pragma omp for schedule(dynamic, 1)
     for (int64_t item = 0; item < items; ++item) {
-      if (!pixels) continue;
+      if (!input && !packed_pixels) continue;
       const int64_t image = item / c.items_of_image();
       const int64_t first_row = item % c.items_of_image() * c.item_rows();
       const int64_t out_rows = std::min(c.item_rows(), c.out_height - first_row);
-      pixels->fill(x, image, first_row, out_rows);
-      for (int64_t block = 0; block < c.out_blocks(); ++block)
-        compute_block(c, *pixels, &packed[block * c.panel()], outcome, image, first_row, out_rows,
-                      block * kOutputs, out);
+      if (packed_pixels) packed_pixels->fill(x, image, first_row, out_rows);
+      for (int64_t block = 0; block < c.out_blocks(); ++block) {
+        const int64_t channel = block * kOutputs;
+        const auto run = c.out_channels - channel > kColumns ? compute_block<true, Out>
+                                                             : compute_block<false, Out>;
+        run(c, pixels, &packed[block * c.panel()], outcome, image, first_row, out_rows, channel,
+            out);
+      }
     }
     _tile_release();
   }
