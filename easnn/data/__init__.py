@@ -27,6 +27,7 @@ from easnn.data.cache import (
 )
 from easnn.data.catalog import DATASETS, DatasetKind
 from easnn.data.detection_dataset import DetectionDataset, Frame, Label
+from easnn.data.label_filter import LabelFilter
 from easnn.data.label_source import SPLITS, LabelSource, RecordingFiles, Split
 from easnn.data.loader import (
     BatchLoader,
@@ -74,6 +75,7 @@ __all__ = [
     "Frame",
     "FrameCache",
     "Label",
+    "LabelFilter",
     "LabelSource",
     "LetterboxPolicy",
     "NCaltechSource",

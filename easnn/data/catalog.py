@@ -8,6 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from easnn.data.automotive import GEN1, GEN4, SYNTHETIC, AutomotiveKind
+from easnn.data.label_filter import GEN1_FILTER, GEN4_FILTER, LabelFilter
 from easnn.data.label_source import LabelSource
 from easnn.data.n_caltech import N_CALTECH_CLASSES, NCaltechSource
 from easnn.data.prophesee_layout import PropheseeSource
@@ -29,6 +30,8 @@ class DatasetKind:
         interpolation: how frames are resized to the network's input.
         jitter: default of the key ``jitter``: how far the aspect ratio of training samples changes.
         tau_ms: default of the key ``tau``: time in ms in which an event decays to 1/e.
+        label_filter: what the key ``label_filter`` does to the boxes of training splits, if it may
+            be used.
     """
 
     source: SourceBuilder
@@ -36,6 +39,7 @@ class DatasetKind:
     interpolation: Interpolation = "linear"
     jitter: float = 0.3
     tau_ms: float = 50.0
+    label_filter: LabelFilter | None = None
 
 
 def automotive_source(
@@ -82,9 +86,9 @@ DATASETS: Mapping[str, DatasetKind] = MappingProxyType(
             jitter=0.1,
             tau_ms=10.0,  # for saccades of about 100 ms
         ),
-        "gen1": DatasetKind(gen1_source, GEN1.class_names),
-        "gen4": DatasetKind(gen4_source, GEN4.class_names),
-        "synthetic": DatasetKind(synthetic_source, SYNTHETIC.class_names),
+        "gen1": DatasetKind(gen1_source, GEN1.class_names, label_filter=GEN1_FILTER),
+        "gen4": DatasetKind(gen4_source, GEN4.class_names, label_filter=GEN4_FILTER),
+        "synthetic": DatasetKind(synthetic_source, SYNTHETIC.class_names, label_filter=GEN1_FILTER),
     }
 )
 """The values of the key ``data_name``."""

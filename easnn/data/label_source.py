@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ import numpy as np
 
 from easnn.data.box_checks import check_class_ids, check_order_and_numbers, clip_to_frame
 from easnn.data.detection_dataset import DetectionDataset
+from easnn.data.label_filter import LabelFilter
 from easnn.representations import FrameSpec
 from easnn.utils.errors import ConfigError, DataError
 
@@ -47,6 +49,7 @@ class LabelSource(ABC):
         class_file: the file in which a user may declare other classes, if there is one.
         sensor_hw: height and width of the sensor, in the pixels of the boxes.
         clip_boxes: whether boxes are clipped to the frame in training and evaluation.
+        label_filter: drops boxes; a time at which none is left is not a labelled frame.
 
     Args:
         root: folder of the dataset.
@@ -60,6 +63,7 @@ class LabelSource(ABC):
     dropped_classes: tuple[str, ...] = ()
     class_file: Path | None = None
     clip_boxes = False
+    label_filter: LabelFilter | None = None
 
     def __init__(self, root: Path | str, splits: str | Sequence[str]) -> None:
         self.root = Path(root)
@@ -107,6 +111,16 @@ class LabelSource(ABC):
             "here, but is True."
         )
 
+    def filtering_labels(self, label_filter: LabelFilter) -> Self:
+        """Return a source whose :attr:`label_filter` is this one (key ``label_filter``).
+
+        Raises:
+            ConfigError: if its labels have been filtered already.
+        """
+        source = copy.copy(self)
+        source.label_filter = label_filter
+        return source
+
     def checked_boxes(self, files: RecordingFiles) -> np.ndarray:
         """Return the :meth:`boxes` of a recording that belong to ``class_names``, checked.
 
@@ -122,12 +136,14 @@ class LabelSource(ABC):
         return boxes
 
     def frame_boxes(self, files: RecordingFiles) -> np.ndarray:
-        """Return the :meth:`checked_boxes` of a recording, clipped to the frame if ``clip_boxes``.
+        """Return the :meth:`checked_boxes` of a recording, filtered, and clipped if ``clip_boxes``.
 
         Raises:
             DataError: as for the checked boxes.
         """
         boxes = self.checked_boxes(files)
+        if self.label_filter is not None:
+            boxes = self.label_filter(boxes, self.sensor_hw)
         return clip_to_frame(boxes, self.sensor_hw) if self.clip_boxes else boxes
 
 

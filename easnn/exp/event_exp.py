@@ -103,6 +103,11 @@ class EventExp(Experiment, ExperimentKeys):
                     f"`{name}` must begin with the smaller {value}, but is "
                     f"{smallest:g},{largest:g}."
                 )
+        if self.label_filter and self.dataset_kind.label_filter is None:
+            raise ConfigError(
+                f"`label_filter` must be False for `data_name` {self.data_name}, whose "
+                "`DatasetKind` has no filter of labels, but is True."
+            )
         if self.Ts > self.Tm:
             raise ConfigError(f"`Ts` must be at most `Tm` ({self.Tm}), but is {self.Ts}.")
         if self.aggregation == "event_sum":
@@ -232,7 +237,22 @@ class EventExp(Experiment, ExperimentKeys):
                 the dataset.
             DataError: if the dataset's files are incomplete or wrong.
         """
-        return self.get_source(splits).dataset(
+        return self._dataset_of(self.get_source(splits))
+
+    def get_train_dataset(self) -> DetectionDataset:
+        """Open the labelled frames of ``train_splits``, without what ``label_filter`` drops.
+
+        Raises:
+            ConfigError: as :meth:`get_dataset`, or if the labels have been filtered already.
+            DataError: as :meth:`get_dataset`.
+        """
+        label_filter = self.dataset_kind.label_filter if self.label_filter else None
+        if label_filter is None:
+            return self.get_dataset(self.train_splits)
+        return self._dataset_of(self.get_source(self.train_splits).filtering_labels(label_filter))
+
+    def _dataset_of(self, source: LabelSource) -> DetectionDataset:
+        return source.dataset(
             self.frame_spec(),
             num_classes=self.num_classes,
             downsample=self.downsample,
@@ -263,7 +283,7 @@ class EventExp(Experiment, ExperimentKeys):
             cache: cache of the frames, if any.
         """
         loader = build_train_loader(
-            self._read_through(cache, self.get_dataset(self.train_splits)),
+            self._read_through(cache, self.get_train_dataset()),
             self.get_placement_policy(),
             batch_size=batch_size,
             seed=torch.initial_seed() if self.seed is None else self.seed,

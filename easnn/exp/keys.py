@@ -35,6 +35,12 @@ class DataKeys(Config):
     train_splits: tuple[Split, ...] = key(
         ("train",), "training splits; published results: `train,val`", on_resume=TAKES_EFFECT
     )
+    label_filter: bool = key(
+        False,
+        "drop the boxes of training splits that RVT leaves out: small ones, and those wider than "
+        "nine tenths of the frame",
+        on_resume=TAKES_EFFECT,
+    )
     downsample: Literal[1, 2] = key(
         1,
         "2 halves the resolution of events and boxes, e.g. `gen4` to 640×360",

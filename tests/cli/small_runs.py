@@ -23,6 +23,7 @@ def write_dataset(root: Path, seed: int) -> None:
         boxes["t_us"] = np.repeat([100_000, 200_000, 300_000, 400_000], 2)
         boxes["x"] = rng.integers(0, 30, 8)
         boxes["y"], boxes["w"], boxes["h"] = 5, 30, 20
+        boxes["h"][3] = 9  # too low for `label_filter`
         write_boxes(root / split / "a_bbox.npy", boxes)
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from small_runs import write_dataset
 
 from easnn.data import RepeatFirstBatch
 from easnn.exp import EventExp, get_exp
@@ -39,6 +40,21 @@ def test_train_splits_are_put_together(raw_dataset: Path) -> None:
     assert len(exp.get_dataset(["train", "val"])) == sum(
         len(exp.get_dataset([s])) for s in ("train", "val")
     )
+
+
+def test_labels_are_filtered_in_training_only(tmp_path: Path) -> None:
+    write_dataset(tmp_path, 0)  # the fourth of its boxes is too low
+
+    def boxes(words: str) -> list[int]:
+        exp = tiny(tmp_path, f"train_splits val seed 1 {words}")
+        loaders = (
+            exp.get_train_loader(batch_size=4, device=CPU),
+            exp.get_eval_loader(batch_size=4, device=CPU),
+        )
+        return [sum(map(len, next(iter(loader)).ground_truth())) for loader in loaders]
+
+    assert boxes("") == [8, 8]
+    assert boxes("label_filter True") == [7, 8]
 
 
 def test_overfit_one_batch_repeats_a_batch(raw_dataset: Path) -> None:

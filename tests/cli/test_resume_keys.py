@@ -65,6 +65,7 @@ CASES = {
     "data_name": Case("gen1"),
     "data_dir": Case("OTHER"),
     "train_splits": Case("val"),
+    "label_filter": Case("True"),
     "downsample": Case("2"),
     "drop_invalid": Case("True"),
     "input_size": Case("64,128"),

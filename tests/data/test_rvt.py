@@ -12,6 +12,7 @@ from easnn.data import (
     DATASETS,
     GEN1,
     IGNORED_SEQUENCES,
+    LabelFilter,
     LetterboxPolicy,
     PropheseeSource,
     RvtSource,
@@ -272,6 +273,15 @@ def test_two_sizes_in_one_dataset(tmp_path):
     assert error_of(lambda: dataset.load(2)) == (
         f"DataError: {path} must have the size of its dataset, 6x8 (height x width), but has 8x6. "
         "Put other sensors in another folder."
+    )
+
+
+def test_labels_of_a_preprocessed_dataset_are_not_filtered_again(tmp_path):
+    write_sequence(tmp_path / "train" / "a")
+    source = DATASETS["gen4"].source(tmp_path, "train")
+    assert error_of(lambda: source.filtering_labels(LabelFilter(30, 10))) == (
+        f"ConfigError: `label_filter` must be False for {tmp_path}, whose labels were filtered "
+        "when it was preprocessed, but is True."
     )
 
 

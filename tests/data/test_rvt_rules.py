@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from easnn.data.rvt.rvt_rules import RULES, filter_labels, histogram_ends, label_frames
+from easnn.data.rvt.rvt_rules import RULES, histogram_ends, label_frames
 from easnn.events import BOX_DTYPE
 
 GEN1_HW, GEN4_HW = (240, 304), (720, 1280)
@@ -15,7 +15,7 @@ def kept(name, hw, rows, *, training=False):
     boxes = np.zeros(len(rows), BOX_DTYPE)
     for box, (x, y, w, h) in zip(boxes, rows, strict=True):
         box["x"], box["y"], box["w"], box["h"] = x, y, w, h
-    filtered = filter_labels(boxes, hw, RULES[name], training=training)
+    filtered = RULES[name].label_filter(boxes, hw, training=training)
     return [tuple(float(box[field]) for field in "xywh") for box in filtered]
 
 

@@ -161,6 +161,11 @@ def test_valid_combinations(words: str) -> None:
             "`speed_aug` needs a `window` that ends at the label and can hold more or less of the "
             "recording, but `window` is 0, the whole recording.",
         ),
+        (
+            "label_filter True",
+            "`label_filter` must be False for `data_name` n-caltech, whose `DatasetKind` has no "
+            "filter of labels, but is True.",
+        ),
         ("train_splits ()", "`train_splits` must name one or more splits, each once, but is ()."),
         (
             "train_splits train,val,train",

@@ -145,10 +145,13 @@ def _survey_some(
 def _misfits(experiment: EventExp) -> list[Problem]:
     """Return the errors that training with the experiment would raise for its keys and data."""
     problems = []
-    for splits in (experiment.train_splits, (experiment.eval_split,)):
+    for splits, opened in (
+        (experiment.train_splits, experiment.get_train_dataset),
+        ((experiment.eval_split,), lambda: experiment.get_dataset([experiment.eval_split])),
+    ):
         try:
             experiment.validate()
-            experiment.get_dataset(splits)
+            opened()
         except EasnnError as error:
             problems.append(
                 Problem("experiment does not fit", "+".join(splits), str(error), fatal=True)

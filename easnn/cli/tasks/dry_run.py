@@ -371,7 +371,7 @@ def _run_directory(plan: Plan) -> str:
 
 
 def _datasets(experiment: EventExp, report: DryRun) -> str:
-    train = experiment.get_dataset(experiment.train_splits)
+    train = experiment.get_train_dataset()
     evaluated = experiment.get_dataset([experiment.eval_split])
     report.eval_frames = len(evaluated)
     return (

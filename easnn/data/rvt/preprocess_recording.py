@@ -17,7 +17,6 @@ from easnn.data.prophesee_layout import open_with_sensor
 from easnn.data.rvt.rvt_rules import (
     HISTOGRAM_US,
     RvtRules,
-    filter_labels,
     histogram_ends,
     label_frames,
 )
@@ -115,10 +114,9 @@ class Task:
         boxes = read_boxes(self.files.boxes_path)
         known = (*self.class_names, *self.dropped_classes)
         check_class_ids(boxes, known, self.files.boxes_path, self.root / FILE_NAME)
-        boxes = filter_labels(
+        boxes = self.rules.label_filter(
             boxes[boxes["class_id"] < len(self.class_names)],
             self.sensor_hw,
-            self.rules,
             training=self.split == "train",
         )
         frames_us = label_frames(np.unique(boxes["t_us"]), self.rules.label_period_us)

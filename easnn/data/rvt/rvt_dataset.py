@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from easnn.data.automotive import AutomotiveKind
 from easnn.data.box_checks import check_num_classes
 from easnn.data.dataset_json import FILE_NAME, read_dataset_info
 from easnn.data.detection_dataset import DetectionDataset, Frame
+from easnn.data.label_filter import LabelFilter
 from easnn.data.label_index import index_labels
 from easnn.data.label_source import LabelSource, RecordingFiles
 from easnn.data.recording_pool import RecordingPool, open_first
@@ -61,6 +63,13 @@ class RvtSource(LabelSource):
                 f"has {rows}x{columns}. Put other sensors in another folder."
             )
         return histograms
+
+    def filtering_labels(self, label_filter: LabelFilter) -> Self:
+        """Refuse it: preprocessing has filtered the labels; see :class:`LabelSource`."""
+        raise ConfigError(
+            f"`label_filter` must be False for {self.root}, whose labels were filtered when it was "
+            "preprocessed, but is True."
+        )
 
     def boxes(self, files: RecordingFiles) -> np.ndarray:
         """Read the boxes of a sequence, in pixels of its histograms."""

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from easnn.data.automotive import GEN1, GEN4, AutomotiveKind
-from easnn.data.box_checks import clip_to_frame
+from easnn.data.label_filter import GEN1_FILTER, GEN4_FILTER, LabelFilter
 
 Times = npt.NDArray[np.int64]
 
@@ -25,16 +25,14 @@ class RvtRules:
 
     Attributes:
         kind: which dataset it is.
-        min_diagonal_px: smallest diagonal of a box.
-        min_side_px: smallest width and height of a box.
+        label_filter: which boxes are kept.
         label_period_us: time between two labelled frames, None for about 100 ms, a multiple of the
             median time between two labels.
         halved: whether the histograms have half the resolution.
     """
 
     kind: AutomotiveKind
-    min_diagonal_px: float
-    min_side_px: float
+    label_filter: LabelFilter
     label_period_us: int | None
     halved: bool
 
@@ -42,34 +40,11 @@ class RvtRules:
 RULES = {
     rules.kind.name: rules
     for rules in (
-        RvtRules(GEN1, min_diagonal_px=30, min_side_px=10, label_period_us=250_000, halved=False),
-        RvtRules(GEN4, min_diagonal_px=0, min_side_px=5, label_period_us=None, halved=True),
+        RvtRules(GEN1, GEN1_FILTER, label_period_us=250_000, halved=False),
+        RvtRules(GEN4, GEN4_FILTER, label_period_us=None, halved=True),
     )
 }
 """By the name of the dataset."""
-
-
-def filter_labels(
-    boxes: np.ndarray, sensor_hw: tuple[int, int], rules: RvtRules, *, training: bool
-) -> np.ndarray:
-    """Clip boxes (BOX_DTYPE) to the frame and drop those that are too small or wrong.
-
-    Args:
-        boxes: the boxes, of classes that are kept.
-        sensor_hw: height and width of the sensor in pixels.
-        rules: those of the dataset.
-        training: whether to drop boxes wider than nine tenths of the sensor, too: in the training
-            split they cross the frame without an object.
-    """
-    height_px, width_px = sensor_hw
-    clipped = clip_to_frame(boxes, (height_px - 1, width_px - 1))
-    width, height = clipped["w"], clipped["h"]
-    kept = (width > 0) & (height > 0)
-    kept &= width**2 + height**2 >= rules.min_diagonal_px**2
-    kept &= (width >= rules.min_side_px) & (height >= rules.min_side_px)
-    if training:
-        kept &= width <= 9 * width_px // 10
-    return clipped[kept]
 
 
 def label_frames(times_us: Times, period_us: int | None) -> Times:
