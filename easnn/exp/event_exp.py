@@ -58,6 +58,12 @@ EVENT_SUM_IGNORES = (
 )
 """Keys of frames made from events, without effect with ``aggregation event_sum``."""
 
+MEMORY_REFUSES = {
+    "cuda_graphs": "whose steps are not recorded",
+    "speed_aug": "which reads the windows of a recording one after another, at one speed",
+}
+"""Keys that must be False with a memory, each with the reason."""
+
 _PATH_PART = re.compile(r"(?!\.{1,2}$)[^/\\\0]+")
 
 
@@ -117,11 +123,19 @@ class EventExp(Experiment, ExperimentKeys):
                 "`speed_aug` needs a `window` that ends at the label and can hold more or less of "
                 "the recording, but `window` is 0, the whole recording."
             )
+        if self.memory != "none":
+            self._check_memory()
         if self.aggregation == "sum" and self.embedding != "count" and spec.Tm != 1:
             raise ConfigError(
                 f"`Tm` must be 1 for `aggregation` sum, which gives one slice, but is {self.Tm}. "
                 "`aggregation` micro_sum gives `Tm` slices."
             )
+
+    def _check_memory(self) -> None:
+        """Check the keys of an experiment whose network has a memory."""
+        for name, reason in MEMORY_REFUSES.items():
+            if getattr(self, name):
+                raise ConfigError(f"`{name}` must be False for `memory` {self.memory}, {reason}.")
 
     def _check_event_sum(self) -> None:
         """Check the keys of an experiment whose frames are precomputed histograms (RVT)."""

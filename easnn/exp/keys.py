@@ -10,7 +10,7 @@ from typing import Literal
 
 from easnn.config import HARMLESS, TAKES_EFFECT, Config, FilePath, key, refused
 from easnn.data import DATASETS, Split
-from easnn.models.config import DetectorKeys, EmbeddingKeys, MemoryKeys
+from easnn.models.config import DetectorKeys, EmbeddingKeys, MemoryKeys, RecurrenceKeys
 from easnn.optim import OptimizerName, ScheduleName
 from easnn.representations import FrameKeys
 from easnn.utils.options import PrecisionName
@@ -408,6 +408,7 @@ class ExperimentKeys(
     DataKeys,
     FrameKeys,
     EmbeddingKeys,
+    RecurrenceKeys,
     DetectorKeys,
 ):
     """All keys; :class:`~easnn.exp.event_exp.EventExp` builds the parts of a run from them."""

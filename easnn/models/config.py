@@ -14,6 +14,7 @@ ActivationName = Literal["silu", "relu", "lrelu"]
 SurrogateName = Literal["atan", "sigmoid", "rect", "patan"]
 StemKind = Literal["focus", "conv"]
 ResidualKind = Literal["spikes", "membrane"]
+MemoryKind = Literal["none", "lstm", "spiking"]
 EmbeddingActivation = Literal["relu", "lif"]
 
 
@@ -161,6 +162,27 @@ class EmbeddingKeys(Config):
     norm: Literal["bn"] | None = key(None, "batch norm on the output", on_resume=SAME_NETWORK)
 
 
+class RecurrenceKeys(Config):
+    """Settings of the memory that is carried from window to window of a recording."""
+
+    KEY_GROUP = "Memory"
+
+    memory: MemoryKind = key(
+        "none",
+        "memory between FPN and head: convolutional LSTM (`lstm`), or membranes that are not reset "
+        "between windows (`spiking`)",
+        on_resume=SAME_NETWORK,
+    )
+    memory_dim: int = key(
+        64, "channels of the memory of each feature map", low=1, on_resume=SAME_NETWORK
+    )
+    memory_kernel: Literal[1, 3] = key(
+        1,
+        "kernel size of the gates (`lstm`), or of the input of the membranes (`spiking`)",
+        on_resume=SAME_NETWORK,
+    )
+
+
 class MemoryKeys(Config):
     """How the network is computed: of no effect on its weights and results."""
 
@@ -174,7 +196,7 @@ class MemoryKeys(Config):
     )
 
 
-class DetectorConfig(MemoryKeys, DetectorKeys, EmbeddingKeys):
+class DetectorConfig(MemoryKeys, RecurrenceKeys, DetectorKeys, EmbeddingKeys):
     """Everything that defines a network: a YOLOX with spiking neurons after an embedding."""
 
     in_channels: int = key(2, "channels of an event frame: those of its representation", low=1)
@@ -218,6 +240,12 @@ class DetectorConfig(MemoryKeys, DetectorKeys, EmbeddingKeys):
             )
         if self.use_spike.backbone and self.Ts not in (1, self.T):
             raise ConfigError(f"`Ts` must be 1 or `T` ({self.T}), but is {self.Ts}.")
+        if self.memory != "none" and self.use_spike.head:
+            raise ConfigError(
+                "`memory` must be none for `use_spike` full_spike_v2, whose features before the "
+                "head are spikes of `T` time steps and not yet averaged over them, but is "
+                f"{self.memory}. Use full_spike."
+            )
 
     @property
     def blocks(self) -> int:

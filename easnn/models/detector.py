@@ -1,4 +1,4 @@
-"""The whole network: embedding, backbone, feature pyramid, head."""
+"""The whole network: embedding, backbone, feature pyramid, memory, head."""
 
 from __future__ import annotations
 
@@ -15,8 +15,12 @@ from easnn.models.config import ActivationName, DetectorConfig, SpikeMode
 from easnn.models.embedding import build_embedding
 from easnn.models.head import DecoupledHead
 from easnn.models.losses import detection_losses
-from easnn.models.neck import PAFPN
+from easnn.models.memory import Clips, MemoryState, PyramidMemory
+from easnn.models.neck import PAFPN, Features
 from easnn.models.neurons import ParametricLIF
+
+Result = Tensor | dict[str, Tensor]
+"""Detections, or losses."""
 
 ANALOG: dict[ActivationName, Callable[[], nn.Module]] = {
     "silu": partial(nn.SiLU, inplace=True),
@@ -32,11 +36,16 @@ class EventDetector(nn.Module):
     where the spiking part ends: before the feature pyramid, before the head, or at the head's
     outputs. Up to the first neuron, time steps that see the same frame are computed once.
 
+    With a memory, the windows of a recording can be given one after another: what is remembered is
+    a value that :meth:`detect_next` takes and returns. :meth:`detect` looks at each window alone,
+    with an empty memory.
+
     Args:
         config: settings of the network.
 
     Attributes:
         embedding: turns events ``[B, Tl, Tm, C, H, W]`` into frames, the input of :meth:`detect`.
+        memory: between feature pyramid and head; None without one (key ``memory`` none).
     """
 
     def __init__(self, config: DetectorConfig) -> None:
@@ -81,10 +90,14 @@ class EventDetector(nn.Module):
         self.head = DecoupledHead(
             channels, 4 * base_channels, config.num_classes, spiking if mode.head else analog
         )
+        # Last, so that the other weights are drawn as without it.
+        self.memory = PyramidMemory(channels, config) if config.memory != "none" else None
         # Activations take the layout of the kernels, and convolutions are faster in this one.
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def forward(self, events: Tensor, targets: Tensor | None = None) -> Tensor | dict[str, Tensor]:
+    def forward(
+        self, events: Tensor, targets: Tensor | None = None, clips: Clips | None = None
+    ) -> Result | tuple[Result, MemoryState | None]:
         """Detect objects in events, or compute the losses if there are targets.
 
         It calls :meth:`detect` with the output of ``embedding``. To use that output as well::
@@ -94,18 +107,22 @@ class EventDetector(nn.Module):
 
         Args:
             events: ``[B, Tl, Tm, C, H, W]`` floating-point counts, H and W multiples of 32.
-            targets: as for :meth:`detect`.
+            targets: as for :meth:`detect`; with clips, those of the labelled windows.
+            clips: how the windows divide into clips of consecutive ones; None: each is alone.
 
         Returns:
-            As :meth:`detect`.
+            As :meth:`detect`; with clips, as :meth:`detect_clips`.
 
         Raises:
             ValueError: if ``events`` have another shape.
         """
         self._check("events", "[B, Tl, Tm, {C}, H, W]", events, (6,))
-        return self.detect(self.embedding(events), targets)
+        frames = self.embedding(events)
+        if clips is None:
+            return self.detect(frames, targets)
+        return self.detect_clips(frames, clips, targets)
 
-    def detect(self, frames: Tensor, targets: Tensor | None = None) -> Tensor | dict[str, Tensor]:
+    def detect(self, frames: Tensor, targets: Tensor | None = None) -> Result:
         """Detect objects in frames of the embedding, or compute the losses if there are targets.
 
         Args:
@@ -122,8 +139,62 @@ class EventDetector(nn.Module):
             ValueError: if ``frames`` have another shape.
         """
         raw, grid = self.raw_outputs(frames)
-        with torch.autocast(raw.device.type, enabled=False):
-            return decode(raw, grid) if targets is None else detection_losses(raw, targets, grid)
+        return _result(raw, grid, targets)
+
+    def detect_next(
+        self, frames: Tensor, state: MemoryState | None
+    ) -> tuple[Tensor, MemoryState | None]:
+        """Detect objects in the next window of each of B recordings.
+
+        Args:
+            frames: as for :meth:`detect`, one window of each recording.
+            state: what was returned for the windows before; None: the memory is empty.
+
+        Returns:
+            The detections of :meth:`detect`, and the state after these windows; None without a
+            memory.
+
+        Raises:
+            ValueError: if ``frames`` have another shape.
+        """
+        detections, state = self.detect_clips(frames, Clips(frames.shape[-4], state))
+        assert isinstance(detections, Tensor)  # without targets
+        return detections, state
+
+    def detect_clips(
+        self, frames: Tensor, clips: Clips, targets: Tensor | None = None
+    ) -> tuple[Result, MemoryState | None]:
+        """Detect objects in the labelled windows of clips, or compute the losses for targets.
+
+        Only the memory goes through the windows one by one. The parts before it compute all of them
+        as one batch, and the head sees only those that are labelled.
+
+        Args:
+            frames: as for :meth:`detect`, of all windows of all clips.
+            clips: how the windows divide into clips, and which are labelled.
+            targets: as for :meth:`detect`, of the labelled windows.
+
+        Returns:
+            As :meth:`detect` for the labelled windows, and the state after each clip, through which
+            no gradient flows; None without a memory.
+
+        Raises:
+            ValueError: if ``frames`` have another shape.
+        """
+        features = self._features(frames)
+        state: MemoryState | None = None
+        if self.memory is not None:
+            features, (a, b, c) = self.memory(features, clips)
+            state = a.detach(), b.detach(), c.detach()
+        elif clips.labelled is not None:
+            x3, x4, x5 = (self._windows(x, clips.labelled) for x in features)
+            features = x3, x4, x5
+        raw, grid = self._head_outputs(features)
+        result = _result(raw, grid, targets)
+        if isinstance(result, dict) and clips.weight != 1:
+            weighed = {name: loss * clips.weight for name, loss in result.items()}
+            result = {**weighed, "num_fg": result["num_fg"]}
+        return result, state
 
     def raw_outputs(self, frames: Tensor) -> tuple[Tensor, AnchorGrid]:
         """Return the outputs of the head for frames of the embedding, and their anchors.
@@ -137,6 +208,13 @@ class EventDetector(nn.Module):
         Raises:
             ValueError: if ``frames`` have another shape.
         """
+        features = self._features(frames)
+        if self.memory is not None:
+            features, _ = self.memory(features, Clips(len(features[0])))
+        return self._head_outputs(features)
+
+    def _features(self, frames: Tensor) -> Features:
+        """Return what the feature pyramid puts out, averaged over time unless the head spikes."""
         self._check("frames", "[Ts, B, {C}, H, W] or [B, {C}, H, W]", frames, (4, 5))
         mode, T = self._mode, self._T
         features = self.backbone(frames.flatten(0, -4))  # 3 of [T·B, C', H', W']
@@ -145,9 +223,17 @@ class EventDetector(nn.Module):
         features = self.neck(features)
         if mode is SpikeMode.FULL:
             features = tuple(mean_over_time(x, T) for x in features)
+        return features
+
+    def _windows(self, x: Tensor, chosen: Tensor) -> Tensor:
+        """Return some windows of a feature map; if the head spikes, ``[T·B, …]``."""
+        steps = self._T if self._mode is SpikeMode.FULL_V2 else 1
+        return x.view(steps, -1, *x.shape[1:])[:, chosen].flatten(0, 1)
+
+    def _head_outputs(self, features: Features) -> tuple[Tensor, AnchorGrid]:
         raw = self.head(features)  # [B, A, 5 + num_classes]; if the head spikes, [T·B, …]
-        if mode is SpikeMode.FULL_V2:
-            raw = mean_over_time(raw, T)
+        if self._mode is SpikeMode.FULL_V2:
+            raw = mean_over_time(raw, self._T)
         with torch.autocast(raw.device.type, enabled=False):
             raw = raw.to(torch.promote_types(raw.dtype, torch.float32))
             return raw, AnchorGrid.of(features, raw.dtype)
@@ -160,6 +246,11 @@ class EventDetector(nn.Module):
                 f"`{name}` must be {layout.format(C=channels)} with H and W multiples of {cell}, "
                 f"but is {list(images.shape)}."
             )
+
+
+def _result(raw: Tensor, grid: AnchorGrid, targets: Tensor | None) -> Result:
+    with torch.autocast(raw.device.type, enabled=False):
+        return decode(raw, grid) if targets is None else detection_losses(raw, targets, grid)
 
 
 def decode(raw: Tensor, grid: AnchorGrid) -> Tensor:

@@ -51,7 +51,8 @@ def test_the_network_is_what_the_keys_say() -> None:
         "abs=True, norm='bn', num_classes=3, depth=0.33, width=0.25, stem='conv', depthwise=True, "
         "act='relu', use_spike=<SpikeMode.FULL: 'full_spike'>, "
         "residual='spikes', spike_fn='patan', alpha=1.5, T=3, "
-        "activation_checkpointing=False, in_channels=2)"
+        "memory='none', memory_dim=64, memory_kernel=1, activation_checkpointing=False, "
+        "in_channels=2)"
     )
 
 

@@ -56,6 +56,7 @@ def test_the_published_1mpx_command_is_valid() -> None:
         "aggregation event_sum embedding arsnn Tl 4",
         "aggregation event_sum embedding rsnn Tl 2 Tm 2",
         "speed_aug True speed_range 1,1",
+        "memory lstm use_spike full_spike",
     ],
 )
 def test_valid_combinations(words: str) -> None:
@@ -165,6 +166,15 @@ def test_valid_combinations(words: str) -> None:
             "label_filter True",
             "`label_filter` must be False for `data_name` n-caltech, whose `DatasetKind` has no "
             "filter of labels, but is True.",
+        ),
+        (
+            "memory lstm cuda_graphs True",
+            "`cuda_graphs` must be False for `memory` lstm, whose steps are not recorded.",
+        ),
+        (
+            "memory spiking speed_aug True",
+            "`speed_aug` must be False for `memory` spiking, which reads the windows of a "
+            "recording one after another, at one speed.",
         ),
         ("train_splits ()", "`train_splits` must name one or more splits, each once, but is ()."),
         (

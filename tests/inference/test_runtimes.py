@@ -16,7 +16,7 @@ from easnn.inference import Predictor
 from easnn.inference.runtimes import build_inference
 from easnn.inference.runtimes.export import exported
 from easnn.kernels import Kernels, use_kernels
-from easnn.models import DetectorConfig, EventDetector, SpikeMode
+from easnn.models import DetectorConfig, EventDetector, SpikeMode, build_detector
 from easnn.representations import FrameSpec
 from easnn.utils.errors import ConfigError
 from easnn.utils.options import RUNTIMES, PrecisionName, RuntimeName
@@ -220,6 +220,16 @@ class TestErrors:
         assert str(error.value) == (
             "`runtime` must be one of torch, compiled, openvino, onnx, but is onx. "
             "Did you mean `onnx`?"
+        )
+
+    @pytest.mark.parametrize("runtime", COMPILED)
+    def test_a_memory(self, runtime: RuntimeName) -> None:
+        model = build_detector(SMALL.replace(memory="spiking"))
+        with pytest.raises(ConfigError) as error:
+            build_inference(runtime, model, (1, 4, 2, *HW), CPU, "exact")
+        assert str(error.value) == (
+            "`runtime` must be torch for a network with `memory` spiking, whose state the others "
+            f"do not carry, but is {runtime}."
         )
 
     @pytest.mark.parametrize("runtime", list(NEEDED))

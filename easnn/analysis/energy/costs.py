@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from easnn.analysis.energy.operations import AC_PJ, MAC_PJ, LayerOperations, energy_pj
 from easnn.analysis.energy.provenance import spike_driven
 from easnn.analysis.energy.recorder import NeuronActivity, OperationRecorder
+from easnn.models import Clips, EventDetector, MemoryState
 
 
 @dataclass(frozen=True)
@@ -133,6 +134,8 @@ class EnergyReport:
 def measure_energy(model: nn.Module, frames: Iterable[Tensor]) -> EnergyReport:
     """Run a detector on frames and count its operations and spikes.
 
+    A memory is carried from each frame to the next one, as if they were windows of a recording.
+
     Args:
         model: the detector; it is left in evaluation mode.
         frames: ``[1, Tl, Tm, C, H, W]`` each, all of the same size and on the model's device.
@@ -147,8 +150,12 @@ def measure_energy(model: nn.Module, frames: Iterable[Tensor]) -> EnergyReport:
     if first is None:
         raise ValueError("`frames` must hold at least one frame, but is empty.")
     with torch.inference_mode(), OperationRecorder(model, spike_driven(model, first)) as recorder:
+        state: MemoryState | None = None
         for events in chain([first], rest):
-            model(events)
+            if isinstance(model, EventDetector) and model.memory is not None:
+                _, state = model(events, clips=Clips(1, state))
+            else:
+                model(events)
     return EnergyReport(recorder.frames, tuple(recorder.layers()), tuple(recorder.neurons()))
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from easnn.models import ParametricLIF
+from easnn.models import CarriedLIF, Clips, EventDetector, ParametricLIF
 from easnn.models.embedding import EventEmbedding
 
 
@@ -23,7 +23,7 @@ def spike_driven(model: nn.Module, events: Tensor) -> set[str]:
     replaced by random fractions, and those of neurons by random spikes. Only pooling, upsampling,
     concatenation and addition are left between these layers, so an input of only integers comes
     from neurons alone. The mean over several time steps is a fraction; that over a single one is a
-    spike.
+    spike. A memory has random fractions as its state.
 
     Args:
         model: a detector in evaluation mode; it is not changed.
@@ -37,11 +37,20 @@ def spike_driven(model: nn.Module, events: Tensor) -> set[str]:
     def spikes(_layer: nn.Module, _inputs: Any, output: Tensor) -> Tensor:
         return noise(_layer, _inputs, output).round()
 
+    def fired(_layer: nn.Module, _inputs: Any, output: tuple[Tensor, Tensor]) -> Any:
+        return spikes(_layer, _inputs, output[0]), output[1]
+
     whole: dict[str, bool] = {}
 
     def look(name: str, input: Tensor) -> None:
         whole[name] = whole.get(name, True) and bool((input == input.round()).all())
 
+    shown = torch.rand(events.shape, generator=random, device=events.device, dtype=events.dtype)
+    clips = None
+    if isinstance(model, EventDetector) and model.memory is not None:
+        with torch.inference_mode():
+            _, (a, b, c) = model(shown, clips=Clips(1))
+        clips = Clips(1, (noise(model, None, a), noise(model, None, b), noise(model, None, c)))
     with ExitStack() as hooks, torch.inference_mode():
         for name, layer in model.named_modules():
             if isinstance(layer, nn.Conv2d):
@@ -51,7 +60,9 @@ def spike_driven(model: nn.Module, events: Tensor) -> set[str]:
                 hooks.callback(looking.remove)
             if isinstance(layer, ParametricLIF):
                 hooks.callback(layer.register_forward_hook(spikes).remove)
+            elif isinstance(layer, CarriedLIF):
+                hooks.callback(layer.register_forward_hook(fired).remove)
             elif isinstance(layer, nn.Conv2d | nn.BatchNorm2d | EventEmbedding):
                 hooks.callback(layer.register_forward_hook(noise).remove)
-        model(torch.rand(events.shape, generator=random, device=events.device, dtype=events.dtype))
+        model(shown, clips=clips) if clips else model(shown)
     return {name for name, only_spikes in whole.items() if only_spikes}

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from easnn.analysis.energy.operations import LayerOperations, OperationCount
-from easnn.models import ParametricLIF
+from easnn.models import CarriedLIF, ParametricLIF
 from easnn.models.embedding.packed import unpack
 from easnn.models.embedding.recurrence import (
     GatedRecurrence,
@@ -120,6 +120,10 @@ class OperationRecorder:
                         lambda neurons, _, output: self._fired(
                             name, output.unflatten(0, (neurons.T, -1))
                         )
+                    )
+                case CarriedLIF():
+                    hook = layer.register_forward_hook(
+                        lambda _, __, output: self._fired(name, output[0][None])
                     )
                 case GatedRecurrence() | LeakyRecurrence():
                     hook = layer.register_forward_hook(

@@ -36,8 +36,8 @@ def build_inference(
         precision: what the network computes in.
 
     Raises:
-        ConfigError: if the runtime is unknown, cannot compute on the device or in the precision, or
-            needs a package or a compiler that is missing.
+        ConfigError: if the runtime is unknown, cannot compute the network, on the device or in the
+            precision, or needs a package or a compiler that is missing.
     """
     if runtime == "torch":
         return Inference.of_modules(model, precision)
@@ -45,6 +45,11 @@ def build_inference(
         raise ConfigError(
             f"`runtime` must be one of {', '.join(RUNTIMES)}, but is {runtime}."
             f"{did_you_mean(runtime, RUNTIMES)}"
+        )
+    if model.config.memory != "none":
+        raise ConfigError(
+            f"`runtime` must be torch for a network with `memory` {model.config.memory}, whose "
+            f"state the others do not carry, but is {runtime}."
         )
     # Compilers are large imports, and some are packages that may be missing.
     module = import_module(f"easnn.inference.runtimes.{runtime}_runtime")

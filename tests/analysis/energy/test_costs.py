@@ -186,3 +186,28 @@ def test_the_report_is_plain_and_printable(report: EnergyReport) -> None:
     lines = [line.split() for line in energy_tables(report).splitlines()]
     assert ["head", f"{report.parts[3].accumulates / 1e6:.3f}"] in [line[:2] for line in lines]
     assert any(line[:1] == ["head.levels.2.class_out"] and "spikes" in line for line in lines)
+
+
+def test_the_memory_of_a_detector() -> None:
+    changes = {"use_spike": SpikeMode.BACKBONE, "memory_dim": 4}
+    reports = {
+        kind: measure_energy(
+            lively_detector(TINY.replace(memory=kind, **changes), EVENTS), [EVENTS] * 3
+        )
+        for kind in ("none", "lstm", "spiking")
+    }
+    positions, channels = [4 * 8, 2 * 4, 1 * 2], [32, 64, 128]
+    down = sum(p * c * 4 for p, c in zip(positions, channels, strict=True))
+    gates = sum(p * 2 * 4 * 16 for p in positions)
+    parts = {kind: {cost.name: cost for cost in r.parts} for kind, r in reports.items()}
+    assert "memory" not in parts["none"]
+    lstm, spiking = parts["lstm"]["memory"], parts["spiking"]["memory"]
+    assert (lstm.accumulates, lstm.macs) == (0, 2 * down + gates)
+    assert spiking.macs == down
+    neurons = [n for n in reports["spiking"].neurons if n.name.startswith("memory")]
+    assert [n.updates for n in neurons] == [4 * p for p in positions]
+    # Each spike of a membrane reaches all channels of its features.
+    spikes = sum(n.rate * n.neurons * c for n, c in zip(neurons, channels, strict=True))
+    assert spiking.accumulates == pytest.approx(spikes)
+    assert spiking.accumulates > 0
+    assert energy_tables(reports["spiking"]).count("memory.levels.0.cell.neurons") == 1

@@ -86,3 +86,15 @@ def test_event_counts_are_no_spikes(embedding: str) -> None:
 def test_a_sampler_that_never_fires_gives_no_spikes_to_the_stem() -> None:
     silent = TINY.replace(thresh=1e6, write_zero=True, abs=True)
     assert "backbone.stem.conv.conv" in analog(silent)
+
+
+def test_only_what_a_spiking_memory_puts_out_are_spikes() -> None:
+    memory = {
+        kind: {name.split(".", 3)[-1] for name in found if name.startswith("memory")}
+        for kind in ("lstm", "spiking")
+        for found in [analog(TINY.replace(use_spike=SpikeMode.FULL, memory=kind))]
+    }
+    assert memory == {
+        "lstm": {"cell.down", "cell.input_gates", "cell.state_gates", "up"},
+        "spiking": {"cell.down.conv"},
+    }
