@@ -33,6 +33,8 @@ class AutomotiveKind:
         sensor_hw: height and width of the sensor in pixels.
         dropped_classes: names of the class ids after those; their boxes are dropped.
         ignored: names of recordings to skip.
+        preprocessed_classes: name of each class id in a dataset that was preprocessed for RVT and
+            has no ``dataset.json``; empty if they are the ``class_names``.
     """
 
     name: str
@@ -40,8 +42,21 @@ class AutomotiveKind:
     sensor_hw: tuple[int, int]
     dropped_classes: tuple[str, ...] = ()
     ignored: frozenset[str] = frozenset()
+    preprocessed_classes: tuple[str, ...] = ()
+
+    @property
+    def classes_of_histograms(self) -> tuple[str, ...]:
+        """Name of each class id in a dataset that was preprocessed for RVT and declares none."""
+        return self.preprocessed_classes or self.class_names
 
 
 GEN1 = AutomotiveKind("gen1", GEN1_CLASSES, GEN1_SENSOR_HW, ignored=IGNORED_SEQUENCES)
 GEN4 = AutomotiveKind("gen4", GEN4_CLASSES, GEN4_SENSOR_HW, dropped_classes=GEN4_DROPPED_CLASSES)
+GEN4_ALL = AutomotiveKind(
+    "gen4-all",
+    GEN4_CLASSES + GEN4_DROPPED_CLASSES,
+    GEN4_SENSOR_HW,
+    preprocessed_classes=GEN4_CLASSES,
+)
+"""1Mpx with all classes that are labelled."""
 SYNTHETIC = replace(GEN1, name="synthetic")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from easnn.data.automotive import GEN1, GEN4, SYNTHETIC, AutomotiveKind
+from easnn.data.automotive import GEN1, GEN4, GEN4_ALL, SYNTHETIC, AutomotiveKind
 from easnn.data.label_filter import GEN1_FILTER, GEN4_FILTER, LabelFilter
 from easnn.data.label_source import LabelSource
 from easnn.data.n_caltech import N_CALTECH_CLASSES, NCaltechSource
@@ -72,6 +72,11 @@ def gen4_source(root: Path | str, splits: str | Sequence[str]) -> LabelSource:
     return automotive_source(root, splits, GEN4)
 
 
+def gen4_all_source(root: Path | str, splits: str | Sequence[str]) -> LabelSource:
+    """Find recordings of 1Mpx with all seven classes; see :func:`automotive_source`."""
+    return automotive_source(root, splits, GEN4_ALL)
+
+
 def synthetic_source(root: Path | str, splits: str | Sequence[str]) -> PropheseeSource:
     """Find synthetic recordings; see :class:`PropheseeSource`."""
     return PropheseeSource(root, splits, SYNTHETIC)
@@ -88,6 +93,7 @@ DATASETS: Mapping[str, DatasetKind] = MappingProxyType(
         ),
         "gen1": DatasetKind(gen1_source, GEN1.class_names, label_filter=GEN1_FILTER),
         "gen4": DatasetKind(gen4_source, GEN4.class_names, label_filter=GEN4_FILTER),
+        "gen4-all": DatasetKind(gen4_all_source, GEN4_ALL.class_names, label_filter=GEN4_FILTER),
         "synthetic": DatasetKind(synthetic_source, SYNTHETIC.class_names, label_filter=GEN1_FILTER),
     }
 )

@@ -34,7 +34,7 @@ EVENTS_SUFFIX = "_td.dat"
 BOXES_SUFFIX = "_bbox.npy"
 """Ends of the names of a recording's two files in the layout of Prophesee's datasets."""
 
-RVT_DATASETS = ("gen1", "gen4")
+RVT_DATASETS = ("gen1", "gen4", "gen4-all")
 """The datasets that ``easnn preprocess`` knows."""
 
 SPIKE_MODES = ("False", "True", "full_spike", "full_spike_v2")

@@ -319,6 +319,17 @@ def test_declared_classes_go_with_the_recordings(
     )
 
 
+def test_all_classes_of_1mpx(tmp_path: Path) -> None:
+    raw, out = tmp_path / "raw", tmp_path / "out"
+    write_raw(raw / "train", "a")
+    for _ in range(2):
+        assert run(raw, out, name="gen4-all") == 0
+    for name in ("gen4", "gen4-all"):  # the folder says which classes it has
+        dataset = DATASETS[name].source(out, ["train"]).dataset(EVENT_SUM, num_classes=7)
+        assert dataset.class_names == DATASETS["gen4-all"].class_names
+        assert dataset.load(0).boxes.tolist() == [[0, 1, 1.5, 10, 5], [5, 4.5, 4.5, 4.5, 4.5]]
+
+
 def test_interrupt(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

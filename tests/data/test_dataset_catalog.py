@@ -30,5 +30,6 @@ def test_published_settings_of_each_dataset():
         "n-caltech": ("cubic", 0.1, 10),
         "gen1": ("linear", 0.3, 50),
         "gen4": ("linear", 0.3, 50),
+        "gen4-all": ("linear", 0.3, 50),
         "synthetic": ("linear", 0.3, 50),
     }

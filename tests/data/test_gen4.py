@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from raw_layout import open_dataset, write_recording
 
-from easnn.data import GEN4
+from easnn.data import GEN4, GEN4_ALL
 from easnn.events import pack_events
 from easnn.utils.errors import ConfigError, DataError
 
@@ -12,7 +12,7 @@ HW = (720, 1280)
 
 
 def open_gen4(root, **options):
-    return open_dataset(root, kind=GEN4, **{"num_classes": 3, **options})
+    return open_dataset(root, **{"kind": GEN4, "num_classes": 3, **options})
 
 
 def error_of(action):
@@ -39,6 +39,22 @@ def test_three_of_seven_classes_are_kept(tmp_path):
     assert [frame.time_us for frame in frames] == [40_000, 60_000]
     assert frames[0].boxes.tolist() == [[n, 10 * n, 5, 20, 30] for n in range(3)]
     assert frames[0].events.shape == (1, 2, 2, 720, 1280)
+
+
+def test_all_seven_classes(tmp_path):
+    write_three_labels(tmp_path)
+    dataset = open_gen4(tmp_path, kind=GEN4_ALL, num_classes=7)
+    names = "pedestrian", "two-wheeler", "car", "truck", "bus", "traffic sign", "traffic light"
+    assert (dataset.name, dataset.class_names) == ("gen4-all", names)
+    frames = [dataset.load(index) for index in range(len(dataset))]
+    assert [frame.time_us for frame in frames] == [40_000, 50_000, 60_000]
+    assert frames[0].boxes.tolist() == [[n, 10 * n, 5, 20, 30] for n in range(7)]
+    assert frames[1].boxes.tolist() == [[4, 1, 2, 30, 40]]
+    assert error_of(lambda: open_gen4(tmp_path, kind=GEN4_ALL)) == (
+        "ConfigError: `num_classes` must be 7 (pedestrian, two-wheeler, car, truck, bus, traffic "
+        f"sign, traffic light) for {tmp_path}, but is 3. Other classes are declared as "
+        f'"class_names" in {tmp_path}/dataset.json.'
+    )
 
 
 def test_downsampling_adds_up_events_and_halves_boxes(tmp_path):

@@ -66,6 +66,7 @@ def test_the_filters_of_the_datasets():
         "n-caltech": None,
         "gen1": LabelFilter(30, 10),
         "gen4": LabelFilter(0, 5),
+        "gen4-all": LabelFilter(0, 5),
         "synthetic": LabelFilter(30, 10),
     }
 

@@ -11,6 +11,7 @@ from rvt_layout import FULL, HISTOGRAMS, open_rvt, some_histograms, write_sequen
 from easnn.data import (
     DATASETS,
     GEN1,
+    GEN4_ALL,
     IGNORED_SEQUENCES,
     LabelFilter,
     LetterboxPolicy,
@@ -273,6 +274,14 @@ def test_two_sizes_in_one_dataset(tmp_path):
     assert error_of(lambda: dataset.load(2)) == (
         f"DataError: {path} must have the size of its dataset, 6x8 (height x width), but has 8x6. "
         "Put other sensors in another folder."
+    )
+
+
+def test_a_dataset_preprocessed_with_three_classes_does_not_have_seven(tmp_path):
+    write_sequence(tmp_path / "train" / "a")
+    assert error_of(lambda: open_rvt(tmp_path, kind=GEN4_ALL, num_classes=7)) == (
+        f"ConfigError: `num_classes` must be 3 (pedestrian, two-wheeler, car) for {tmp_path}, but "
+        f'is 7. Other classes are declared as "class_names" in {tmp_path}/dataset.json.'
     )
 
 

@@ -66,7 +66,7 @@ def plan_tasks(
     ]
     make_directory(out)
     if (
-        read_dataset_info(out, unfinished=True).class_names or rules.kind.class_names
+        read_dataset_info(out, unfinished=True).class_names or rules.kind.classes_of_histograms
     ) != class_names:
         if not all(is_apple_double(path.name) for path in out.iterdir()):
             raise OutputError(

@@ -43,7 +43,7 @@ class RvtSource(LabelSource):
     def __init__(self, root: Path | str, splits: str | Sequence[str], kind: AutomotiveKind) -> None:
         super().__init__(root, splits)
         self.name = kind.name
-        self.class_names = read_dataset_info(self.root).class_names or kind.class_names
+        self.class_names = read_dataset_info(self.root).class_names or kind.classes_of_histograms
         self.class_file = self.root / FILE_NAME
         self.recordings = find_sequences(self.root, self.splits, ignored=kind.ignored)
         first = open_first(HistogramFile, (files.events_path for files in self.recordings))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from easnn.data.automotive import GEN1, GEN4, AutomotiveKind
+from easnn.data.automotive import GEN1, GEN4, GEN4_ALL, AutomotiveKind
 from easnn.data.label_filter import GEN1_FILTER, GEN4_FILTER, LabelFilter
 
 Times = npt.NDArray[np.int64]
@@ -42,6 +42,7 @@ RULES = {
     for rules in (
         RvtRules(GEN1, GEN1_FILTER, label_period_us=250_000, halved=False),
         RvtRules(GEN4, GEN4_FILTER, label_period_us=None, halved=True),
+        RvtRules(GEN4_ALL, GEN4_FILTER, label_period_us=None, halved=True),
     )
 }
 """By the name of the dataset."""
