@@ -14,7 +14,8 @@ from easnn.cli import train
 
 RECIPE = (
     "optimizer ADAMW weight_decay 0.1 scheduler onecycle clip_grad 0.05 accumulate 2 "
-    "freeze embedding,norm max_epoch 4"
+    "freeze embedding,norm max_epoch 4 zoom_prob 0.5 rotation 10 shear 10 erase_prob 0.4 "
+    "time_flip 0.5 label_filter True min_visible 0.3"
 )
 
 

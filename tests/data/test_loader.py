@@ -13,11 +13,14 @@ from raw_layout import open_dataset
 
 from easnn.data import (
     BatchLoader,
+    Distortion,
+    Erasing,
     EvaluationSampler,
     LetterboxPolicy,
     RandomPlacementPolicy,
     RequestedSamples,
     SampleRequest,
+    Zoom,
     build_eval_loader,
     build_train_loader,
     named_worker_failures,
@@ -26,12 +29,24 @@ from easnn.data.loader import _ignore_stop_signals
 from easnn.utils.errors import ConfigError, DataError
 
 CPU = torch.device("cpu")
-POLICY = RandomPlacementPolicy((32, 64), jitter=0.3)
+POLICY = RandomPlacementPolicy(
+    (32, 64),
+    jitter=0.3,
+    zoom=Zoom(0.5),
+    distortion=Distortion(rotation_deg=20, shear_deg=10),
+    erasing=Erasing(0.5),
+)
 
 
 def train_loader(dataset, *, batch_size=4, num_workers=0, policy=POLICY, seed=3):
     return build_train_loader(
-        dataset, policy, batch_size=batch_size, seed=seed, num_workers=num_workers, device=CPU
+        dataset,
+        policy,
+        batch_size=batch_size,
+        seed=seed,
+        num_workers=num_workers,
+        device=CPU,
+        time_flip=0.3,
     )
 
 
@@ -109,6 +124,16 @@ def test_placements_depend_on_seed_epoch_and_index(small_dataset):
     other = RequestedSamples(small_dataset, POLICY, seed=4)[SampleRequest(0, 0)].placement
     assert len(placements | {other}) == 16
     assert samples[SampleRequest(1, 2)].placement == samples[SampleRequest(1, 2)].placement
+
+
+def test_frames_can_share_what_was_drawn_for_one_of_them(small_dataset):
+    samples = RequestedSamples(small_dataset, POLICY, 3, (0.5, 2.0), 0.5)
+    request = SampleRequest(2, 5)
+    sample = samples[request]
+    boxes, speed = small_dataset.label(5).boxes, samples.draw_speed(request)
+    assert samples.draw_placement(request, boxes) == sample.placement
+    assert samples.frame(5, speed).events.equal(sample.events)
+    assert samples.frame(6, speed).events.equal(small_dataset.load_at_speed(6, speed).events)
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])
