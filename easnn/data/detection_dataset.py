@@ -59,6 +59,11 @@ class DetectionDataset(ABC):
     sensor_hw: tuple[int, int]
     class_names: tuple[str, ...]
 
+    @property
+    def measures_silence(self) -> bool:
+        """Whether ``still_s`` of :meth:`motion` is measured from events, for want of labels."""
+        return False
+
     @abstractmethod
     def __len__(self) -> int:
         """Return the number of labelled frames."""

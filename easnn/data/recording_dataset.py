@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import sys
 from abc import abstractmethod
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Self
 
@@ -18,6 +19,7 @@ from easnn.data.detection_dataset import DetectionDataset, Frame, Label
 from easnn.data.label_index import has_area
 from easnn.data.label_source import LabelSource, RecordingFiles
 from easnn.data.recording_pool import RecordingPool
+from easnn.data.silence import SLICE_US, SilenceMeter
 from easnn.events import (
     MOTION_DTYPE,
     Recording,
@@ -138,6 +140,7 @@ class RecordingDataset(DetectionDataset):
                 f"{source.root} has no label in {self.split}: all its box files are empty."
             )
         self._boxes_read: tuple[RecordingFiles, np.ndarray] | None = None
+        self._silence: SilenceMeter
         self._pool = RecordingPool(self.open)
         self._stamps: dict[Path, tuple[int, int]] = {}
 
@@ -164,16 +167,43 @@ class RecordingDataset(DetectionDataset):
         """Return how the objects of frame ``index`` move; see :class:`DetectionDataset`.
 
         It is not part of the labels that are kept in memory. The boxes of a recording are read
-        again, once if its frames are asked for one after another.
+        again, once if its frames are asked for one after another. If they do not say it, silence is
+        measured from events (see :mod:`easnn.data.silence`).
         """
         files = self._files(index)
         if self._boxes_read is None or self._boxes_read[0] != files:
             self._boxes_read = files, self.boxes_of(files)
+            self._silence = SilenceMeter(partial(self._active_pixels, files.events_path))
         boxes = self._boxes_read[1]
-        if "still_s" not in (boxes.dtype.names or ()):
+        time_us = int(self._labels.times_us[index])
+        of_frame = boxes[(boxes["t_us"] == time_us) & has_area(boxes)]
+        if _say_motion(boxes):
+            return np.stack([of_frame[name] for name in MOTION_DTYPE.names or ()], axis=1)
+        if not self.measures_silence:
             return None
-        of_frame = boxes[(boxes["t_us"] == self._labels.times_us[index]) & has_area(boxes)]
-        return np.stack([of_frame[name] for name in MOTION_DTYPE.names or ()], axis=1)
+        places = np.stack([of_frame[name] for name in ("x", "y", "w", "h")], axis=1)
+        motion = np.full((len(of_frame), len(MOTION_DTYPE.names or ())), np.nan, np.float32)
+        motion[:, 0] = self._silence.silence_s(places, time_us, time_us // SLICE_US - 1)
+        return motion
+
+    @cached_property
+    def measures_silence(self) -> bool:
+        """Whether silence is measured: labels have a time, but those of the first file no motion.
+
+        Raises:
+            DataError: if the boxes of the first recording cannot be read.
+        """
+        return not self._source.timeless and not _say_motion(self.boxes_of(self.recordings[0]))
+
+    def _active_pixels(self, path: Path, number: int) -> np.ndarray | None:
+        recording = self._pool[path]
+        start_us = number * SLICE_US
+        if start_us + SLICE_US <= max(recording.first_us, 0):
+            return None
+        events = recording.window(start_us, start_us + SLICE_US)
+        active = np.zeros(self.sensor_hw, bool)
+        active[events["y"], events["x"]] = True
+        return active
 
     def fingerprint(self) -> str | None:
         """Return what all frames depend on; see :class:`DetectionDataset`."""
@@ -221,3 +251,8 @@ class RecordingDataset(DetectionDataset):
         if cache_dir is None or fingerprint is None:
             return None
         return LabelFile(cache_dir, f"{self.split} {fingerprint}")
+
+
+def _say_motion(boxes: np.ndarray) -> bool:
+    """Return whether labels have the fields of ``MOTION_DTYPE``."""
+    return "still_s" in (boxes.dtype.names or ())

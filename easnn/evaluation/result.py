@@ -206,10 +206,18 @@ class EvaluationResult:
             )
             for quantity in dict.fromkeys(s.quantity for s in strata)
         ]
-        if self.strata is not None and not any(s.quantity.startswith("silence") for s in strata):
+        quantities = {s.quantity for s in strata}
+        if self.strata is not None and not quantities & {"silence (s)", "speed (px/s)"}:
+            measured = "silence by events (s)" in quantities
             tables.append(
                 "The labels do not say how objects move (`still_s`, `speed` and `visible` in "
-                "_bbox.npy), so there are no strata of silence, speed and visibility."
+                "_bbox.npy), so "
+                + (
+                    "silence is measured from events, and there are no strata of speed and "
+                    "visibility."
+                    if measured
+                    else "there are no strata of silence, speed and visibility."
+                )
             )
         return tables
 

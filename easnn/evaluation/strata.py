@@ -40,9 +40,11 @@ class StrataRequest:
     Attributes:
         window_us: length of the window of a frame; 0 if it is the whole recording, so that there
             are no strata of windows.
+        silence_by_events: whether ``still_s`` is measured from events, instead of labelled.
     """
 
     window_us: int
+    silence_by_events: bool = False
 
 
 def results_by_strata(
@@ -65,28 +67,31 @@ def results_by_strata(
         any box are left out.
     """
     return (
-        *_by_motion(table, num_classes),
+        *_by_motion(table, num_classes, request),
         *_by_windows(table, num_classes, request.window_us),
         *_by_size(table, curves),
     )
 
 
-def _by_motion(table: FrameTable, num_classes: int) -> Iterator[StratumResult]:
-    for stratum in _motion_strata(table):
+def _by_motion(
+    table: FrameTable, num_classes: int, request: StrataRequest
+) -> Iterator[StratumResult]:
+    for stratum in _motion_strata(table, request.silence_by_events):
         curves = precision_recall(table, num_classes, scored=stratum.boxes)
         yield _result(stratum.quantity, stratum.name, curves, int(stratum.boxes.sum()))
 
 
-def _motion_strata(table: FrameTable) -> Iterator[_Stratum]:
+def _motion_strata(table: FrameTable, by_events: bool) -> Iterator[_Stratum]:
     still_s, speeds, visible = table.motion.T
     if not np.isnan(still_s).all():
         # Labels are stored in float32; so is the time of one that has not moved at all.
         times_s = (table.times_us[table.box_frame] / 1e6).astype(np.float32)
+        silence = "silence by events (s)" if by_events else "silence (s)"
         never = (still_s >= times_s) & (still_s > 0)
-        yield _Stratum("silence (s)", "moves", still_s == 0)
+        yield _Stratum(silence, "moves", still_s == 0)
         for name, boxes in _between(still_s, SILENCES_S):
-            yield _Stratum("silence (s)", name, boxes & ~never)
-        yield _Stratum("silence (s)", "not moved yet", never)
+            yield _Stratum(silence, name, boxes & ~never)
+        yield _Stratum(silence, "not moved yet", never)
     if not np.isnan(speeds).all():
         yield _Stratum("speed (px/s)", "0", speeds == 0)
         for name, boxes in _between(speeds, SPEEDS_PX_S):

@@ -377,7 +377,7 @@ class EventExp(Experiment, ExperimentKeys):
         spec = self.frame_spec()
         histograms = spec.aggregation == "event_sum"
         window_us = spec.Tl * HISTOGRAM_US if histograms else spec.duration_us
-        request = StrataRequest(window_us) if strata else None
+        request = StrataRequest(window_us, dataset.measures_silence) if strata else None
         evaluators = [
             build_evaluator(
                 protocol,

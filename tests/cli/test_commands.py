@@ -201,9 +201,10 @@ def test_strata_on_request(
 ) -> None:
     results = run.path / "results"
     assert evaluation.main(["-c", str(run.best), "--strata"]) == 0
-    assert "The labels do not say how objects move" in capsys.readouterr().out
+    assert "silence is measured from events" in capsys.readouterr().out
     plain = json.loads((results / "best_ckpt_val_coco.json").read_text())
     assert {stratum["quantity"] for stratum in plain["strata"]} == {
+        "silence by events (s)",
         "windows since the start",
         "size",
     }

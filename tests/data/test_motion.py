@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 from easnn.data.automotive import SYNTHETIC
 from easnn.data.prophesee_layout import PropheseeSource
-from easnn.events import MOTION_DTYPE, read_boxes, write_boxes
+from easnn.events import BOX_DTYPE, MOTION_DTYPE, read_boxes, write_boxes
 from easnn.representations import FrameSpec
 from easnn.simulator import DatasetConfig, RecordingConfig, write_synthetic_dataset
 
@@ -52,8 +53,29 @@ def test_every_box_of_a_frame_has_its_row(crossing: Path, factor: int) -> None:
     assert seen > len(stored) > 10
 
 
-def test_labels_without_columns_know_nothing(tmp_path: Path) -> None:
+def test_silence_is_measured_where_labels_do_not_say_it(tmp_path: Path) -> None:
     recording = RecordingConfig((60, 76), 0.5, 50)
     write_synthetic_dataset(tmp_path, DatasetConfig(1, 0, 0, recording=recording))
     dataset = PropheseeSource(tmp_path, "train", SYNTHETIC).dataset(SPEC, num_classes=2)
-    assert dataset.motion(0) is None
+    assert dataset.measures_silence
+    for index in range(len(dataset)):
+        motion = dataset.motion(index)
+        assert motion is not None
+        assert motion.shape == (len(dataset.label(index).boxes), len(MOTION_DTYPE))
+        assert np.isnan(motion[:, 1:]).all()
+        assert (motion[:, 0] <= dataset.label(index).time_us / 1e6).all()
+
+
+def test_measured_silence_agrees_with_the_labels(crossing: Path, tmp_path: Path) -> None:
+    labelled = PropheseeSource(crossing, "train", SYNTHETIC).dataset(SPEC, num_classes=2)
+    assert not labelled.measures_silence
+    shutil.copytree(crossing, tmp_path, dirs_exist_ok=True)
+    for path in tmp_path.rglob("*_bbox.npy"):
+        boxes = read_boxes(path)
+        write_boxes(path, boxes[list(BOX_DTYPE.names)])
+    measured = PropheseeSource(tmp_path, "train", SYNTHETIC).dataset(SPEC, num_classes=2)
+    pairs = [(labelled.motion(i), measured.motion(i)) for i in range(len(labelled))]
+    said, found = (np.concatenate(motions) for motions in zip(*pairs, strict=True))
+    moves = said[:, 0] == 0
+    assert np.count_nonzero(moves) > 5
+    assert (found[moves, 0] == 0).mean() > 0.7

@@ -63,6 +63,19 @@ def test_frames_are_the_last_histograms_up_to_the_label(tmp_path):
     assert open_rvt(tmp_path, Tl=1).load(1).events.shape == (1, 1, 2, 6, 8)
 
 
+def test_silence_is_measured_from_histograms(tmp_path):
+    histograms = np.zeros((6, 20, 24, 32), np.uint8)
+    histograms[1, 3, :8, :8] = 1
+    write_sequence(tmp_path / "train" / "a", histograms=histograms)
+    dataset = open_rvt(tmp_path)
+    assert dataset.measures_silence
+    first, second = dataset.motion(0), dataset.motion(1)
+    assert first.shape == (len(dataset.label(0).boxes), 3)
+    assert (first[:, 0] == 0).all()  # histogram 1 is the last one before the label
+    assert second[:, 0] == pytest.approx(0.2)
+    assert np.isnan(second[:, 1:]).all()
+
+
 def test_counts_beyond_a_byte(tmp_path):
     histograms = np.zeros((6, 20, 6, 8), np.uint8)
     histograms[5, :10, 0, 0] = 255

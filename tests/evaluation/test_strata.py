@@ -218,6 +218,25 @@ def test_labels_that_say_nothing_about_motion_leave_a_note():
     )
 
 
+def test_silence_that_is_measured_from_events_is_named_so():
+    measured = [(silence, math.nan, math.nan) for silence, *_ in MOTION]
+    request = StrataRequest(window_us=200_000, silence_by_events=True)
+    result = evaluated(FrameResult(0, 4_000_000, "a", BOXES, FOUND, measured), request=request)
+    labelled = strata_of(evaluated(FrameResult(0, 4_000_000, "a", BOXES, FOUND, MOTION)))
+    found = {(s.quantity, s.name): s.ap for s in result.strata}
+    assert {quantity for quantity, _ in found} == {
+        "silence by events (s)",
+        "windows since the start",
+        "size",
+    }
+    for name in ("moves", "0.5 – 1", "> 2"):
+        assert found["silence by events (s)", name] == labelled["silence (s)", name].ap
+    assert result.strata_tables()[-1] == (
+        "The labels do not say how objects move (`still_s`, `speed` and `visible` in _bbox.npy), "
+        "so silence is measured from events, and there are no strata of speed and visibility."
+    )
+
+
 def test_motion_must_belong_to_the_boxes():
     with pytest.raises(DataError) as error:
         evaluated(FrameResult(7, 0, "a", BOXES, FOUND, MOTION[:2]))

@@ -124,6 +124,11 @@ class CachedDataset(DetectionDataset):
         """Return how the objects of frame ``index`` move; see :class:`DetectionDataset`."""
         return self._dataset.motion(index)
 
+    @property
+    def measures_silence(self) -> bool:
+        """Whether motion is measured from events; see :class:`DetectionDataset`."""
+        return self._dataset.measures_silence
+
     def _key(self, index: int) -> bytes | None:
         frame_fingerprint = self._dataset.frame_fingerprint(index)
         if frame_fingerprint is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -20,7 +21,8 @@ from easnn.data.recording_pool import RecordingPool, open_first
 from easnn.data.rvt.histogram_file import HistogramFile
 from easnn.data.rvt.rvt_files import SequenceFiles, find_sequences
 from easnn.data.rvt.rvt_labels import read_histogram_numbers, read_sequence_boxes
-from easnn.events import downsample_boxes
+from easnn.data.silence import SilenceMeter
+from easnn.events import MOTION_DTYPE, downsample_boxes
 from easnn.representations import FrameSpec, event_sum
 from easnn.utils.errors import ConfigError, DataError
 
@@ -136,6 +138,7 @@ class RvtDataset(DetectionDataset):
             [read_histogram_numbers(f) for f in self.recordings]
         )
         self._pool = RecordingPool(source.open)
+        self._silence: tuple[SequenceFiles, SilenceMeter] | None = None
 
     def __len__(self) -> int:
         return len(self._labels)
@@ -152,3 +155,31 @@ class RvtDataset(DetectionDataset):
             time_us=int(self._labels.times_us[index]),
             sequence=files.name,
         )
+
+    @property
+    def measures_silence(self) -> bool:
+        """Whether silence is measured: always, since preprocessed labels have no motion."""
+        return True
+
+    def motion(self, index: int) -> np.ndarray:
+        """Return how long the objects of frame ``index`` have stood, measured from histograms.
+
+        A slice of :mod:`easnn.data.silence` is a histogram.
+        """
+        files = self.recordings[self._labels.recordings[index]]
+        if self._silence is None or self._silence[0] != files:
+            self._silence = files, SilenceMeter(partial(self._active_pixels, files))
+        boxes = self._labels.boxes_of(index)
+        motion = np.full((len(boxes), len(MOTION_DTYPE.names or ())), np.nan, np.float32)
+        motion[:, 0] = self._silence[1].silence_s(
+            boxes[:, 1:],
+            int(self._labels.times_us[index]),
+            int(self._histogram_numbers[index]),
+        )
+        return motion
+
+    def _active_pixels(self, files: SequenceFiles, number: int) -> np.ndarray | None:
+        if number < 0:
+            return None
+        active: np.ndarray = self._pool[files.events_path].last(number, 1)[0].any(axis=0)
+        return active
