@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from torch import Tensor
 
+from easnn.data.timeline import Timeline, single_windows
 from easnn.utils.errors import ConfigError
 
 
@@ -109,6 +110,29 @@ class DetectionDataset(ABC):
         """
         frame = self.load(index)
         return Label(frame.boxes, frame.time_us, frame.sequence)
+
+    def timeline(self) -> Timeline:
+        """Return the windows of each recording in playing order, labelled or not.
+
+        By default each frame is a recording of its own. A dataset that knows what is between its
+        frames overrides this method, and :meth:`load_between`.
+
+        Raises:
+            DataError: if a recording cannot be read.
+        """
+        return single_windows(len(self))
+
+    def load_between(self, recording: int, end: int) -> Frame:
+        """Read a window that has no label; it has no boxes.
+
+        Args:
+            recording: position of its recording, as in the time line.
+            end: where the window ends, as in the time line.
+
+        Raises:
+            DataError: if the recording cannot be read.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no windows between its frames.")
 
     def motion(self, index: int) -> np.ndarray | None:
         """Return how the objects of frame ``index`` move, [N,3]: the fields of ``MOTION_DTYPE``.

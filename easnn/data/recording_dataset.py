@@ -20,6 +20,7 @@ from easnn.data.label_index import has_area
 from easnn.data.label_source import LabelSource, RecordingFiles
 from easnn.data.recording_pool import RecordingPool
 from easnn.data.silence import SLICE_US, SilenceMeter
+from easnn.data.timeline import Timeline, join_recordings, single_windows
 from easnn.events import (
     MOTION_DTYPE,
     Recording,
@@ -31,6 +32,11 @@ from easnn.events import (
 from easnn.representations import FrameSpec, make_frame
 from easnn.utils.errors import ConfigError, DataError
 from easnn.utils.files import file_stamp
+
+SLACK = 0.1
+"""Share of a window that may be left out before one that ends at a label."""
+
+NO_BOXES = torch.zeros(0, 5)
 
 NOT_IN_FINGERPRINT = ("name", "root", "splits", "split", "recordings", "class_file")
 """Attributes of a source that do not change the events and boxes of a given recording."""
@@ -162,6 +168,30 @@ class RecordingDataset(DetectionDataset):
         """Return frame ``index`` without its events; see :class:`DetectionDataset`."""
         boxes = torch.tensor(self._labels.boxes_of(index))
         return Label(boxes, int(self._labels.times_us[index]), self._files(index).name)
+
+    def timeline(self) -> Timeline:
+        """Return windows in steps of ``window``, back from each label; see :class:`Timeline`.
+
+        Events of less than a tenth of a window before the first of these are left out, as label
+        times may be a little irregular.
+        """
+        if self.frame_spec.window == 0:
+            return single_windows(len(self))
+        times_us = [
+            self._labels.of_recording(number).times_us for number in range(len(self.recordings))
+        ]
+        starts_us = [
+            self._pool[files.events_path].first_us if len(of_recording) else 0
+            for files, of_recording in zip(self.recordings, times_us, strict=True)
+        ]
+        step_us = self.frame_spec.duration_us
+        return join_recordings(times_us, starts_us, step_us, slack=int(SLACK * step_us))
+
+    def load_between(self, recording: int, end: int) -> Frame:
+        """Read a window without a label; see :class:`DetectionDataset`."""
+        files = self.recordings[recording]
+        events = make_frame(self.frame_spec, self._pool[files.events_path], end, self.sensor_hw)
+        return Frame(events, NO_BOXES, end, files.name)
 
     def motion(self, index: int) -> np.ndarray | None:
         """Return how the objects of frame ``index`` move; see :class:`DetectionDataset`.

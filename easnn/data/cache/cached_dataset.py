@@ -13,6 +13,7 @@ from torch.utils.data import get_worker_info
 
 from easnn.data.cache.frame_store import FrameStore, PutResult
 from easnn.data.detection_dataset import DetectionDataset, Frame
+from easnn.data.timeline import Timeline
 
 KEY_BYTES = 16
 
@@ -119,6 +120,14 @@ class CachedDataset(DetectionDataset):
     def load_at_speed(self, index: int, speed: float) -> Frame:
         """Compute frame ``index`` at another speed; see :class:`DetectionDataset`."""
         return self._dataset.load_at_speed(index, speed)
+
+    def timeline(self) -> Timeline:
+        """Return the windows of each recording; see :class:`DetectionDataset`."""
+        return self._dataset.timeline()
+
+    def load_between(self, recording: int, end: int) -> Frame:
+        """Compute a window without a label, which is not cached; see :class:`DetectionDataset`."""
+        return self._dataset.load_between(recording, end)
 
     def motion(self, index: int) -> np.ndarray | None:
         """Return how the objects of frame ``index`` move; see :class:`DetectionDataset`."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from easnn.data.automotive import AutomotiveKind
 from easnn.data.box_checks import check_num_classes
@@ -22,6 +24,7 @@ from easnn.data.rvt.histogram_file import HistogramFile
 from easnn.data.rvt.rvt_files import SequenceFiles, find_sequences
 from easnn.data.rvt.rvt_labels import read_histogram_numbers, read_sequence_boxes
 from easnn.data.silence import SilenceMeter
+from easnn.data.timeline import Timeline, join_recordings
 from easnn.events import MOTION_DTYPE, downsample_boxes
 from easnn.representations import FrameSpec, event_sum
 from easnn.utils.errors import ConfigError, DataError
@@ -146,11 +149,8 @@ class RvtDataset(DetectionDataset):
     def load(self, index: int) -> Frame:
         """Read frame ``index``; see :class:`DetectionDataset`."""
         files = self.recordings[self._labels.recordings[index]]
-        histograms = self._pool[files.events_path].last(
-            int(self._histogram_numbers[index]), self._Tl
-        )
         return Frame(
-            events=torch.from_numpy(event_sum(histograms))[:, None],
+            events=self._events(files, int(self._histogram_numbers[index])),
             boxes=torch.tensor(self._labels.boxes_of(index)),
             time_us=int(self._labels.times_us[index]),
             sequence=files.name,
@@ -183,3 +183,24 @@ class RvtDataset(DetectionDataset):
             return None
         active: np.ndarray = self._pool[files.events_path].last(number, 1)[0].any(axis=0)
         return active
+
+    def timeline(self) -> Timeline:
+        """Return windows in steps of ``Tl`` histograms, back from each label.
+
+        See :class:`DetectionDataset`.
+        """
+        frames = np.searchsorted(self._labels.recordings, np.arange(len(self.recordings) + 1))
+        numbers = [self._histogram_numbers[a:b] for a, b in pairwise(frames)]
+        before_first = [-1] * len(numbers)
+        return join_recordings(numbers, before_first, self._Tl)
+
+    def load_between(self, recording: int, end: int) -> Frame:
+        """Read a window without a label; see :class:`DetectionDataset`."""
+        files = self.recordings[recording]
+        time_us = int(self._pool[files.events_path].end_times_us[end])
+        return Frame(self._events(files, end), torch.zeros(0, 5), time_us, files.name)
+
+    def _events(self, files: SequenceFiles, number: int) -> Tensor:
+        """Return the ``Tl`` histograms up to one, summed over their bins: [Tl,1,2,H,W]."""
+        histograms = self._pool[files.events_path].last(number, self._Tl)
+        return torch.from_numpy(event_sum(histograms))[:, None]
