@@ -37,6 +37,7 @@ from easnn.data.loader import (
     StartAt,
     TrainLoader,
     build_eval_loader,
+    build_timeline_loader,
     build_train_loader,
     named_worker_failures,
 )
@@ -46,7 +47,8 @@ from easnn.data.random_placement import Distortion, Erasing, RandomPlacementPoli
 from easnn.data.recording_dataset import RecordingDataset, RecordingSource
 from easnn.data.rvt import RvtDataset, RvtSource
 from easnn.data.sample import DetectionBatch, DetectionSample, collate
-from easnn.data.sampler import EpochSampler, EvaluationSampler, SampleRequest
+from easnn.data.sampler import EpochSampler, EvaluationSampler, SampleRequest, TimelineSampler
+from easnn.data.timeline import UNLABELLED, Timeline
 
 __all__ = [
     "DATASETS",
@@ -62,6 +64,7 @@ __all__ = [
     "N_CALTECH_CLASSES",
     "N_CALTECH_SENSOR_HW",
     "SPLITS",
+    "UNLABELLED",
     "AutomotiveKind",
     "BatchLoader",
     "CacheKind",
@@ -95,9 +98,12 @@ __all__ = [
     "SampleRequest",
     "Split",
     "StartAt",
+    "Timeline",
+    "TimelineSampler",
     "TrainLoader",
     "Zoom",
     "build_eval_loader",
+    "build_timeline_loader",
     "build_train_loader",
     "collate",
     "default_cache_dir",

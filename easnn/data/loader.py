@@ -18,13 +18,14 @@ from torch.utils.data import DataLoader, Dataset
 from easnn.data.augment import PlacementPolicy
 from easnn.data.detection_dataset import DetectionDataset, Frame
 from easnn.data.sample import DetectionBatch, DetectionSample, collate
-from easnn.data.sampler import EpochSampler, EvaluationSampler, SampleRequest
+from easnn.data.sampler import EpochSampler, EvaluationSampler, SampleRequest, TimelineSampler
+from easnn.data.timeline import UNLABELLED, Timeline
 from easnn.ops import Placement
 from easnn.utils.distributed import rank, world_size
 from easnn.utils.errors import DataError, EasnnError, said_plainly
 from easnn.utils.seeding import generator
 
-BatchSampler = TypeVar("BatchSampler", bound=EpochSampler | EvaluationSampler)
+BatchSampler = TypeVar("BatchSampler", bound=EpochSampler | EvaluationSampler | TimelineSampler)
 
 
 class RequestedSamples(Dataset[DetectionSample]):
@@ -40,6 +41,7 @@ class RequestedSamples(Dataset[DetectionSample]):
         speed_range: smallest and largest speed at which recordings are played; None: at their own
             speed.
         time_flip: probability of playing a recording backwards.
+        timeline: time line of the dataset, for requests of its windows.
     """
 
     def __init__(
@@ -49,18 +51,23 @@ class RequestedSamples(Dataset[DetectionSample]):
         seed: int,
         speed_range: tuple[float, float] | None = None,
         time_flip: float = 0.0,
+        timeline: Timeline | None = None,
     ) -> None:
         self.dataset = dataset
         self._policy = policy
         self._seed = seed
         self._speed_range = speed_range
         self._time_flip = time_flip
+        self._timeline = timeline
 
     def __len__(self) -> int:
         return len(self.dataset)
 
     def __getitem__(self, request: SampleRequest) -> DetectionSample:
-        frame = self.frame(request.index, self.draw_speed(request))
+        if request.index == UNLABELLED:
+            frame = self.frame_between(request)
+        else:
+            frame = self.frame(request.index, self.draw_speed(request))
         return DetectionSample(
             events=frame.events,
             boxes=frame.boxes,
@@ -68,6 +75,15 @@ class RequestedSamples(Dataset[DetectionSample]):
             index=request.index,
             time_us=frame.time_us,
             sequence=frame.sequence,
+            begins=request.begins,
+        )
+
+    def frame_between(self, request: SampleRequest) -> Frame:
+        """Read a window without a label."""
+        timeline, window = self._timeline, request.window
+        assert timeline is not None and window is not None
+        return self.dataset.load_between(
+            int(timeline.recordings[window]), int(timeline.ends[window])
         )
 
     def draw_speed(self, request: SampleRequest) -> float:
@@ -267,6 +283,27 @@ def build_eval_loader(
     """
     sampler = EvaluationSampler(len(dataset), batch_size, rank=rank(), world_size=world_size())
     samples = RequestedSamples(dataset, policy, seed=0)
+    return BatchLoader(samples, sampler, num_workers=num_workers, device=device)
+
+
+def build_timeline_loader(
+    dataset: DetectionDataset,
+    policy: PlacementPolicy,
+    *,
+    batch_size: int,
+    num_workers: int,
+    device: torch.device,
+) -> BatchLoader[TimelineSampler]:
+    """Return this rank's loader for the evaluation of a memory, as :func:`build_eval_loader`.
+
+    It plays whole recordings, also the windows without labels.
+
+    Raises:
+        DataError: if a recording cannot be read.
+    """
+    timeline = dataset.timeline()
+    sampler = TimelineSampler(timeline, batch_size, rank=rank(), world_size=world_size())
+    samples = RequestedSamples(dataset, policy, seed=0, timeline=timeline)
     return BatchLoader(samples, sampler, num_workers=num_workers, device=device)
 
 

@@ -22,9 +22,11 @@ class DetectionSample:
         boxes: ``[N,5]`` float32, rows (class, x, y, w, h): top-left corner and size in sensor
             pixels.
         placement: position and size of the sensor's image in the network's input.
-        index: position in the dataset, which is also the frame's number in an evaluation.
+        index: position in the dataset, which is also the frame's number in an evaluation;
+            :data:`~easnn.data.timeline.UNLABELLED` for a window without a label.
         time_us: time of the label; the events end there.
         sequence: name of the recording.
+        begins: whether the memory is empty before the window.
     """
 
     events: Tensor
@@ -33,6 +35,7 @@ class DetectionSample:
     index: int
     time_us: int
     sequence: str
+    begins: bool = True
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,7 @@ class DetectionBatch:
         indices: positions in the dataset.
         times_us: times of the labels.
         sequences: names of the recordings.
+        begins: whether the memory is empty before each window; it is, if not given.
     """
 
     events: Tensor
@@ -55,6 +59,7 @@ class DetectionBatch:
     indices: tuple[int, ...]
     times_us: tuple[int, ...]
     sequences: tuple[str, ...]
+    begins: tuple[bool, ...] = ()
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -111,4 +116,5 @@ def collate(samples: Sequence[DetectionSample]) -> DetectionBatch:
         indices=tuple(s.index for s in samples),
         times_us=tuple(s.time_us for s in samples),
         sequences=tuple(s.sequence for s in samples),
+        begins=tuple(s.begins for s in samples),
     )

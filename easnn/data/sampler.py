@@ -8,16 +8,29 @@ from dataclasses import dataclass
 import numpy as np
 from torch.utils.data import Sampler
 
+from easnn.data.timeline import UNLABELLED, Timeline
 from easnn.utils.errors import ConfigError
 from easnn.utils.seeding import generator
 
 
 @dataclass(frozen=True)
 class SampleRequest:
-    """What a sample depends on, besides the dataset and the seed."""
+    """What a sample depends on, besides the dataset and the seed.
+
+    Attributes:
+        epoch: of the training.
+        index: the labelled frame, or :data:`~easnn.data.timeline.UNLABELLED`.
+        window: the window of the time line; None without one.
+        begins: whether the memory is empty before the window.
+        drawn_for: the window of the time line with whose random numbers it is placed: the first one
+            after the memory was empty.
+    """
 
     epoch: int
     index: int
+    window: int | None = None
+    begins: bool = True
+    drawn_for: int | None = None
 
 
 class EpochSampler(Sampler[list[SampleRequest]]):
@@ -117,6 +130,54 @@ class EvaluationSampler(Sampler[list[SampleRequest]]):
             yield [
                 SampleRequest(0, index) for index in self._part[start : start + self._batch_size]
             ]
+
+
+class TimelineSampler(Sampler[list[SampleRequest]]):
+    """Every window of a time line once, in order; each rank takes whole recordings.
+
+    The recordings of a rank follow each other, and ranks have about as many windows, or none.
+
+    Args:
+        timeline: the windows.
+        batch_size: windows per step over all ranks; each batch of a rank has at least one.
+        rank: this process.
+        world_size: number of processes R.
+    """
+
+    def __init__(
+        self, timeline: Timeline, batch_size: int, *, rank: int = 0, world_size: int = 1
+    ) -> None:
+        self._timeline = timeline
+        self._rank = rank
+        self._world_size = world_size
+        self._batch_size = max(1, batch_size // world_size)
+        self._windows = self._part_of(len(timeline))
+
+    def limit(self, frames: int) -> None:
+        """Let iterations yield the windows up to the first ``frames`` labelled frames only."""
+        labelled = np.flatnonzero(self._timeline.frames != UNLABELLED)[:frames]
+        self._windows = self._part_of(int(labelled[-1]) + 1)
+
+    def __len__(self) -> int:
+        return -(-len(self._windows) // self._batch_size)
+
+    def __iter__(self) -> Iterator[list[SampleRequest]]:
+        timeline = self._timeline
+        for start in range(0, len(self._windows), self._batch_size):
+            yield [
+                SampleRequest(0, int(timeline.frames[w]), w, bool(timeline.begins[w]), w)
+                for w in self._windows[start : start + self._batch_size]
+            ]
+
+    def _part_of(self, windows: int) -> range:
+        """Return this rank's part of the first windows."""
+        starts = self._timeline.starts
+        edges = [*starts[starts < windows].tolist(), windows]
+        first, end = (
+            edges[int(np.searchsorted(edges, r * windows // self._world_size))]
+            for r in (self._rank, self._rank + 1)
+        )
+        return range(first, end)
 
 
 def _part_of_rank(count: int, rank: int, world_size: int) -> range:

@@ -29,9 +29,11 @@ from easnn.data import (
     Prepare,
     RandomPlacementPolicy,
     RepeatFirstBatch,
+    TimelineSampler,
     TrainLoader,
     Zoom,
     build_eval_loader,
+    build_timeline_loader,
     build_train_loader,
     default_cache_dir,
     open_frame_cache,
@@ -311,9 +313,13 @@ class EventExp(Experiment, ExperimentKeys):
 
     def get_eval_loader(
         self, *, batch_size: int, device: torch.device, cache: FrameCache | None = None
-    ) -> BatchLoader[EvaluationSampler]:
-        """Build this process's loader of the frames of ``eval_split``; arguments as in training."""
-        return build_eval_loader(
+    ) -> BatchLoader[EvaluationSampler] | BatchLoader[TimelineSampler]:
+        """Build this process's loader of the frames of ``eval_split``; arguments as in training.
+
+        With a memory, it plays whole recordings, also the windows between the labelled frames.
+        """
+        build = build_eval_loader if self.memory == "none" else build_timeline_loader
+        return build(
             self._read_through(cache, self.get_dataset([self.eval_split])),
             LetterboxPolicy(self.test_size),
             batch_size=batch_size,

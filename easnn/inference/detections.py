@@ -66,7 +66,10 @@ class Detections:
 
 @dataclass(frozen=True, eq=False)
 class LabelledFrame:
-    """The labels and metadata of a frame; see :class:`~easnn.data.DetectionBatch`."""
+    """The labels and metadata of a frame; see :class:`~easnn.data.DetectionBatch`.
+
+    A window between labels has the index :data:`~easnn.data.UNLABELLED`.
+    """
 
     index: int
     time_us: int
@@ -74,6 +77,7 @@ class LabelledFrame:
     ground_truth: np.ndarray
     placement: Placement
     sensor_hw: tuple[int, int]
+    begins: bool = True
 
 
 @dataclass(frozen=True, eq=False)

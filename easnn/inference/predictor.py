@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import operator
 from collections.abc import Generator, Iterable, Iterator, Sequence
@@ -17,13 +16,14 @@ from loguru import logger
 from torch import Tensor, nn
 
 from easnn.checkpoints import Checkpoint, experiment_for
-from easnn.data import DetectionBatch
+from easnn.data import UNLABELLED, DetectionBatch
 from easnn.events import Recording, downsample_recording, event_pieces, open_recording
 from easnn.exp import EventExp
 from easnn.inference.detections import Detections, LabelledFrame, Observation
 from easnn.inference.forward import GROUP, FixedForm, fixed_form, regrouped
+from easnn.inference.in_turn import Turn, detect_in_turn
 from easnn.inference.runtimes import build_inference
-from easnn.models import EventDetector, SamplerTrace, fuse
+from easnn.models import EventDetector, MemoryState, SamplerTrace, fuse
 from easnn.ops import (
     Interpolation,
     Placement,
@@ -37,7 +37,7 @@ from easnn.utils.device import training_device
 from easnn.utils.errors import ConfigError, DataError
 from easnn.utils.meters import PartTimer
 from easnn.utils.options import CONFIDENCE, PrecisionName, RuntimeName
-from easnn.utils.precision import check_precision, usable_precision
+from easnn.utils.precision import Precision, check_precision, usable_precision
 
 
 class Predictor:
@@ -45,8 +45,11 @@ class Predictor:
 
     Its detections equal those of an evaluation bit for bit: both run the same code in batches of
     the same size (:mod:`easnn.inference.forward`). It is for inference only and keeps no state
-    between frames. All times are those of the recording's own clock, in µs, as in its file. On a
+    between calls. All times are those of the recording's own clock, in µs, as in its file. On a
     CPU, use it from one thread at a time: while it computes, torch has a single thread.
+
+    If the network has a memory, :meth:`watch` and :meth:`detect_batches` carry its state from
+    window to window. :meth:`detect` and :meth:`observe` look at windows alone, with an empty one.
 
     Args:
         model: the detector, on its device; it is set to evaluation mode.
@@ -221,7 +224,7 @@ class Predictor:
         return open_recording(path, sensor_hw=_extent_hw(recording), stream=stream)
 
     def detect(self, recording: Recording | str | Path, time_us: int) -> Detections:
-        """Detect objects at one time of a recording.
+        """Detect objects at one time of a recording, with an empty memory.
 
         Args:
             recording: a recording at sensor resolution, or its file, which is opened for this call.
@@ -235,7 +238,7 @@ class Predictor:
         """
         opened = self._opened(recording)
         time_us = self._moment(opened, _whole("time_us", time_us))
-        [detections] = self._detect_all(opened, [time_us])
+        [detections], _ = self._detect_all(opened, [time_us], None)
         return detections
 
     def watch(
@@ -248,7 +251,9 @@ class Predictor:
     ) -> Iterator[Detections]:
         """Detect objects in sliding windows of a recording, as fast as possible.
 
-        Windows are independent of each other and computed in small batches.
+        Windows are independent of each other and computed in small batches. A memory is carried
+        from each window to the next, and is empty before the first one; ``every_ms`` should then be
+        the time between the windows of its training.
 
         Args:
             recording: a recording at sensor resolution, or its file.
@@ -270,13 +275,22 @@ class Predictor:
         start_us = opened.first_us if start_us is None else _whole("start_us", start_us)
         end_us = opened.last_us + 1 if end_us is None else _whole("end_us", end_us)
         moments = moments_us(self.spec, opened, start_us, end_us, step_us)
-        groups = (moments[first : first + GROUP] for first in range(0, len(moments), GROUP))
-        return itertools.chain.from_iterable(self._detect_all(opened, group) for group in groups)
+        return self._watch(opened, moments)
+
+    def _watch(self, recording: Recording, moments: range) -> Iterator[Detections]:
+        state: MemoryState | None = None
+        for first in range(0, len(moments), GROUP):
+            group = moments[first : first + GROUP]
+            detections, state = self._detect_all(recording, group, state)
+            yield from detections
 
     def detect_batches(
         self, batches: Iterable[DetectionBatch], timer: PartTimer | None = None
     ) -> Generator[tuple[LabelledFrame, Tensor]]:
         """Detect objects in the frames of a loader, in their order.
+
+        A memory is carried from frame to frame, unless a recording begins with a frame. Windows
+        without a label are remembered, and not yielded.
 
         Exhaust or close the iterator: until then torch uses a single thread on a CPU.
 
@@ -289,17 +303,19 @@ class Predictor:
             score, left, top, width, height in pixels of the frame, best score first.
         """
         timer = timer or PartTimer(self.device, enabled=False)
+        state: MemoryState | None = None
         with (
             self._fixed_form() as run,
             closing(regrouped(self._inputs(batches, timer))) as groups,
         ):
             for events, frames in groups:
+                turns = [Turn(frame.begins, frame.index != UNLABELLED) for frame in frames]
                 with timer.measure("network"):
-                    computed = run(self._inference.detect, events)
-                    outputs = torch.stack([result[position] for result, position in computed])
+                    outputs, state = self._outputs(run, events, turns, state)
                 with timer.measure("detections"):
-                    found = self._select(outputs)
-                for frame, detections in zip(frames, found, strict=True):
+                    found = self._select(torch.stack(outputs)) if outputs else []
+                labelled = [frame for frame in frames if frame.index != UNLABELLED]
+                for frame, detections in zip(labelled, found, strict=True):
                     yield frame, unplace_detections(detections, frame.placement, frame.sensor_hw)
 
     def observe(self, frame: Tensor, *, trace: bool = False) -> Observation:
@@ -392,22 +408,42 @@ class Predictor:
             )
         return time_us
 
-    def _detect_all(self, recording: Recording, times_us: Sequence[int]) -> list[Detections]:
-        """Detect objects at up to :data:`GROUP` times of an opened recording."""
+    @property
+    def _remembers(self) -> bool:
+        return getattr(self.model, "memory", None) is not None
+
+    def _outputs(
+        self, run: FixedForm, events: Tensor, turns: Sequence[Turn], state: MemoryState | None
+    ) -> tuple[list[Tensor], MemoryState | None]:
+        """Return the outputs ``[A,5+classes]`` of the network for windows, and the state after."""
+        if not self._remembers:
+            computed = run(self._inference.detect, events)
+            return [result[position] for result, position in computed], None
+        precision = Precision(self.device, self._inference.precision)
+        return detect_in_turn(self.model, run, precision, events, turns, state)
+
+    def _detect_all(
+        self, recording: Recording, times_us: Sequence[int], state: MemoryState | None
+    ) -> tuple[list[Detections], MemoryState | None]:
+        """Detect objects at up to :data:`GROUP` times of an opened recording, one after another.
+
+        Returns:
+            The detections, and the state of the memory after them.
+        """
         sensor_hw = recording.sensor_hw
         assert sensor_hw is not None
         placements = [letterbox_placement(sensor_hw, self.input_hw)]
         frames = [make_frame(self.spec, recording, time_us, sensor_hw) for time_us in times_us]
         with self._fixed_form() as run:
             events = torch.cat([self._place(frame[None], placements) for frame in frames])
-            computed = run(self._inference.detect, events)
-            found = self._select(torch.stack([result[position] for result, position in computed]))
+            outputs, state = self._outputs(run, events, [Turn()] * len(times_us), state)
+            found = self._select(torch.stack(outputs))
         detections = []
         for time_us, rows in zip(times_us, found, strict=True):
             in_frame = unplace_detections(rows, placements[0], sensor_hw)
             scale = in_frame.new_tensor([1, 1, *[self.downsample] * 4])
             detections.append(Detections(time_us, (in_frame * scale).numpy(), self.class_names))
-        return detections
+        return detections, state
 
     def _inputs(
         self, batches: Iterable[DetectionBatch], timer: PartTimer
@@ -415,13 +451,16 @@ class Predictor:
         """Yield the network's input for each batch, with the labels and metadata of its frames."""
         for batch in batches:
             frames = [
-                LabelledFrame(index, time_us, sequence, ground_truth, placement, batch.sensor_hw)
-                for index, time_us, sequence, ground_truth, placement in zip(
+                LabelledFrame(
+                    index, time_us, sequence, ground_truth, placement, batch.sensor_hw, begins
+                )
+                for index, time_us, sequence, ground_truth, placement, begins in zip(
                     batch.indices,
                     batch.times_us,
                     batch.sequences,
                     batch.ground_truth(),
                     batch.placements,
+                    batch.begins or (True,) * len(batch),
                     strict=True,
                 )
             ]

@@ -181,7 +181,12 @@ class EventDetector(nn.Module):
         Raises:
             ValueError: if ``frames`` have another shape.
         """
-        features = self._features(frames)
+        return self.detect_features(self.pyramid(frames), clips, targets)
+
+    def detect_features(
+        self, features: Features, clips: Clips, targets: Tensor | None = None
+    ) -> tuple[Result, MemoryState | None]:
+        """Do as :meth:`detect_clips` for what :meth:`pyramid` returns."""
         state: MemoryState | None = None
         if self.memory is not None:
             features, (a, b, c) = self.memory(features, clips)
@@ -208,13 +213,23 @@ class EventDetector(nn.Module):
         Raises:
             ValueError: if ``frames`` have another shape.
         """
-        features = self._features(frames)
+        features = self.pyramid(frames)
         if self.memory is not None:
             features, _ = self.memory(features, Clips(len(features[0])))
         return self._head_outputs(features)
 
-    def _features(self, frames: Tensor) -> Features:
-        """Return what the feature pyramid puts out, averaged over time unless the head spikes."""
+    def pyramid(self, frames: Tensor) -> Features:
+        """Return what the feature pyramid puts out for frames of the embedding.
+
+        Args:
+            frames: as for :meth:`detect`.
+
+        Returns:
+            3 of ``[B, C', H', W']``, averaged over time; if the head spikes, ``[T·B, …]``.
+
+        Raises:
+            ValueError: if ``frames`` have another shape.
+        """
         self._check("frames", "[Ts, B, {C}, H, W] or [B, {C}, H, W]", frames, (4, 5))
         mode, T = self._mode, self._T
         features = self.backbone(frames.flatten(0, -4))  # 3 of [T·B, C', H', W']
