@@ -13,6 +13,7 @@ Readout = Literal["sum", "last", "avg"]
 ActivationName = Literal["silu", "relu", "lrelu"]
 SurrogateName = Literal["atan", "sigmoid", "rect", "patan"]
 StemKind = Literal["focus", "conv"]
+BackboneKind = Literal["csp", "mds", "meta"]
 ResidualKind = Literal["spikes", "membrane"]
 MemoryKind = Literal["none", "lstm", "spiking"]
 EmbeddingActivation = Literal["relu", "lif"]
@@ -65,6 +66,12 @@ class DetectorKeys(Config):
     )
     width: float = key(
         1.0, "multiplier of the channels; s 0.5, m 0.75, l 1", above=0, on_resume=SAME_NETWORK
+    )
+    backbone: BackboneKind = key(
+        "csp",
+        "backbone and feature pyramid: CSPDarknet and PAFPN, or blocks with membrane shortcuts of "
+        "SpikSSD (`mds`) or SpikeYOLO (`meta`) and a pyramid that adds currents",
+        on_resume=SAME_NETWORK,
     )
     stem: StemKind = key(
         "focus",
@@ -229,6 +236,8 @@ class DetectorConfig(MemoryKeys, RecurrenceKeys, DetectorKeys, EmbeddingKeys):
             raise ConfigError(
                 f"`width` must be at least 1/64, which is one channel, but is {self.width}."
             )
+        if self.backbone != "csp":
+            self._check_membrane_backbone()
         if not self.use_spike.backbone and self.residual == "membrane":
             raise ConfigError(
                 "`residual` must be spikes for a detector that does not spike, because it has no "
@@ -247,9 +256,35 @@ class DetectorConfig(MemoryKeys, RecurrenceKeys, DetectorKeys, EmbeddingKeys):
                 f"{self.memory}. Use full_spike."
             )
 
+    def _check_membrane_backbone(self) -> None:
+        of_backbone = f"for the backbone `{self.backbone}`"
+        if not self.use_spike.backbone:
+            raise ConfigError(
+                f"`use_spike` must be True, full_spike or full_spike_v2 {of_backbone}, whose "
+                "shortcuts need neurons, but is False."
+            )
+        if self.residual != "membrane":
+            raise ConfigError(
+                f"`residual` must be membrane {of_backbone}, whose shortcuts add what goes into "
+                f"neurons, but is {self.residual}."
+            )
+        if self.depthwise:
+            raise ConfigError(
+                f"`depthwise` must be False {of_backbone}, whose blocks say which convolutions are "
+                "depthwise, but is True."
+            )
+        if self.backbone == "meta" and self.stem != "focus":
+            raise ConfigError(
+                f"`stem` must be focus, the default, {of_backbone}, which has a stem of its own, "
+                f"but is {self.stem}."
+            )
+
     @property
     def blocks(self) -> int:
-        """Residual blocks of the first and last stage of the backbone and of each FPN layer."""
+        """Residual blocks of the first and last stage of CSPDarknet and of each PAFPN layer.
+
+        In ``mds``, the blocks of equal width of each stage.
+        """
         return max(round(3 * self.depth), 1)
 
     @property

@@ -9,14 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from easnn.models.anchors import STRIDES, AnchorGrid, decode_boxes
-from easnn.models.backbone import CSPDarknet
+from easnn.models.backbone import CSPDarknet, MembraneBackbone, mds_stages, meta_stages
 from easnn.models.blocks import ConvUnit, Focus, UnitSpec, mean_over_time
 from easnn.models.config import ActivationName, DetectorConfig, SpikeMode
 from easnn.models.embedding import build_embedding
 from easnn.models.head import DecoupledHead
 from easnn.models.losses import detection_losses
 from easnn.models.memory import Clips, MemoryState, PyramidMemory
-from easnn.models.neck import PAFPN, Features
+from easnn.models.neck import PAFPN, AdditiveFusion, Features
 from easnn.models.neurons import ParametricLIF
 
 Result = Tensor | dict[str, Tensor]
@@ -64,29 +64,38 @@ class EventDetector(nn.Module):
             recomputed=again,
             membrane=config.residual == "membrane",
         )
-        body = spiking if mode.backbone else analog
         # With Ts = 1, all time steps see the same frame: one computation stands for T of them.
         repeats = config.T // config.Ts if mode.backbone else 1
-        before_neurons = UnitSpec(analog.activation, repeats)
         first_neurons = partial(neurons, steps_in=config.Ts)
         first_unit = (
             UnitSpec(first_neurons, repeats, separable=config.depthwise)
             if mode.backbone
             else analog
         )
-
-        base_channels, blocks = config.base_channels, config.blocks
+        base_channels = config.base_channels
         channels = (4 * base_channels, 8 * base_channels, 16 * base_channels)
-        if config.stem == "focus":
-            stem: nn.Module = Focus(config.in_channels, base_channels, before_neurons)
-            after_stem = first_unit
-        else:
-            stem = ConvUnit(config.in_channels, base_channels, 6, first_unit, stride=2, padding=2)
-            after_stem = body
+        of_neck = spiking if mode.neck else analog
+        stem = _stem(config, UnitSpec(analog.activation, repeats), first_unit)
 
         self.embedding = build_embedding(config)
-        self.backbone = CSPDarknet(stem, base_channels, blocks, body, after_stem)
-        self.neck = PAFPN(channels, blocks, spiking if mode.neck else analog)
+        self.backbone: nn.Module
+        self.neck: nn.Module
+        if config.backbone == "csp":
+            body = spiking if mode.backbone else analog
+            after_stem = first_unit if config.stem == "focus" else body
+            self.backbone = CSPDarknet(stem, base_channels, config.blocks, body, after_stem)
+            self.neck = PAFPN(channels, config.blocks, of_neck)
+        else:
+            stages = (
+                mds_stages(base_channels, config.blocks, spiking)
+                if config.backbone == "mds"
+                else meta_stages(base_channels, config.depth, spiking)
+            )
+            # A pyramid that spikes adds currents. Otherwise, spikes are averaged over time.
+            self.backbone = MembraneBackbone(
+                stem, stages, spiking, repeats=repeats, spikes_out=not mode.neck
+            )
+            self.neck = AdditiveFusion(channels, of_neck)
         self.head = DecoupledHead(
             channels, 4 * base_channels, config.num_classes, spiking if mode.head else analog
         )
@@ -261,6 +270,24 @@ class EventDetector(nn.Module):
                 f"`{name}` must be {layout.format(C=channels)} with H and W multiples of {cell}, "
                 f"but is {list(images.shape)}."
             )
+
+
+def _stem(config: DetectorConfig, before_neurons: UnitSpec, first_unit: UnitSpec) -> nn.Module:
+    """Return the first layer of the backbone.
+
+    Args:
+        config: settings of the network.
+        before_neurons: settings of a layer that does not spike.
+        first_unit: settings of the unit with the first neurons.
+    """
+    in_channels, base_channels = config.in_channels, config.base_channels
+    if config.backbone != "csp":  # what comes out of the stem is the first current
+        before_neurons = first_unit = before_neurons.currents
+    if config.backbone == "meta":
+        return ConvUnit(in_channels, 2 * base_channels, 7, first_unit, stride=4, padding=2)
+    if config.stem == "focus":
+        return Focus(in_channels, base_channels, before_neurons)
+    return ConvUnit(in_channels, base_channels, 6, first_unit, stride=2, padding=2)
 
 
 def _result(raw: Tensor, grid: AnchorGrid, targets: Tensor | None) -> Result:

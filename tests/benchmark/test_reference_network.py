@@ -100,6 +100,8 @@ def test_detections_losses_gradients_and_statistics(mode):
         {"embedding": "count"},
         {"embedding": "rsnn"},
         {"residual": "membrane"},
+        {"residual": "membrane", "backbone": "mds"},
+        {"residual": "membrane", "backbone": "meta", "use_spike": SpikeMode.FULL},
         {"spike_fn": "patan", "use_spike": SpikeMode.BACKBONE},
     ],
     ids=str,

@@ -37,6 +37,7 @@ CASES = {
     "depthwise": Case("True"),
     "act": Case("relu"),
     "use_spike": Case("full_spike"),
+    "backbone": Case("mds", "use_spike True residual membrane"),
     "residual": Case("membrane", "use_spike True"),
     "spike_fn": Case("rect"),
     "alpha": Case("3.0"),

@@ -6,6 +6,7 @@ Images are arrays of float64 scalars of torch, ``[T·B, C, H, W]``, time first.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -88,6 +89,26 @@ def pooled(images: np.ndarray) -> np.ndarray:
     for n, c, y, x in np.ndindex(*found.shape):
         found[n, c, y, x] = max(images[n, c, 2 * y : 2 * y + 2, 2 * x : 2 * x + 2].flatten())
     return found
+
+
+def check_against_scalars(
+    layer: nn.Module, literal: Callable[[np.ndarray], np.ndarray], x: Tensor
+) -> Tensor:
+    """Compare outputs, and the gradients of all parameters and of ``x``; return the outputs."""
+    for name, parameter in layer.named_parameters():
+        nn.init.normal_(parameter, 1.2 if name.endswith("bn.weight") else 0.3, 0.5)
+    results = []
+    for compute in (layer, lambda images: tensor(literal(scalars(images)))):
+        leaf = x.clone(memory_format=torch.channels_last).requires_grad_()
+        out = compute(leaf)
+        upstream = torch.arange(1.0, out.numel() + 1, dtype=torch.float64).view(out.shape).sin()
+        layer.zero_grad()
+        (out * upstream).sum().backward()
+        found = {n: p.grad.clone() for n, p in layer.named_parameters() if p.grad is not None}
+        results.append({"output": out.detach().contiguous(), "input": leaf.grad, **found})
+    torch.testing.assert_close(*results, rtol=1e-9, atol=1e-11)
+    assert all(value.abs().max() > 0 for value in results[0].values())
+    return results[0]["output"]
 
 
 class _ATanStep(torch.autograd.Function):

@@ -5,6 +5,8 @@ import pytest
 from easnn.models import DetectorConfig, SpikeMode
 from easnn.utils.errors import ConfigError
 
+MEMBRANE = {"use_spike": SpikeMode.FULL, "residual": "membrane"}
+
 
 @pytest.mark.parametrize(
     ("settings", "message"),
@@ -40,6 +42,27 @@ from easnn.utils.errors import ConfigError
             {"residual": "membrane"},
             "`residual` must be spikes for a detector that does not spike, because it has no "
             "membranes, but is membrane.",
+        ),
+        ({"backbone": "resnet"}, "`backbone` must be csp, mds or meta, but is 'resnet'."),
+        (
+            {"backbone": "mds", "residual": "membrane"},
+            "`use_spike` must be True, full_spike or full_spike_v2 for the backbone `mds`, whose "
+            "shortcuts need neurons, but is False.",
+        ),
+        (
+            {"backbone": "meta", "use_spike": SpikeMode.FULL},
+            "`residual` must be membrane for the backbone `meta`, whose shortcuts add what goes "
+            "into neurons, but is spikes.",
+        ),
+        (
+            {"backbone": "mds", **MEMBRANE, "depthwise": True},
+            "`depthwise` must be False for the backbone `mds`, whose blocks say which convolutions "
+            "are depthwise, but is True.",
+        ),
+        (
+            {"backbone": "meta", **MEMBRANE, "stem": "conv"},
+            "`stem` must be focus, the default, for the backbone `meta`, which has a stem of its "
+            "own, but is conv.",
         ),
         ({"num_classes": 0}, "`num_classes` must be a whole number ≥ 1, but is 0."),
         ({"width": 0.015}, "`width` must be at least 1/64, which is one channel, but is 0.015."),

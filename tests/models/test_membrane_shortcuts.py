@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 
 import numpy as np
 import pytest
 import torch
 from literal import KERNELS
-from literal_layers import fired, scalars, tensor, unit
+from literal_layers import check_against_scalars, fired, unit
 from lively import TINY, event_counts, lively_detector
-from torch import Tensor, nn
 
 from easnn.analysis import measure_energy
 from easnn.kernels import use_kernels
@@ -19,26 +17,6 @@ from easnn.models import ParametricLIF, SpikeMode, build_detector
 from easnn.models.blocks import Bottleneck, CSPLayer, UnitSpec
 
 SPEC = UnitSpec(partial(ParametricLIF, 2, "atan", 2.0), spikes_in=True, membrane=True)
-
-
-def check_against_scalars(
-    layer: nn.Module, literal: Callable[[np.ndarray], np.ndarray], x: Tensor
-) -> Tensor:
-    """Compare outputs, and the gradients of all parameters and of ``x``; return the outputs."""
-    for name, parameter in layer.named_parameters():
-        nn.init.normal_(parameter, 1.2 if name.endswith("bn.weight") else 0.3, 0.5)
-    results = []
-    for compute in (layer, lambda images: tensor(literal(scalars(images)))):
-        leaf = x.clone(memory_format=torch.channels_last).requires_grad_()
-        out = compute(leaf)
-        upstream = torch.arange(1.0, out.numel() + 1, dtype=torch.float64).view(out.shape).sin()
-        layer.zero_grad()
-        (out * upstream).sum().backward()
-        found = {n: p.grad.clone() for n, p in layer.named_parameters() if p.grad is not None}
-        results.append({"output": out.detach().contiguous(), "input": leaf.grad, **found})
-    torch.testing.assert_close(*results, rtol=1e-9, atol=1e-11)
-    assert all(value.abs().max() > 0 for value in results[0].values())
-    return results[0]["output"]
 
 
 @pytest.mark.parametrize("kernels", KERNELS)

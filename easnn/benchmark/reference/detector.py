@@ -13,11 +13,11 @@ from easnn.benchmark.reference.neurons import PublishedNeurons
 from easnn.benchmark.reference.sampler import PublishedSampler
 from easnn.kernels import Kernels, use_kernels
 from easnn.models import EventDetector, ParametricLIF
-from easnn.models.backbone import CSPDarknet
+from easnn.models.backbone import CSPDarknet, MembraneBackbone
 from easnn.models.blocks import ConvUnit
 from easnn.models.detector import decode
 from easnn.models.embedding.arsnn import AdaptiveSampling
-from easnn.models.neck import PAFPN
+from easnn.models.neck import PAFPN, AdditiveFusion
 from easnn.models.norm import RepeatedBatchNorm2d
 
 
@@ -74,6 +74,8 @@ def _replace_layers(module: nn.Module) -> None:
         else:
             if isinstance(child, ConvUnit):
                 child.spikes_in = False
-            if isinstance(child, ConvUnit | CSPDarknet | PAFPN):
+            if isinstance(child, ConvUnit | CSPDarknet | PAFPN | MembraneBackbone | AdditiveFusion):
                 child.recomputed = False
+            if isinstance(child, MembraneBackbone):
+                child.repeats = 1
             _replace_layers(child)
