@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from easnn.cli.arguments import SetKey, add_runtime_option, build_parser, parse
+from easnn.cli.arguments import SetKey, add_runtime_option, build_parser, file_path, parse
 
 DESCRIPTION = (
     "Evaluate a checkpoint. It contains its experiment, so `-c FILE` is enough. The result is "
@@ -59,6 +59,13 @@ def make_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="AP also by silence, speed and visibility (if the labels say them), by windows since "
         "the start of the recording, and by size; with a picture",
+    )
+    group.add_argument(
+        "--save-detections",
+        type=file_path,
+        metavar="PATH",
+        help="also write the detections: results of COCO (a file .json, with the ground truth "
+        "beside it), or a NAME_bbox.npy for each recording (a folder); `easnn score` reads them",
     )
     return parser
 

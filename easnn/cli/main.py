@@ -39,6 +39,7 @@ COMMANDS = {
     ),
     "train": Command("easnn.cli.train", "train a detector"),
     "eval": Command("easnn.cli.eval", "evaluate a checkpoint"),
+    "score": Command("easnn.cli.score", "score detections of any program, one or several"),
     "demo": Command("easnn.cli.demo", "draw the detections of a checkpoint in a recording"),
     "energy": Command("easnn.cli.energy", "count operations, firing and energy of a checkpoint"),
     "benchmark": Command("easnn.cli.benchmark", "measure the speed of easnn on this machine"),

@@ -12,11 +12,11 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from easnn.data import DetectionBatch, FrameCache, named_worker_failures
-from easnn.evaluation import EvaluationResult, Evaluator, FrameResult
+from easnn.data import DetectionBatch, DetectionDataset, FrameCache, named_worker_failures
+from easnn.evaluation import EvaluationResult, Evaluator, FrameResult, KeptFrames
 from easnn.exp import EventExp
 from easnn.inference import Predictor
-from easnn.utils.distributed import barrier, gather_objects, note_place
+from easnn.utils.distributed import barrier, gather_objects, is_main, note_place
 from easnn.utils.logging import on_terminal
 from easnn.utils.meters import PartTimer
 from easnn.utils.options import RuntimeName
@@ -26,6 +26,10 @@ PORTION = 1000
 
 Evaluation = Callable[[nn.Module], EvaluationResult]
 """Evaluates a model; a collective operation that every process calls."""
+
+
+Written = Callable[[DetectionDataset, Sequence[FrameResult], EvaluationResult], None]
+"""Writes what an evaluation has found."""
 
 
 class EvalLoader(Protocol):
@@ -102,6 +106,7 @@ def evaluation_of(
     runtime: RuntimeName = "torch",
     frames: int | None = None,
     strata: bool = False,
+    written: Written | None = None,
 ) -> Evaluation:
     """Return a function that evaluates a model on ``eval_split`` of an experiment.
 
@@ -114,6 +119,8 @@ def evaluation_of(
         runtime: what computes the network; the function raises a ConfigError if it cannot be used.
         frames: only the first frames of the split, so many; None: all.
         strata: whether the result also has the measures of strata.
+        written: called with the dataset, all frames with their detections, and the result, in the
+            main process only.
 
     Raises:
         ConfigError: if a key does not fit the dataset.
@@ -130,7 +137,12 @@ def evaluation_of(
 
     def run(model: nn.Module) -> EvaluationResult:
         predictor = Predictor.of(experiment, model, runtime=runtime)
-        return evaluate(predictor, loader, evaluator, timed=timed, motion_of=motion_of)
+        if written is None or not is_main():
+            return evaluate(predictor, loader, evaluator, timed=timed, motion_of=motion_of)
+        kept = KeptFrames(evaluator)
+        result = evaluate(predictor, loader, kept, timed=timed, motion_of=motion_of)
+        written(dataset, kept.frames, result)
+        return result
 
     return run
 

@@ -1,4 +1,4 @@
-"""Evaluation by several protocols at once."""
+"""Evaluation by several protocols at once, or while the frames are kept."""
 
 from __future__ import annotations
 
@@ -40,3 +40,33 @@ class SideBySide:
         """
         first, *others = (evaluator.evaluate() for evaluator in self.evaluators)
         return replace(first, beside=tuple(others))
+
+
+class KeptFrames:
+    """Scores frames by another evaluator and keeps them.
+
+    Args:
+        evaluator: scores them.
+
+    Attributes:
+        frames: all frames since the last reset.
+    """
+
+    def __init__(self, evaluator: Evaluator) -> None:
+        self.evaluator = evaluator
+        self.frames: list[FrameResult] = []
+
+    def reset(self) -> None:
+        """Remove all frames."""
+        self.frames = []
+        self.evaluator.reset()
+
+    def process(self, frames: Iterable[FrameResult]) -> None:
+        """Add frames."""
+        portion = list(frames)
+        self.frames += portion
+        self.evaluator.process(portion)
+
+    def evaluate(self) -> EvaluationResult:
+        """Score all frames added since the last reset; see the other evaluator."""
+        return self.evaluator.evaluate()

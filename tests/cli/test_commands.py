@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from easnn.cli import eval as evaluation
-from easnn.cli import train
+from easnn.cli import score, train
 from easnn.events import MOTION_BOX_DTYPE, read_boxes, write_boxes
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -232,6 +232,34 @@ def test_strata_on_request(
     assert (results / "best_ckpt_val_coco_strata.png").read_bytes().startswith(b"\x89PNG")
     assert evaluation.main(["-c", str(run.best)]) == 0
     assert "strata" not in json.loads((results / "best_ckpt_val_coco.json").read_text())
+
+
+def test_saved_detections_have_the_score_of_the_evaluation(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = tmp_path / "found.json"
+    assert evaluation.main(["-c", str(run.best), "--both", "--save-detections", str(found)]) == 0
+    expected = json.loads((run.path / "results" / "best_ckpt_val_coco_prophesee.json").read_text())
+    about = json.loads((tmp_path / "found_about.json").read_text())
+    assert about["checkpoint"] == str(run.best)
+    assert (about["split"], about["train_splits"]) == ("val", ["train"])
+    assert about["parameters"] > 10_000
+    words = [str(tmp_path / "found_ground_truth.json"), str(found), "--protocol", "both"]
+    assert score.main([*words, "--json", str(tmp_path / "out.json")]) == 0
+    (result,) = json.loads((tmp_path / "out.json").read_text())["results"]
+    for name in ("ap", "ar100", "given", "counts"):
+        assert result[name] == expected[name]
+        assert result["beside"][0][name] == expected["beside"][0][name]
+    capsys.readouterr()
+    assert evaluation.main(["-c", str(run.best), "--save-detections", str(run.path)]) == 1
+    assert (
+        capsys.readouterr()
+        .err.rstrip()
+        .endswith(
+            f"{run.path} must be an empty folder, a new one, or a file .json, but exists already. "
+            "Choose another name or remove it."
+        )
+    )
 
 
 def test_fused_it_finds_the_same(run: Run) -> None:

@@ -44,7 +44,7 @@ def report(options: argparse.Namespace) -> None:
     run.make_results()
     dataset = experiment.get_dataset([experiment.eval_split])
     energy = measure_energy(predictor.model, inputs_of(predictor, dataset, options.samples))
-    path = run.results / f"{checkpoint.path.stem}_{dataset.split}_energy.json"
+    path = run.energy(checkpoint.path, dataset.split)
     about = {"checkpoint": str(checkpoint.path), "split": dataset.split, "keys": experiment.plain()}
     write_json(path, {**energy.to_dict(), **about})
     print(energy_tables(energy))

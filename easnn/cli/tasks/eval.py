@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import json
+from collections.abc import Sequence
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 from loguru import logger
+from torch import nn
 
 from easnn.analysis import size_line, write_strata
 from easnn.checkpoints import Checkpoint
@@ -19,13 +23,15 @@ from easnn.cli.tasks.experiment import (
     seed_run,
     set_precision,
 )
+from easnn.data import DetectionDataset
 from easnn.engine import RunDirectory, evaluation_of
+from easnn.evaluation import EvaluationResult, FrameResult, refuse_unwritable, write_detections
 from easnn.exp import EventExp
 from easnn.models import fuse
 from easnn.utils.device import training_device
 from easnn.utils.distributed import is_main
 from easnn.utils.errors import ConfigError, OutputError
-from easnn.utils.files import write_json
+from easnn.utils.files import read_text, write_json
 from easnn.utils.logging import setup_logging
 
 
@@ -47,6 +53,10 @@ def evaluate(options: argparse.Namespace) -> None:
         )
     if options.fuse:
         model = fuse(model)
+    save = None
+    if options.save_detections is not None:
+        refuse_unwritable(options.save_detections)
+        save = partial(_save_detections, options, checkpoint, experiment, model)
     with experiment.open_cache(options.cache) if options.cache else nullcontext() as cache:
         run_evaluation = evaluation_of(
             experiment,
@@ -56,6 +66,7 @@ def evaluate(options: argparse.Namespace) -> None:
             cache=cache,
             runtime=options.runtime,
             strata=options.strata,
+            written=save,
         )
         run = _run_directory(options, checkpoint, experiment)
         training = run.record().get("run")
@@ -82,6 +93,38 @@ def evaluate(options: argparse.Namespace) -> None:
         if options.strata:
             picture = write_strata(result, run.strata_picture(path))
             logger.info("Its strata are drawn in {}", picture)
+
+
+def _save_detections(
+    options: argparse.Namespace,
+    checkpoint: Checkpoint,
+    experiment: EventExp,
+    model: nn.Module,
+    dataset: DetectionDataset,
+    frames: Sequence[FrameResult],
+    result: EvaluationResult,
+) -> None:
+    """Write the detections of an evaluation, and what made them."""
+    energy = RunDirectory(checkpoint.path.parent).energy(checkpoint.path, dataset.split)
+    about = {
+        "checkpoint": str(checkpoint.path),
+        "data_name": experiment.data_name,
+        "split": dataset.split,
+        "train_splits": list(experiment.train_splits),
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "energy_pj": json.loads(read_text(energy))["total"]["energy_pj"]
+        if energy.is_file()
+        else None,
+        "ms_per_frame": sum(result.timing.values()) if result.timing else None,
+        "fused": options.fuse,
+        "runtime": options.runtime,
+        "keys": experiment.plain(),
+    }
+    path = options.save_detections
+    left_out = write_detections(path, frames, dataset.class_names, dataset.sensor_hw, about)
+    logger.info("The detections are in {}", path)
+    if left_out:
+        logger.warning("{} invalid detections are not among them.", left_out)
 
 
 def _checkpoint_path(options: argparse.Namespace) -> Path:
