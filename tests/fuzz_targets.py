@@ -29,6 +29,13 @@ from untrained import untrained  # noqa: E402
 
 from easnn.checkpoints import Checkpoint  # noqa: E402
 from easnn.data import DATASETS  # noqa: E402
+from easnn.evaluation import (  # noqa: E402
+    FrameResult,
+    build_evaluator,
+    read_detections,
+    read_ground_truth,
+    write_detections,
+)
 from easnn.events import (  # noqa: E402
     BOX_DTYPE,
     MOTION_BOX_DTYPE,
@@ -250,6 +257,25 @@ def _write_sweep(folder: Path) -> Path:
     return folder / "sweep.toml"
 
 
+def _write_scored(name: str) -> Callable[[Path], Path]:
+    """Return a function that writes COCO results and ground truth; ``name`` is changed."""
+
+    def write(folder: Path) -> Path:
+        boxes, found = [(0, 1.0, 2.0, 9.0, 8.0)], [(0, 0.5, 1.0, 2.0, 9.0, 8.0)]
+        frames = [FrameResult(n, 600_000 + n, "a", boxes, found) for n in range(3)]
+        write_detections(folder / "found.json", frames, ("car",), HW, {})
+        return folder / name
+
+    return write
+
+
+def _read_scored(path: Path) -> None:
+    truth = read_ground_truth(path.parent / "found_ground_truth.json")
+    evaluator = build_evaluator("coco", truth.class_names, split="a", sensor_hw=HW)
+    evaluator.process(read_detections(path.parent / "found.json", truth))
+    evaluator.evaluate()
+
+
 TARGETS = (
     _recording("typed.dat", lambda path: write_dat(path, EVENTS, sensor_hw=HW)),
     _recording("bare.dat", _bare_dat),
@@ -267,6 +293,8 @@ TARGETS = (
         lambda folder: _write_boxes(folder, MOTION_BOX_DTYPE),
         lambda path: read_boxes(path) is None or None,
     ),
+    Target("COCO ground truth", _write_scored("found_ground_truth.json"), _read_scored, 0.1),
+    Target("COCO results", _write_scored("found.json"), _read_scored, 0.1),
     Target("annotation.bin", _write_annotation, _read_annotation),
     Target("split list", _write_list, _read_list),
     Target("dataset.json", _write_dataset_json, _read_dataset_json),

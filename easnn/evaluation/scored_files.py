@@ -21,6 +21,8 @@ from easnn.events import read_boxes
 from easnn.utils.errors import DataError, did_you_mean
 from easnn.utils.files import read_text
 
+LATEST_US = 2**62
+
 TOLERANCE_US = 50_000
 """How far from a label the detections of a recording may be, as in Prophesee's protocol."""
 
@@ -141,7 +143,14 @@ def _coco_ground_truth(path: Path) -> GroundTruth:
         _known(path, "image", annotation["image_id"], numbers)
         label = _known(path, "category", annotation["category_id"], classes)
         rows[numbers[annotation["image_id"]]].append((label, *box))
-    timed = all(isinstance(i.get("time_us"), int) and "sequence" in i for i in images)
+    timed = all("time_us" in image and "sequence" in image for image in images)
+    for image in images if timed else ():
+        time_us = image["time_us"]
+        if not isinstance(time_us, int) or not 0 <= time_us <= LATEST_US:
+            raise DataError(
+                f"`time_us` of image {image['id']} in {path} must be a whole number of at least 0, "
+                f"but is {time_us!r:.40}."
+            )
     sizes = [(image.get("height"), image.get("width")) for image in images]
     height, width = sizes[0] if sizes and all(size == sizes[0] for size in sizes) else (None, None)
     return GroundTruth(

@@ -242,6 +242,10 @@ def test_damaged_detections(
         ({"images": [{"id": "a"}]}, "a whole number of its own as id, but 'a' is none."),
         ({"images": [{"id": 1}, {"id": 1}]}, "but 1 occurs twice."),
         ({"categories": []}, "a box of category"),
+        (
+            {"images": [{"id": 1, "sequence": "a", "time_us": 10**20}]},
+            "must be a whole number of at least 0, but is 100000000000000000000.",
+        ),
         ({"images": 3}, "must hold a list of images, but holds int."),
     ],
 )
