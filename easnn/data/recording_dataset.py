@@ -142,9 +142,12 @@ class RecordingDataset(DetectionDataset):
         self._downsample = downsample
         self._labels = read_labels(self.recordings, self.boxes_of, self._label_file(cache_dir))
         if len(self._labels) == 0:
-            raise DataError(
-                f"{source.root} has no label in {self.split}: all its box files are empty."
+            reason = (
+                "all its box files are empty"
+                if source.label_filter is None
+                else "its box files are empty, or `label_filter` drops all boxes"
             )
+            raise DataError(f"{source.root} has no label in {self.split}: {reason}.")
         self._boxes_read: tuple[RecordingFiles, np.ndarray] | None = None
         self._silence: SilenceMeter
         self._pool = RecordingPool(self.open)

@@ -11,6 +11,7 @@ from raw_layout import SENSOR_HW, write_recording
 from easnn.data import DATASETS, GEN1, LabelFilter, PropheseeSource
 from easnn.events import BOX_DTYPE
 from easnn.representations import FrameSpec
+from easnn.utils.errors import DataError
 
 FILTER = LabelFilter(min_diagonal_px=8, min_side_px=4)
 BOXES = [
@@ -44,6 +45,15 @@ def test_a_time_without_any_box_is_no_frame(source):
     }
     assert source.label_filter is None
     assert list(labels(source)) == [20_000, 30_000, 40_000, 50_000, 60_000]
+
+
+def test_a_filter_that_leaves_nothing(source):
+    with pytest.raises(DataError) as caught:
+        labels(source.filtering_labels(LabelFilter(100, 10)))
+    assert str(caught.value) == (
+        f"{source.root} has no label in train: its box files are empty, or `label_filter` drops "
+        "all boxes."
+    )
 
 
 def test_sizes_are_those_in_the_sensor(source):
