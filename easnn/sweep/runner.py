@@ -26,9 +26,9 @@ from easnn.utils.errors import ConfigError, EasnnError, TrainingError
 from easnn.utils.meters import format_duration
 
 PROGRAM = (sys.executable, "-m", "easnn")
-"""The program that trains and evaluates; its first argument is ``train`` or ``eval``."""
+"""The program that trains and evaluates; its first argument is a key of :data:`STEPS`."""
 
-STEPS = {"train": "training", "eval": "evaluation"}
+STEPS = {"train": "training", "eval": "evaluation", "energy": "energy report"}
 
 Device = dict[str, str]
 """The environment variables that assign a device to a process."""
@@ -177,17 +177,22 @@ class SweepRunner:
                 finally:
                     train_s = record.train_s + time.monotonic() - begin
                     folder.write_record(run, replace(record, train_s=train_s))
-            self._execute(run, device, "eval", "-c", str(folder.checkpoint(run)))
+            settings, checkpoint = self._sweep.settings, str(folder.checkpoint(run))
+            strata = ["--strata"] if settings.strata else []
+            self._execute(run, device, "eval", *strata, "-c", checkpoint)
+            if settings.energy_frames:
+                samples = ("--samples", str(settings.energy_frames))
+                self._execute(run, device, "energy", *samples, "-c", checkpoint)
         finally:
             with self._lock:
                 self._processes.pop(run.name, None)
             self._free_devices.append(device)
-        if not folder.result(run).is_file():
+        if not folder.is_evaluated(run):
             raise TrainingError(
                 f"evaluation ended with exit code 0, but without {folder.result(run)}"
             )
-        ap, ap50 = folder.scores(run)
-        return f"AP {format_number(ap, 4)}, AP50 {format_number(ap50, 4)}"
+        found = folder.measures(run)
+        return f"AP {format_number(found.ap, 4)}, AP50 {format_number(found.ap50, 4)}"
 
     def _execute(self, run: SweepRun, device: Device, step: str, *options: str) -> None:
         """Execute a command and wait until it ends. Its output is appended to the run's log.
@@ -198,16 +203,17 @@ class SweepRunner:
         settings = self._sweep.settings
         source = ("-n", settings.experiment) if settings.experiment else ("-f", settings.exp_file)
         fp16 = ("--fp16",) if settings.fp16 else ()
+        batch = () if step == "energy" else ("-b", settings.batch_size, *fp16)
         keys = {
             **run.texts,
             "output_dir": self._folder.path,
             "exp_name": run.name,
             "seed": run.seed,
         }
-        if step == "eval":
+        if step != "train":
             keys["eval_split"] = settings.split
         pairs = itertools.chain(*keys.items())
-        words = (*self._program, step, *source, "-b", settings.batch_size, *fp16, *options, *pairs)
+        words = (*self._program, step, *source, *batch, *options, *pairs)
         with self._folder.log(run).open("a+b") as log:
             begin = log.seek(0, os.SEEK_END)
             with self._lock:

@@ -39,6 +39,9 @@ class SweepSettings(Config):
     )
     split: Split = key("test", "split on which the runs are compared")
     checkpoint: Literal["best", "latest"] = key("best", "checkpoint that is evaluated")
+    baseline: str | None = key(None, "variant that the others are compared with, seed by seed")
+    strata: bool = key(False, "AP by strata, too, as --strata")
+    energy_frames: int = key(0, "frames of the energy report of each run; 0: none", low=0)
 
 
 @dataclass(frozen=True)
@@ -124,6 +127,7 @@ def read_sweep(path: Path, pairs: Sequence[str] = ()) -> Sweep:
             f"{path} must have `seeds`, e.g. [1, 2, 3], because its experiment has no `seed`."
         )
     _check_distinct(path, [of_variant[0] for of_variant in runs])
+    _check_baseline(path, settings.baseline, [of_variant[0].variant for of_variant in runs])
     return Sweep(path, settings, tuple(itertools.chain(*zip(*runs, strict=True))))
 
 
@@ -211,6 +215,14 @@ def _check_set_once(texts: Texts, others: Collection[str], where: str, others_wh
             raise ConfigError(
                 f"{where}: `{name}` must be set in one place, but is also set {others_where}."
             )
+
+
+def _check_baseline(path: Path, baseline: str | None, variants: Sequence[str]) -> None:
+    if baseline is not None and baseline not in variants:
+        raise ConfigError(
+            f"{path}: `baseline` must be a variant, but there is no variant {baseline}."
+            f"{did_you_mean(baseline, variants)} The variants are {', '.join(variants)}."
+        )
 
 
 def _check_distinct(path: Path, runs: Sequence[SweepRun]) -> None:

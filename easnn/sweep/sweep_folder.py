@@ -26,6 +26,23 @@ class RunRecord:
     train_s: float = 0.0
 
 
+@dataclass(frozen=True)
+class Measures:
+    """What was measured of a run.
+
+    Attributes:
+        ap: average precision; None if it is undefined.
+        ap50: at IoU 0.50; None if it is undefined.
+        energy_mj: energy of a frame in mJ; None if it was not asked for.
+        strata: average precision of each stratum, by quantity and name; empty if not asked for.
+    """
+
+    ap: float | None
+    ap50: float | None
+    energy_mj: float | None
+    strata: dict[tuple[str, str], float | None]
+
+
 class SweepFolder:
     """The paths of the files of a sweep, and the records of its runs."""
 
@@ -53,10 +70,31 @@ class SweepFolder:
             self.checkpoint(run), self.sweep.settings.split, protocols
         )
 
-    def scores(self, run: SweepRun) -> tuple[float | None, float | None]:
-        """Return AP and AP50 of an evaluated run, ``None`` if undefined."""
+    def energy(self, run: SweepRun) -> Path:
+        """Return the file that the energy report writes."""
+        return self.directory(run).energy(self.checkpoint(run), self.sweep.settings.split)
+
+    def measures(self, run: SweepRun) -> Measures:
+        """Return what was measured of an evaluated run."""
         result = json.loads(read_text(self.result(run)))
-        return result["ap"], result["ap50"]
+        energy_mj = None
+        if self.sweep.settings.energy_frames:
+            energy_mj = json.loads(read_text(self.energy(run)))["total"]["energy_pj"] / 1e9
+        strata = result["strata"] if self.sweep.settings.strata else []
+        return Measures(
+            result["ap"],
+            result["ap50"],
+            energy_mj,
+            {(entry["quantity"], entry["name"]): entry["ap"] for entry in strata},
+        )
+
+    def is_evaluated(self, run: SweepRun) -> bool:
+        """Return whether all that the sweep file asks for was measured."""
+        settings = self.sweep.settings
+        path = self.result(run)
+        if not path.is_file() or (settings.energy_frames and not self.energy(run).is_file()):
+            return False
+        return not settings.strata or "strata" in json.loads(read_text(path))
 
     def new_record(self, run: SweepRun) -> RunRecord:
         """Return the record of a run that starts now."""
@@ -88,7 +126,7 @@ class SweepFolder:
         """Return whether a run is trained with the settings of the sweep file and evaluated."""
         record = self.record(run)
         trained = record is not None and record.trained and not self.differences(run)
-        return trained and self.result(run).is_file()
+        return trained and self.is_evaluated(run)
 
     def differences(self, run: SweepRun) -> list[str]:
         """Describe each setting of a run's record, if any, that differs from the sweep file.

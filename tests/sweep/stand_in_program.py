@@ -14,13 +14,13 @@ import sys
 import time
 from pathlib import Path
 
-OPTIONS_WITH_A_VALUE = ("-n", "-f", "-b", "-c")
+OPTIONS_WITH_A_VALUE = ("-n", "-f", "-b", "-c", "--samples")
 
 
 def pairs_of(words: list[str]) -> dict[str, str]:
     pairs: list[str] = []
     while words:
-        taken = 1 if words[0].startswith("--") else 2
+        taken = 1 if words[0] in ("--fp16", "--resume", "--strata") else 2
         if taken == 2 and words[0] not in OPTIONS_WITH_A_VALUE:
             pairs += words[:2]
         words = words[taken:]
@@ -48,7 +48,21 @@ def evaluate(folder: Path, keys: dict[str, str]) -> None:
     name = Path(sys.argv[sys.argv.index("-c") + 1]).stem
     ap = 0.1 * int(keys["seed"]) * int(keys["T"])
     result = folder / "results" / f"{name}_{keys['eval_split']}_coco.json"
-    result.write_text(json.dumps({"ap": ap, "ap50": 2 * ap}))
+    scores = {"ap": ap, "ap50": 2 * ap}
+    if "--strata" in sys.argv:
+        entries = [
+            ("speed (px/s)", "0", ap / 2),
+            ("speed (px/s)", "> 0", ap),
+            ("size", "small", None),
+        ]
+        scores["strata"] = [{"quantity": q, "name": n, "ap": value} for q, n, value in entries]
+    result.write_text(json.dumps(scores))
+
+
+def report(folder: Path, keys: dict[str, str]) -> None:
+    name = Path(sys.argv[sys.argv.index("-c") + 1]).stem
+    path = folder / "results" / f"{name}_{keys['eval_split']}_energy.json"
+    path.write_text(json.dumps({"total": {"energy_pj": 1e9 * int(keys["T"])}}))
 
 
 def main() -> None:
@@ -60,7 +74,7 @@ def main() -> None:
     folder = output / keys["exp_name"]
     (folder / "results").mkdir(parents=True, exist_ok=True)
     (folder / "owner.json").write_text('{"mark": "run directory of easnn"}')
-    {"train": train, "eval": evaluate}[sys.argv[1]](folder, keys)
+    {"train": train, "eval": evaluate, "energy": report}[sys.argv[1]](folder, keys)
 
 
 if __name__ == "__main__":

@@ -54,6 +54,42 @@ def test_the_table_has_mean_and_sample_deviation(
     assert a["ap"] == {"mean": pytest.approx(0.4), "deviation": pytest.approx(0.08**0.5)}
 
 
+def test_strata_energy_and_differences_to_a_baseline(
+    case: SweepCase, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wanted = 'strata = true\nenergy_frames = 20\nbaseline = "a"\n'
+    case.write(TWO_VARIANTS)
+    assert case.sweep() == 0
+    case.calls()
+    case.write(wanted + TWO_VARIANTS.replace("[1, 3]", "[1, 3, 5]"))
+    capsys.readouterr()
+    assert case.sweep() == 0
+    # What was evaluated without strata is evaluated again, and nothing is trained again.
+    assert case.called() == [
+        *("eval a_seed1", "energy a_seed1", "eval b_seed1", "energy b_seed1"),
+        *("eval a_seed3", "energy a_seed3", "eval b_seed3", "energy b_seed3"),
+        *("train a_seed5", "eval a_seed5", "energy a_seed5"),
+        *("train b_seed5", "eval b_seed5", "energy b_seed5"),
+    ]
+    main, differences, speed, size = capsys.readouterr().out.split("\n\n")
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in main.splitlines()]
+    assert cells[0][5:] == ["mJ per frame", "training, s"]
+    assert [row[5] for row in cells[2:]] == ["2.000 ± 0.000", "4.000 ± 0.000"]
+    # AP of a: 0.2, 0.6, 1.0; of b twice as much. Differences 0.2, 0.6, 1.0: mean 0.6, standard
+    # error 0.231, t 2.598, t(0.975; 2) = 4.303.
+    row = [cell.strip() for cell in differences.splitlines()[2].strip("|").split("|")]
+    assert row[:5] == ["b", "3", "+0.600", "-0.394 … +1.594", "0.122"]
+    assert "AP by speed (px/s)" in speed
+    assert speed.splitlines()[2].split("|")[2:4] == ["       0.300 ± 0.200 ", " 0.600 ± 0.400 "]
+    assert size.rstrip().endswith("– |")
+    table = json.loads((case.output / "table.json").read_text())
+    assert table["variants"][0]["difference"] is None
+    assert table["variants"][1]["difference"]["ap"]["p"] == pytest.approx(0.1217, abs=1e-3)
+    assert table["variants"][1]["strata"][0]["ap"]["mean"] == pytest.approx(0.6)
+    assert case.sweep() == 0
+    assert case.called() == []
+
+
 def test_a_run_that_fails_does_not_stop_the_others(
     case: SweepCase, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -112,8 +112,8 @@ START = 'experiment = "e-yolox-demo"\nseeds = [1]\n'
         (
             'experimnt = "e-yolox-s"',
             "sweep.toml: Unknown entry `experimnt`. Did you mean `experiment`? The entries are "
-            "experiment, exp_file, batch_size, fp16, seeds, split, checkpoint, keys, variants, "
-            "grid; keys of the experiment belong in [keys].",
+            "experiment, exp_file, batch_size, fp16, seeds, split, checkpoint, baseline, strata, "
+            "energy_frames, keys, variants, grid; keys of the experiment belong in [keys].",
         ),
         (
             "seeds = [1]",
@@ -130,6 +130,11 @@ START = 'experiment = "e-yolox-demo"\nseeds = [1]\n'
         (
             'experiment = "e-yolox-demo"\nseeds = [1, 1]',
             "sweep.toml: `seeds` must name each seed once, but is [1, 1].",
+        ),
+        (
+            START + 'baseline = "plane"\n[variants.plain]\nT = 2\n[variants.other]\nT = 4',
+            "sweep.toml: `baseline` must be a variant, but there is no variant plane. Did you mean "
+            "`plain`? The variants are plain, other.",
         ),
         (START + "grid = 3", "sweep.toml, [grid] must be a table, but is 3."),
         (START + "[grid]\nT = 3", "sweep.toml, [grid]: `T` must be a list of values, but is 3."),
