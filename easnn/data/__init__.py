@@ -30,6 +30,7 @@ from easnn.data.catalog import DATASETS, DatasetKind
 from easnn.data.detection_dataset import DetectionDataset, Frame, Label
 from easnn.data.label_filter import LabelFilter
 from easnn.data.label_source import SPLITS, LabelSource, RecordingFiles, Split
+from easnn.data.lanes import LaneSampler
 from easnn.data.loader import (
     BatchLoader,
     RepeatFirstBatch,
@@ -37,6 +38,7 @@ from easnn.data.loader import (
     StartAt,
     TrainLoader,
     build_eval_loader,
+    build_lane_loader,
     build_timeline_loader,
     build_train_loader,
     named_worker_failures,
@@ -82,6 +84,7 @@ __all__ = [
     "Label",
     "LabelFilter",
     "LabelSource",
+    "LaneSampler",
     "LetterboxPolicy",
     "NCaltechSource",
     "PlacementPolicy",
@@ -103,6 +106,7 @@ __all__ = [
     "TrainLoader",
     "Zoom",
     "build_eval_loader",
+    "build_lane_loader",
     "build_timeline_loader",
     "build_train_loader",
     "collate",

@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from easnn.data.augment import PlacementPolicy
 from easnn.data.detection_dataset import DetectionDataset, Frame
+from easnn.data.lanes import LaneSampler
 from easnn.data.sample import DetectionBatch, DetectionSample, collate
 from easnn.data.sampler import EpochSampler, EvaluationSampler, SampleRequest, TimelineSampler
 from easnn.data.timeline import UNLABELLED, Timeline
@@ -25,7 +26,9 @@ from easnn.utils.distributed import rank, world_size
 from easnn.utils.errors import DataError, EasnnError, said_plainly
 from easnn.utils.seeding import generator
 
-BatchSampler = TypeVar("BatchSampler", bound=EpochSampler | EvaluationSampler | TimelineSampler)
+BatchSampler = TypeVar(
+    "BatchSampler", bound=EpochSampler | LaneSampler | EvaluationSampler | TimelineSampler
+)
 
 
 class RequestedSamples(Dataset[DetectionSample]):
@@ -100,8 +103,16 @@ class RequestedSamples(Dataset[DetectionSample]):
         return -speed if rng.random() < self._time_flip else speed
 
     def draw_placement(self, request: SampleRequest, boxes: Tensor) -> Placement:
-        """Draw the placement of a sample whose boxes are ``[N,5]`` in sensor pixels."""
+        """Draw the placement of a sample whose boxes are ``[N,5]`` in sensor pixels.
+
+        Windows that are played in a row have the same, drawn for the first of them and for the
+        boxes of the first that is labelled.
+        """
         rng = generator(self._seed, "placement", request.epoch, request.index)
+        if request.drawn_for is not None:
+            assert self._timeline is not None
+            boxes = self.dataset.label(self._timeline.frame_from(request.drawn_for)).boxes
+            rng = generator(self._seed, "placement of a clip", request.epoch, request.drawn_for)
         return self._policy(self.dataset.sensor_hw, rng, boxes[:, 1:].numpy())
 
     def frame(self, index: int, speed: float = 1.0) -> Frame:
@@ -260,6 +271,47 @@ def build_train_loader(
         accumulate=accumulate,
     )
     samples = RequestedSamples(dataset, policy, seed, speed_range, time_flip)
+    return BatchLoader(samples, sampler, num_workers=num_workers, device=device)
+
+
+def build_lane_loader(
+    dataset: DetectionDataset,
+    policy: PlacementPolicy,
+    *,
+    batch_size: int,
+    clip: int,
+    streams: int,
+    seed: int,
+    num_workers: int,
+    device: torch.device,
+) -> BatchLoader[LaneSampler]:
+    """Return this rank's loader of clips for training; a batch has clip after clip.
+
+    Args:
+        dataset: labelled frames, and the windows between them.
+        policy: chooses their placement in the network's input.
+        batch_size: clips per step over all ranks.
+        clip: windows of a clip.
+        streams: number of lanes that are streams; see :class:`LaneSampler`.
+        seed: seed of order and augmentation.
+        num_workers: worker processes of this rank.
+        device: the device that will use the batches.
+
+    Raises:
+        ConfigError: if ``batch_size`` is smaller than the number of processes.
+        DataError: if a recording cannot be read.
+    """
+    timeline = dataset.timeline()
+    sampler = LaneSampler(
+        timeline,
+        batch_size,
+        clip=clip,
+        streams=streams,
+        seed=seed,
+        rank=rank(),
+        world_size=world_size(),
+    )
+    samples = RequestedSamples(dataset, policy, seed, timeline=timeline)
     return BatchLoader(samples, sampler, num_workers=num_workers, device=device)
 
 

@@ -23,7 +23,7 @@ class SampleRequest:
         window: the window of the time line; None without one.
         begins: whether the memory is empty before the window.
         drawn_for: the window of the time line with whose random numbers it is placed: the first one
-            after the memory was empty.
+            after the memory was empty; None: its own numbers.
     """
 
     epoch: int
@@ -65,15 +65,11 @@ class EpochSampler(Sampler[list[SampleRequest]]):
         world_size: int = 1,
         accumulate: int = 1,
     ) -> None:
-        if batch_size < world_size:
-            raise ConfigError(
-                f"The batch size (-b) must be at least the number of processes ({world_size}), but "
-                f"is {batch_size}. It counts the samples of all processes together."
-            )
+        check_batch_size(batch_size, world_size)
         self._length = length
         self._step_size = accumulate * batch_size
         self._seed = seed
-        part = np.array(_part_of_rank(batch_size, rank, world_size))
+        part = np.array(part_of_rank(batch_size, rank, world_size))
         starts = np.arange(0, self._step_size, batch_size)
         self._part = (starts[:, None] + part).ravel()  # places in a step
         self._epoch = 0
@@ -115,12 +111,12 @@ class EvaluationSampler(Sampler[list[SampleRequest]]):
         self._length = length
         self._rank = rank
         self._world_size = world_size
-        self._part = _part_of_rank(length, rank, world_size)
+        self._part = part_of_rank(length, rank, world_size)
         self._batch_size = max(1, batch_size // world_size)
 
     def limit(self, frames: int) -> None:
         """Let iterations yield the first ``frames`` frames only, divided among the ranks."""
-        self._part = _part_of_rank(min(frames, self._length), self._rank, self._world_size)
+        self._part = part_of_rank(min(frames, self._length), self._rank, self._world_size)
 
     def __len__(self) -> int:
         return -(-len(self._part) // self._batch_size)
@@ -165,7 +161,7 @@ class TimelineSampler(Sampler[list[SampleRequest]]):
         timeline = self._timeline
         for start in range(0, len(self._windows), self._batch_size):
             yield [
-                SampleRequest(0, int(timeline.frames[w]), w, bool(timeline.begins[w]), w)
+                SampleRequest(0, int(timeline.frames[w]), w, bool(timeline.begins[w]))
                 for w in self._windows[start : start + self._batch_size]
             ]
 
@@ -180,6 +176,19 @@ class TimelineSampler(Sampler[list[SampleRequest]]):
         return range(first, end)
 
 
-def _part_of_rank(count: int, rank: int, world_size: int) -> range:
+def check_batch_size(batch_size: int, world_size: int) -> None:
+    """Check that each process has a sample in a step.
+
+    Raises:
+        ConfigError: if one has none.
+    """
+    if batch_size < world_size:
+        raise ConfigError(
+            f"The batch size (-b) must be at least the number of processes ({world_size}), but "
+            f"is {batch_size}. It counts the samples of all processes together."
+        )
+
+
+def part_of_rank(count: int, rank: int, world_size: int) -> range:
     """Return the contiguous part of ``range(count)`` for a rank; sizes differ by at most one."""
     return range(rank * count // world_size, (rank + 1) * count // world_size)

@@ -41,6 +41,10 @@ class Timeline:
         """The positions of the first windows of recordings, [recordings with windows] int64."""
         return np.flatnonzero(self.begins)
 
+    def frame_from(self, window: int) -> int:
+        """Return the first labelled frame at or after a window: that is in the same recording."""
+        return int(self.frames[window + int((self.frames[window:] != UNLABELLED).argmax())])
+
 
 def single_windows(frames: int) -> Timeline:
     """Return the time line of frames each of which is a recording of its own."""

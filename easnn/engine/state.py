@@ -108,13 +108,20 @@ class RunState:
         """Let the best AP start anew."""
         self.best_ap = self.best_epoch = self.best_counts = None
 
-    def save(self, path: Path, experiment: Mapping[str, Any], options: Mapping[str, Any]) -> None:
+    def save(
+        self,
+        path: Path,
+        experiment: Mapping[str, Any],
+        options: Mapping[str, Any],
+        lanes: list[Tensor] | None = None,
+    ) -> None:
         """Write a checkpoint; every process calls this and returns once the file is complete.
 
         Args:
             path: the file.
             experiment: the keys of the run as plain values.
             options: other settings of the run.
+            lanes: the memory of the clips of all processes, if any.
 
         Raises:
             OutputError: if the file cannot be written.
@@ -140,6 +147,7 @@ class RunState:
                     "experiment": dict(experiment),
                     "options": dict(options),
                     "changes": self.changes,
+                    **({} if lanes is None else {"lanes": lanes}),
                 },
             )
         barrier(f"the end of writing {path.name}")
@@ -156,16 +164,16 @@ class RunState:
         """
         _check_same_everywhere(checkpoint, source)
         self._check_position(checkpoint, source)
-        with _readable("optimizer", source):
+        with readable("optimizer", source):
             self._check_optimizer(checkpoint["optimizer"], source)
         load_weights(self._model, checkpoint["raw_model"], strict=True, source=str(source))
         if self._ema:
             load_weights(self._ema.model, checkpoint["model"], strict=True, source=str(source))
             self._ema.updates = checkpoint["ema_updates"]
-        with _readable("optimizer", source):
+        with readable("optimizer", source):
             self._restore_optimizer(checkpoint["optimizer"])
         if checkpoint["scaler"]:  # empty if the run has not used loss scaling so far
-            with _readable("scaler", source):
+            with readable("scaler", source):
                 self._scaler.load_state_dict(checkpoint["scaler"])
         self.position = Position(checkpoint["epoch"], checkpoint["step"])
         self.best_ap = checkpoint["best_ap"]
@@ -177,7 +185,7 @@ class RunState:
         steps_done = checkpoint.get("steps_done", saved_iteration)
         self._steps_of_other_epochs = steps_done - self.iteration
         if rank() < len(checkpoint["rng"]):
-            with _readable("rng", source):
+            with readable("rng", source):
                 restore_rng(checkpoint["rng"][rank()])
 
     def _check_position(self, checkpoint: Mapping[str, Any], source: Path) -> None:
@@ -224,7 +232,7 @@ class RunState:
 
 
 @contextmanager
-def _readable(name: str, source: Path) -> Iterator[None]:
+def readable(name: str, source: Path) -> Iterator[None]:
     """Turn what a damaged entry of a checkpoint causes into an error that names it.
 
     Raises:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
 from easnn.engine.freezing import named_parts
+from easnn.models import Clips, MemoryState
 from easnn.utils.cuda_graphs import GraphedFunction
 from easnn.utils.distributed import (
     average_in_place,
@@ -25,6 +26,12 @@ from easnn.utils.precision import Precision
 
 TOTAL = "total_loss"
 """Name of the loss that is minimised."""
+
+Part = tuple[Tensor, Tensor] | tuple[Tensor, Tensor, Clips]
+"""Events and targets of a part of a batch; with clips, the targets are of the labelled windows."""
+
+Differentiated = tuple[dict[str, Tensor], list[Tensor | None], MemoryState | None]
+"""Losses, gradients of the parameters, and the state of the memory, if any."""
 
 TARGET_SLOTS = 16
 """With CUDA graphs, the number of boxes of a batch is padded to multiples of this."""
@@ -42,6 +49,7 @@ class StepReport:
         updated: whether the weights were updated. A step with a non-finite gradient is skipped; in
             mixed precision it lowers the loss scale.
         stop_signal: the largest stop signal over all processes; 0 if none received one.
+        state: of the memory after the clips of the last part; None without clips.
     """
 
     losses: dict[str, float]
@@ -49,6 +57,7 @@ class StepReport:
     finite: bool
     updated: bool
     stop_signal: int
+    state: MemoryState | None = None
 
 
 class TrainingStep:
@@ -93,19 +102,19 @@ class TrainingStep:
         """
         return self.update([(events, targets)], stop_signal=stop_signal)
 
-    def update(self, parts: Iterable[tuple[Tensor, Tensor]], *, stop_signal: int = 0) -> StepReport:
+    def update(self, parts: Iterable[Part], *, stop_signal: int = 0) -> StepReport:
         """Run one step with a batch that is computed in parts, one after the other.
 
         Losses and gradients are the means of those of the parts. Batch norms normalise each part
         with its own statistics, and follow them part by part.
 
         Args:
-            parts: events and targets of each part, as for a whole batch; every process gives the
-                same number.
+            parts: events and targets of each part, as for a whole batch, and how its windows divide
+                into clips, if they do; every process gives the same number.
             stop_signal: number of the signal that this process received, 0 if none.
         """
         scaler = self._precision.scaler
-        losses, gradients = self._mean_over(parts)
+        losses, gradients, state = self._mean_over(parts)
         for parameter, gradient in zip(self._parameters, gradients, strict=True):
             parameter.grad = gradient
         scaler.unscale_(self._optimizer)
@@ -118,21 +127,25 @@ class TrainingStep:
                 scaler.step(self._optimizer)
                 scaler.update()
             average_in_place(running_statistics(self._model))
-        return report
+        return replace(report, state=state)
 
-    def _mean_over(
-        self, parts: Iterable[tuple[Tensor, Tensor]]
-    ) -> tuple[dict[str, Tensor], list[Tensor | None]]:
-        """Return the means over the parts of what :meth:`_differentiate` returns."""
+    def _mean_over(self, parts: Iterable[Part]) -> Differentiated:
+        """Return the means over the parts of what :meth:`_differentiate` returns, and the state."""
         losses: dict[str, Tensor] = {}
         gradients: list[Tensor | None] = []
+        state: MemoryState | None = None
         count = 0
-        for events, targets in parts:
+        for events, targets, *clips in parts:
             if count == 1:  # the next pass may overwrite what the first one returned
                 losses = {name: loss.clone() for name, loss in losses.items()}
                 gradients = [None if g is None else g.clone() for g in gradients]
             scale = self._precision.scaler.scale(torch.ones((), device=events.device))
-            more_losses, more_gradients = self._pass(events, self._padded(targets), scale)
+            padded = self._padded(targets)
+            if clips:  # a recorded pass takes tensors only
+                result = self._differentiate(events, padded, scale, *clips)
+            else:
+                result = self._pass(events, padded, scale)
+            more_losses, more_gradients, state = result
             if count:
                 losses = {name: loss + more_losses[name] for name, loss in losses.items()}
                 gradients = _added(gradients, more_gradients)
@@ -142,20 +155,24 @@ class TrainingStep:
         if count > 1:
             losses = {name: loss / count for name, loss in losses.items()}
             torch._foreach_div_([g for g in gradients if g is not None], count)
-        return losses, gradients
+        return losses, gradients, state
 
     def _differentiate(
-        self, events: Tensor, targets: Tensor, scale: Tensor
-    ) -> tuple[dict[str, Tensor], list[Tensor | None]]:
-        """Return the losses and the gradients of the parameters, times ``scale``."""
+        self, events: Tensor, targets: Tensor, scale: Tensor, clips: Clips | None = None
+    ) -> Differentiated:
+        """Return the losses, the gradients of the parameters times ``scale``, and the state."""
         self._optimizer.zero_grad(set_to_none=True)
+        state: MemoryState | None = None
         with self._precision.autocast():
-            losses = self._model(events, targets)
+            if clips is None:
+                losses = self._model(events, targets)
+            else:
+                losses, state = self._model(events, targets, clips)
         total = losses[TOTAL]
         with waiting():  # for the gradients of the other processes
             total.backward(scale.to(total.dtype))
         detached = {name: loss.detach() for name, loss in losses.items()}
-        return detached, [parameter.grad for parameter in self._parameters]
+        return detached, [parameter.grad for parameter in self._parameters], state
 
     def _clip(self, norm: float) -> None:
         """Scale down the gradients, whose norm is ``norm``, if that is above ``clip_grad``."""

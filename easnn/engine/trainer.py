@@ -20,11 +20,12 @@ from easnn.engine.evaluate import Evaluation
 from easnn.engine.firing import FiringWatch
 from easnn.engine.freezing import named_parts
 from easnn.engine.interrupt import SIGNALS, StopSignals, exit_code
+from easnn.engine.lanes import Lanes
 from easnn.engine.nan_guard import Overflows, not_finite
 from easnn.engine.progress import Progress
 from easnn.engine.run_directory import RunDirectory
-from easnn.engine.state import Position, RunState
-from easnn.engine.step import StepReport, TrainingStep, average_gradients, train_mode
+from easnn.engine.state import Position, RunState, readable
+from easnn.engine.step import Part, StepReport, TrainingStep, average_gradients, train_mode
 from easnn.engine.train_config import TrainConfig
 from easnn.engine.writers import MetricWriter, Pictures
 from easnn.evaluation import EvaluationResult
@@ -112,6 +113,7 @@ class Trainer:
         self._state = RunState(
             model, optimizer, precision.scaler, ema=config.ema, steps_per_epoch=len(train_loader)
         )
+        self._lanes = Lanes(config.clip) if config.clip > 1 else None
         self._model = model
         self._optimizer = optimizer
         self._schedule = schedule
@@ -153,6 +155,9 @@ class Trainer:
             CheckpointError: if the model, the optimizer or the number of steps per epoch differs.
         """
         self._state.restore(checkpoint, source)
+        if self._lanes is not None:
+            with readable("lanes", source):
+                self._lanes.restore(checkpoint.get("lanes"), self._device)
         if changes:
             self._state.changes.append(
                 {
@@ -278,14 +283,14 @@ class Trainer:
         lr = self._schedule(self._state.iteration)
         set_learning_rate(self._optimizer, lr)
         # One by one, so that the device holds the network's input of one part only.
-        parts = (
-            self._prepare(part.to(self._device)) for part in batch.split(self._config.accumulate)
-        )
+        parts = map(self._part, batch.split(self._config.accumulate))
         before = self._state.position
         # A recorded CUDA graph runs no hooks.
         watched = before.step == 0 and not self._config.cuda_graphs
         with self._firing.counting() if watched else nullcontext():
             report = self._step.update(parts, stop_signal=self._signals.received)
+        if self._lanes is not None:
+            self._lanes.carry(report.state)
         if not report.finite:
             raise not_finite(report, batch, self._state.position)
         self._overflows.check(report, batch, self._state.position)
@@ -300,6 +305,14 @@ class Trainer:
         if interval and self._state.position.step % interval == 0:
             self._save(self._run.latest)
         return report
+
+    def _part(self, batch: DetectionBatch) -> Part:
+        """Return the network's input and targets for a part of a batch."""
+        events, targets = self._prepare(batch.to(self._device))
+        if self._lanes is None:
+            return events, targets
+        targets, clips = self._lanes.clips_of(batch, targets)
+        return events, targets, clips
 
     def _note_firing(self, before: Position, samples: int) -> None:
         rates = self._firing.rates(samples)
@@ -397,7 +410,10 @@ class Trainer:
     def _save(self, path: Path) -> None:
         if self._check_owned is not None and is_main():
             self._check_owned()
-        self._state.save(path, self._experiment, self._options)
+        # At the start of an epoch, the memory of all lanes is empty.
+        within = 0 < self._state.position.step < len(self._loader)
+        lanes = self._lanes.saved() if self._lanes is not None and within else None
+        self._state.save(path, self._experiment, self._options, lanes)
 
     def _stop(self, signal_number: int) -> None:
         self._save(self._run.latest)

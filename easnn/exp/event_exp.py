@@ -33,6 +33,7 @@ from easnn.data import (
     TrainLoader,
     Zoom,
     build_eval_loader,
+    build_lane_loader,
     build_timeline_loader,
     build_train_loader,
     default_cache_dir,
@@ -65,6 +66,14 @@ MEMORY_REFUSES = {
     "speed_aug": "which reads the windows of a recording one after another, at one speed",
 }
 """Keys that must be False with a memory, each with the reason."""
+
+CLIP_REFUSES = {
+    "accumulate": "whose clips are computed at once",
+    "cuda_graphs": "whose steps are not recorded",
+    "speed_aug": "whose windows are played one after another",
+    "time_flip": "whose windows are played one after another",
+}
+"""Keys that must have their default with ``clip`` above 1, each with the reason."""
 
 _PATH_PART = re.compile(r"(?!\.{1,2}$)[^/\\\0]+")
 
@@ -127,6 +136,8 @@ class EventExp(Experiment, ExperimentKeys):
             )
         if self.memory != "none":
             self._check_memory()
+        if self.clip > 1:
+            self._check_clip()
         if self.aggregation == "sum" and self.embedding != "count" and spec.Tm != 1:
             raise ConfigError(
                 f"`Tm` must be 1 for `aggregation` sum, which gives one slice, but is {self.Tm}. "
@@ -138,6 +149,16 @@ class EventExp(Experiment, ExperimentKeys):
         for name, reason in MEMORY_REFUSES.items():
             if getattr(self, name):
                 raise ConfigError(f"`{name}` must be False for `memory` {self.memory}, {reason}.")
+
+    def _check_clip(self) -> None:
+        """Check the keys of a training on clips of consecutive windows."""
+        for name, reason in CLIP_REFUSES.items():
+            declared, value = self.declarations()[name], getattr(self, name)
+            if value != declared.default:
+                raise ConfigError(
+                    f"`{name}` must be {declared.kind.text(declared.default)} for `clip` "
+                    f"{self.clip}, {reason}, but is {declared.kind.text(value)}."
+                )
 
     def _check_event_sum(self) -> None:
         """Check the keys of an experiment whose frames are precomputed histograms (RVT)."""
@@ -294,10 +315,22 @@ class EventExp(Experiment, ExperimentKeys):
 
         Args:
             batch_size: samples per step over all processes, or per part of a step with
-                ``accumulate``, as for the other builders.
+                ``accumulate``, or clips with ``clip``, as for the other builders.
             device: device of the batches.
             cache: cache of the frames, if any.
         """
+        if self.clip > 1:
+            clips = build_lane_loader(
+                self._read_through(cache, self.get_dataset(self.train_splits)),
+                self.get_placement_policy(),
+                batch_size=batch_size,
+                clip=self.clip,
+                streams=round(self.stream_share * batch_size),
+                seed=torch.initial_seed() if self.seed is None else self.seed,
+                num_workers=self.data_num_workers,
+                device=device,
+            )
+            return RepeatFirstBatch(clips) if self.overfit_one_batch else clips
         loader = build_train_loader(
             self._read_through(cache, self.get_train_dataset()),
             self.get_placement_policy(),

@@ -210,6 +210,21 @@ class TrainingKeys(Config):
         low=1,
         on_resume=TAKES_EFFECT,
     )
+    clip: int = key(
+        1,
+        "consecutive windows of a training clip, through which a memory is trained; a batch has "
+        "that many clips, not frames; 1: single frames in random order",
+        low=1,
+        on_resume=TAKES_EFFECT,
+    )
+    stream_share: float = key(
+        0.5,
+        "share of the clips of a batch that go on where those of the batch before ended, with "
+        "their memory; the others are from anywhere and begin with an empty one (`clip`)",
+        low=0,
+        high=1,
+        on_resume=TAKES_EFFECT,
+    )
     emb_lr: float = key(
         -1.0,
         "learning rate of the embedding; below 0: that of the other weights",

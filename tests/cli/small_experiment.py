@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from easnn.exp import EventExp
+from easnn.models import Clips
 
 BOXES_PX = torch.tensor(
     [[x, y, size, size] for size in (12.0, 20.0, 26.0) for y in (10.0, 16.0) for x in (20.0, 26.0)]
@@ -20,7 +23,9 @@ class SmallDetector(nn.Module):
         self.norm = nn.BatchNorm2d(3)
         self.head = nn.Linear(3, len(BOXES_PX) * (1 + num_classes))
 
-    def forward(self, events: Tensor, targets: Tensor | None = None) -> Tensor | dict[str, Tensor]:
+    def forward(
+        self, events: Tensor, targets: Tensor | None = None, clips: Clips | None = None
+    ) -> Any:
         weights = torch.linspace(1, 2, events.shape[2], device=events.device)
         frames = (events * weights[:, None, None, None]).sum(dim=(1, 2))
         features = self.norm(self.embedding(frames)).square().mean(dim=(-2, -1))
@@ -28,8 +33,12 @@ class SmallDetector(nn.Module):
         if targets is None:
             boxes = BOXES_PX.expand(len(events), -1, -1)
             return torch.cat((boxes, raw.float().sigmoid()), dim=-1)
+        if clips is not None:
+            assert clips.labelled is not None
+            raw = raw[clips.labelled]
         loss = (raw.mean(dim=(1, 2)) - targets[..., 1:].sum(dim=(1, 2)) / 100).square().mean()
-        return {"total_loss": loss, "num_fg": loss.detach()}
+        losses = {"total_loss": loss, "num_fg": loss.detach()}
+        return losses if clips is None else (losses, None)
 
 
 class Exp(EventExp):

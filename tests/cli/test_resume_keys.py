@@ -98,6 +98,8 @@ CASES = {
     "max_epoch": Case("3"),
     "basic_lr_per_img": Case("0.02"),
     "accumulate": Case("2"),
+    "clip": Case("2"),
+    "stream_share": Case("1", "clip 2"),
     "emb_lr": Case("0.1"),
     "scheduler": Case("fixed"),
     "warmup_epochs": Case("2"),

@@ -172,7 +172,7 @@ class Overwriting:
         self.function, self.places = function, None
 
     def __call__(self, *inputs):
-        losses, gradients = self.function(*inputs)
+        losses, gradients, state = self.function(*inputs)
         if self.places is None:
             kept = [None if g is None else g.clone() for g in gradients]
             self.places = {n: v.clone() for n, v in losses.items()}, kept
@@ -181,7 +181,7 @@ class Overwriting:
         for place, gradient in zip(self.places[1], gradients, strict=True):
             if place is not None:
                 place.copy_(gradient)
-        return self.places
+        return (*self.places, state)
 
 
 @pytest.mark.parametrize("iteration", range(6))

@@ -56,7 +56,7 @@ def test_the_published_1mpx_command_is_valid() -> None:
         "aggregation event_sum embedding arsnn Tl 4",
         "aggregation event_sum embedding rsnn Tl 2 Tm 2",
         "speed_aug True speed_range 1,1",
-        "memory lstm use_spike full_spike",
+        "memory lstm use_spike full_spike clip 10 stream_share 1",
     ],
 )
 def test_valid_combinations(words: str) -> None:
@@ -166,6 +166,15 @@ def test_valid_combinations(words: str) -> None:
             "label_filter True",
             "`label_filter` must be False for `data_name` n-caltech, whose `DatasetKind` has no "
             "filter of labels, but is True.",
+        ),
+        (
+            "clip 5 accumulate 2",
+            "`accumulate` must be 1 for `clip` 5, whose clips are computed at once, but is 2.",
+        ),
+        (
+            "clip 5 time_flip 0.5",
+            "`time_flip` must be 0.0 for `clip` 5, whose windows are played one after another, but "
+            "is 0.5.",
         ),
         (
             "memory lstm cuda_graphs True",

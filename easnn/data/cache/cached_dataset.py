@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import get_worker_info
 
 from easnn.data.cache.frame_store import FrameStore, PutResult
-from easnn.data.detection_dataset import DetectionDataset, Frame
+from easnn.data.detection_dataset import DetectionDataset, Frame, Label
 from easnn.data.timeline import Timeline
 
 KEY_BYTES = 16
@@ -120,6 +120,10 @@ class CachedDataset(DetectionDataset):
     def load_at_speed(self, index: int, speed: float) -> Frame:
         """Compute frame ``index`` at another speed; see :class:`DetectionDataset`."""
         return self._dataset.load_at_speed(index, speed)
+
+    def label(self, index: int) -> Label:
+        """Return frame ``index`` without its events; see :class:`DetectionDataset`."""
+        return self._dataset.label(index)
 
     def timeline(self) -> Timeline:
         """Return the windows of each recording; see :class:`DetectionDataset`."""

@@ -15,7 +15,7 @@ from torch import Tensor
 from easnn.data.automotive import AutomotiveKind
 from easnn.data.box_checks import check_num_classes
 from easnn.data.dataset_json import FILE_NAME, read_dataset_info
-from easnn.data.detection_dataset import DetectionDataset, Frame
+from easnn.data.detection_dataset import DetectionDataset, Frame, Label
 from easnn.data.label_filter import LabelFilter
 from easnn.data.label_index import index_labels
 from easnn.data.label_source import LabelSource, RecordingFiles
@@ -149,12 +149,13 @@ class RvtDataset(DetectionDataset):
     def load(self, index: int) -> Frame:
         """Read frame ``index``; see :class:`DetectionDataset`."""
         files = self.recordings[self._labels.recordings[index]]
-        return Frame(
-            events=self._events(files, int(self._histogram_numbers[index])),
-            boxes=torch.tensor(self._labels.boxes_of(index)),
-            time_us=int(self._labels.times_us[index]),
-            sequence=files.name,
-        )
+        return Frame(self._events(files, int(self._histogram_numbers[index])), *self.label(index))
+
+    def label(self, index: int) -> Label:
+        """Return frame ``index`` without its events; see :class:`DetectionDataset`."""
+        boxes = torch.tensor(self._labels.boxes_of(index))
+        files = self.recordings[self._labels.recordings[index]]
+        return Label(boxes, int(self._labels.times_us[index]), files.name)
 
     @property
     def measures_silence(self) -> bool:
