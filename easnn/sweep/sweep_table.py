@@ -88,11 +88,16 @@ def paired(differences: Sequence[float]) -> dict[str, float | None] | None:
 
 def _row(folder: SweepFolder, runs: Sequence[SweepRun]) -> dict[str, Any]:
     """Return the entry of a variant in ``table.json``."""
-    seeds = []
+    seeds: list[dict[str, Any]] = []
     for run in runs:
         if folder.is_done(run) and (record := folder.record(run)):
             found = folder.measures(run)
-            seed = {"seed": run.seed, "ap": found.ap, "ap50": found.ap50, "train_s": record.train_s}
+            seed: dict[str, Any] = {
+                "seed": run.seed,
+                "ap": found.ap,
+                "ap50": found.ap50,
+                "train_s": record.train_s,
+            }
             if found.energy_mj is not None:
                 seed["energy_mj"] = found.energy_mj
             if found.strata:

@@ -80,7 +80,7 @@ def test_strata_energy_and_differences_to_a_baseline(
     row = [cell.strip() for cell in differences.splitlines()[2].strip("|").split("|")]
     assert row[:5] == ["b", "3", "+0.600", "-0.394 … +1.594", "0.122"]
     assert "AP by speed (px/s)" in speed
-    assert speed.splitlines()[2].split("|")[2:4] == ["       0.300 ± 0.200 ", " 0.600 ± 0.400 "]
+    assert speed.splitlines()[2].split("|")[2:4] == [" 0.300 ± 0.200 ", " 0.600 ± 0.400 "]
     assert size.rstrip().endswith("– |")
     table = json.loads((case.output / "table.json").read_text())
     assert table["variants"][0]["difference"] is None
