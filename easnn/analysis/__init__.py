@@ -8,6 +8,7 @@ from easnn.utils.lazy import lazy_names
 from easnn.utils.options import CLIP_FORMATS
 
 if TYPE_CHECKING:
+    from easnn.analysis.binary import SlotConv2d, binary_slots
     from easnn.analysis.boxes import draw_boxes, draw_outlines
     from easnn.analysis.canvas import Picture, write_picture
     from easnn.analysis.clip import clip_frame, write_clip
@@ -35,6 +36,8 @@ __all__ = [
     "SampleView",
     "SamplerNumbers",
     "SamplerView",
+    "SlotConv2d",
+    "binary_slots",
     "clip_frame",
     "draw_boxes",
     "draw_embedding",
@@ -63,6 +66,7 @@ __all__ = [
 __getattr__ = lazy_names(
     __name__,
     {
+        "binary": "SlotConv2d binary_slots",
         "boxes": "draw_boxes draw_outlines",
         "canvas": "Picture write_picture",
         "clip": "clip_frame write_clip",

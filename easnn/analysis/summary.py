@@ -19,7 +19,7 @@ from tabulate import tabulate
 from torch import Tensor, nn
 
 from easnn.analysis.energy import describe_conv, padded_macs, unpacked
-from easnn.models import ParametricLIF
+from easnn.models import SpikingNeurons
 from easnn.models.anchors import STRIDES
 from easnn.models.blocks import ConvUnit
 
@@ -151,7 +151,7 @@ def size_line(model: nn.Module, shape: tuple[int, ...]) -> str:
 
 def _about(model: nn.Module, shape: tuple[int, ...]) -> str:
     _, macro_slices, micro_slices, _, height, width = shape
-    steps = {layer.T for layer in model.modules() if isinstance(layer, ParametricLIF)}
+    steps = {layer.T for layer in model.modules() if isinstance(layer, SpikingNeurons)}
     about = f"at {height}×{width}, {macro_slices * micro_slices} slices"
     return ", ".join((about, *(f"T {T}" for T in steps)))
 

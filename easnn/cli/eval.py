@@ -48,6 +48,12 @@ def make_parser() -> argparse.ArgumentParser:
     group.add_argument(
         "--fuse", action="store_true", help="fold every batch norm into the convolution before it"
     )
+    group.add_argument(
+        "--binary",
+        action="store_true",
+        help="compute integer neurons (`neuron` ilif) with binary spikes: each number of spikes in "
+        "slots of 0 or 1",
+    )
     add_runtime_option(group)
     group.add_argument(
         "--speed",

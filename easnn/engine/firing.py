@@ -13,7 +13,7 @@ from loguru import logger
 from torch import Tensor, nn
 
 from easnn.engine.state import Position
-from easnn.models import ParametricLIF
+from easnn.models import SpikingNeurons
 from easnn.models.embedding import EventEmbedding
 from easnn.utils.distributed import gather_objects, is_main
 
@@ -22,10 +22,11 @@ State: TypeAlias = Literal["dead", "saturated", "alive"]
 
 @dataclass(frozen=True)
 class FiringRates:
-    """Spikes per neuron and time step over a batch, between 0 and 1.
+    """Spikes per neuron and time step over a batch, as a share of the most that can be: 0 to 1.
 
     Attributes:
-        layers: of each layer of neurons, by its name in the model.
+        layers: of each layer of neurons, by its name in the model; those of integer neurons are
+            divided by their levels.
         sampler: of the membrane of the embedding, per pixel, channel and sampling step, by its name
             in the model; empty without one.
         samples: number of samples.
@@ -57,7 +58,7 @@ class FiringWatch:
     """
 
     def __init__(self, model: nn.Module) -> None:
-        self._neurons = {n: m for n, m in model.named_modules() if isinstance(m, ParametricLIF)}
+        self._neurons = {n: m for n, m in model.named_modules() if isinstance(m, SpikingNeurons)}
         self._embeddings = {
             f"{n}.recurrence": m for n, m in model.named_modules() if isinstance(m, EventEmbedding)
         }
@@ -71,7 +72,9 @@ class FiringWatch:
         with ExitStack() as hooks:
             for name, neurons in self._neurons.items():
                 hook = neurons.register_forward_hook(
-                    lambda _module, _inputs, spikes, name=name: self._count(name, spikes)
+                    lambda neurons, _inputs, spikes, name=name: self._count(
+                        name, spikes, neurons.levels
+                    )
                 )
                 hooks.callback(hook.remove)
             for name, embedding in self._embeddings.items():
@@ -130,9 +133,12 @@ class FiringWatch:
             if layers:
                 _tell_layers(layers, state, rates.samples, where)
 
-    def _count(self, name: str, spikes: Tensor) -> None:
+    def _count(self, name: str, spikes: Tensor, levels: int = 1) -> None:
         with torch.no_grad():
-            self._counts[name].append((torch.count_nonzero(spikes.detach()), spikes.numel()))
+            spikes = spikes.detach()
+            # Exact, also where the sum is too large for the precision of the spikes.
+            found = spikes.sum(dtype=torch.float64) if levels > 1 else torch.count_nonzero(spikes)
+            self._counts[name].append((found.long(), levels * spikes.numel()))
 
     def _count_sampler(self, name: str, embedding: EventEmbedding, events: Tensor) -> None:
         with torch.no_grad():
@@ -160,9 +166,9 @@ def _tell_layers(layers: Mapping[str, float], state: State, samples: int, where:
         )
     elif state == "saturated":
         logger.warning(
-            "Saturated layers: {}, all neurons of these fired in all time steps for all of the {} "
-            "samples (rate 1): {}. They tell nothing of the input. If it stays so, lower "
-            "`basic_lr_per_img` or start from other weights.",
+            "Saturated layers: {}, all neurons of these fired as often as they can, in all time "
+            "steps for all of the {} samples (rate 1): {}. They tell nothing of the input. If it "
+            "stays so, lower `basic_lr_per_img` or start from other weights.",
             where,
             samples,
             names,

@@ -15,7 +15,7 @@ from easnn.engine.freezing import freeze_parts
 from easnn.engine.step import TrainingStep, train_mode
 from easnn.gpu_check.outcome import Outcome, Setting
 from easnn.gpu_check.problem import EMBEDDINGS, SMALL, Problem, make_problem, relative_error
-from easnn.models import ParametricLIF, SpikeMode
+from easnn.models import IntegerLIF, ParametricLIF, SpikeMode, SpikingNeurons
 from easnn.models.config import SurrogateName
 from easnn.optim import build_optimizer
 from easnn.optim.optimizer import OptimizerName
@@ -106,18 +106,21 @@ def _compare_neurons(device: torch.device, dtype: torch.dtype) -> Outcome:
     upstream = torch.randn(current.shape, generator=generator).to(dtype)
     flips: dict[str, float] = {}
     errors: dict[str, float] = {}
-    for surrogate in get_args(SurrogateName):
-        layer = ParametricLIF(T, surrogate, 2.0)
+    layers: dict[str, SpikingNeurons] = {
+        **{name: ParametricLIF(T, name, 2.0) for name in get_args(SurrogateName)},
+        "ilif": IntegerLIF(T, 4),
+    }
+    for name, layer in layers.items():
         expected = _fired(layer, current, upstream)
-        found = _fired(layer.to(device), current, upstream)
-        flips[f"flips, {surrogate}, {precision}"] = _share_of_flips(found.spikes, expected.spikes)
+        found = _fired(layer.to(device), current.to(device), upstream.to(device))
+        flips[f"flips, {name}, {precision}"] = _share_of_flips(found.spikes, expected.spikes)
         same = (found.spikes == expected.spikes).view(T, *shape).all(0, keepdim=True)
         same = same.expand(T, *shape).flatten(0, 1)
-        errors[f"gradient, {surrogate}, {precision}"] = relative_error(
+        errors[f"gradient, {name}, {precision}"] = relative_error(
             [found.gradient[same]], [expected.gradient[same]]
         )
     limit = 1e-4 if dtype == torch.float32 else 2e-2
-    compared = Outcome.within(errors, limit, f"{len(errors)} surrogates in {precision}")
+    compared = Outcome.within(errors, limit, f"{len(errors)} kinds in {precision}")
     most = max(flips.values())
     return Outcome(
         bool(compared.passed) and most <= FLIPS,
@@ -217,12 +220,11 @@ class _Fired:
     gradient: Tensor
 
 
-def _fired(layer: ParametricLIF, current: Tensor, upstream: Tensor) -> _Fired:
+def _fired(layer: SpikingNeurons, current: Tensor, upstream: Tensor) -> _Fired:
     """Return the spikes of a layer and the gradient of its input, on the CPU."""
-    device = layer.w.device
-    leaf = current.detach().clone().to(device).requires_grad_()
+    leaf = current.detach().clone().requires_grad_()
     spikes = layer(leaf)
-    spikes.backward(upstream.to(device))
+    spikes.backward(upstream)
     assert leaf.grad is not None
     return _Fired(spikes.detach().cpu(), leaf.grad.cpu())
 

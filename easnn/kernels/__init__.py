@@ -19,9 +19,15 @@ from easnn.kernels.membrane import (
     native_gated_membrane,
     native_leaky_membrane,
 )
-from easnn.kernels.norm_plif import SURROGATES, native_norm_plif
+from easnn.kernels.norm_plif import SURROGATES, native_norm_ilif, native_norm_plif
 from easnn.kernels.norm_silu import native_norm_silu
-from easnn.kernels.plif import THRESHOLD, plain_plif, spikingjelly_plif
+from easnn.kernels.plif import (
+    THRESHOLD,
+    plain_ilif,
+    plain_plif,
+    spikingjelly_ilif,
+    spikingjelly_plif,
+)
 from easnn.kernels.segments import SegmentRules, native_segments
 from easnn.kernels.spike_conv import (
     is_one_pass_convolution,
@@ -48,12 +54,15 @@ __all__ = [
     "is_winograd_convolution",
     "native_gated_membrane",
     "native_leaky_membrane",
+    "native_norm_ilif",
     "native_norm_plif",
     "native_norm_silu",
     "native_segments",
     "native_spike_conv",
     "native_winograd_conv",
+    "plain_ilif",
     "plain_plif",
+    "spikingjelly_ilif",
     "spikingjelly_plif",
     "use_kernels",
 ]

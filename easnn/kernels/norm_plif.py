@@ -13,10 +13,14 @@ from torch.autograd.function import once_differentiable
 from easnn.kernels.arrays import address, channels_last, computing_dtype, threads, type_code
 from easnn.kernels.batch_norm import Statistics, norm_values
 from easnn.kernels.choice import loaded_library
+from easnn.kernels.plif import INTEGER_KEEP
 from easnn.native import call
 
 SURROGATES = {surrogates.ATan: 0, surrogates.Sigmoid: 1, surrogates.Rect: 2}
 """Codes of the surrogate gradients, as in norm_plif.cpp."""
+
+INTEGER = 3
+"""Code of the integer neurons there."""
 
 
 def native_norm_plif(
@@ -48,22 +52,62 @@ def native_norm_plif(
         torch's operations to the bit in float32 and float64. In bfloat16 the normalised current is
         not rounded.
     """
+    alpha: Any = surrogate.alpha
+    firing = (SURROGATES[type(surrogate)], alpha)
+    return _run(current, w, firing, T, steps_in, norm, statistics)
+
+
+def native_norm_ilif(
+    current: Tensor,
+    T: int,
+    levels: int,
+    *,
+    steps_in: int,
+    norm: tuple[Tensor, Tensor] | None = None,
+    statistics: Statistics | None = None,
+) -> Tensor:
+    """Turn currents into spikes as :func:`~easnn.kernels.plif.plain_ilif`, after a batch norm.
+
+    Args:
+        current: as for :func:`native_norm_plif`, and so are the others.
+        T: time steps.
+        levels: most spikes of a neuron in a step, at most 255.
+        steps_in: ``T``, or 1 if the current is the same in every step.
+        norm: weight and bias of the norm; None: no norm.
+        statistics: those of the norm.
+
+    Returns:
+        As :func:`native_norm_plif`: numbers of spikes.
+    """
+    return _run(current, None, (INTEGER, float(levels)), T, steps_in, norm, statistics)
+
+
+def _run(
+    current: Tensor,
+    w: Tensor | None,
+    firing: tuple[int, float],
+    T: int,
+    steps_in: int,
+    norm: tuple[Tensor, Tensor] | None,
+    statistics: Statistics | None,
+) -> Tensor:
+    """Run the neurons of a code, which has a parameter: a sharpness or levels."""
     weight, bias = norm or (None, None)
-    return _NormPLIF.apply(current, weight, bias, w, statistics, T, steps_in, surrogate)  # type: ignore[no-untyped-call]
+    return _NormNeurons.apply(current, weight, bias, w, statistics, T, steps_in, firing)  # type: ignore[no-untyped-call]
 
 
-class _NormPLIF(torch.autograd.Function):
+class _NormNeurons(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
         current: Tensor,
         weight: Tensor | None,
         bias: Tensor | None,
-        w: Tensor,
+        w: Tensor | None,
         statistics: Statistics | None,
         T: int,
         steps_in: int,
-        surrogate: nn.Module,
+        firing: tuple[int, float],
     ) -> Tensor:
         current = channels_last(current)
         images, channels, height, width = current.shape
@@ -74,9 +118,11 @@ class _NormPLIF(torch.autograd.Function):
             memory_format=torch.channels_last,
         )
         of_norm = norm_values(statistics, weight, bias, computing_dtype(current))
-        leak = w.detach().sigmoid()
+        code, parameter = firing
         layout = (
-            ctypes.c_double(1 - leak.item()),
+            ctypes.c_int(code),
+            ctypes.c_double(parameter),
+            ctypes.c_double(INTEGER_KEEP if w is None else 1 - w.detach().sigmoid().item()),
             ctypes.c_int64(batch * height * width),
             ctypes.c_int64(channels),
             ctypes.c_int(T),
@@ -84,7 +130,7 @@ class _NormPLIF(torch.autograd.Function):
         )
         call(
             loaded_library(),
-            "easnn_norm_plif",
+            "easnn_norm_neurons",
             type_code(current),
             address(current),
             *map(address, of_norm),
@@ -93,7 +139,7 @@ class _NormPLIF(torch.autograd.Function):
             threads(),
         )
         ctx.save_for_backward(current, w, *of_norm)
-        ctx.layout, ctx.surrogate = layout, surrogate
+        ctx.layout = layout
         ctx.of_batch = statistics is not None and statistics.of_batch
         return spikes
 
@@ -107,21 +153,19 @@ class _NormPLIF(torch.autograd.Function):
         grad_keep = ctypes.c_double()
         call(
             loaded_library(),
-            "easnn_norm_plif_backward",
+            "easnn_norm_neurons_backward",
             type_code(current),
             address(grad),
             address(current),
             *map(address, of_norm),
             ctypes.c_int(ctx.of_batch),
             *ctx.layout,
-            ctypes.c_int(SURROGATES[type(ctx.surrogate)]),
-            ctypes.c_double(ctx.surrogate.alpha),
             address(grad_current),
             address(grad_weight),
             address(grad_bias),
             ctypes.byref(grad_keep),
             threads(),
         )
-        leak = w.sigmoid()
-        grad_w = -grad_keep.value * leak * (1 - leak)
+        leak = None if w is None else w.sigmoid()
+        grad_w = None if leak is None else -grad_keep.value * leak * (1 - leak)
         return grad_current, grad_weight, grad_bias, grad_w, None, None, None, None

@@ -27,7 +27,7 @@ from easnn.kernels import (
     native_spike_conv,
     native_winograd_conv,
 )
-from easnn.models.neurons import ParametricLIF, is_inlined
+from easnn.models.neurons import ParametricLIF, SpikingNeurons, is_inlined
 from easnn.models.norm import batch_norm, native_statistics
 
 
@@ -101,7 +101,7 @@ class ConvUnit(nn.Module):
         if self._is_one_pass(x):
             return self._one_pass(x)
         current = self._convolve(x)
-        if isinstance(self.act, ParametricLIF):
+        if isinstance(self.act, SpikingNeurons):
             return self.act(current, self.bn)
         if self._is_norm_silu(current):
             return self._norm_silu(current)

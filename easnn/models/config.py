@@ -12,12 +12,15 @@ EmbeddingKind = Literal["arsnn", "rsnn", "snn", "count"]
 Readout = Literal["sum", "last", "avg"]
 ActivationName = Literal["silu", "relu", "lrelu"]
 SurrogateName = Literal["atan", "sigmoid", "rect", "patan"]
+NeuronName = Literal["plif", "ilif"]
 StemKind = Literal["focus", "conv"]
 BackboneKind = Literal["csp", "mds", "meta"]
 ResidualKind = Literal["spikes", "membrane"]
 MemoryKind = Literal["none", "lstm", "spiking"]
 EmbeddingActivation = Literal["relu", "lif"]
 
+MAX_SPIKES = 255
+"""Largest number of spikes, or sum of such, that a layer may read: it is saved in one byte."""
 
 SAME_NETWORK = refused("it defines the network, whose weights are trained on")
 
@@ -98,13 +101,25 @@ class DetectorKeys(Config):
     )
     spike_fn: SurrogateName = key(
         "atan",
-        "surrogate gradient of the neurons; `patan` is `atan` with learned sharpness",
+        "surrogate gradient of binary neurons; `patan` is `atan` with learned sharpness",
         on_resume=SAME_NETWORK,
     )
     alpha: float = key(
         2.0,
         "sharpness of the surrogate gradient (`patan`: initial value)",
         above=0,
+        on_resume=SAME_NETWORK,
+    )
+    neuron: NeuronName = key(
+        "plif",
+        "neurons: binary with a learned leak (`plif`), or integer, 0 to `spike_levels` (`ilif`)",
+        on_resume=SAME_NETWORK,
+    )
+    spike_levels: int = key(
+        4,
+        "most spikes of an integer neuron in a time step; without effect on others",
+        low=1,
+        high=MAX_SPIKES,
         on_resume=SAME_NETWORK,
     )
     T: int = key(4, "time steps of the spiking parts", low=1, on_resume=SAME_NETWORK)
@@ -254,6 +269,22 @@ class DetectorConfig(MemoryKeys, RecurrenceKeys, DetectorKeys, EmbeddingKeys):
                 "`memory` must be none for `use_spike` full_spike_v2, whose features before the "
                 "head are spikes of `T` time steps and not yet averaged over them, but is "
                 f"{self.memory}. Use full_spike."
+            )
+        if self.neuron == "ilif":
+            self._check_integer_neurons()
+
+    def _check_integer_neurons(self) -> None:
+        if not self.use_spike.backbone:
+            raise ConfigError(
+                "`neuron` must be plif for a detector that does not spike, but is ilif."
+            )
+        # A sum: the layer before the bottlenecks, and one in each.
+        terms = 1 if self.residual == "membrane" else 3 * self.blocks + 1
+        if self.spike_levels * terms > MAX_SPIKES:
+            raise ConfigError(
+                f"`spike_levels` must be at most {MAX_SPIKES // terms} with `depth` {self.depth}, "
+                f"where residuals are sums of the spikes of {terms} layers and must not exceed "
+                f"{MAX_SPIKES}, but is {self.spike_levels}."
             )
 
     def _check_membrane_backbone(self) -> None:

@@ -17,7 +17,7 @@ from easnn.models.head import DecoupledHead
 from easnn.models.losses import detection_losses
 from easnn.models.memory import Clips, MemoryState, PyramidMemory
 from easnn.models.neck import PAFPN, AdditiveFusion, Features
-from easnn.models.neurons import ParametricLIF
+from easnn.models.neurons import IntegerLIF, ParametricLIF, SpikingNeurons
 
 Result = Tensor | dict[str, Tensor]
 """Detections, or losses."""
@@ -54,7 +54,7 @@ class EventDetector(nn.Module):
         # torch.compile of torch 2.11 cannot read the declared settings of a configuration.
         self._mode, self._T, self._in_channels = config.use_spike, config.T, config.in_channels
         mode = config.use_spike
-        neurons = partial(ParametricLIF, config.T, config.spike_fn, config.alpha)
+        neurons = _neurons(config)
         again = config.activation_checkpointing
         analog = UnitSpec(ANALOG[config.act], separable=config.depthwise, recomputed=again)
         spiking = UnitSpec(
@@ -293,6 +293,13 @@ def _stem(config: DetectorConfig, before_neurons: UnitSpec, first_unit: UnitSpec
 def _result(raw: Tensor, grid: AnchorGrid, targets: Tensor | None) -> Result:
     with torch.autocast(raw.device.type, enabled=False):
         return decode(raw, grid) if targets is None else detection_losses(raw, targets, grid)
+
+
+def _neurons(config: DetectorConfig) -> Callable[..., SpikingNeurons]:
+    """Return what builds the neurons of ``config``, with the argument ``steps_in``."""
+    if config.neuron == "ilif":
+        return partial(IntegerLIF, config.T, config.spike_levels)
+    return partial(ParametricLIF, config.T, config.spike_fn, config.alpha)
 
 
 def decode(raw: Tensor, grid: AnchorGrid) -> Tensor:

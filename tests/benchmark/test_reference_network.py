@@ -176,6 +176,14 @@ def test_two_steps_with_optimizer_and_moving_average():
             torch.testing.assert_close(value, wanted, rtol=1e-6, atol=1e-8, msg=name)
 
 
+@pytest.mark.parametrize("Ts", [1, 3])
+def test_integer_neurons_are_no_part_of_the_published_formulation(Ts):
+    events = event_counts(frames=2).double()
+    ours = lively_detector(TINY.replace(neuron="ilif", Ts=Ts), events)
+    with torch.no_grad():
+        close(PublishedDetector(ours).eval()(events), ours(events))
+
+
 @pytest.mark.parametrize("mode", SpikeMode)
 def test_the_published_detector_has_no_short_cuts(mode):
     config = TINY.replace(use_spike=mode, activation_checkpointing=True)

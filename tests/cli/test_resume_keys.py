@@ -41,6 +41,8 @@ CASES = {
     "residual": Case("membrane", "use_spike True"),
     "spike_fn": Case("rect"),
     "alpha": Case("3.0"),
+    "neuron": Case("ilif", "use_spike True"),
+    "spike_levels": Case("3"),
     "T": Case("3"),
     "embedding": Case("rsnn"),
     "embedding_depth": Case("2"),

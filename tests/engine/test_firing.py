@@ -22,7 +22,14 @@ from easnn.engine.state import Position
 from easnn.engine.step import TrainingStep
 from easnn.kernels import Kernels, use_kernels
 from easnn.kernels.choice import native_library
-from easnn.models import DetectorConfig, EventDetector, ParametricLIF, SpikeMode, build_detector
+from easnn.models import (
+    DetectorConfig,
+    EventDetector,
+    IntegerLIF,
+    ParametricLIF,
+    SpikeMode,
+    build_detector,
+)
 from easnn.optim import build_optimizer
 from easnn.utils.precision import Precision
 
@@ -120,6 +127,28 @@ def test_rates_are_those_of_the_energy_report(kernels: Kernels, embedding: str) 
 
 
 @pytest.mark.parametrize("kernels", KERNELS)
+def test_rates_of_integer_neurons_are_shares_of_their_levels(kernels: Kernels) -> None:
+    model = detector(kernels, neuron="ilif", spike_levels=3).eval()
+    watch = FiringWatch(model)
+    with watch.counting(), torch.no_grad():
+        model(frames(3))
+    found = watch.rates(3).layers
+    report = measure_energy(detector(neuron="ilif", spike_levels=3).eval(), frames(3).split(1))
+    counted = {neurons.name: neurons.rate / neurons.levels for neurons in report.neurons}
+    assert found == pytest.approx({name: counted[name] for name in found})
+
+
+def test_integer_neurons_are_saturated_at_their_levels() -> None:
+    layer = nn.ModuleDict({"layer": IntegerLIF(2, 4)})
+    watch, rates = FiringWatch(layer), []
+    for current in (0.0, 1.0, 4.0):
+        with watch.counting():
+            layer["layer"](torch.full((2, 300, 1000), current))
+        rates.append(watch.rates(1).layers["layer"])
+    assert rates == [0, 1 / 4, 1]
+
+
+@pytest.mark.parametrize("kernels", KERNELS)
 @pytest.mark.parametrize("embedding", ["arsnn", "rsnn", "snn"])
 def test_spikes_are_those_of_the_trace(kernels: Kernels, embedding: str) -> None:
     model = detector(kernels, embedding=embedding)
@@ -162,9 +191,9 @@ def test_a_change_is_told_once(tmp_path: Path, said: list[str]) -> None:
     )
     assert [line for line in said if "dead" in line.lower() or "aturated" in line] == [
         f"Dead layers: in epoch 1, step 1, {dead}",
-        "Saturated layers: in epoch 2, step 1, all neurons of these fired in all time steps for "
-        "all of the 4 samples (rate 1): second. They tell nothing of the input. If it stays so, "
-        "lower `basic_lr_per_img` or start from other weights.",
+        "Saturated layers: in epoch 2, step 1, all neurons of these fired as often as they can, in "
+        "all time steps for all of the 4 samples (rate 1): second. They tell nothing of the input. "
+        "If it stays so, lower `basic_lr_per_img` or start from other weights.",
         "Neither dead nor saturated any more, in epoch 4, step 1: first (rate 0.5)",
         f"Dead layers: in epoch 5, step 1, {dead}",
         "Neither dead nor saturated any more, in epoch 5, step 1: second (rate 0.5)",

@@ -50,7 +50,7 @@ def test_the_network_is_what_the_keys_say() -> None:
         "spike_attach=True, write_zero=True, readout='last', thresh=0.9, reset=None, decay=0.25, "
         "abs=True, norm='bn', num_classes=3, depth=0.33, width=0.25, backbone='csp', "
         "stem='conv', depthwise=True, act='relu', use_spike=<SpikeMode.FULL: 'full_spike'>, "
-        "residual='spikes', spike_fn='patan', alpha=1.5, T=3, "
+        "residual='spikes', spike_fn='patan', alpha=1.5, neuron='plif', spike_levels=4, T=3, "
         "memory='none', memory_dim=64, memory_kernel=1, activation_checkpointing=False, "
         "in_channels=2)"
     )

@@ -49,15 +49,16 @@ TWO_THREADS = ctypes.c_int(2)
 WEIGHT = (ctypes.c_float * 256)()
 REQUESTS = {
     "easnn_moments": (FLOAT32, NULL, *ints(1, HUGE), NULL, NULL, TWO_THREADS),
-    "easnn_norm_plif": (
-        *(FLOAT32, NULL, NULL, NULL, NULL, NULL, ctypes.c_double(0.5)),
-        *(*ints(1, HUGE), ctypes.c_int(1), ctypes.c_int(1), NULL, TWO_THREADS),
+    "easnn_norm_neurons": (
+        *(FLOAT32, NULL, NULL, NULL, NULL, NULL, ctypes.c_int(0), ctypes.c_double(2.0)),
+        *(ctypes.c_double(0.5), *ints(1, HUGE), ctypes.c_int(1), ctypes.c_int(1)),
+        *(NULL, TWO_THREADS),
     ),
     # The membranes of a block, in a parallel region
-    "easnn_norm_plif_backward": (
-        *(FLOAT32, NULL, NULL, NULL, NULL, NULL, NULL, ctypes.c_int(0), ctypes.c_double(0.5)),
-        *(*ints(1, 2**20), ctypes.c_int(2**31 - 1), ctypes.c_int(1), ctypes.c_int(0)),
-        *(ctypes.c_double(2.0), NULL, NULL, NULL, NULL, TWO_THREADS),
+    "easnn_norm_neurons_backward": (
+        *(FLOAT32, NULL, NULL, NULL, NULL, NULL, NULL, ctypes.c_int(0), ctypes.c_int(0)),
+        *(ctypes.c_double(2.0), ctypes.c_double(0.5), *ints(1, 2**20)),
+        *(ctypes.c_int(2**31 - 1), ctypes.c_int(1), NULL, NULL, NULL, NULL, TWO_THREADS),
     ),
     "easnn_spike_conv": (
         *(NULL, NULL, NULL, *convolution(images=HUGE)),

@@ -6,7 +6,7 @@ from torch import nn
 
 from easnn.kernels import Kernels, batch_moments
 from easnn.kernels.choice import native_library
-from easnn.models.neurons import ParametricLIF
+from easnn.models.neurons import IntegerLIF, ParametricLIF, SpikingNeurons
 from easnn.models.norm import batch_norm
 
 pytestmark = pytest.mark.skipif(native_library() is None, reason="no native kernels here")
@@ -24,6 +24,7 @@ def run(
     alpha: float = 2.0,
     dtype: torch.dtype = torch.float64,
     norm: str = "batch",
+    levels: int | None = None,
 ) -> dict[str, torch.Tensor]:
     """Return spikes, gradients and statistics of a norm and neurons, forward and backward."""
     torch.manual_seed(1)
@@ -38,9 +39,12 @@ def run(
         nn.init.uniform_(layer.weight, -1, 2)
         nn.init.normal_(layer.bias)
         layer.train(norm == "batch")
-    neurons = ParametricLIF(T, spike_fn, alpha, steps_in).to(of_weights)
+    if levels is not None:
+        neurons: SpikingNeurons = IntegerLIF(T, levels, steps_in)
+    else:
+        neurons = ParametricLIF(T, spike_fn, alpha, steps_in).to(of_weights)
+        nn.init.constant_(neurons.w, 0.3)
     neurons.kernels = kernels
-    nn.init.constant_(neurons.w, 0.3)
     current = torch.randn(steps_in * batch, channels, height, width, dtype=torch.float64)
     current = (2 * current + 1).to(dtype)
     current = current.contiguous(memory_format=CHANNELS_LAST).requires_grad_()
@@ -50,7 +54,7 @@ def run(
     return {
         "spikes": spikes.detach(),
         "grad of current": current.grad,
-        "grad of w": neurons.w.grad,
+        **{f"grad of {name}": p.grad for name, p in neurons.named_parameters()},
         **{f"grad of {name}": gradient for name, gradient in gradients.items()},
         **dict(layer.named_buffers()),
     }
@@ -58,7 +62,7 @@ def run(
 
 def assert_agree(*, rtol: float, atol: float, **case: object) -> None:
     plain, native = (run(kernels, **case) for kernels in (Kernels.PLAIN, Kernels.NATIVE))
-    assert 0.02 < plain["spikes"].double().mean() < 0.98
+    assert 0.02 < plain["spikes"].double().mean() < 0.98 * (case.get("levels") or 1)
     assert torch.equal(plain["spikes"], native["spikes"])
     torch.testing.assert_close(native, plain, rtol=rtol, atol=atol)
 
@@ -68,6 +72,28 @@ def assert_agree(*, rtol: float, atol: float, **case: object) -> None:
 @pytest.mark.parametrize(("T", "steps_in"), [(3, 3), (3, 1)])
 def test_agrees_with_the_plain_kernels(norm, spike_fn, T, steps_in):
     assert_agree(norm=norm, spike_fn=spike_fn, T=T, steps_in=steps_in, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("norm", ["batch", "running", "none"])
+@pytest.mark.parametrize(("T", "steps_in"), [(1, 1), (2, 2), (3, 1), (4, 4)])
+@pytest.mark.parametrize("levels", [1, 4, 255])
+def test_integer_neurons_agree_with_the_plain_kernels(norm, T, steps_in, levels):
+    assert_agree(norm=norm, T=T, steps_in=steps_in, levels=levels, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 2, 1), (1, 3, 1, 33), (1, 65, 2, 2), (2, 8, 90, 71)])
+def test_integer_neurons_in_float32_and_any_shape(shape):
+    case = {"shape": shape, "levels": 4, "dtype": torch.float32, "norm": "running"}
+    assert_agree(**case, rtol=1e-4, atol=2e-5)
+    assert_agree(**{**case, "dtype": torch.float64, "norm": "batch"}, rtol=1e-9, atol=1e-11)
+
+
+def test_bfloat16_holds_numbers_of_spikes():
+    exact = run(Kernels.PLAIN, dtype=torch.float32, norm="none", levels=255)
+    rounded = run(Kernels.NATIVE, dtype=torch.bfloat16, norm="none", levels=255)
+    assert rounded["spikes"].dtype is torch.bfloat16
+    assert (rounded["spikes"] != exact["spikes"]).double().mean() < 0.02
+    assert torch.equal(rounded["spikes"], rounded["spikes"].round())
 
 
 @pytest.mark.parametrize("T", range(1, 9))
@@ -99,12 +125,13 @@ def test_bfloat16_is_computed_in_float32():
     torch.testing.assert_close(rounded["grad of w"], exact["grad of w"], rtol=0.05, atol=0.5)
 
 
+@pytest.mark.parametrize("levels", [None, 4])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_the_number_of_threads_changes_nothing(dtype):
+def test_the_number_of_threads_changes_nothing(dtype, levels):
     results = []
     for threads in (1, 2, 5):
         torch.set_num_threads(threads)
-        results.append(run(Kernels.NATIVE, shape=(2, 24, 90, 71), dtype=dtype))
+        results.append(run(Kernels.NATIVE, shape=(2, 24, 90, 71), dtype=dtype, levels=levels))
     for result in results[1:]:
         for name, value in result.items():
             assert torch.equal(value, results[0][name]), name

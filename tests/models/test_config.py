@@ -74,12 +74,28 @@ MEMBRANE = {"use_spike": SpikeMode.FULL, "residual": "membrane"}
             {"embedding": "arsnn", "Ts": 2, "use_spike": SpikeMode.FULL, "T": 3},
             "`Ts` must be 1 or `T` (3), but is 2.",
         ),
+        ({"neuron": "lif"}, "`neuron` must be plif or ilif, but is 'lif'."),
+        ({"spike_levels": 0}, "`spike_levels` must be a whole number ≥ 1 and ≤ 255, but is 0."),
+        (
+            {"neuron": "ilif"},
+            "`neuron` must be plif for a detector that does not spike, but is ilif.",
+        ),
+        (
+            {"neuron": "ilif", "use_spike": SpikeMode.FULL, "spike_levels": 26},
+            "`spike_levels` must be at most 25 with `depth` 1.0, where residuals are sums of the "
+            "spikes of 10 layers and must not exceed 255, but is 26.",
+        ),
     ],
 )
 def test_settings_that_do_not_fit(settings, message):
     with pytest.raises(ConfigError) as error:
         DetectorConfig(**settings)
     assert str(error.value) == message
+
+
+def test_without_sums_integer_neurons_may_have_as_many_levels_as_a_byte():
+    keys = {"neuron": "ilif", "use_spike": SpikeMode.FULL, "spike_levels": 255}
+    assert DetectorConfig(residual="membrane", **keys).spike_levels == 255
 
 
 def test_spike_modes_are_nested():

@@ -6,7 +6,14 @@ from dataclasses import replace
 import pytest
 import torch
 
-from easnn.models import DetectorConfig, ParametricLIF, SpikeMode, build_detector
+from easnn.models import (
+    DetectorConfig,
+    IntegerLIF,
+    ParametricLIF,
+    SpikeMode,
+    SpikingNeurons,
+    build_detector,
+)
 
 TINY = DetectorConfig(
     num_classes=2,
@@ -88,6 +95,17 @@ def test_every_surrogate_trains(spike_fn):
     assert names == []
 
 
+@pytest.mark.parametrize("changes", [{}, {"Ts": 3}, {"depthwise": True}, {"stem": "conv"}])
+@pytest.mark.parametrize("mode", list(SpikeMode)[1:])
+def test_integer_neurons_train_everywhere(mode, changes):
+    model = build_detector(TINY.replace(use_spike=mode, neuron="ilif", **changes))
+    model(EVENTS, TARGETS)["total_loss"].backward()
+    assert [name for name, p in model.named_parameters() if p.grad is None] == []
+    layers = [layer for layer in model.modules() if isinstance(layer, SpikingNeurons)]
+    assert layers
+    assert all(isinstance(layer, IntegerLIF) and layer.levels == 4 for layer in layers)
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -106,9 +124,11 @@ def test_every_embedding_trains(changes):
     assert [name for name, p in model.named_parameters() if p.grad is None] == []
 
 
-@pytest.mark.parametrize("depthwise", [False, True])
+@pytest.mark.parametrize(
+    ("neuron", "depthwise"), [("plif", False), ("plif", True), ("ilif", False)]
+)
 @pytest.mark.parametrize("mode", list(SpikeMode)[1:])
-def test_identical_segments_are_one_computation(mode, depthwise):
+def test_identical_segments_are_one_computation(mode, neuron, depthwise):
     """A frame shown for T steps gives the outputs, statistics and gradients of T equal frames."""
 
     class Repeated(torch.nn.Module):
@@ -122,7 +142,8 @@ def test_identical_segments_are_one_computation(mode, depthwise):
     results = []
     for Ts in (1, 3):
         torch.manual_seed(1)
-        model = build_detector(TINY.replace(use_spike=mode, depthwise=depthwise, Ts=Ts)).double()
+        config = TINY.replace(use_spike=mode, neuron=neuron, depthwise=depthwise, Ts=Ts)
+        model = build_detector(config).double()
         model.embedding.rules = replace(model.embedding.rules, Ts=1)
         model.embedding = Repeated(model.embedding, Ts)
         losses = model(EVENTS.double(), TARGETS.double())

@@ -13,8 +13,14 @@ from spikingjelly.activation_based import functional
 from spikingjelly.activation_based.neuron import ParametricLIFNode
 from spikingjelly.activation_based.surrogate import ATan
 
-from easnn.kernels import plain_plif, spikingjelly_plif, use_kernels
-from easnn.models import ParametricLIF
+from easnn.kernels import (
+    plain_ilif,
+    plain_plif,
+    spikingjelly_ilif,
+    spikingjelly_plif,
+    use_kernels,
+)
+from easnn.models import IntegerLIF, ParametricLIF, quantiser_note
 from easnn.models.neurons import LearnedATan, build_surrogate
 
 SURROGATES = ("atan", "sigmoid", "rect")
@@ -195,3 +201,114 @@ def test_learned_slope_gets_the_gradient_of_the_primitive(slope):
     a = torch.tensor(slope, dtype=torch.float64, requires_grad=True)
     ((torch.atan(math.pi / 2 * a.abs() * x) / math.pi + 0.5) * weight).sum().backward()
     assert step.slope.grad.item() == pytest.approx(a.grad.item(), rel=1e-12)
+
+
+def literal_ilif(current, levels, upstream):
+    """Run one integer neuron, step by step: currents of T steps → spikes and their gradients."""
+    charged, spikes, membrane = [], [], 0.0
+    for x in current:
+        charged.append(0.25 * membrane + x)
+        spikes.append(float(round(min(max(charged[-1], 0.0), levels))))  # ties to even
+        membrane = charged[-1] - spikes[-1]
+    gradients, of_next = [], 0.0
+    for h, grad in zip(charged[::-1], upstream[::-1], strict=True):
+        # H reaches its spikes, and H of the next step; the spikes do not reach the next step.
+        of_next = (grad if 0 <= h <= levels else 0.0) + 0.25 * of_next
+        gradients.insert(0, of_next)
+    return spikes, gradients
+
+
+def ran(neuron, currents, upstream):
+    """Return the spikes and gradients of a layer for arrays ``[T, B, C, H, W]``."""
+    stacked = torch.from_numpy(currents).flatten(0, 1)
+    stacked = stacked.contiguous(memory_format=torch.channels_last).requires_grad_()
+    spikes = neuron(stacked)
+    spikes.backward(torch.from_numpy(upstream).flatten(0, 1))
+    in_time = (values.unflatten(0, (len(currents), -1)) for values in (spikes, stacked.grad))
+    return tuple(values.detach().numpy() for values in in_time)
+
+
+QUARTERS = st.integers(-8, 40).map(lambda quarters: quarters / 4)
+"""What is kept of sums of these is exact, and they are often exactly ½, 1½, 0 or D."""
+
+
+@pytest.mark.parametrize("kernels", KERNELS)
+@given(
+    st.integers(1, 4).flatmap(
+        lambda T: arrays(np.float64, (T, 2, 3, 1, 3), elements=QUARTERS, fill=st.nothing())
+    ),
+    st.integers(1, 9),
+)
+def test_every_integer_neuron_is_the_literal_loop(kernels, currents, levels):
+    neuron = IntegerLIF(len(currents), levels)
+    use_kernels(neuron, kernels)
+    upstream = np.random.default_rng(0).integers(-8, 8, currents.shape) / 4
+    spikes, gradients = ran(neuron, currents, upstream)
+    for place in np.ndindex(currents.shape[1:]):
+        pixel = (slice(None), *place)
+        expected = literal_ilif(currents[pixel].tolist(), levels, upstream[pixel].tolist())
+        assert [spikes[pixel].tolist(), gradients[pixel].tolist()] == list(expected)
+
+
+def test_hand_counted_numbers_of_spikes():
+    # H = V/4 + X. H: 1.5 → 2 (to even), V −0.5 | 2.5 → 2, V 0.5 | 9.125 → 4, V 5.125 | 0.28125 → 0
+    neuron = IntegerLIF(4, 4)
+    current = torch.tensor([1.5, 2.625, 9.0, -1.0])[:, None]
+    assert neuron(current)[:, 0].tolist() == [2, 2, 4, 0]
+
+
+@pytest.mark.parametrize("levels", [1, 4, 255])
+@pytest.mark.parametrize("T", [1, 3])
+def test_integer_kernels_agree_with_spikingjelly(T, levels):
+    for dtype in (torch.float64, torch.float32, torch.bfloat16):
+        found = []
+        for steps in (plain_ilif, spikingjelly_ilif):
+            torch.manual_seed(1)
+            current = (levels * torch.randn(T * 2, 3, 4, 5)).to(dtype).requires_grad_()
+            spikes = steps(current, T, levels)
+            spikes.backward(torch.randn(spikes.shape).to(dtype))
+            found.append((spikes, current.grad))
+        assert (spikes.min(), spikes.max()) == (0, levels)
+        assert torch.equal(found[0][0], found[1][0])
+        rounding = 1e-2 if dtype is torch.bfloat16 else 1e-12
+        torch.testing.assert_close(found[0][1], found[1][1], rtol=rounding, atol=rounding)
+
+
+def test_integer_neurons_are_part_of_a_graph():
+    neuron, current = IntegerLIF(3, 4), 3 * torch.randn(6, 4, 5)
+    exported = torch.export.export(neuron, (current,), strict=False).module()
+    compiled = torch.compile(neuron, fullgraph=True, backend="eager")
+    gradients = []
+    for layer in (neuron, compiled):
+        leaf = current.clone().requires_grad_()
+        spikes = layer(leaf)
+        assert torch.equal(spikes, exported(current))
+        (spikes * torch.arange(spikes.numel()).view_as(spikes)).sum().backward()
+        gradients.append(leaf.grad)
+    torch.testing.assert_close(*gradients)
+
+
+def test_integer_neurons_repeat_an_input_of_one_step():
+    once, always = IntegerLIF(3, 4, steps_in=1), IntegerLIF(3, 4)
+    current = 3 * torch.randn(2, 4, 8, 8)
+    assert torch.equal(once(current), always(torch.cat([current] * 3)))
+
+
+@pytest.mark.parametrize("kernels", KERNELS)
+def test_an_integer_neuron_does_not_hide_a_nan(kernels):
+    neuron = IntegerLIF(1, 4)
+    use_kernels(neuron, kernels)
+    current = torch.tensor([torch.nan, torch.inf, -torch.inf, 1.0]).view(1, 4, 1, 1)
+    spikes = neuron(current.contiguous(memory_format=torch.channels_last))[0, :, 0, 0]
+    assert spikes[0].isnan()
+    assert spikes[1:].tolist() == [4, 0, 1]
+
+
+def test_integer_neurons_say_what_they_are_without_a_second_step():
+    assert quantiser_note(torch.nn.Sequential(IntegerLIF(1, 4))) == (
+        "With `T` 1, integer neurons have no memory: they are quantisers with 5 levels, 0 to 4."
+    )
+    assert (
+        quantiser_note(torch.nn.Sequential(IntegerLIF(2, 4), ParametricLIF(1, "atan", 2.0))) is None
+    )
+    assert str(IntegerLIF(2, 4)) == "IntegerLIF(levels=4, T=2, steps_in=2)"

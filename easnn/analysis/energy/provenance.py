@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from easnn.models import CarriedLIF, Clips, EventDetector, ParametricLIF
+from easnn.models import CarriedLIF, Clips, EventDetector, SpikingNeurons
 from easnn.models.embedding import EventEmbedding
 
 
@@ -58,7 +58,7 @@ def spike_driven(model: nn.Module, events: Tensor) -> set[str]:
                     lambda _, args, name=name: look(name, args[0])
                 )
                 hooks.callback(looking.remove)
-            if isinstance(layer, ParametricLIF):
+            if isinstance(layer, SpikingNeurons):
                 hooks.callback(layer.register_forward_hook(spikes).remove)
             elif isinstance(layer, CarriedLIF):
                 hooks.callback(layer.register_forward_hook(fired).remove)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from easnn.analysis.energy.operations import LayerOperations, OperationCount
-from easnn.models import CarriedLIF, ParametricLIF
+from easnn.models import CarriedLIF, SpikingNeurons
 from easnn.models.embedding.packed import unpack
 from easnn.models.embedding.recurrence import (
     GatedRecurrence,
@@ -29,16 +29,18 @@ class NeuronActivity:
         name: its name in the model.
         neurons: number of neurons.
         channels: number of channels.
+        levels: most spikes of a neuron in a step: 1, or D of integer neurons.
         rates: spikes per neuron in each time step; for the sampler in each sampling step, newest
             slice first.
         dead: neurons that fired in no frame.
-        saturated: neurons that fired in every step of every frame.
+        saturated: neurons that fired as often as they can in every step of every frame.
         dead_channels: channels in which all neurons are dead.
     """
 
     name: str
     neurons: int
     channels: int
+    levels: int
     rates: tuple[float, ...]
     dead: int
     saturated: int
@@ -60,9 +62,11 @@ class SpikeCount:
 
     Args:
         like: spikes of the layer, ``[T, B, C, H, W]``, used for the shape only.
+        levels: most spikes of a neuron in a step.
     """
 
-    def __init__(self, like: Tensor) -> None:
+    def __init__(self, like: Tensor, levels: int) -> None:
+        self._levels = levels
         self._by_neuron = torch.zeros(like.shape[2:], dtype=torch.int32, device=like.device)
         self._by_step = torch.zeros(len(like), dtype=torch.float64, device=like.device)
 
@@ -79,9 +83,10 @@ class SpikeCount:
             name=name,
             neurons=by_neuron.numel(),
             channels=len(by_neuron),
+            levels=self._levels,
             rates=tuple((self._by_step / (frames * by_neuron.numel())).tolist()),
             dead=int(dead.sum()),
-            saturated=int((by_neuron == frames * steps).sum()),
+            saturated=int((by_neuron == frames * steps * self._levels).sum()),
             dead_channels=int(dead.all(dim=(1, 2)).sum()),
         )
 
@@ -115,10 +120,10 @@ class OperationRecorder:
                     hook = layer.register_forward_hook(
                         lambda conv, args, output: self._convolved(name, conv, args[0], output)
                     )
-                case ParametricLIF():
+                case SpikingNeurons():
                     hook = layer.register_forward_hook(
                         lambda neurons, _, output: self._fired(
-                            name, output.unflatten(0, (neurons.T, -1))
+                            name, output.unflatten(0, (neurons.T, -1)), neurons.levels
                         )
                     )
                 case CarriedLIF():
@@ -168,9 +173,9 @@ class OperationRecorder:
             self._fired(hidden, _by_step(spikes))
         self._hidden.clear()
 
-    def _fired(self, name: str, spikes: Tensor) -> None:
+    def _fired(self, name: str, spikes: Tensor, levels: int = 1) -> None:
         if name not in self._spikes:
-            self._spikes[name] = SpikeCount(spikes)
+            self._spikes[name] = SpikeCount(spikes, levels)
         self._spikes[name].add(spikes)
 
 

@@ -12,7 +12,7 @@ from easnn.benchmark.reference.losses import published_losses
 from easnn.benchmark.reference.neurons import PublishedNeurons
 from easnn.benchmark.reference.sampler import PublishedSampler
 from easnn.kernels import Kernels, use_kernels
-from easnn.models import EventDetector, ParametricLIF
+from easnn.models import EventDetector, IntegerLIF, ParametricLIF
 from easnn.models.backbone import CSPDarknet, MembraneBackbone
 from easnn.models.blocks import ConvUnit
 from easnn.models.detector import decode
@@ -67,6 +67,8 @@ def _replace_layers(module: nn.Module) -> None:
     for name, child in module.named_children():
         if isinstance(child, ParametricLIF):
             setattr(module, name, PublishedNeurons(child))
+        elif isinstance(child, IntegerLIF):  # which are not published; they get all time steps
+            child.repeats = 1
         elif isinstance(child, RepeatedBatchNorm2d):
             norm = nn.BatchNorm2d(child.num_features, child.eps, child.momentum).to(child.weight)
             norm.load_state_dict(child.state_dict())

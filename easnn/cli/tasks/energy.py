@@ -15,6 +15,7 @@ from easnn.cli.tasks.experiment import check, experiment_of
 from easnn.data import DetectionDataset
 from easnn.engine import RunDirectory
 from easnn.inference import Predictor
+from easnn.models import quantiser_note
 from easnn.utils.device import training_device
 from easnn.utils.errors import ConfigError
 from easnn.utils.files import write_json
@@ -48,6 +49,9 @@ def report(options: argparse.Namespace) -> None:
     about = {"checkpoint": str(checkpoint.path), "split": dataset.split, "keys": experiment.plain()}
     write_json(path, {**energy.to_dict(), **about})
     print(energy_tables(energy))
+    note = quantiser_note(model)
+    if note is not None:
+        print(note)
     logger.info("The numbers are in {}", path)
 
 

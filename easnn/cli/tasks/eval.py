@@ -9,15 +9,17 @@ from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
+import torch
 from loguru import logger
 from torch import nn
 
-from easnn.analysis import size_line, write_strata
+from easnn.analysis import binary_slots, write_strata
 from easnn.checkpoints import Checkpoint
 from easnn.cli.tasks.experiment import (
     check,
     experiment_of,
     frame_shape,
+    log_size,
     named_experiment,
     run_directory_path,
     seed_run,
@@ -43,16 +45,22 @@ def evaluate(options: argparse.Namespace) -> None:
     check(experiment)
     if options.batch_size < 1:
         raise ConfigError(f"`-b` must be at least 1, but is {options.batch_size}.")
+    if options.binary and options.runtime != "torch":
+        raise ConfigError(
+            f"`--binary` needs `--runtime torch`, but it is {options.runtime}: how many slots are "
+            "filled depends on the values."
+        )
     device = training_device()
     set_precision(options, experiment, device, recorded=True)
     seed_run(experiment)
     model = checkpoint.build_model(experiment, device)
+    shape = frame_shape(experiment, experiment.test_size)
     if is_main():
-        logger.info(
-            "The network has {}", size_line(model, frame_shape(experiment, experiment.test_size))
-        )
+        log_size(model, shape)
     if options.fuse:
         model = fuse(model)
+    if options.binary:
+        model = binary_slots(model, torch.zeros(shape, device=device))
     save = None
     if options.save_detections is not None:
         refuse_unwritable(options.save_detections)
@@ -85,6 +93,7 @@ def evaluate(options: argparse.Namespace) -> None:
         about = {
             "checkpoint": str(checkpoint.path),
             "fused": options.fuse,
+            "binary": options.binary,
             "runtime": options.runtime,
             "keys": experiment.plain(),
         }

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import torch
 from loguru import logger
+from torch import nn
 
-from easnn.analysis import summarize
+from easnn.analysis import size_line, summarize
 from easnn.checkpoints import Checkpoint, experiment_for
 from easnn.cli.arguments import exit_code_of
 from easnn.engine import launch
 from easnn.exp import EventExp, get_exp, keys_table
-from easnn.models import fuse
+from easnn.models import fuse, quantiser_note
 from easnn.utils.distributed import broadcast_object, is_main
 from easnn.utils.errors import ConfigError
 from easnn.utils.logging import setup_logging
@@ -83,6 +84,17 @@ def print_summary(options: argparse.Namespace) -> None:
     if vars(options).get("fuse"):  # only the evaluation has this option
         model = fuse(model)
     print(summarize(model, frame_shape(experiment, experiment.test_size)).table())
+    note = quantiser_note(model)
+    if note is not None:
+        print(f"\n{note}")
+
+
+def log_size(model: nn.Module, shape: tuple[int, ...]) -> None:
+    """Log the size of a network for a frame of a shape, and whether its neurons have a memory."""
+    logger.info("The network has {}", size_line(model, shape))
+    note = quantiser_note(model)
+    if note is not None:
+        logger.info(note)
 
 
 def named_experiment(options: argparse.Namespace) -> EventExp:

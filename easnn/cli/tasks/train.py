@@ -15,7 +15,6 @@ import torch
 from loguru import logger
 from torch import nn
 
-from easnn.analysis import size_line
 from easnn.checkpoints import (
     Change,
     Checkpoint,
@@ -28,6 +27,7 @@ from easnn.cli.tasks.experiment import (
     check,
     experiment_of,
     frame_shape,
+    log_size,
     named_experiment,
     run_directory_path,
     seed_run,
@@ -160,7 +160,7 @@ def build_model(plan: Plan) -> nn.Module:
     model = plan.experiment.get_model().to(plan.device)
     if is_main():
         shape = frame_shape(plan.experiment, plan.experiment.input_size)
-        logger.info("The network has {}", size_line(model, shape))
+        log_size(model, shape)
     if plan.checkpoint and not plan.options.resume:
         _load_start_weights(model, plan.checkpoint)
     freeze_parts(model, plan.experiment.freeze)

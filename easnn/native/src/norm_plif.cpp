@@ -1,4 +1,5 @@
-// Batch norm and parametric leaky integrate-and-fire neurons in one pass over the memory.
+// Batch norm and leaky integrate-and-fire neurons, parametric or integer, in one pass over the
+// memory.
 //
 // Values are stored channels last: [steps, rows, channels], where a row is a position of an image.
 
@@ -12,7 +13,8 @@
 namespace easnn {
 namespace {
 
-enum class Surrogate : int { atan = 0, sigmoid = 1, rect = 2 };
+// Binary neurons by their surrogate gradient, and integer neurons; as in easnn/kernels/norm_plif.py.
+enum class Neurons : int { atan = 0, sigmoid = 1, rect = 2, integer = 3 };
 
 template <class Stored>
 void moments(const Stored* x, int64_t rows, int64_t channels, double* mean, double* variance,
@@ -45,8 +47,40 @@ void moments(const Stored* x, int64_t rows, int64_t channels, double* mean, doub
   }
 }
 
-template <class Stored>
-void forward(const Stored* x, const Affine<computed_t<Stored>>& norm, computed_t<Stored> keep,
+// How many spikes a neuron fires at the membrane H, and the derivative of this number.
+template <Neurons kind, class Real>
+struct Firing {
+  Real parameter;  // sharpness of the surrogate gradient, or levels of integer neurons
+
+  // The reset of integer neurons passes no gradient from V = H - S to the spikes S.
+  static constexpr bool detached = kind == Neurons::integer;
+
+  Real spikes(Real h) const {
+    if constexpr (kind == Neurons::integer)
+      return std::rint(clamp(h, Real(0), parameter));  // ties to even; a NaN stays one
+    else
+      return h >= 1 ? Real(1) : Real(0);
+  }
+
+  Real derivative(Real h) const {
+    const Real alpha = parameter, x = h - 1;
+    if constexpr (kind == Neurons::integer) {
+      return h >= 0 && h <= parameter ? Real(1) : Real(0);
+    } else if constexpr (kind == Neurons::atan) {
+      const Real scaled = Real(1.5707963267948966) * alpha * x;
+      return alpha / 2 / std::fma(scaled, scaled, Real(1));
+    } else if constexpr (kind == Neurons::sigmoid) {
+      const Real s = sigmoid(alpha * x);
+      return (1 - s) * s * alpha;
+    } else {
+      return std::abs(x) < 1 / (2 * alpha) ? alpha : Real(0);
+    }
+  }
+};
+
+template <Neurons kind, class Stored>
+void forward(const Stored* x, const Affine<computed_t<Stored>>& norm,
+             Firing<kind, computed_t<Stored>> firing, computed_t<Stored> keep,
              const Layout& layout, int steps, int steps_in, Stored* spikes, int threads) {
   using Real = computed_t<Stored>;
   layout.each_block(threads, [&](int64_t block) {
@@ -62,7 +96,7 @@ void forward(const Stored* x, const Affine<computed_t<Stored>>& norm, computed_t
         for (int64_t i = 0; i < count; ++i) {
           const Real current = std::fma(widen(in[i]), scale[i], shift[i]);
           const Real h = t == 0 ? current : std::fma(v[i], kept, current);
-          const Real s = h >= 1 ? Real(1) : Real(0);
+          const Real s = firing.spikes(h);
           v[i] = h - s;
           store(out[i], s);
         }
@@ -71,31 +105,18 @@ void forward(const Stored* x, const Affine<computed_t<Stored>>& norm, computed_t
   });
 }
 
-template <Surrogate kind, class Real>
-inline Real derivative(Real x, Real alpha) {
-  if constexpr (kind == Surrogate::atan) {
-    const Real scaled = Real(1.5707963267948966) * alpha * x;
-    return alpha / 2 / std::fma(scaled, scaled, Real(1));
-  } else if constexpr (kind == Surrogate::sigmoid) {
-    const Real s = sigmoid(alpha * x);
-    return (1 - s) * s * alpha;
-  } else {
-    return std::abs(x) < 1 / (2 * alpha) ? alpha : Real(0);
-  }
-}
-
 template <class Real>
 struct Gradients {
   Real *weight, *bias;  // [channels], or null without a norm
   double* keep;
 };
 
-template <Surrogate kind, class Stored>
+template <Neurons kind, class Stored>
 void backward(const Stored* grad_spikes, const Stored* x, const computed_t<Stored>* mean,
               const computed_t<Stored>* inverse_std, const Affine<computed_t<Stored>>& norm,
-              bool batch_statistics, computed_t<Stored> keep, const Layout& layout, int steps,
-              int steps_in, computed_t<Stored> alpha, Stored* grad_x,
-              Gradients<computed_t<Stored>> gradients, int threads) {
+              bool batch_statistics, Firing<kind, computed_t<Stored>> firing,
+              computed_t<Stored> keep, const Layout& layout, int steps, int steps_in,
+              Stored* grad_x, Gradients<computed_t<Stored>> gradients, int threads) {
   using Real = computed_t<Stored>;
   const int64_t step = layout.values(), width = layout.width();
   NormGradient<Real> of_norm(layout, mean, inverse_std, norm, batch_statistics);
@@ -114,7 +135,7 @@ void backward(const Stored* grad_spikes, const Stored* x, const computed_t<Store
 #pragma omp simd
         for (int64_t i = 0; i < count; ++i) {
           const Real current = std::fma(widen(in[i]), scale[i], shift[i]);
-          const Real v = before[i] - (before[i] >= 1 ? Real(1) : Real(0));
+          const Real v = before[i] - firing.spikes(before[i]);
           h[i] = t == 0 ? current : std::fma(v, keep, current);
         }
       }
@@ -129,10 +150,9 @@ void backward(const Stored* grad_spikes, const Stored* x, const computed_t<Store
         const int64_t at = (steps_in == 1 ? 0 : t) * step + first;
 #pragma omp simd
         for (int64_t i = 0; i < count; ++i) {
-          const Real through_spike =
-              (widen(grad[i]) - carry[i]) * derivative<kind>(h[i] - 1, alpha);
-          const Real g = carry[i] + through_spike;
-          const Real v = before[i] - (before[i] >= 1 ? Real(1) : Real(0));
+          const Real of_spike = widen(grad[i]) - (firing.detached ? Real(0) : carry[i]);
+          const Real g = carry[i] + of_spike * firing.derivative(h[i]);
+          const Real v = before[i] - firing.spikes(before[i]);
           keeps[i] = t == 0 ? keeps[i] : std::fma(v, g, keeps[i]);
           carry[i] = g * keep;
           into[i] = steps_in == 1 ? into[i] + g : g;
@@ -147,6 +167,22 @@ void backward(const Stored* grad_spikes, const Stored* x, const computed_t<Store
   *gradients.keep = 0;
   for (const double value : sum_of_keep.total()) *gradients.keep += value;
   if (mean) of_norm.finish(x, steps_in, gradients.weight, gradients.bias, grad_x, threads);
+}
+
+// Calls a function with the firing of neurons.
+template <class Real, class Call>
+void with_firing(int neurons, double parameter, Call call) {
+  const auto p = static_cast<Real>(parameter);
+  switch (static_cast<Neurons>(neurons)) {
+    case Neurons::atan:
+      return call(Firing<Neurons::atan, Real>{p});
+    case Neurons::sigmoid:
+      return call(Firing<Neurons::sigmoid, Real>{p});
+    case Neurons::rect:
+      return call(Firing<Neurons::rect, Real>{p});
+    case Neurons::integer:
+      return call(Firing<Neurons::integer, Real>{p});
+  }
 }
 
 }  // namespace
@@ -165,11 +201,11 @@ EASNN_EXPORT int64_t easnn_moments(int type, const void* x, int64_t rows, int64_
 
 // From currents [steps_in, rows, channels] to spikes [steps, rows, channels]; without a norm, the
 // four pointers to its values are null.
-EASNN_EXPORT int64_t easnn_norm_plif(int type, const void* x, const void* mean,
-                                     const void* inverse_std, const void* weight,
-                                     const void* bias, double keep, int64_t rows,
-                                     int64_t channels, int steps, int steps_in, void* spikes,
-                                     int threads) {
+EASNN_EXPORT int64_t easnn_norm_neurons(int type, const void* x, const void* mean,
+                                        const void* inverse_std, const void* weight,
+                                        const void* bias, int neurons, double parameter,
+                                        double keep, int64_t rows, int64_t channels, int steps,
+                                        int steps_in, void* spikes, int threads) {
   return with_type(type, [&](auto* of_type) {
     using Stored = pointee<decltype(of_type)>;
     using Real = computed_t<Stored>;
@@ -177,15 +213,17 @@ EASNN_EXPORT int64_t easnn_norm_plif(int type, const void* x, const void* mean,
     const Affine<Real> norm(layout, static_cast<const Real*>(mean),
                             static_cast<const Real*>(inverse_std),
                             static_cast<const Real*>(weight), static_cast<const Real*>(bias));
-    forward(static_cast<const Stored*>(x), norm, static_cast<Real>(keep), layout, steps, steps_in,
-            static_cast<Stored*>(spikes), threads);
+    with_firing<Real>(neurons, parameter, [&](auto firing) {
+      forward(static_cast<const Stored*>(x), norm, firing, static_cast<Real>(keep), layout, steps,
+              steps_in, static_cast<Stored*>(spikes), threads);
+    });
   });
 }
 
-EASNN_EXPORT int64_t easnn_norm_plif_backward(
+EASNN_EXPORT int64_t easnn_norm_neurons_backward(
     int type, const void* grad_spikes, const void* x, const void* mean, const void* inverse_std,
-    const void* weight, const void* bias, int batch_statistics, double keep, int64_t rows,
-    int64_t channels, int steps, int steps_in, int surrogate, double alpha, void* grad_x,
+    const void* weight, const void* bias, int batch_statistics, int neurons, double parameter,
+    double keep, int64_t rows, int64_t channels, int steps, int steps_in, void* grad_x,
     void* grad_weight, void* grad_bias, double* grad_keep, int threads) {
   return with_type(type, [&](auto* of_type) {
     using Stored = pointee<decltype(of_type)>;
@@ -197,18 +235,10 @@ EASNN_EXPORT int64_t easnn_norm_plif_backward(
                             static_cast<const Real*>(bias));
     const Gradients<Real> gradients{static_cast<Real*>(grad_weight), static_cast<Real*>(grad_bias),
                                     grad_keep};
-    const auto run = [&](auto call) {
-      call(static_cast<const Stored*>(grad_spikes), static_cast<const Stored*>(x), mu, inverse,
-           norm, batch_statistics != 0, static_cast<Real>(keep), layout, steps, steps_in,
-           static_cast<Real>(alpha), static_cast<Stored*>(grad_x), gradients, threads);
-    };
-    switch (static_cast<Surrogate>(surrogate)) {
-      case Surrogate::atan:
-        return run(backward<Surrogate::atan, Stored>);
-      case Surrogate::sigmoid:
-        return run(backward<Surrogate::sigmoid, Stored>);
-      case Surrogate::rect:
-        return run(backward<Surrogate::rect, Stored>);
-    }
+    with_firing<Real>(neurons, parameter, [&](auto firing) {
+      backward(static_cast<const Stored*>(grad_spikes), static_cast<const Stored*>(x), mu, inverse,
+               norm, batch_statistics != 0, firing, static_cast<Real>(keep), layout, steps,
+               steps_in, static_cast<Stored*>(grad_x), gradients, threads);
+    });
   });
 }

@@ -8,7 +8,14 @@ from lively import TINY, event_counts, lively_detector
 from torch import Tensor, nn
 
 from easnn.analysis import EnergyReport, energy_tables, measure_energy
-from easnn.models import EventDetector, ParametricLIF, SpikeMode
+from easnn.analysis.energy import accumulates, unpacked
+from easnn.models import (
+    EventDetector,
+    IntegerLIF,
+    ParametricLIF,
+    SpikeMode,
+    SpikingNeurons,
+)
 from easnn.utils.errors import ConfigError
 
 EVENTS = event_counts()
@@ -28,10 +35,10 @@ def report(model: EventDetector) -> EnergyReport:
 class Chain(nn.Module):
     """A synapse of weight 1 per pixel, a neuron with two time steps, and a 3×3 kernel."""
 
-    def __init__(self) -> None:
+    def __init__(self, neurons: SpikingNeurons | None = None) -> None:
         super().__init__()
         self.enter = nn.Conv2d(1, 1, 1, bias=False)
-        self.neurons = ParametricLIF(2, "atan", 2.0, steps_in=1)
+        self.neurons = neurons or ParametricLIF(2, "atan", 2.0, steps_in=1)
         self.leave = nn.Conv2d(1, 10, 3, padding=1)
         nn.init.ones_(self.enter.weight)
 
@@ -72,6 +79,43 @@ def test_firing_of_two_frames_by_hand() -> None:
     assert neurons.rates == (3 / 32, 4 / 32)
     assert (neurons.rate, neurons.updates) == (7 / 64, 32)
     assert (neurons.dead, neurons.saturated, neurons.dead_channels) == (16 - 3, 1, 0)
+
+
+def test_integer_neurons_of_two_frames_by_hand() -> None:
+    # D is 3. A corner gets 3.6 in both steps: 3, the rest of 0.15 makes 3.75, and 3 again. Another
+    # gets 1.4: 1, then 1.5, and 2. In the second frame, the first is as before, the other 0.
+    rows: list[list[float]] = [[3.6, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 1.4]]
+    frames = [frame(rows), frame([*rows[:3], [0, 0, 0, 0]])]
+    report = measure_energy(Chain(IntegerLIF(2, 3, steps_in=1)), frames)
+    enter, leave = report.layers
+    assert (enter.spikes, leave.spikes) == (False, True)
+    # k spikes are k accumulates at each of the four synapses of a corner, in each of 10 channels.
+    assert leave.accumulates == 10 * 4 * ((3 + 3) + (1 + 2) + (3 + 3)) / 2
+    assert leave.accumulates_nonzero == 10 * 4 * 6 / 2
+    assert (leave.input_rate, leave.input_nonzero, leave.input_most) == (15 / 64, 6 / 64, 3)
+    (neurons,) = report.neurons
+    assert (neurons.levels, neurons.rates) == (3, (7 / 32, 8 / 32))
+    assert (neurons.dead, neurons.saturated, neurons.dead_channels) == (16 - 2, 1, 0)
+    assert "spikes, sums to 3" in energy_tables(report)
+
+
+def test_accumulates_of_integer_neurons_are_the_spikes_of_their_slots() -> None:
+    model = lively_detector(TINY.replace(neuron="ilif"), EVENTS)
+    layers = [layer for layer in measure_energy(model, [EVENTS]).layers if layer.spikes]
+    filled: dict[str, int] = {}
+
+    def fill(name: str, conv: nn.Conv2d, numbers: Tensor) -> None:
+        slots = [(numbers > d).float() for d in range(int(numbers.max()))]
+        filled[name] = filled.get(name, 0) + sum(accumulates(conv, slot) for slot in slots)
+
+    for layer in layers:
+        model.get_submodule(layer.name).register_forward_pre_hook(
+            lambda conv, args, name=layer.name: fill(name, conv, unpacked(conv, args[0]))
+        )
+    with torch.no_grad():
+        model(EVENTS)
+    assert max(layer.input_most for layer in layers) > 4  # residuals
+    assert {layer.name: layer.accumulates for layer in layers} == filled
 
 
 def test_dead_channels() -> None:
