@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from easnn.analysis.energy import EnergyReport, energy_tables, measure_energy
     from easnn.analysis.frames import draw_embedding, draw_events, draw_frame
     from easnn.analysis.gallery import Gallery, draw_gallery, evaluation_pictures
+    from easnn.analysis.memory_audit import MemoryAudit, audit_memory
     from easnn.analysis.playback import Playback, open_playback, playback_of
     from easnn.analysis.report import RecordingReport, write_recording_pictures, write_run_pictures
     from easnn.analysis.sampler_drawing import sampler_sheet
@@ -29,6 +30,7 @@ __all__ = [
     "CLIP_FORMATS",
     "EnergyReport",
     "Gallery",
+    "MemoryAudit",
     "ModelSummary",
     "Picture",
     "Playback",
@@ -37,6 +39,7 @@ __all__ = [
     "SamplerNumbers",
     "SamplerView",
     "SlotConv2d",
+    "audit_memory",
     "binary_slots",
     "clip_frame",
     "draw_boxes",
@@ -74,6 +77,7 @@ __getattr__ = lazy_names(
         "energy": "EnergyReport energy_tables measure_energy",
         "frames": "draw_embedding draw_events draw_frame",
         "gallery": "Gallery draw_gallery evaluation_pictures",
+        "memory_audit": "MemoryAudit audit_memory",
         "playback": "Playback open_playback playback_of",
         "report": "RecordingReport write_recording_pictures write_run_pictures",
         "sampler_statistics": "SamplerNumbers sampler_numbers",

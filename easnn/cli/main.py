@@ -42,6 +42,7 @@ COMMANDS = {
     "score": Command("easnn.cli.score", "score detections of any program, one or several"),
     "demo": Command("easnn.cli.demo", "draw the detections of a checkpoint in a recording"),
     "energy": Command("easnn.cli.energy", "count operations, firing and energy of a checkpoint"),
+    "audit-state": Command("easnn.cli.audit_state", "measure what the memory of a checkpoint does"),
     "benchmark": Command("easnn.cli.benchmark", "measure the speed of easnn on this machine"),
     "sweep": Command("easnn.cli.sweep", "compare variants of an experiment over several seeds"),
     "keys": Command("easnn.cli.keys", "write the page that documents every key of an experiment"),

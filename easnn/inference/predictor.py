@@ -24,6 +24,7 @@ from easnn.inference.forward import GROUP, FixedForm, fixed_form, regrouped
 from easnn.inference.in_turn import Turn, detect_in_turn
 from easnn.inference.runtimes import build_inference
 from easnn.models import EventDetector, MemoryState, SamplerTrace, fuse
+from easnn.models.neck import Features
 from easnn.ops import (
     Interpolation,
     Placement,
@@ -317,6 +318,45 @@ class Predictor:
                 labelled = [frame for frame in frames if frame.index != UNLABELLED]
                 for frame, detections in zip(labelled, found, strict=True):
                     yield frame, unplace_detections(detections, frame.placement, frame.sensor_hw)
+
+    def pyramids(
+        self, batches: Iterable[DetectionBatch]
+    ) -> Generator[tuple[LabelledFrame, Features]]:
+        """Compute the feature pyramid for each frame of a loader, in their order.
+
+        It is what ``model.detect_features`` takes; exhaust or close the iterator, as for
+        :meth:`detect_batches`.
+
+        Args:
+            batches: frames with their placements, on any device.
+
+        Yields:
+            Labels and metadata of each frame, and 3 feature maps ``[1, C', H', W']``.
+        """
+        model = self.model
+        timer = PartTimer(self.device, enabled=False)
+        with (
+            self._fixed_form() as run,
+            closing(regrouped(self._inputs(batches, timer))) as groups,
+        ):
+            for events, frames in groups:
+                computed = run(lambda x: model.pyramid(model.embedding(x)), events)
+                for frame, ((x3, x4, x5), at) in zip(frames, computed, strict=True):
+                    yield frame, (x3[at : at + 1], x4[at : at + 1], x5[at : at + 1])
+
+    def autocast(self) -> AbstractContextManager[None]:
+        """Return the autocast context in which memory and head compute."""
+        return Precision(self.device, self._inference.precision).autocast()
+
+    def detections_of(self, output: Tensor, frame: LabelledFrame) -> Tensor:
+        """Return the detections ``[M, 6]`` of a frame, as :meth:`detect_batches` does.
+
+        Args:
+            output: of the network for the frame, ``[1, A, 5+classes]``.
+            frame: its placement.
+        """
+        [found] = self._select(output)
+        return unplace_detections(found, frame.placement, frame.sensor_hw)
 
     def observe(self, frame: Tensor, *, trace: bool = False) -> Observation:
         """Detect objects in one frame and return the output of the embedding of the same pass.

@@ -36,6 +36,7 @@ COMMANDS: dict[str, Callable[[Path], list[str]]] = {
     ],
     "demo": lambda path: ["demo", str(path.with_name("a.dat")), "-c", str(path)],
     "energy": lambda path: ["energy", "-c", str(path)],
+    "audit-state": lambda path: ["audit-state", "-c", str(path)],
     "convert": lambda path: ["convert-checkpoint", str(path), str(path.with_name("new.pth"))],
 }
 FUNCTIONS: dict[str, Callable[[Path], object]] = {

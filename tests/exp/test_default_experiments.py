@@ -61,3 +61,15 @@ def test_nano_may_spike(mode: str) -> None:
     events = torch.poisson(torch.ones(2, 1, 4, 2, 32, 64))
     with torch.inference_mode():
         assert model(events).shape == (2, 4 * 8 + 2 * 4 + 1 * 2, 5 + 2)
+
+
+@pytest.mark.parametrize("size", ["s", "m"])
+def test_a_memory_is_added_to_the_detector_of_the_same_size(size: str) -> None:
+    plain, exp = get_exp(exp_name=f"e-yolox-{size}"), get_exp(exp_name=f"e-yolox-{size}-memory")
+    exp.validate()
+    changed = {
+        name: getattr(exp, name)
+        for name in exp.declarations()
+        if getattr(exp, name) != getattr(plain, name) and name != "exp_name"
+    }
+    assert changed == {"memory": "lstm", "clip": 10, "clip_grad": 5.0}

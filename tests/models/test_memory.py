@@ -262,3 +262,21 @@ def test_the_size_of_the_memory_of_a_small_detector():
     assert sum(p.numel() for p in memory.parameters()) == 2 * 64 * 896 + 3 * (
         2 * 64 * 256 + 256 + 3 * 64 + 1
     )
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"residual": "membrane"},
+        {"backbone": "mds", "residual": "membrane"},
+        {"backbone": "meta", "residual": "membrane"},
+        {"neuron": "ilif", "T": 1},
+    ],
+)
+def test_other_backbones_and_neurons_have_a_memory(changes):
+    model = remembering("spiking", **{"use_spike": SpikeMode.FULL, **changes}).eval()
+    with torch.no_grad():
+        frames = model.embedding(events(1))
+        alone, state = model.detect_next(frames, None)
+        later, _ = model.detect_next(frames, state)
+    assert not torch.equal(alone, later)
