@@ -25,6 +25,9 @@ from easnn.utils.errors import EasnnError
 CABLE = "cable"
 """Name of the network card in each of the networks."""
 
+LATER = ("torch._dynamo", "torch.distributed", "faster_coco_eval")
+"""What trainings import late. Torch imports its compiler when the first optimizer is built."""
+
 NEW_NETWORK = 0x40000000  # CLONE_NEWNET
 
 
@@ -60,7 +63,7 @@ class World:
         timeout_s: float = 60.0,
     ) -> None:
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["worlds"])
+        context.set_forkserver_preload(["worlds", *LATER])
         port = free_port()
         self._folder = folder
         self._pipes: list[Connection] = []
