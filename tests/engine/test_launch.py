@@ -18,6 +18,8 @@ import torch
 from engine_toys import ToyDetector, build_trainer, evaluate, train_double, train_loader
 from loguru import logger
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
+from torch.distributed.launcher.api import LaunchConfig
+from worlds import World, fork_server
 
 from easnn.checkpoints import load_checkpoint
 from easnn.engine import RunDirectory, TrainConfig, WorkerError, launch
@@ -27,6 +29,17 @@ from easnn.utils import distributed
 from easnn.utils.errors import ConfigError, DataError, TrainingError
 
 PLAN = TrainConfig(max_epoch=2, eval_interval=2, freeze_bn=True)
+
+
+@pytest.fixture
+def forked(monkeypatch):
+    """Fork processes from one that has the imports; the others are spawned, as for users."""
+    fork_server()
+    monkeypatch.setattr(
+        sys.modules[launch.__module__],
+        "LaunchConfig",
+        lambda **options: LaunchConfig(**{**options, "start_method": "forkserver"}),
+    )
 
 
 def largest_difference(a, b):
@@ -46,6 +59,7 @@ def train_and_spoil(path: Path) -> tuple[float, str]:
     return best_ap, message
 
 
+@pytest.mark.usefixtures("forked")
 def test_two_processes_train_as_one_does(tmp_path):
     alone, message = train_and_spoil(tmp_path / "one")
     together, message_of_two = launch(train_and_spoil, (tmp_path / "two",), devices=2)
@@ -104,7 +118,8 @@ def stop_and_resume(path: Path) -> dict[str, object]:
 
 
 def test_processes_agree_and_a_stopped_run_goes_on_exactly(tmp_path):
-    seen = launch(stop_and_resume, (tmp_path,), devices=2)
+    with World(stop_and_resume, (tmp_path,), 2, tmp_path) as world:
+        seen, _ = world.results()
     assert seen["statistics"][0] == seen["statistics"][1] != [0.0, 0.0, 0.0]
     assert seen["results"] == [evaluate_few(), evaluate_few()]
     assert seen["codes"] == [143, 143]
@@ -127,6 +142,7 @@ def fail(how: str) -> None:
     distributed.gather_objects(how)
 
 
+@pytest.mark.usefixtures("forked")
 @pytest.mark.timeout(50)  # the other process would sleep for a minute
 def test_a_lost_process_starts_all_again_and_an_error_of_the_input_ends_the_run():
     said = []
@@ -174,6 +190,7 @@ def test_a_killed_process_is_named():
     )
 
 
+@pytest.mark.usefixtures("forked")
 def test_a_process_that_hangs_is_named():
     with pytest.raises(TrainingError) as error:
         launch(fail, ("hangs",), devices=2, timeout_s=5)

@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import pytest
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
+from worlds import World
 
 from easnn.models.anchors import STRIDES, AnchorGrid, encode_boxes
 from easnn.models.losses import detection_losses, paired_iou
+from easnn.utils import distributed
 
 GRID = AnchorGrid.of([torch.empty(1, 1, 64 // s, 64 // s) for s in STRIDES], torch.float64)
 ANCHORS = len(GRID.points_px)
@@ -118,24 +118,24 @@ def test_hand_counted_iou():
     assert paired_iou(a, b).tolist() == pytest.approx([1 / 3, 0, 0])
 
 
-def _one_of_two(rank, path, results):
-    dist.init_process_group("gloo", init_method=f"file://{path}", rank=rank, world_size=2)
-    raw, targets = problem(images=4)
-    mine = slice(2 * rank, 2 * rank + 2)
-    losses = detection_losses(raw[mine], targets[mine], GRID)
-    losses["total_loss"].backward()
-    results[rank] = {name: value.item() for name, value in losses.items()}, raw.grad.tolist()
-    dist.destroy_process_group()
+def losses_of_my_images(at_hand):
+    """Return the losses of the images of this process, and the gradients."""
+    with pytest.MonkeyPatch.context() as patch:
+        if not at_hand:
+            patch.setattr("easnn.models.assignment._values_at_hand", lambda tensor: False)
+        raw, targets = problem(images=4)
+        mine = slice(2 * distributed.rank(), 2 * distributed.rank() + 2)
+        losses = detection_losses(raw[mine], targets[mine], GRID)
+        losses["total_loss"].backward()
+        return {name: value.item() for name, value in losses.items()}, raw.grad.tolist()
 
 
-def test_two_processes_equal_one_with_the_whole_batch(tmp_path):
+def test_two_processes_equal_one_with_the_whole_batch(tmp_path, values):
     raw, targets = problem(images=4)
     whole = detection_losses(raw, targets, GRID)
     whole["total_loss"].backward()
-    with mp.Manager() as manager:
-        results = manager.dict()
-        mp.spawn(_one_of_two, (tmp_path / "store", results), nprocs=2)
-        (first, grad_first), (second, grad_second) = results[0], results[1]
+    with World(losses_of_my_images, (values == "at hand",), 2, tmp_path) as world:
+        (first, grad_first), (second, grad_second) = world.results()
     assert {name: (first[name] + second[name]) / 2 for name in whole} == pytest.approx(
         {name: value.item() for name, value in whole.items()}, rel=1e-12
     )

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr, suppress
 from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,7 +26,7 @@ from easnn.utils.errors import EasnnError
 CABLE = "cable"
 """Name of the network card in each of the networks."""
 
-LATER = ("torch._dynamo", "torch.distributed", "faster_coco_eval")
+LATER = ("torch._dynamo", "faster_coco_eval")
 """What trainings import late. Torch imports its compiler when the first optimizer is built."""
 
 NEW_NETWORK = 0x40000000  # CLONE_NEWNET
@@ -62,8 +63,7 @@ class World:
         networks: Sequence[str] = (),
         timeout_s: float = 60.0,
     ) -> None:
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["worlds", *LATER])
+        context = fork_server()
         port = free_port()
         self._folder = folder
         self._pipes: list[Connection] = []
@@ -118,6 +118,13 @@ class World:
 
     def _printed(self, rank: int) -> Path:
         return self._folder / f"printed_by_{rank}.txt"
+
+
+def fork_server() -> ForkServerContext:
+    """Return what starts processes by forking one that has imported what trainings need."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["worlds", *LATER])
+    return context
 
 
 def free_port() -> int:
