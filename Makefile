@@ -22,7 +22,7 @@ demo: $(READY)  ## simulate a data set, train the spiking detector on it, evalua
 	$(BIN)/easnn quickstart
 
 test: $(READY)  ## run the tests
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 lint: $(READY)  ## style and types
 	$(BIN)/ruff check .
