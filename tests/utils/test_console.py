@@ -59,7 +59,6 @@ def test_an_output_of_a_notebook_stays_as_it_is(monkeypatch: pytest.MonkeyPatch)
 
 
 CONSOLES = {
-    "ascii": {"PYTHONIOENCODING": "ascii"},
     "cp1252": {"PYTHONIOENCODING": "cp1252"},
     "C": {"LC_ALL": "C", "PYTHONUTF8": "0"},
 }
