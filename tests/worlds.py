@@ -101,7 +101,7 @@ class World:
             process.kill()
             process.join()
 
-    def ended(self, rank: int, timeout_s: float = 60.0) -> Ended:
+    def ended(self, rank: int, timeout_s: float = 300.0) -> Ended:
         """Wait until a process has ended."""
         process, pipe = self.processes[rank], self._pipes[rank]
         said = None
