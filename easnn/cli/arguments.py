@@ -275,9 +275,9 @@ def exit_code_of(command: Callable[[], object], *, if_interrupted: str = "") -> 
     """Run a command and return its exit code: 1 after an error that the user can act on, else 0.
 
     The message of such an error is printed, and so is what the operating system refuses, such as to
-    read a folder. The interrupt key ends the command with one line and code 130; an output that is
-    no longer read (``| head``) ends it quietly with code 1. Any other exception is a bug and is not
-    caught.
+    read a folder or to give memory. The interrupt key ends the command with one line and code 130;
+    an output that is no longer read (``| head``) ends it quietly with code 1. Any other exception
+    is a bug and is not caught.
 
     Args:
         command: the command.
@@ -296,7 +296,7 @@ def exit_code_of(command: Callable[[], object], *, if_interrupted: str = "") -> 
         if not _output_is_closed():
             raise
         return 1
-    except OSError as error:
+    except (OSError, MemoryError, RuntimeError) as error:
         plain = said_plainly(error)
         if plain is None:
             raise

@@ -138,7 +138,7 @@ class _Batches(Dataset[DetectionBatch | EasnnError]):
             return collate([self._samples[request] for request in requests])
         except EasnnError as error:
             return error
-        except OSError as error:
+        except (OSError, MemoryError, RuntimeError) as error:
             plain = said_plainly(error)
             if plain is None:
                 raise

@@ -37,7 +37,7 @@ def reported(folder: Path) -> Iterator[None]:
         _report(folder, {"kind": type(error).__name__, "message": str(error)})
         raise SystemExit(1) from None
     except Exception as error:
-        plain = said_plainly(error) if isinstance(error, OSError) else None
+        plain = said_plainly(error)
         if plain is not None:
             _report(folder, {"kind": type(plain).__name__, "message": str(plain)})
         else:  # a bug: the launching process shows the traceback

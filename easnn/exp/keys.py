@@ -56,6 +56,7 @@ class DataKeys(Config):
         (640, 640),
         "height,width seen in training",
         low=32,
+        high=16_384,
         multiple_of=32,
         unit="px",
         on_resume=TAKES_EFFECT,
@@ -64,6 +65,7 @@ class DataKeys(Config):
         (640, 640),
         "height,width seen in evaluation",
         low=32,
+        high=16_384,
         multiple_of=32,
         unit="px",
         on_resume=TAKES_EFFECT,
@@ -86,6 +88,7 @@ class DataKeys(Config):
         (0.4, 1.0),
         "smallest and largest scale of a training sample; 1 fills the input",
         above=0,
+        high=100,
         on_resume=TAKES_EFFECT,
     )
     zoom_prob: float = key(
@@ -107,12 +110,14 @@ class DataKeys(Config):
         (1.0, 1.5),
         "smallest and largest factor by which zooming in enlarges a sample that fills the input",
         low=1,
+        high=100,
         on_resume=TAKES_EFFECT,
     )
     zoom_out_range: tuple[float, float] = key(
         (1.0, 1.2),
         "smallest and largest factor by which zooming out makes it smaller",
         low=1,
+        high=100,
         on_resume=TAKES_EFFECT,
     )
     rotation: float = key(

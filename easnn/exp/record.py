@@ -26,19 +26,6 @@ NETWORK_KEYS = (
 )
 """Keys that define the network of a checkpoint and the meaning of its input."""
 
-LARGEST = {
-    "depth": 16,
-    "width": 16,
-    "T": 1000,
-    "Tm": 1000,
-    "embedding_depth": 100,
-    "embedding_ksize": 101,
-    "num_classes": 100_000,
-    "input_size": 16_384,
-    "test_size": 16_384,
-}
-"""Largest values in a file. A network or a frame of an absurd size would fill the memory."""
-
 
 @dataclass(frozen=True)
 class ExperimentRecord:
@@ -144,24 +131,15 @@ class ExperimentRecord:
         """Set the named keys of ``experiment`` to their values in the record.
 
         Raises:
-            CheckpointError: if this version does not know a key or does not accept its value, or
-                if the value is absurd.
+            CheckpointError: if this version does not know a key or does not accept its value.
         """
-        values = {name: self.keys[name] for name in names if name in self.keys}
         try:
-            experiment.load_plain(values)
+            experiment.load_plain({name: self.keys[name] for name in names if name in self.keys})
         except ConfigError as error:
             raise CheckpointError(
                 f"The experiment in {source} does not fit this version: {error} Give another with "
                 "-n or -f."
             ) from error
-        for name in (name for name in LARGEST if name in values):
-            value, limit = getattr(experiment, name), LARGEST[name]
-            if (max(value) if isinstance(value, tuple) else value) > limit:
-                raise CheckpointError(
-                    f"`{name}` in {source} must be at most {limit}, but is {self.keys[name]}. Use "
-                    "another checkpoint."
-                )
 
     def differences(self, experiment: EventExp) -> str:
         """Return a table of the keys whose values in ``experiment`` differ, except output keys."""

@@ -59,16 +59,25 @@ class DetectorKeys(Config):
     KEY_GROUP = "Detector"
 
     num_classes: int = key(
-        100, "number of classes; must match the dataset", low=1, on_resume=SAME_NETWORK
+        100,
+        "number of classes; must match the dataset",
+        low=1,
+        high=100_000,
+        on_resume=SAME_NETWORK,
     )
     depth: float = key(
         1.0,
         "multiplier of the residual blocks; s 0.33, m 0.67, l 1",
         above=0,
+        high=16,
         on_resume=SAME_NETWORK,
     )
     width: float = key(
-        1.0, "multiplier of the channels; s 0.5, m 0.75, l 1", above=0, on_resume=SAME_NETWORK
+        1.0,
+        "multiplier of the channels; s 0.5, m 0.75, l 1",
+        above=0,
+        high=16,
+        on_resume=SAME_NETWORK,
     )
     backbone: BackboneKind = key(
         "csp",
@@ -122,7 +131,7 @@ class DetectorKeys(Config):
         high=MAX_SPIKES,
         on_resume=SAME_NETWORK,
     )
-    T: int = key(4, "time steps of the spiking parts", low=1, on_resume=SAME_NETWORK)
+    T: int = key(4, "time steps of the spiking parts", low=1, high=1000, on_resume=SAME_NETWORK)
 
 
 class EmbeddingKeys(Config):
@@ -136,9 +145,17 @@ class EmbeddingKeys(Config):
         "(`snn`), plain sum (`count`)",
         on_resume=SAME_NETWORK,
     )
-    embedding_depth: int = key(1, "convolutions per branch", low=1, on_resume=SAME_NETWORK)
+    embedding_depth: int = key(
+        1, "convolutions per branch", low=1, high=100, on_resume=SAME_NETWORK
+    )
     embedding_ksize: int = key(
-        7, "kernel size of the convolutions", low=1, odd=True, unit="px", on_resume=SAME_NETWORK
+        7,
+        "kernel size of the convolutions",
+        low=1,
+        high=101,
+        odd=True,
+        unit="px",
+        on_resume=SAME_NETWORK,
     )
     embedding_act: EmbeddingActivation = key(
         "relu",
@@ -196,7 +213,11 @@ class RecurrenceKeys(Config):
         on_resume=SAME_NETWORK,
     )
     memory_dim: int = key(
-        64, "channels of the memory of each feature map", low=1, on_resume=SAME_NETWORK
+        64,
+        "channels of the memory of each feature map",
+        low=1,
+        high=65_536,
+        on_resume=SAME_NETWORK,
     )
     memory_kernel: Literal[1, 3] = key(
         1,

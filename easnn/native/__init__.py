@@ -108,10 +108,7 @@ def call(library: ctypes.CDLL, name: str, *arguments: Any) -> int:
     function.restype = ctypes.c_int64
     result: int = function(*arguments)
     if result == NO_MEMORY:
-        raise MemoryError(
-            f"There is not enough memory for the native function {name}. Use a smaller batch (-b), "
-            "fewer worker processes (`data_num_workers`) or a machine with more memory."
-        )
+        raise MemoryError(f"There is not enough memory for the native function {name}.")
     return result
 
 

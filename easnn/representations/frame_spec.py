@@ -57,6 +57,7 @@ class FrameKeys(Config):
         4,
         "micro slices of a window, the sampling steps of the embedding",
         low=1,
+        high=1000,
         on_resume=SAME_INPUT,
     )
     aggregation: Aggregation = key(

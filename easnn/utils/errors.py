@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import errno
 import os
+import sys
 from collections.abc import Iterable
 from typing import TypeGuard
 
@@ -42,6 +43,10 @@ class LostProcessError(TrainingError):
     """A process of a run was killed, or does not answer; another try may succeed."""
 
 
+class InsufficientMemoryError(EasnnError):
+    """The memory of the computer or of its GPU does not suffice."""
+
+
 class OutputError(EasnnError):
     """A result cannot be written: no permission, no space left, or the path is already in use."""
 
@@ -58,19 +63,41 @@ ADVICE = {
 """What to do about errors of the operating system."""
 
 
-def said_plainly(error: OSError) -> EasnnError | None:
-    """Return an error of the operating system as one that the user can fix.
+def said_plainly(error: Exception) -> EasnnError | None:
+    """Return what the operating system refuses, files or memory, as an error the user can fix.
 
     Returns:
-        A :class:`DataError` whose message names the path; ``None`` if the error does not come from
-        the operating system, so that it may be a bug.
+        A :class:`DataError` whose message names the path, or an :class:`InsufficientMemoryError`;
+        ``None`` if the error does not come from the operating system, so that it may be a bug.
     """
-    if error.errno is None:
+    if lacks_memory(error):
+        return InsufficientMemoryError(
+            f"The memory does not suffice{what_was_refused(error)}. End other programs, or make "
+            "the work smaller: in a training, with a smaller batch (-b), --fp16, fewer "
+            "`data_num_workers` or `activation_checkpointing True`."
+        )
+    if not isinstance(error, OSError) or error.errno is None:
         return None
     names = [os.fsdecode(name) for name in (error.filename, error.filename2) if _is_path(name)]
     paths = f"Cannot use {' and '.join(names)}: " if names else ""
     reason = (error.strerror or os.strerror(error.errno)).rstrip(".")
     return DataError(f"{paths}{reason}. {ADVICE.get(error.errno, '')}".rstrip())
+
+
+def lacks_memory(error: Exception) -> bool:
+    """Return whether Python, NumPy or torch, on a CPU or a GPU, could not allocate memory."""
+    torch = sys.modules.get("torch")  # not imported for this: without torch, no error is torch's
+    return isinstance(error, MemoryError) or (
+        torch is not None
+        and isinstance(error, RuntimeError)
+        and (isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error))
+    )
+
+
+def what_was_refused(error: Exception) -> str:
+    """Return the first line of an error after ``: ``, without its full stop; "" if it is empty."""
+    line = str(error).partition("\n")[0].rstrip(". ")
+    return f": {line}" if line else ""
 
 
 def _is_path(name: object) -> TypeGuard[str | bytes]:

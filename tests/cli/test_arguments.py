@@ -8,6 +8,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import torch
 
 from easnn.cli import eval as evaluation
 from easnn.cli import train
@@ -241,3 +242,33 @@ def test_the_local_rank_of_a_launcher(word: str, module: ModuleType) -> None:
     options = parse(module.make_parser(), [word, "-n", "e-yolox-s", "T", "3"])
     assert (options.local_rank, options.name, options.pairs) == (3, "e-yolox-s", ["T", "3"])
     assert "local" not in module.make_parser().format_help()
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (MemoryError(), ""),
+        (
+            MemoryError("Unable to allocate 8.00 EiB for an array."),
+            ": Unable to allocate 8.00 EiB for an array",
+        ),
+        (torch.OutOfMemoryError("CUDA out of memory.\nMore."), ": CUDA out of memory"),
+    ],
+)
+def test_lack_of_memory_is_told_in_one_line(
+    error: Exception, reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def too_large() -> None:
+        raise error
+
+    assert exit_code_of(too_large) == 1
+    assert capsys.readouterr().err == (
+        f"error: The memory does not suffice{reason}. End other programs, or make the work "
+        "smaller: in a training, with a smaller batch (-b), --fp16, fewer `data_num_workers` or "
+        "`activation_checkpointing True`.\n"
+    )
+
+
+def test_lack_of_memory_of_torch_on_a_cpu(capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code_of(lambda: torch.empty(2**60, dtype=torch.uint8)) == 1
+    assert capsys.readouterr().err.startswith("error: The memory does not suffice: ")

@@ -126,7 +126,7 @@ def test_every_section_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
         ("nms --batch 0", "`--batch` must be at least 1, but is 0."),
         ("nms --rounds 0", "`--rounds` must be at least 1, but is 0."),
         ("load --workers 0 --workers -1", "`--workers` must be at least 0, but is -1."),
-        ("nms T 0", "`T` must be a whole number ≥ 1, but is '0'."),
+        ("nms T 0", "`T` must be a whole number ≥ 1 and ≤ 1000, but is '0'."),
         ("nms Treset 3", "`Treset` is neither a section nor a key. Did you mean `reset`?"),
         ("nms T 3 Tt 3", "Unknown key `Tt`."),
         ("nms use_spike True", "`use_spike` cannot be set here. Give it with --spike."),

@@ -251,3 +251,18 @@ def test_the_script_runs_from_any_directory(tmp_path: Path) -> None:
     )
     assert done.returncode == 1, done.stderr
     assert "  val: data/val is not a folder." in done.stdout
+
+
+@pytest.mark.parametrize("bad", ["r0_td.dat", "r1_td.dat", "r0_bbox.npy"])
+def test_a_loop_of_links_does_not_hide_the_other_files(tmp_path: Path, bad: str) -> None:
+    for number in range(2):
+        write_recording(tmp_path / "train", f"r{number}", number)
+    write_recording(tmp_path / "val", "v", 3, [])
+    path = tmp_path / "train" / bad
+    path.unlink()
+    path.symlink_to(bad)
+    what = "events" if bad.endswith("_td.dat") else "labels"
+    reason = f"Cannot read {path}: Too many levels of symbolic links."
+    found = problems_of(tmp_path, code=1)
+    assert (f"unreadable {what}", str(path), reason, True) in found
+    assert ("split without labels", "val", "nothing is labelled", True) in found

@@ -56,17 +56,34 @@ def test_text_becomes_a_value_of_the_declared_type(name: str, text: str, value: 
     [
         ("spike_attach", "true", "`spike_attach` must be True or False, but is 'true'."),
         ("spike_attach", "1", "`spike_attach` must be True or False, but is '1'."),
-        ("T", "3.0", "`T` must be a whole number ≥ 1, but is '3.0'."),
-        ("T", "1_000", "`T` must be a whole number ≥ 1, but is '1_000'."),
-        ("T", "0", "`T` must be a whole number ≥ 1, but is '0'."),
-        ("T", "None", "`T` must be a whole number ≥ 1, but is 'None'."),
+        ("T", "3.0", "`T` must be a whole number ≥ 1 and ≤ 1000, but is '3.0'."),
+        ("T", "1_000", "`T` must be a whole number ≥ 1 and ≤ 1000, but is '1_000'."),
+        ("T", "0", "`T` must be a whole number ≥ 1 and ≤ 1000, but is '0'."),
+        ("T", "None", "`T` must be a whole number ≥ 1 and ≤ 1000, but is 'None'."),
         ("window", "200", "`window` must be a whole number ≤ 0, but is '200'."),
-        ("depth", "0", "`depth` must be a number > 0, but is '0'."),
-        ("depth", "nan", "`depth` must be a number > 0, but is 'nan'."),
-        ("depth", "1e999", "`depth` must be a number > 0, but is '1e999'."),
+        ("T", "1000000", "`T` must be a whole number ≥ 1 and ≤ 1000, but is '1000000'."),
+        (
+            "zoom_in_range",
+            "1,1e308",
+            "`zoom_in_range` must be 2 values separated by commas, each a number ≥ 1 and ≤ 100, but "
+            "is '1,1e308'.",
+        ),
+        (
+            "scale_range",
+            "0.4,1e308",
+            "`scale_range` must be 2 values separated by commas, each a number > 0 and ≤ 100, but is "
+            "'0.4,1e308'.",
+        ),
+        ("depth", "0", "`depth` must be a number > 0 and ≤ 16, but is '0'."),
+        ("depth", "nan", "`depth` must be a number > 0 and ≤ 16, but is 'nan'."),
+        ("depth", "1e999", "`depth` must be a number > 0 and ≤ 16, but is '1e999'."),
         ("decay", "1", "`decay` must be a number > 0 and < 1, but is '1'."),
         ("reset", "none", "`reset` must be None or a number, but is 'none'."),
-        ("embedding_ksize", "4", "`embedding_ksize` must be an odd number ≥ 1, but is '4'."),
+        (
+            "embedding_ksize",
+            "4",
+            "`embedding_ksize` must be an odd number ≥ 1 and ≤ 101, but is '4'.",
+        ),
         ("act", "gelu", "`act` must be silu, relu or lrelu, but is 'gelu'."),
         ("norm", "ln", "`norm` must be None or bn, but is 'ln'."),
         (
@@ -77,14 +94,14 @@ def test_text_becomes_a_value_of_the_declared_type(name: str, text: str, value: 
         (
             "input_size",
             "256",
-            "`input_size` must be 2 values separated by commas, each a multiple of 32 ≥ 32, but is "
-            "'256'.",
+            "`input_size` must be 2 values separated by commas, each a multiple of 32 ≥ 32 and "
+            "≤ 16384, but is '256'.",
         ),
         (
             "input_size",
             "240,304",
-            "`input_size` must be 2 values separated by commas, each a multiple of 32 ≥ 32, but is "
-            "'240,304'.",
+            "`input_size` must be 2 values separated by commas, each a multiple of 32 ≥ 32 and "
+            "≤ 16384, but is '240,304'.",
         ),
         ("exp_name", "", "`exp_name` must be None or text, but is ''."),
     ],
@@ -119,9 +136,9 @@ def test_assigned_value_becomes_the_declared_type(name: str, value: object, stor
     [
         ("spike_attach", "False", "`spike_attach` must be True or False, but is 'False'."),
         ("spike_attach", 0, "`spike_attach` must be True or False, but is 0."),
-        ("T", True, "`T` must be a whole number ≥ 1, but is True."),
-        ("T", 3.0, "`T` must be a whole number ≥ 1, but is 3.0."),
-        ("depth", "0.33", "`depth` must be a number > 0, but is '0.33'."),
+        ("T", True, "`T` must be a whole number ≥ 1 and ≤ 1000, but is True."),
+        ("T", 3.0, "`T` must be a whole number ≥ 1 and ≤ 1000, but is 3.0."),
+        ("depth", "0.33", "`depth` must be a number > 0 and ≤ 16, but is '0.33'."),
         ("data_dir", 3, "`data_dir` must be None or a path, but is 3."),
         (
             "use_spike",

@@ -133,7 +133,10 @@ def test_a_wrong_value_in_a_file_is_located(tmp_path: Path) -> None:
     path = write_experiment(tmp_path, "self.T = '3'")
     with pytest.raises(ConfigError) as error:
         get_exp(exp_file=path)
-    assert str(error.value) == f"{path}, line 7: `T` must be a whole number ≥ 1, but is '3'."
+    assert (
+        str(error.value)
+        == f"{path}, line 7: `T` must be a whole number ≥ 1 and ≤ 1000, but is '3'."
+    )
 
 
 def test_an_error_in_a_file_is_raised_as_it_is(tmp_path: Path) -> None:
@@ -219,7 +222,7 @@ def test_a_wrong_value_in_a_file_beside_is_located(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as error:
         get_exp(exp_file=folder / "mine.py")
     assert str(error.value) == (
-        f"{folder / 'base.py'}, line 8: `depth` must be a number > 0, but is 'deep'."
+        f"{folder / 'base.py'}, line 8: `depth` must be a number > 0 and ≤ 16, but is 'deep'."
     )
 
 

@@ -89,7 +89,7 @@ def test_anything_else_is_no_record(value: object) -> None:
     ("keys", "reason"),
     [
         ({"xyz": 2}, "Unknown key `xyz`. `--help-keys` lists every key."),
-        ({"T": "3"}, "`T` must be a whole number ≥ 1, but is '3'."),
+        ({"T": "3"}, "`T` must be a whole number ≥ 1 and ≤ 1000, but is '3'."),
     ],
 )
 def test_a_record_of_another_version_says_so(keys: dict[str, object], reason: str) -> None:
@@ -102,15 +102,25 @@ def test_a_record_of_another_version_says_so(keys: dict[str, object], reason: st
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "limit"),
-    [("width", 1e6, 16), ("T", 10**6, 1000), ("test_size", [2**20, 32], 16384)],
+    ("name", "value", "expected"),
+    [
+        ("width", 1e6, "a number > 0 and ≤ 16"),
+        ("T", 10**6, "a whole number ≥ 1 and ≤ 1000"),
+        ("Tm", 10**6, "a whole number ≥ 1 and ≤ 1000"),
+        (
+            "test_size",
+            [2**20, 32],
+            "2 values separated by commas, each a multiple of 32 ≥ 32 and ≤ 16384",
+        ),
+    ],
 )
-def test_a_network_of_an_absurd_size_is_refused(name: str, value: object, limit: int) -> None:
+def test_a_network_of_an_absurd_size_is_refused(name: str, value: object, expected: str) -> None:
     record = ExperimentRecord(name="e-yolox-s", file=None, defines=[], keys={name: value})
     with pytest.raises(CheckpointError) as error:
         record.experiment(CKPT)
     assert str(error.value) == (
-        f"`{name}` in {CKPT} must be at most {limit}, but is {value}. Use another checkpoint."
+        f"The experiment in {CKPT} does not fit this version: `{name}` must be {expected}, but is "
+        f"{value}. Give another with -n or -f."
     )
 
 

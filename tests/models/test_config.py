@@ -15,8 +15,14 @@ MEMBRANE = {"use_spike": SpikeMode.FULL, "residual": "membrane"}
         ({"readout": "max"}, "`readout` must be sum, last or avg, but is 'max'."),
         ({"norm": "ln"}, "`norm` must be None or bn, but is 'ln'."),
         ({"abs": 1}, "`abs` must be False, True or split, but is 1."),
-        ({"embedding_depth": 0}, "`embedding_depth` must be a whole number ≥ 1, but is 0."),
-        ({"embedding_ksize": 4}, "`embedding_ksize` must be an odd number ≥ 1, but is 4."),
+        (
+            {"embedding_depth": 0},
+            "`embedding_depth` must be a whole number ≥ 1 and ≤ 100, but is 0.",
+        ),
+        (
+            {"embedding_ksize": 4},
+            "`embedding_ksize` must be an odd number ≥ 1 and ≤ 101, but is 4.",
+        ),
         ({"decay": 1.0}, "`decay` must be a number > 0 and < 1, but is 1.0."),
         ({"embedding": "rsnn", "Ts": 2}, "`Ts` must be 1 for the embedding `rsnn`, but is 2."),
         (
@@ -64,7 +70,7 @@ MEMBRANE = {"use_spike": SpikeMode.FULL, "residual": "membrane"}
             "`stem` must be focus, the default, for the backbone `meta`, which has a stem of its "
             "own, but is conv.",
         ),
-        ({"num_classes": 0}, "`num_classes` must be a whole number ≥ 1, but is 0."),
+        ({"num_classes": 0}, "`num_classes` must be a whole number ≥ 1 and ≤ 100000, but is 0."),
         ({"width": 0.015}, "`width` must be at least 1/64, which is one channel, but is 0.015."),
         (
             {"embedding": "arsnn", "Ts": 2},

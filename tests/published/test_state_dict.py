@@ -125,7 +125,7 @@ def test_the_slope_may_have_any_name():
             lambda w: w.update(
                 {"backbone.backbone.stem.conv.conv.weight": torch.zeros(0, 8, 3, 3)}
             ),
-            "there is no such network: `width` must be a number > 0, but is 0.0",
+            "there is no such network: `width` must be a number > 0 and ≤ 16, but is 0.0",
         ),
     ],
 )

@@ -21,7 +21,7 @@ def recording_of(times):
     ("keys", "message"),
     [
         ({"window": 200}, "`window` must be a whole number ≤ 0, but is 200."),
-        ({"Tm": 0}, "`Tm` must be a whole number ≥ 1, but is 0."),
+        ({"Tm": 0}, "`Tm` must be a whole number ≥ 1 and ≤ 1000, but is 0."),
         (
             {"aggregation": "microsum"},
             "`aggregation` must be micro_sum, sum, voxel_grid, voxel_cube, timesurface or "

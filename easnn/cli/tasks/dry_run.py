@@ -14,7 +14,6 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import torch
 from loguru import logger
 from tabulate import tabulate
 from torch import nn
@@ -41,7 +40,7 @@ from easnn.exp import EventExp
 from easnn.utils.determinism import deterministic_algorithms
 from easnn.utils.device import peak_memory_mb, synchronize, training_device
 from easnn.utils.distributed import barrier, broadcast_object, gather_objects, is_main, world_size
-from easnn.utils.errors import OutputError, TrainingError
+from easnn.utils.errors import OutputError, TrainingError, lacks_memory, what_was_refused
 from easnn.utils.files import ABANDONED_S, make_directory, write_json
 from easnn.utils.logging import setup_logging
 from easnn.utils.meters import format_duration
@@ -138,10 +137,10 @@ class DryRun:
             synchronize(training_device())
             part.works = True
         except (MemoryError, RuntimeError) as error:
-            if not _lacks_memory(error):
+            if not lacks_memory(error):
                 raise
             raise TrainingError(
-                f"The memory does not suffice ({name}): {str(error).splitlines()[0].rstrip('.')}. "
+                f"The memory does not suffice ({name}){what_was_refused(error)}. "
                 "Use a smaller batch (-b), --fp16, more processes (-d) or "
                 "`activation_checkpointing True`."
             ) from error
@@ -385,12 +384,6 @@ def _start(plan: Plan, model: nn.Module) -> str:
     if plan.checkpoint is None:
         return f"{size}, new weights"
     return f"{size}, {'resumed' if plan.options.resume else 'weights'} from {plan.checkpoint.path}"
-
-
-def _lacks_memory(error: Exception) -> bool:
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
-        "DefaultCPUAllocator" in str(error)
-    )
 
 
 @contextmanager

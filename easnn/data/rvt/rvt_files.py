@@ -148,7 +148,14 @@ def _sequence_folders(folder: Path) -> list[Path]:
         return []
     with os.scandir(folder) as entries:  # needs no system call per file to find the folders
         names = sorted(
-            entry.name for entry in entries if entry.is_dir() and not entry.name.startswith(".")
+            entry.name
+            for entry in entries
+            if not entry.name.startswith(".")
+            and (
+                entry.is_dir(follow_symlinks=False)
+                # A loop of links is no folder; `entry.is_dir()` raises an OSError for it.
+                or (entry.is_symlink() and (folder / entry.name).is_dir())
+            )
         )
     return [
         folder / name
