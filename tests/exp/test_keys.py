@@ -65,14 +65,14 @@ def test_text_becomes_a_value_of_the_declared_type(name: str, text: str, value: 
         (
             "zoom_in_range",
             "1,1e308",
-            "`zoom_in_range` must be 2 values separated by commas, each a number ≥ 1 and ≤ 100, but "
-            "is '1,1e308'.",
+            "`zoom_in_range` must be 2 values separated by commas, each a number ≥ 1 and ≤ 100, "
+            "but is '1,1e308'.",
         ),
         (
             "scale_range",
             "0.4,1e308",
-            "`scale_range` must be 2 values separated by commas, each a number > 0 and ≤ 100, but is "
-            "'0.4,1e308'.",
+            "`scale_range` must be 2 values separated by commas, each a number > 0 and ≤ 100, "
+            "but is '0.4,1e308'.",
         ),
         ("depth", "0", "`depth` must be a number > 0 and ≤ 16, but is '0'."),
         ("depth", "nan", "`depth` must be a number > 0 and ≤ 16, but is 'nan'."),
