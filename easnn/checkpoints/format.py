@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 from collections.abc import Mapping
 from pathlib import Path
@@ -124,14 +125,25 @@ def check_run(checkpoint: Mapping[str, Any], path: Path) -> None:
     if checkpoint["step"] > checkpoint["steps_per_epoch"]:
         limit = f"at most `steps_per_epoch` ({checkpoint['steps_per_epoch']})"
         raise _impossible(path, "step", limit, checkpoint["step"])
-    for name in ("optimizer", "scaler"):
-        if not isinstance(checkpoint[name], Mapping):
-            raise _impossible(path, name, "a dictionary", checkpoint[name])
+    for name in ("optimizer", "scaler", "options"):
+        entry = checkpoint.get(name, {})  # earlier versions did not write `options`
+        if not isinstance(entry, Mapping):
+            raise _impossible(path, name, "a dictionary", entry)
+    changes = checkpoint.get("changes", [])  # nor `changes` and `best_counts`
+    if not (isinstance(changes, list) and all(isinstance(c, Mapping) for c in changes)):
+        raise _impossible(path, "changes", "a list of dictionaries", changes)
+    counts = checkpoint.get("best_counts")
+    if counts is not None and not (
+        isinstance(counts, list) and len(counts) == 2 and all(type(n) is int for n in counts)
+    ):
+        raise _impossible(path, "best_counts", "None or two whole numbers", counts)
     if not isinstance(checkpoint["rng"], list):
         raise _impossible(path, "rng", "a list with the states of each process", checkpoint["rng"])
     for name, kind in (("best_ap", float), ("best_epoch", int)):
         if not isinstance(checkpoint[name], kind | None):
             raise _impossible(path, name, f"None or of type {kind.__name__}", checkpoint[name])
+    if checkpoint["best_ap"] is not None and not math.isfinite(checkpoint["best_ap"]):
+        raise _impossible(path, "best_ap", "a finite number", checkpoint["best_ap"])
 
 
 def _impossible(path: Path, name: str, expected: str, found: object) -> CheckpointError:

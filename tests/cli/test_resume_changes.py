@@ -131,6 +131,10 @@ TO_OTHER = "The file is damaged: resume from another checkpoint."
         ),
         ("rng", [{}], "`rng` of {path} cannot be that of a run (KeyError: 'python')"),
         ("best_ap", "good", "`best_ap` of {path} must be None or of type float, but is 'good'"),
+        ("best_ap", float("inf"), "`best_ap` of {path} must be a finite number, but is inf"),
+        ("best_counts", [3], "`best_counts` of {path} must be None or two whole numbers, but is"),
+        ("options", None, "`options` of {path} must be a dictionary, but is None"),
+        ("changes", "x", "`changes` of {path} must be a list of dictionaries, but is 'x'"),
         ("optimizer", 3, "`optimizer` of {path} must be a dictionary, but is 3"),
         (
             "optimizer",
