@@ -11,11 +11,12 @@ DOCS   := $(VENV)/.docs-ready
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 11
 
+# Python compiles what is imported; without --no-compile, pip compiles everything, on one core.
 $(READY): pip-requirements.txt pyproject.toml setup.py easnn/native/sources.py $(wildcard easnn/native/src/*)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "easnn needs Python 3.11 or newer, but '$(PYTHON)' is older: make PYTHON=/path/to/python3.11"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -r pip-requirements.txt
+	$(BIN)/pip install --quiet --no-compile --disable-pip-version-check -r pip-requirements.txt
 	@touch $@
 
 demo: $(READY)  ## simulate a data set, train the spiking detector on it, evaluate, draw pictures
@@ -58,7 +59,7 @@ format: $(READY)  ## reformat the code
 	$(BIN)/ruff format .
 
 $(DOCS): $(READY) .ci/docs-requirements.txt
-	$(BIN)/pip install --quiet --disable-pip-version-check -r .ci/docs-requirements.txt
+	$(BIN)/pip install --quiet --no-compile --disable-pip-version-check -r .ci/docs-requirements.txt
 	@touch $@
 
 docs: $(DOCS)  ## write docs/keys.md from the declarations and build the site
