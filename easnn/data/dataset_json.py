@@ -36,8 +36,8 @@ def read_dataset_info(root: Path, *, unfinished: bool = False) -> DatasetInfo:
         unfinished: whether to accept a dataset whose creation was interrupted.
 
     Raises:
-        DataError: if the file is not a JSON object, an entry has the wrong type, or the dataset is
-            not complete.
+        DataError: if the file cannot be read or is not a JSON object, an entry has the wrong type,
+            or the dataset is not complete.
     """
     path = root / FILE_NAME
     entries = _entries(path)
@@ -64,7 +64,7 @@ def marked_incomplete(root: Path) -> Iterator[None]:
     """Mark a dataset as incomplete in ``root/dataset.json`` until the block ends without an error.
 
     Raises:
-        DataError: if the file is not a JSON object.
+        DataError: if the file cannot be read or is not a JSON object.
         OutputError: if it cannot be written.
     """
     path = root / FILE_NAME
@@ -77,10 +77,14 @@ def marked_incomplete(root: Path) -> Iterator[None]:
 
 def _entries(path: Path) -> dict[str, Any]:
     refuse_special(path)
-    if not path.is_file():
-        return {}
     try:
-        entries = json.loads(path.read_bytes())
+        text = path.read_bytes()
+    except OSError as error:
+        if not path.is_symlink() and isinstance(error, FileNotFoundError | NotADirectoryError):
+            return {}
+        raise DataError(f"Cannot read {path}: {error.strerror}.") from error
+    try:
+        entries = json.loads(text)
     except (ValueError, RecursionError) as error:  # the latter for very deep nesting
         raise DataError(f"{path} is not valid JSON: {error}.") from error
     if not isinstance(entries, dict):

@@ -63,3 +63,23 @@ def test_a_byte_order_mark(tmp_path):
     text = "\ufeff" + '{"class_names": ["cup", "hand"]}'
     (tmp_path / "dataset.json").write_text(text, encoding="utf-8")
     assert open_dataset(tmp_path).class_names == ("cup", "hand")
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("folder", "Is a directory"),
+        ("link to nothing", "No such file or directory"),
+        ("loop of links", "Too many levels of symbolic links"),
+    ],
+)
+def test_declarations_that_cannot_be_read_are_not_ignored(tmp_path, kind, reason):
+    write_recording(tmp_path / "train", "a")
+    path = tmp_path / "dataset.json"
+    if kind == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to("dataset.json" if kind == "loop of links" else "moved.json")
+    with pytest.raises(DataError) as caught:
+        open_dataset(tmp_path)
+    assert str(caught.value) == f"Cannot read {path}: {reason}."
