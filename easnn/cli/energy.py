@@ -34,6 +34,11 @@ def make_parser() -> argparse.ArgumentParser:
         help="number of frames, spread evenly over the split (default: %(default)s)",
     )
     parser.add_argument(
+        "--fuse",
+        action="store_true",
+        help="fold every batch norm into the convolution before it, and multiply factors",
+    )
+    parser.add_argument(
         "--test", action=SetKey, pairs=("eval_split", "test"), help="use the test split"
     )
     parser.add_argument(

@@ -102,9 +102,9 @@ class RunDirectory:
         """Return the result of evaluating ``checkpoint`` on ``split`` with ``protocols``."""
         return self.results / f"{checkpoint.stem}_{split}_{'_'.join(protocols)}.json"
 
-    def energy(self, checkpoint: Path, split: str) -> Path:
-        """Return the operations and energy of ``checkpoint`` on ``split``."""
-        return self.results / f"{checkpoint.stem}_{split}_energy.json"
+    def energy(self, checkpoint: Path, split: str, *, fused: bool = False) -> Path:
+        """Return the operations and energy of ``checkpoint``, or of its fused network."""
+        return self.results / f"{checkpoint.stem}_{split}_{'fused_' if fused else ''}energy.json"
 
     def strata_picture(self, evaluation: Path) -> Path:
         """Return the picture of the strata of the result that is written to ``evaluation``."""

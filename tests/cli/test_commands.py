@@ -387,7 +387,8 @@ def test_a_process_with_data_workers_that_fails_ends_the_run(
         (
             ["T", "3"],
             "Give either the name of an experiment (-n) or an experiment file (-f). The names are "
-            "e-yolox-demo, e-yolox-l, e-yolox-m, e-yolox-nano, e-yolox-s, e-yolox-tiny.",
+            "e-yolox-demo, e-yolox-l, e-yolox-m, e-yolox-m-memory, e-yolox-mds, e-yolox-meta, "
+            "e-yolox-nano, e-yolox-s, e-yolox-s-memory, e-yolox-tiny.",
         ),
         (
             ["-n", "e-yolox-demo", "embeding", "arsnn"],

@@ -57,6 +57,25 @@ def test_a_network_trained_in_another_precision(raw_dataset: Path, tmp_path: Pat
     assert main(["-c", str(untrained(tmp_path, words)), "--samples", "1"]) == 0
 
 
+def test_a_fused_network(raw_dataset: Path, tmp_path: Path) -> None:
+    """Factors are one convolution then, which sees spikes; the reports lie beside each other."""
+    words = (
+        f"test_size 32,64 T 2 data_dir {raw_dataset} data_num_workers 0 backbone meta "
+        "residual membrane use_spike full_spike"
+    )
+    checkpoint = untrained(tmp_path, words)
+    analog = []
+    for option in ([], ["--fuse"]):
+        assert main(["-c", str(checkpoint), "--samples", "1", *option]) == 0
+        kind = "fused_energy" if option else "energy"
+        report = json.loads((tmp_path / "results" / f"best_ckpt_val_{kind}.json").read_text())
+        assert report["fused"] is bool(option)
+        layers = [x for x in report["layers"] if x["name"].startswith("backbone.")]
+        analog.append([layer["name"] for layer in layers if not layer["spikes"]])
+    assert analog[1] == ["backbone.stem.conv"]
+    assert any(name.endswith(".depthwise") for name in analog[0])
+
+
 def test_a_checkpoint_has_to_be_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["T", "3"]) == 1
     assert capsys.readouterr().err == "error: Give a checkpoint (-c FILE).\n"

@@ -53,6 +53,27 @@ def test_a_detector_that_does_not_spike_trains_with_every_embedding(
     assert not {key for key in still if not key.startswith("head.") and not key.endswith("bias")}
 
 
+@pytest.mark.parametrize(("name", "millions"), [("mds", 15.95), ("meta", 21.96)])
+def test_sizes_of_the_backbones_with_membrane_shortcuts(name: str, millions: float) -> None:
+    exp = get_exp(exp_name=f"e-yolox-{name}")
+    set_keys(exp, "num_classes 2")
+    with torch.device("meta"):
+        model = exp.get_model()
+    assert sum(p.numel() for p in model.parameters()) / 1e6 == pytest.approx(millions, abs=0.005)
+
+
+@pytest.mark.parametrize("mode", ["True", "full_spike", "full_spike_v2"])
+@pytest.mark.parametrize("name", ["mds", "meta"])
+def test_backbones_with_membrane_shortcuts_detect_in_every_mode(name: str, mode: str) -> None:
+    exp = get_exp(exp_name=f"e-yolox-{name}")
+    set_keys(exp, f"use_spike {mode} T 2 Ts 2 embedding arsnn num_classes 2 width 0.125")
+    exp.validate()
+    model = exp.get_model().eval()
+    events = torch.poisson(torch.ones(2, 1, 4, 2, 32, 64))
+    with torch.inference_mode():
+        assert model(events).shape == (2, 4 * 8 + 2 * 4 + 1 * 2, 5 + 2)
+
+
 @pytest.mark.parametrize("mode", ["True", "full_spike", "full_spike_v2"])
 def test_nano_may_spike(mode: str) -> None:
     exp = get_exp(exp_name="e-yolox-nano")

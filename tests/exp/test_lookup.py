@@ -66,7 +66,7 @@ def exp_file_of(exp: EventExp) -> str:
 def test_the_names_are_those_of_the_experiments_alone() -> None:
     assert experiment_names() == [
         f"e-yolox-{size}"
-        for size in ("demo", "l", "m", "m-memory", "nano", "s", "s-memory", "tiny")
+        for size in ("demo", "l", "m", "m-memory", "mds", "meta", "nano", "s", "s-memory", "tiny")
     ]
 
 
@@ -81,8 +81,8 @@ def test_unknown_name_lists_the_known_ones() -> None:
         get_exp(exp_name="e-yolo-s")
     assert str(error.value) == (
         "Unknown experiment `e-yolo-s`. Did you mean `e-yolox-s`? The names are e-yolox-demo, "
-        "e-yolox-l, e-yolox-m, e-yolox-m-memory, e-yolox-nano, e-yolox-s, e-yolox-s-memory, "
-        "e-yolox-tiny; give any other experiment as a file (-f)."
+        "e-yolox-l, e-yolox-m, e-yolox-m-memory, e-yolox-mds, e-yolox-meta, e-yolox-nano, "
+        "e-yolox-s, e-yolox-s-memory, e-yolox-tiny; give any other experiment as a file (-f)."
     )
 
 
@@ -92,8 +92,8 @@ def test_exactly_one_of_name_and_file(arguments: dict[str, str]) -> None:
         get_exp(**arguments)
     assert str(error.value) == (
         "Give either the name of an experiment (-n) or an experiment file (-f). The names are "
-        "e-yolox-demo, e-yolox-l, e-yolox-m, e-yolox-m-memory, e-yolox-nano, e-yolox-s, "
-        "e-yolox-s-memory, e-yolox-tiny."
+        "e-yolox-demo, e-yolox-l, e-yolox-m, e-yolox-m-memory, e-yolox-mds, e-yolox-meta, "
+        "e-yolox-nano, e-yolox-s, e-yolox-s-memory, e-yolox-tiny."
     )
 
 

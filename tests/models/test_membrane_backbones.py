@@ -20,9 +20,17 @@ from literal_layers import (
 from lively import TINY, event_counts, lively_detector
 from torch import Tensor, nn
 
-from easnn.analysis import measure_energy
+from easnn.analysis import binary_slots, measure_energy
 from easnn.kernels import use_kernels
-from easnn.models import DetectorConfig, ParametricLIF, SpikeMode, build_detector, fuse
+from easnn.models import (
+    DetectorConfig,
+    IntegerLIF,
+    ParametricLIF,
+    SpikeMode,
+    SpikingNeurons,
+    build_detector,
+    fuse,
+)
 from easnn.models.backbone import MembraneBackbone
 from easnn.models.blocks import ConvUnit, UnitSpec
 from easnn.models.membrane_blocks import FactoredUnit, MDSBlock, MetaBlock
@@ -280,3 +288,22 @@ def test_the_neurons_are_those_of_the_unit_settings() -> None:
         units = [m for m in layer.modules() if isinstance(m, ConvUnit)]
         assert {m.T for m in neurons} == {5}
         assert len(neurons) == len(units)
+
+
+@pytest.mark.parametrize("config", [MDS, META], ids=["mds", "meta"])
+def test_integer_neurons_go_everywhere_and_have_binary_slots(config) -> None:
+    """All neurons come from one place, so the integer ones are in every block."""
+    events = event_counts()
+    config = config.replace(neuron="ilif", spike_levels=4, use_spike=SpikeMode.FULL)
+    model = lively_detector(config, events.double())
+    neurons = [m for m in model.modules() if isinstance(m, SpikingNeurons)]
+    assert neurons
+    assert all(isinstance(m, IntegerLIF) for m in neurons)
+    found = {x.name: x for x in measure_energy(model, [events.double()]).layers if x.spikes}
+    assert 1 < max(layer.input_most for layer in found.values()) <= 4  # numbers, and no sums
+    with torch.no_grad():
+        expected = model(events.double())
+        binary = binary_slots(model, events.double())(events.double())
+        fused = binary_slots(fuse(model), events.double())(events.double())
+    torch.testing.assert_close(binary, expected, rtol=1e-8, atol=1e-8)
+    torch.testing.assert_close(fused, expected, rtol=1e-8, atol=1e-8)

@@ -15,7 +15,7 @@ from easnn.cli.tasks.experiment import check, experiment_of
 from easnn.data import DetectionDataset
 from easnn.engine import RunDirectory
 from easnn.inference import Predictor
-from easnn.models import quantiser_note
+from easnn.models import fuse, quantiser_note
 from easnn.utils.device import training_device
 from easnn.utils.errors import ConfigError
 from easnn.utils.files import write_json
@@ -40,13 +40,19 @@ def report(options: argparse.Namespace) -> None:
     experiment = experiment_of(options, checkpoint, same_network=True)
     check(experiment)
     model = checkpoint.build_model(experiment, training_device())
+    model = fuse(model) if options.fuse else model
     predictor = Predictor.of(experiment, model, precision="exact")  # as the operations are counted
     run = RunDirectory(checkpoint.path.parent)
     run.make_results()
     dataset = experiment.get_dataset([experiment.eval_split])
     energy = measure_energy(predictor.model, inputs_of(predictor, dataset, options.samples))
-    path = run.energy(checkpoint.path, dataset.split)
-    about = {"checkpoint": str(checkpoint.path), "split": dataset.split, "keys": experiment.plain()}
+    path = run.energy(checkpoint.path, dataset.split, fused=options.fuse)
+    about = {
+        "checkpoint": str(checkpoint.path),
+        "split": dataset.split,
+        "fused": options.fuse,
+        "keys": experiment.plain(),
+    }
     write_json(path, {**energy.to_dict(), **about})
     print(energy_tables(energy))
     note = quantiser_note(model)
