@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import re
 import sys
@@ -12,7 +13,7 @@ from typing import Any, get_args
 
 from easnn.utils.errors import ConfigError, EasnnError, said_plainly
 from easnn.utils.files import expand_home
-from easnn.utils.options import RUNTIMES, CacheKind
+from easnn.utils.options import CONFIDENCE, RUNTIMES, CacheKind
 
 DEFAULT_BATCH_SIZE = 64
 
@@ -157,6 +158,55 @@ def add_runtime_option(parser: argparse._ActionsContainer) -> None:
         default=RUNTIMES[0],
         help="what computes the network (default: %(default)s)",
     )
+
+
+def add_detection_options(parser: argparse._ActionsContainer) -> None:
+    """Add the options that say how a checkpoint detects to a parser or a group."""
+    parser.add_argument(
+        "--conf",
+        type=share,
+        default=CONFIDENCE,
+        metavar="X",
+        help="minimum score (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--nms",
+        type=share,
+        metavar="X",
+        help="IoU threshold of NMS (default: `nmsthre`)",
+    )
+    parser.add_argument(
+        "--fuse", action="store_true", help="fold every batch norm into the convolution before it"
+    )
+    add_runtime_option(parser)
+    parser.add_argument(
+        "--fp16", action="store_true", help="mixed precision (default: as in the training)"
+    )
+
+
+def number(text: str, allowed: Callable[[float], bool], expected: str) -> float:
+    """Parse a number that satisfies a condition.
+
+    Args:
+        text: the argument.
+        allowed: the condition.
+        expected: the condition in words, after "must be".
+
+    Raises:
+        argparse.ArgumentTypeError: if it is no number, or not such a one.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not allowed(value):
+        raise argparse.ArgumentTypeError(f"must be {expected}, but is {text!r}")
+    return value
+
+
+def share(text: str) -> float:
+    """Parse a number between 0 and 1; the ``type`` of an option."""
+    return number(text, lambda x: 0 <= x <= 1, "between 0 and 1")
 
 
 def build_parser(description: str, *, checkpoint_help: str) -> argparse.ArgumentParser:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from easnn.cli.arguments import (
+    add_detection_options,
     add_recording_options,
-    add_runtime_option,
     exit_code_of,
     file_path,
+    number,
     plain_parser,
 )
-from easnn.utils.options import BOXES_SUFFIX, CLIP_FORMATS, CONFIDENCE, EVENTS_SUFFIX, PICTURES
+from easnn.utils.options import BOXES_SUFFIX, CLIP_FORMATS, EVENTS_SUFFIX, PICTURES
 
 DESCRIPTION = """\
 Detects objects in sliding windows of a recording, of the length that the checkpoint was trained
@@ -52,26 +53,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     add_recording_options(parser, default_size="from the header, or from the events")
     detections = parser.add_argument_group("detections")
-    detections.add_argument(
-        "--conf",
-        type=_share,
-        default=CONFIDENCE,
-        metavar="X",
-        help="minimum score (default: %(default)s)",
-    )
-    detections.add_argument(
-        "--nms",
-        type=_share,
-        metavar="X",
-        help="IoU threshold of NMS (default: `nmsthre`)",
-    )
-    detections.add_argument(
-        "--fuse", action="store_true", help="fold every batch norm into the convolution before it"
-    )
-    add_runtime_option(detections)
-    detections.add_argument(
-        "--fp16", action="store_true", help="mixed precision (default: as in the training)"
-    )
+    add_detection_options(detections)
     time = parser.add_argument_group("time")
     time.add_argument(
         "--step-ms",
@@ -120,27 +102,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     return exit_code_of(lambda: demo(options))
 
 
-def _number(text: str, allowed: Callable[[float], bool], expected: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not allowed(number):
-        raise argparse.ArgumentTypeError(f"must be {expected}, but is {text!r}")
-    return number
-
-
-def _share(text: str) -> float:
-    return _number(text, lambda x: 0 <= x <= 1, "between 0 and 1")
-
-
 def _positive(text: str) -> float:
-    return _number(text, lambda x: 0 < x < math.inf, "a number above 0")
+    return number(text, lambda x: 0 < x < math.inf, "a number above 0")
 
 
 def _milliseconds(text: str) -> float:
-    return _number(text, lambda x: 1 <= x < math.inf, "at least 1")
+    return number(text, lambda x: 1 <= x < math.inf, "at least 1")
 
 
 def _seconds(text: str) -> float:
-    return _number(text, lambda x: 0 <= x < math.inf, "a number that is not negative")
+    return number(text, lambda x: 0 <= x < math.inf, "a number that is not negative")

@@ -41,6 +41,7 @@ COMMANDS = {
     "eval": Command("easnn.cli.eval", "evaluate a checkpoint"),
     "score": Command("easnn.cli.score", "score detections of any program, one or several"),
     "demo": Command("easnn.cli.demo", "draw the detections of a checkpoint in a recording"),
+    "watch": Command("easnn.cli.watch", "detect in a stream: a port, a pipe or a recording"),
     "energy": Command("easnn.cli.energy", "count operations, firing and energy of a checkpoint"),
     "audit-state": Command("easnn.cli.audit_state", "measure what the memory of a checkpoint does"),
     "benchmark": Command("easnn.cli.benchmark", "measure the speed of easnn on this machine"),

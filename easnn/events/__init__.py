@@ -25,6 +25,18 @@ from easnn.events.n_mnist import open_n_mnist, write_n_mnist
 from easnn.events.npz import open_npz, write_npz
 from easnn.events.recording import Recording, StoredRecording, event_pieces
 from easnn.events.reversed import ReversedRecording
+from easnn.events.sources import (
+    ByteSource,
+    EventSource,
+    IterableSource,
+    PipeReader,
+    RecordingSource,
+    StreamCounts,
+    TcpReader,
+    UdpReader,
+    open_stream,
+)
+from easnn.events.stream_decode import StreamDecoder
 from easnn.events.window import EventWindow, label_window, play_at_speed
 
 __all__ = [
@@ -32,16 +44,25 @@ __all__ = [
     "EVENT_DTYPE",
     "MOTION_BOX_DTYPE",
     "MOTION_DTYPE",
+    "ByteSource",
     "Contours",
     "DatRecording",
     "DownsampledRecording",
+    "EventSource",
     "EventWindow",
     "Hdf5Recording",
+    "IterableSource",
     "LoadedRecording",
+    "PipeReader",
     "RawRecording",
     "Recording",
+    "RecordingSource",
     "ReversedRecording",
     "StoredRecording",
+    "StreamCounts",
+    "StreamDecoder",
+    "TcpReader",
+    "UdpReader",
     "downsample_boxes",
     "downsample_recording",
     "downsampled_hw",
@@ -54,6 +75,7 @@ __all__ = [
     "open_npz",
     "open_raw",
     "open_recording",
+    "open_stream",
     "pack_events",
     "parse_boxes",
     "play_at_speed",

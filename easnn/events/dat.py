@@ -62,7 +62,7 @@ class DatRecording:
         self.path = path
         self._given_hw = sensor_hw
         data = map_file(path)
-        header = _parse_header(data[:MAX_HEADER_BYTES], path)
+        header = parse_dat_header(data[:MAX_HEADER_BYTES], path)
         self.sensor_hw = sensor_hw or header.sensor_hw
         self._outside = Outside(path, self.sensor_hw, drop=drop_invalid)
         self._xy_bits = XY_BITS[header.version]
@@ -148,12 +148,8 @@ class DatRecording:
 
     def _decode_as_stored(self, start: int, stop: int, events: np.ndarray) -> None:
         """Write records to ``events``, with their unwrapped times, which may not be in order."""
-        words = self._records["word"][start:stop]
-        x_bits, y_bits = self._xy_bits
         events["t_us"] = self._clock.unwrapped(start, stop)
-        events["x"] = words & (1 << x_bits) - 1
-        events["y"] = words >> x_bits & (1 << y_bits) - 1
-        events["p"] = words >> x_bits + y_bits & 1
+        unpack_words(self._records["word"][start:stop], self._xy_bits, events)
 
     def _reject_first(self, fall: int | None, jump: int | None, header_bytes: int) -> None:
         """Raise the error for what comes first, if anything: a fall of the times, or a jump."""
@@ -175,6 +171,14 @@ class DatRecording:
             event = np.empty(1, EVENT_DTYPE)
             self._decode_as_stored(number, number + 1, event)
             reject_late(np.ones(1, bool), event, self.path, first=number)
+
+
+def unpack_words(words: np.ndarray, xy_bits: tuple[int, int], events: np.ndarray) -> None:
+    """Write what the words [N] of records hold, x, y and polarity, to ``events`` [N]."""
+    x_bits, y_bits = xy_bits
+    events["x"] = words & (1 << x_bits) - 1
+    events["y"] = words >> x_bits & (1 << y_bits) - 1
+    events["p"] = words >> x_bits + y_bits & 1
 
 
 def open_dat(
@@ -263,7 +267,7 @@ def write_dat_pieces(
             )
 
 
-class _Header(NamedTuple):
+class DatHeader(NamedTuple):
     """Size in bytes, version of the format, and height and width in pixels if they are given."""
 
     size: int = 0
@@ -271,13 +275,17 @@ class _Header(NamedTuple):
     sensor_hw: tuple[int, int] | None = None
 
 
-def _parse_header(head: bytes, path: Path) -> _Header:
-    """Parse the header of a file that begins with ``head`` (at most MAX_HEADER_BYTES)."""
+def parse_dat_header(head: bytes, path: Path | str) -> DatHeader:
+    """Parse the header of a file that begins with ``head`` (at most MAX_HEADER_BYTES).
+
+    Raises:
+        DataError: if the header is damaged, or names other events than CD.
+    """
     # A file without a header starts with an event, whose first byte may be a `%`. The last of its
     # eight bytes is never a letter, because the three highest bits are unused.
     first_line = head[:EVENT_BYTES].split(b"\n")[0]
     if not head.startswith(b"%") or _NOT_TEXT.search(first_line):
-        return _Header()
+        return DatHeader()
 
     values, size = _parse_lines(head, path)
     if len(head) < size + 2:
@@ -291,7 +299,7 @@ def _parse_header(head: bytes, path: Path) -> _Header:
     sensor_hw = (
         (values["height"], values["width"]) if {"height", "width"} <= values.keys() else None
     )
-    return _Header(size + 2, version, sensor_hw)
+    return DatHeader(size + 2, version, sensor_hw)
 
 
 def _format_header(event_type: int, sensor_hw: tuple[int, int] | None) -> bytes:
@@ -302,7 +310,7 @@ def _format_header(event_type: int, sensor_hw: tuple[int, int] | None) -> bytes:
     return ("\n".join(lines) + "\n").encode() + bytes([event_type, EVENT_BYTES])
 
 
-def _parse_lines(head: bytes, path: Path) -> tuple[dict[str, int], int]:
+def _parse_lines(head: bytes, path: Path | str) -> tuple[dict[str, int], int]:
     """Return the numbers in the ``%`` lines, by lower-case name, and the end of these lines."""
     values: dict[str, int] = {}
     start, number = 0, 1
@@ -326,7 +334,7 @@ def _parse_lines(head: bytes, path: Path) -> tuple[dict[str, int], int]:
     return values, start
 
 
-def _check_event_type(event_type: int, event_bytes: int, path: Path) -> None:
+def _check_event_type(event_type: int, event_bytes: int, path: Path | str) -> None:
     if event_type not in CD_TYPES:
         expected = " or ".join(f"{number} ({name})" for number, name in CD_TYPES.items())
         name = OTHER_TYPES.get(event_type, "unknown")

@@ -189,7 +189,7 @@ def open_raw(
 
 def is_raw(head: bytes) -> bool:
     """Return whether a file that begins with ``head`` has the header of a RAW file."""
-    return head.startswith(b"%") and _RAW_LINE.search(head[: _end_of_lines(head)]) is not None
+    return head.startswith(b"%") and _RAW_LINE.search(head[: end_of_lines(head)]) is not None
 
 
 class RawHeader(NamedTuple):
@@ -208,7 +208,7 @@ class RawHeader(NamedTuple):
     swapped: bool
 
 
-def parse_raw_header(head: bytes, path: Path) -> RawHeader:
+def parse_raw_header(head: bytes, path: Path | str) -> RawHeader:
     """Parse the header of a RAW file.
 
     Args:
@@ -218,7 +218,7 @@ def parse_raw_header(head: bytes, path: Path) -> RawHeader:
     Raises:
         DataError: if the header is damaged or names an unsupported encoding.
     """
-    size = _end_of_lines(head)
+    size = end_of_lines(head)
     values: dict[str, str] = {}
     for line in head[:size].decode("latin-1").splitlines():
         name, _, value = line[1:].strip().partition(" ")
@@ -238,7 +238,8 @@ def parse_raw_header(head: bytes, path: Path) -> RawHeader:
     )
 
 
-def _end_of_lines(head: bytes) -> int:
+def end_of_lines(head: bytes) -> int:
+    """Return where the whole header lines end with which ``head`` begins."""
     size = 0
     while match := _LINE.match(head, size):
         size = match.end()
@@ -248,7 +249,7 @@ def _end_of_lines(head: bytes) -> int:
 
 
 def _sensor_hw(
-    values: dict[str, str], options: dict[str, str], path: Path
+    values: dict[str, str], options: dict[str, str], path: Path | str
 ) -> tuple[int, int] | None:
     """Return the size from the format line, else the geometry, else the name of the sensor."""
     if {"height", "width"} <= options.keys():
@@ -260,7 +261,7 @@ def _sensor_hw(
     return next((hw for sensor, hw in SENSORS if sensor.search(names)), None)
 
 
-def _side(text: str, path: Path) -> int:
+def _side(text: str, path: Path | str) -> int:
     if not re.fullmatch(r"[1-9][0-9]{0,4}", text) or int(text) > _MAX_SIDE_PX:
         raise DataError(
             f"Height and width in the header of {path} must be 1 to {_MAX_SIDE_PX} pixels, but one "

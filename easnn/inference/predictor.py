@@ -278,6 +278,26 @@ class Predictor:
         moments = moments_us(self.spec, opened, start_us, end_us, step_us)
         return self._watch(opened, moments)
 
+    def detect_next(
+        self, recording: Recording, times_us: Sequence[int], state: MemoryState | None = None
+    ) -> tuple[list[Detections], MemoryState | None]:
+        """Detect objects in the next windows of a stream.
+
+        Args:
+            recording: what is needed of the stream, at sensor resolution, with its sensor size.
+            times_us: ends of the windows, at most :data:`GROUP`; they may lie outside of the
+                recording.
+            state: the memory after the windows before; None: there are none.
+
+        Returns:
+            The detections, and the state of the memory after them; None without a memory.
+
+        Raises:
+            ConfigError: if the network's frames cannot be made from events (RVT's histograms).
+            DataError: if the sensor size is unknown.
+        """
+        return self._detect_all(self._opened(recording), times_us, state)
+
     def _watch(self, recording: Recording, moments: range) -> Iterator[Detections]:
         state: MemoryState | None = None
         for first in range(0, len(moments), GROUP):

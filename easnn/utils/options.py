@@ -39,3 +39,9 @@ RVT_DATASETS = ("gen1", "gen4", "gen4-all")
 
 SPIKE_MODES = ("False", "True", "full_spike", "full_spike_v2")
 """Values of the key ``use_spike``: which parts of the network spike."""
+
+STREAM_FORMATS = ("evt2", "evt21", "evt3", "dat")
+"""Encodings of a stream without a header: ``easnn watch --format``."""
+
+PACES = ("live", "fast")
+"""Choices of ``easnn watch --pace``, the default first."""
