@@ -62,7 +62,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--idle-s",
         type=_seconds,
         metavar="S",
-        help="a port ends after so many seconds without a packet (default: never)",
+        help="a port ends so many seconds after a packet without another (default: never)",
     )
     windows = parser.add_argument_group("windows")
     windows.add_argument(

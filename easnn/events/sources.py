@@ -7,6 +7,7 @@ dropped. Both are counted, and so are packets that did not arrive whole.
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 import struct
@@ -381,6 +382,7 @@ class _SocketReader:
     def __init__(self, name: str, idle_s: float | None) -> None:
         self.name = name
         self._idle_s = idle_s
+        self._heard = False
         self._closed = False
 
     def close(self) -> None:
@@ -388,11 +390,13 @@ class _SocketReader:
         self._closed = True
 
     def _waiting(self) -> Iterator[None]:
-        """Yield until the reader is closed or has been idle for too long since the call."""
+        """Yield until the reader is closed, or too long has passed since the call.
+
+        The first packet is waited for as long as it takes: its sender may not have started.
+        """
+        idle_s = self._idle_s if self._heard and self._idle_s is not None else math.inf
         began = time.monotonic()
-        while not self._closed and (
-            self._idle_s is None or time.monotonic() - began < self._idle_s
-        ):
+        while not self._closed and time.monotonic() - began < idle_s:
             yield
 
 
@@ -402,7 +406,7 @@ class UdpReader(_SocketReader):
     Args:
         host: address of this machine at which they arrive; empty: all of them.
         port: the port; 0: any free one, see ``port``.
-        idle_s: the stream ends after so many seconds without a packet; None: it does not end.
+        idle_s: the stream ends so many seconds after a packet without another; None: it does not.
 
     Raises:
         DataError: if the port cannot be opened.
@@ -431,6 +435,7 @@ class UdpReader(_SocketReader):
                 data, extra, _, _ = self._socket.recvmsg(READ_BYTES, socket.CMSG_SPACE(4))
             except TimeoutError:
                 continue
+            self._heard = True
             for level, kind, value in extra:
                 if (level, kind) == (socket.SOL_SOCKET, SO_RXQ_OVFL):
                     [self.lost] = struct.unpack("=I", value[:4])
@@ -445,8 +450,8 @@ class TcpReader(_SocketReader):
         host: the sender, or, if it listens, an address of this machine; empty: all of them.
         port: the port; 0 if it listens: any free one, see ``port``.
         listens: whether the sender connects to this program, rather than this program to it.
-        idle_s: the stream ends after so many seconds without a packet, or a sender; None: only when
-            the sender ends it.
+        idle_s: the stream ends after so many seconds without a packet; None: only when the sender
+            ends it.
 
     Raises:
         DataError: if the port cannot be opened, or nothing listens at that of the sender.
@@ -477,6 +482,7 @@ class TcpReader(_SocketReader):
         """See :class:`PacketReader`."""
         with self._socket:
             if not self._listens:
+                self._heard = True
                 yield from self._received(self._socket)
                 return
             for _ in self._waiting():
@@ -485,6 +491,7 @@ class TcpReader(_SocketReader):
                 except TimeoutError:
                     continue
                 connection.settimeout(POLL_S)
+                self._heard = True
                 with connection:
                     yield from self._received(connection)
                 return
@@ -539,7 +546,7 @@ def open_stream(
             ``tcp-listen://[HOST]:PORT`` (the sender does).
         encoding: EVT2, EVT21, EVT3 or DAT without a header; None: as a header says.
         sensor_hw: height and width of the sensor in pixels; None: as the header says.
-        idle_s: a port ends after so many seconds without a packet; None: it does not.
+        idle_s: a port ends so many seconds after a packet without another; None: it does not.
 
     Raises:
         DataError: if the name is wrong or the port cannot be opened.

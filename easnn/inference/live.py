@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from tabulate import tabulate
 
 from easnn.events import EventSource, StreamCounts
@@ -199,6 +200,9 @@ class Watcher:
         self._predictor = predictor
         self._source = source
         self._drops = not source.waits if drops is None else drops
+        # Windows that are not computed at the same time would only wait for one another.
+        at_once = torch.get_num_threads() if predictor.device.type == "cpu" else GROUP
+        self._group = min(GROUP, at_once) if self._drops else GROUP
         self._state: MemoryState | None = None
         self._due = _DueWindows(spec, every_us, max_waiting if self._drops else None)
         self.report = LiveReport(
@@ -219,19 +223,19 @@ class Watcher:
         try:
             for events in self._source:
                 self._due.put(events, time.perf_counter())
-                while self._due.waiting() >= GROUP:
-                    yield from self._detected(self._due.take())
+                while self._due.waiting() >= self._group:
+                    yield from self._detected(self._due.take(self._group))
         except DataError as damage:
             error = damage
         self._due.end(error)
-        while batch := self._due.take():
+        while batch := self._due.take(self._group):
             yield from self._detected(batch)
 
     def _as_they_come(self) -> Iterator[LiveWindow]:
         thread = threading.Thread(target=self._read, name="events", daemon=True)
         thread.start()
         try:
-            while batch := self._due.take():
+            while batch := self._due.take(self._group):
                 yield from self._detected(batch)
         finally:
             self._source.close()
@@ -347,8 +351,8 @@ class _DueWindows:
         """Return how many windows are due."""
         return self._stop - self._next
 
-    def take(self) -> _Batch | None:
-        """Wait for windows and return up to GROUP of them; None after the last one."""
+    def take(self, most: int) -> _Batch | None:
+        """Wait for windows and return at most ``most`` of them; None after the last one."""
         with self._changed:
             while self._stop == self._next and not self._ended:
                 self._changed.wait()
@@ -357,7 +361,7 @@ class _DueWindows:
                     raise self._error
                 return None
             assert self._began is not None
-            first, stop = self._next, min(self._stop, self._next + GROUP)
+            first, stop = self._next, min(self._stop, self._next + most)
             times_us = [self._end_us(number) for number in range(first, stop)]
             pieces = [piece for piece in self._pieces if piece[0]["t_us"][0] < times_us[-1]]
             dropped, self._dropped = self._dropped, 0

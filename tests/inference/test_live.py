@@ -95,9 +95,9 @@ def test_a_stream_faster_than_the_detector_drops_whole_windows(predictor: Predic
     original, watcher._due.put = watcher._due.put, put  # type: ignore[method-assign]
     original_take = watcher._due.take
 
-    def take():  # the first window is taken when all events have arrived
+    def take(most: int):  # the first window is taken when all events have arrived
         assert all_read.wait(60)
-        return original_take()
+        return original_take(most)
 
     watcher._due.take = take  # type: ignore[method-assign]
     windows = list(watcher)
@@ -119,7 +119,7 @@ def test_no_more_events_are_kept_than_windows_need() -> None:
         # Two windows wait, each needs its 100 ms and two windows before; packets are whole.
         assert held_us < 2 * 50_000 + 50_000 + 300_000 + 2 * 10_000
         assert due.waiting() <= 2
-    batch = due.take()
+    batch = due.take(8)
     assert batch is not None
     assert (batch.first, batch.dropped) == (197, 197)
 
