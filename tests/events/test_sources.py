@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from evt_files import encode_evt2, encode_evt3, encode_evt21
+from fuzzing import mutated
 
 from easnn.events import (
     EVENT_DTYPE,
@@ -29,6 +30,7 @@ from easnn.events import (
     pack_events,
     write_dat,
 )
+from easnn.events.sources import Arrivals
 from easnn.utils.errors import DataError
 
 HW = (24, 40)
@@ -355,3 +357,30 @@ def test_wrong_packets(packet: np.ndarray, message: str) -> None:
     with pytest.raises(DataError) as error:
         all_of(IterableSource([packet], HW))
     assert message in str(error.value)
+
+
+@pytest.mark.usefixtures("decoders")
+@pytest.mark.parametrize("encoding", [*ENCODERS, "DAT"])
+def test_damaged_packets(tmp_path: Path, encoding: str) -> None:
+    """A sentence, or events that are inside of the sensor and in order."""
+    if encoding == "DAT":
+        data = dat_bytes(tmp_path / "a.dat", EVENTS)
+    else:
+        header = f"% format {encoding};height=24;width=40\n% end\n".encode()
+        data = header + ENCODERS[encoding](EVENTS).tobytes()
+    rng = np.random.default_rng(0)
+    for case in range(60):
+        damaged = mutated(data, rng)
+        decoder, arrivals = StreamDecoder("a stream"), Arrivals("a stream")
+        found = []
+        try:
+            pieces = in_pieces(damaged, case) if damaged else []
+            found.extend(arrivals.put(decoder.decode(piece), HW) for piece in pieces)
+            decoder.finish()
+        except DataError as error:
+            assert "a stream" in str(error)
+        events = np.concatenate([np.empty(0, EVENT_DTYPE), *found])
+        assert (np.diff(events["t_us"]) >= 0).all()
+        assert (events["x"] < HW[1]).all()
+        assert (events["y"] < HW[0]).all()
+        assert arrivals.counts.events == len(events)
